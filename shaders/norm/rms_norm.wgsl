@@ -1,0 +1,50 @@
+// norm/rms_norm: out[t,d] = x[t,d] * rsqrt(mean over d of x[t,d]^2 + EPS) * gamma[d], over D values starting at X_AT of a row of X_ROW
+// in   x [T,X_ROW] f32   gamma [D] f32
+// out  out [T,D] f32
+// grid [T folded], workgroup 64; one workgroup a token
+// num  f32 sums: per lane in d order, then a fixed tree; same bits every run
+// cost reads 2 D + D, writes D words a token
+// twin src/reference/norm/rms_norm.ts   entry src/kernels/norm/rms_norm.ts
+#import shared/step
+#import shared/fold
+override D: u32;
+override X_ROW: u32;
+override X_AT: u32;
+override EPS: f32;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> gamma: array<f32>;
+@group(0) @binding(2) var<storage, read_write> out: array<f32>;
+
+const WG: u32 = 64u;
+var<workgroup> partial: array<f32, WG>;
+
+@compute @workgroup_size(WG)
+fn rms_norm(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let t = folded(workgroup, workgroups);
+  if (t >= u_step.tokens) { return; }
+  let from_x = t * X_ROW + X_AT;
+  var sum = 0.0;
+  for (var i = 0u; i < (D + WG - 1u) / WG; i++) {
+    let d = i * WG + lane;
+    if (d < D) {
+      let v = x[from_x + d];
+      sum += v * v;
+    }
+  }
+  partial[lane] = sum;
+  workgroupBarrier();
+  for (var width = WG / 2u; width > 0u; width >>= 1u) {
+    if (lane < width) { partial[lane] += partial[lane + width]; }
+    workgroupBarrier();
+  }
+  let scale = inverseSqrt(partial[0] / f32(D) + EPS);
+  for (var i = 0u; i < (D + WG - 1u) / WG; i++) {
+    let d = i * WG + lane;
+    if (d < D) { out[t * D + d] = x[from_x + d] * scale * gamma[d]; }
+  }
+}

@@ -1,0 +1,14 @@
+// What changes from one step to the next; written by src/gpu/step.ts, field by field in this order.
+struct Step {
+  tokens: u32,             // T
+  position: u32,           // of the first of the T tokens
+  seed: u32,
+  top_k: u32,
+  temperature: f32,
+  top_p: f32,
+  min_p: f32,
+  repetition_penalty: f32,
+  presence_penalty: f32,
+  frequency_penalty: f32,
+}
+@group(1) @binding(0) var<uniform> u_step: Step;

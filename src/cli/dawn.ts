@@ -1,0 +1,69 @@
+/** WebGPU in Node: Dawn from the npm package `webgpu`, on the machine's GPU or, without one, on Chromium's software adapter. */
+import { existsSync } from 'node:fs';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { DeviceCapability } from '../errors.ts';
+
+const CHROMIUM_FOLDERS = ['/usr/lib/chromium', '/usr/lib/chromium-browser', '/opt/google/chrome', '/opt/chromium'];
+
+/** glibc: the library stays although Node closes it again. */
+const RTLD_NODELETE = 0x1000;
+
+/** Dawn crashes when its instance is collected while a device lives. */
+const instances: GPU[] = [];
+
+const softwareAdapter = (): string | undefined =>
+  CHROMIUM_FOLDERS.map((f) => join(f, 'vk_swiftshader_icd.json')).find(existsSync);
+
+/** Dawn loads the Vulkan loader by its bare name; where the system has none, Chromium's own copy answers to it once it is in the process. */
+function preloadVulkan(): void {
+  if (process.platform !== 'linux') return;
+  const loader = CHROMIUM_FOLDERS.map((f) => join(f, 'libvulkan.so.1')).find(existsSync);
+  if (!loader) return;
+  try {
+    process.dlopen({ exports: {} }, loader, constants.dlopen.RTLD_LAZY | RTLD_NODELETE);
+  } catch {
+    // "Module did not self-register": it is no Node addon, and it stays loaded all the same.
+  }
+}
+
+export interface DawnOptions {
+  /** Use Chromium's SwiftShader even where there is a GPU. */
+  readonly software?: boolean;
+  /** Dawn toggles, as in `enable-dawn-features=dump_shaders`. */
+  readonly toggles?: readonly string[];
+}
+
+/** @throws DeviceCapability when the package is not installed or nothing offers an adapter */
+export async function openDawn(options: DawnOptions = {}): Promise<GPU> {
+  const dawn = await import('webgpu').catch((cause: unknown) => {
+    throw new DeviceCapability(
+      'no-webgpu',
+      'WebGPU in Node needs the npm package "webgpu": npm install webgpu',
+      {},
+      { cause },
+    );
+  });
+  Object.assign(globalThis, dawn.globals);
+  process.env.XDG_RUNTIME_DIR ??= '/tmp';
+  const create = (): GPU => {
+    const gpu = dawn.create([...(options.toggles ?? [])]);
+    instances.push(gpu);
+    return gpu;
+  };
+  const chosen = Boolean(process.env.VK_ICD_FILENAMES ?? process.env.VK_DRIVER_FILES);
+  if (chosen || !options.software) {
+    const gpu = create();
+    if (chosen || (await gpu.requestAdapter())) return gpu;
+  }
+  const software = softwareAdapter();
+  if (!software) {
+    throw new DeviceCapability(
+      'no-adapter',
+      'No GPU was found, nor the software adapter that Chromium ships: install the package "chromium"',
+    );
+  }
+  preloadVulkan();
+  process.env.VK_ICD_FILENAMES = software;
+  return create();
+}

@@ -1,0 +1,121 @@
+/**
+ * What a family file turns config.json into: every axis resolved, nothing optional, nothing named after a family.
+ * Shared code asks for a property (`router.renormalize`), never for a name.
+ * Letters: D hidden, E experts, K experts per token, F expert width, H heads, Hk KV heads, A head size, V vocabulary, L layers.
+ */
+
+export interface ModelConfig {
+  /** The family file's id, for messages and `inspect` only. */
+  readonly family: string;
+  readonly vocab: number; // V
+  readonly hidden: number; // D
+  readonly layers: readonly LayerConfig[]; // L
+  readonly normEps: number;
+  readonly tieEmbeddings: boolean;
+  /** The longest context the checkpoint claims. */
+  readonly maxContext: number;
+  /** From config.json; generation_config.json, where present, has the last word. */
+  readonly endTokens: readonly number[];
+  readonly beginToken: number | null;
+}
+
+export interface LayerConfig {
+  readonly attention: AttentionConfig;
+  readonly ffn: FfnConfig;
+}
+
+export type AttentionConfig = GroupedAttention | LatentAttention;
+
+/** Multi-head attention with shared key/value heads (GQA; MHA when Hk = H). */
+export interface GroupedAttention {
+  readonly kind: 'grouped';
+  readonly heads: number; // H
+  readonly kvHeads: number; // Hk
+  readonly headSize: number; // A
+  /** Multiplies q·k. */
+  readonly scale: number;
+  /** RMS norm of q and k before RoPE: over each head, or over the whole projection. */
+  readonly qkNorm: 'none' | 'per-head' | 'full';
+  /** Clamp of q, k, v to ±clip after the norm, before RoPE. */
+  readonly clip: number | null;
+  readonly bias: { readonly qkv: boolean; readonly o: boolean };
+  /** Keys with position > query position - window are seen; null sees all. */
+  readonly window: number | null;
+  /** One learned logit a head joins the softmax's denominator. */
+  readonly sinks: boolean;
+  readonly rope: RopeConfig;
+}
+
+/** Multi-head latent attention (DeepSeek-V2): keys and values come from a low-rank latent. */
+export interface LatentAttention {
+  readonly kind: 'latent';
+  readonly heads: number; // H
+  /** null: q is projected directly. */
+  readonly qRank: number | null;
+  readonly kvRank: number;
+  readonly nopeSize: number;
+  readonly ropeSize: number;
+  readonly valueSize: number;
+  /** Multiplies q·k, YaRN's correction included. */
+  readonly scale: number;
+  /** Epsilon of the norms inside; 1e-6 in every published model, whatever rms_norm_eps says. */
+  readonly innerNormEps: number;
+  readonly rope: RopeConfig;
+}
+
+export interface RopeConfig {
+  /** Angle of pair j at position p is p * inverseFrequencies[j]; twice as many dimensions rotate. */
+  readonly inverseFrequencies: readonly number[];
+  /** Multiplies cos and sin (YaRN's attention factor). */
+  readonly amplitude: number;
+  /** Pairs are (2j, 2j+1) instead of (j, j + n/2). */
+  readonly interleaved: boolean;
+}
+
+export type Activation =
+  | { readonly kind: 'silu' } // silu(gate) * up
+  | { readonly kind: 'gelu-tanh' } // gelu_tanh(gate) * up
+  /** g = min(gate, limit), u = clamp(up, ±limit): (u + 1) * g * sigmoid(alpha * g); gpt-oss */
+  | { readonly kind: 'clamped-swiglu'; readonly alpha: number; readonly limit: number };
+
+export type FfnConfig = DenseFfn | MoeFfn;
+
+export interface DenseFfn {
+  readonly kind: 'dense';
+  readonly width: number;
+  readonly activation: Activation;
+}
+
+export interface MoeFfn {
+  readonly kind: 'moe';
+  readonly experts: number; // E
+  readonly topK: number; // K
+  readonly width: number; // F
+  readonly activation: Activation;
+  /** Biases on gate, up and down of every expert. */
+  readonly expertBias: boolean;
+  readonly router: RouterConfig;
+  /** A dense FFN that every token takes, beside the experts. */
+  readonly shared: { readonly width: number; /** times sigmoid(g·x) */ readonly gated: boolean } | null;
+}
+
+/** model-families.md section 5 is the catalogue. Order: logits, score, selection key, group mask, top-k, renormalise, scale. */
+export interface RouterConfig {
+  /** `softmax-chosen`: top-k of the logits, then softmax over the K chosen. */
+  readonly score: 'softmax' | 'sigmoid' | 'sqrt-softplus' | 'softmax-chosen';
+  /** Added to the logits (gpt-oss). */
+  readonly logitBias: boolean;
+  /** Added to the scores for selection only; weights come from the scores without it. */
+  readonly selectionBias: boolean;
+  readonly groups: {
+    readonly count: number;
+    readonly keep: number;
+    /** A group's score: its largest key, or the sum of its two largest. */
+    readonly rank: 'max' | 'top2-sum';
+    /** What keys of dropped groups become. */
+    readonly dropped: 'zero' | 'minus-infinity';
+  } | null;
+  /** Divide the K weights by (their sum + epsilon). */
+  readonly renormalize: { readonly epsilon: number } | null;
+  readonly scale: number;
+}

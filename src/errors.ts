@@ -1,0 +1,103 @@
+/**
+ * Everything that can be wrong with the world, as opposed to with webmoe. Each error names what it found, where, and what to do about it.
+ * Mistakes of our own throw `InvariantError` (util/assert.ts) and are never caught.
+ */
+export abstract class WebmoeError extends Error {
+  abstract readonly code: string;
+  /** Machine-readable details: the file, tensor, key, sizes... */
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(message: string, details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.details = details;
+  }
+}
+
+/** The files are well-formed but describe something that webmoe does not run. */
+export class UnsupportedModel extends WebmoeError {
+  readonly code = 'unsupported-model';
+}
+
+export type CheckpointFault =
+  | 'header-too-small'
+  | 'header-too-large'
+  | 'header-length'
+  | 'header-encoding'
+  | 'header-json'
+  | 'header-depth'
+  | 'header-type'
+  | 'duplicate-key'
+  | 'name'
+  | 'limit'
+  | 'dtype'
+  | 'unsupported-dtype'
+  | 'shape'
+  | 'overflow'
+  | 'misaligned'
+  | 'offsets'
+  | 'overlap'
+  | 'hole'
+  | 'size'
+  | 'trailing-bytes'
+  | 'truncated'
+  | 'index'
+  | 'path'
+  | 'missing-tensor'
+  | 'wrong-shape'
+  | 'missing-file'
+  | 'config'
+  | 'tokenizer'
+  | 'template';
+
+/** A file is damaged, inconsistent or hostile. `fault` says which rule it breaks. */
+export class InvalidCheckpoint extends WebmoeError {
+  readonly code = 'invalid-checkpoint';
+  readonly fault: CheckpointFault;
+
+  constructor(
+    fault: CheckpointFault,
+    message: string,
+    details: Readonly<Record<string, unknown>> = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, { fault, ...details }, options);
+    this.fault = fault;
+  }
+}
+
+/** Bytes could not be fetched: network, file system, server. */
+export class SourceError extends WebmoeError {
+  readonly code = 'source';
+}
+
+/** This browser, adapter or device lacks something. `reason` picks the help text that a page shows. */
+export class DeviceCapability extends WebmoeError {
+  readonly code = 'device-capability';
+  readonly reason: 'insecure-context' | 'no-webgpu' | 'no-adapter' | 'software-adapter' | 'missing-feature' | 'limit';
+
+  constructor(
+    reason: DeviceCapability['reason'],
+    message: string,
+    details: Readonly<Record<string, unknown>> = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, { reason, ...details }, options);
+    this.reason = reason;
+  }
+}
+
+/** The model does not fit the memory it was given, on paper or at allocation. */
+export class OutOfBudget extends WebmoeError {
+  readonly code = 'out-of-budget';
+}
+
+/** The GPU device went away under us. */
+export class DeviceLost extends WebmoeError {
+  readonly code = 'device-lost';
+}
+
+/** A request that no model could satisfy: empty prompt, negative temperature, context overrun. */
+export class InvalidRequest extends WebmoeError {
+  readonly code = 'invalid-request';
+}

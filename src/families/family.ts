@@ -1,0 +1,100 @@
+/** What a family file says: how its config.json reads, and what its tensors are called. */
+import type { ConfigReader } from '../config/read.ts';
+import type { ModelConfig } from '../config/model-config.ts';
+
+export interface Family {
+  readonly id: string;
+  /** `model_type` values that this file claims. */
+  readonly modelTypes: readonly string[];
+  /** `architectures` values, for configs whose model_type is missing. */
+  readonly architectures: readonly string[];
+  /** Reads every key, or declares it irrelevant, or throws: see config/read.ts. */
+  readConfig(config: ConfigReader): ModelConfig;
+  names(config: ModelConfig): TensorNames;
+}
+
+/**
+ * Names without a suffix such as `.weight`: a weight format appends its own. `vector` names carry their full tensor name, because they are
+ * stored plainly in every format.
+ */
+export interface TensorNames {
+  readonly embed: string;
+  readonly finalNorm: string;
+  /** null when tied to `embed`. */
+  readonly head: string | null;
+  layer(index: number): LayerNames;
+  /** Tensors that a checkpoint may carry and that nothing here reads: multi-token-prediction heads, rotary caches. */
+  ignored(tensor: string): boolean;
+}
+
+export interface LayerNames {
+  /** Full tensor names. */
+  readonly attentionNorm: string;
+  readonly ffnNorm: string;
+  readonly attention: GroupedAttentionNames | LatentAttentionNames;
+  readonly ffn: DenseFfnNames | MoeFfnNames;
+}
+
+export interface GroupedAttentionNames {
+  readonly kind: 'grouped';
+  readonly q: string;
+  readonly k: string;
+  readonly v: string;
+  readonly o: string;
+  /** Full tensor names, null when the config has none. */
+  readonly qNorm: string | null;
+  readonly kNorm: string | null;
+  readonly sinks: string | null;
+}
+
+export interface LatentAttentionNames {
+  readonly kind: 'latent';
+  /** q directly, or through a low-rank latent with a norm in between. */
+  readonly q: { readonly direct: string } | { readonly down: string; readonly norm: string; readonly up: string };
+  /** Rows: the latent, then the shared rope key. */
+  readonly kvDown: string;
+  readonly kvNorm: string;
+  /** Rows: per head, nope key rows then value rows. */
+  readonly kvUp: string;
+  readonly o: string;
+}
+
+export interface GluNames {
+  readonly gate: string;
+  readonly up: string;
+  readonly down: string;
+}
+
+export interface DenseFfnNames extends GluNames {
+  readonly kind: 'dense';
+}
+
+export interface MoeFfnNames {
+  readonly kind: 'moe';
+  readonly router: string;
+  /** Full tensor names. */
+  readonly routerBias: string | null;
+  readonly selectionBias: string | null;
+  /** In order of preference: the first whose tensors the checkpoint has is used. */
+  readonly experts: readonly ExpertStorage[];
+  readonly shared: GluNames | null;
+  /** [1, D]; null when the shared expert is not gated. */
+  readonly sharedGate: string | null;
+}
+
+export type ExpertStorage =
+  /** One matrix per expert and projection. */
+  | { readonly kind: 'separate'; expert(e: number): GluNames }
+  /** All experts in one tensor of rank 3. */
+  | {
+      readonly kind: 'fused';
+      /** `${name}` itself, or with a format's suffix such as `_blocks`. */
+      readonly gateUp: string;
+      readonly down: string;
+      readonly gateUpBias: string | null;
+      readonly downBias: string | null;
+      /** `out-in`: [E, 2F, D] and [E, D, F]. `in-out`: [E, D, 2F] and [E, F, D] (the plain tensors; MXFP4 blocks are always out-in). */
+      readonly orientation: 'out-in' | 'in-out';
+      /** Which of the 2F is gate: the first half, or the even ones. */
+      readonly gateRows: 'first-half' | 'even';
+    };

@@ -1,0 +1,80 @@
+/** The one place that opens a WebGPU device. */
+import { DeviceCapability } from '../errors.ts';
+
+export interface AdapterFacts {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly description: string;
+  /** A software adapter (SwiftShader, lavapipe): correct, slow. */
+  readonly isFallback: boolean;
+}
+
+export interface DeviceFacts {
+  readonly adapter: AdapterFacts;
+  readonly features: ReadonlySet<string>;
+  readonly limits: Readonly<Record<LimitName, number>>;
+}
+
+const LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupsPerDimension',
+] as const;
+export type LimitName = (typeof LIMITS)[number];
+
+const FEATURES = ['shader-f16', 'subgroups', 'timestamp-query'] as const;
+
+export interface OpenDeviceOptions {
+  /** Where WebGPU comes from: `navigator.gpu` in a browser, Dawn's in Node. */
+  readonly gpu?: GPU | undefined;
+  readonly powerPreference?: GPUPowerPreference;
+  /** Ask only for WebGPU's default limits and no optional feature; tests use it to prove that everything fits. */
+  readonly defaultLimits?: boolean;
+}
+
+export interface OpenedDevice {
+  readonly device: GPUDevice;
+  readonly facts: DeviceFacts;
+}
+
+/** @throws DeviceCapability with a `reason` that a page can turn into advice */
+export async function openDevice(options: OpenDeviceOptions = {}): Promise<OpenedDevice> {
+  const scope = globalThis as { isSecureContext?: boolean; navigator?: { gpu?: GPU } };
+  const gpu = options.gpu ?? scope.navigator?.gpu;
+  if (!gpu) {
+    if (scope.isSecureContext === false) {
+      throw new DeviceCapability(
+        'insecure-context',
+        'WebGPU needs a secure page: open it over https or from localhost',
+      );
+    }
+    throw new DeviceCapability('no-webgpu', 'This environment has no WebGPU (navigator.gpu is missing)');
+  }
+  const adapter = await gpu.requestAdapter({ powerPreference: options.powerPreference ?? 'high-performance' });
+  if (!adapter) throw new DeviceCapability('no-adapter', 'WebGPU is present but offers no graphics adapter');
+  const requiredLimits: Record<string, number> = {};
+  const requiredFeatures: GPUFeatureName[] = [];
+  if (!options.defaultLimits) {
+    for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
+    for (const name of FEATURES) if (adapter.features.has(name)) requiredFeatures.push(name);
+  }
+  const device = await adapter.requestDevice({ label: 'webmoe', requiredLimits, requiredFeatures });
+  const { vendor, architecture, description } = adapter.info;
+  const isFallback =
+    adapter.info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${architecture} ${description}`);
+  return {
+    device,
+    facts: Object.freeze({
+      adapter: Object.freeze({ vendor, architecture, description, isFallback }),
+      features: new Set<string>(device.features as unknown as Iterable<string>),
+      limits: Object.freeze(Object.fromEntries(LIMITS.map((name) => [name, device.limits[name]]))) as Record<
+        LimitName,
+        number
+      >,
+    }),
+  };
+}

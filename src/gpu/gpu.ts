@@ -1,0 +1,145 @@
+/** A device with what the engine needs around it: buffers by role, compiled pipelines, counters, readback. */
+import { DeviceLost, OutOfBudget } from '../errors.ts';
+import { invariant } from '../util/assert.ts';
+import { bufferBytes, Ledger, type BufferRole, type BufferView } from './buffer.ts';
+import { openDevice, type DeviceFacts, type OpenDeviceOptions } from './device.ts';
+import { PipelineCache } from './pipeline.ts';
+
+/** What a GPU pays for; `webmoe bench` and the tests read it. */
+export interface Counters {
+  dispatches: number;
+  passes: number;
+  submits: number;
+  readbacks: number;
+  readbackBytes: number;
+  uploadBytes: number;
+  buffersCreated: number;
+  bindGroupsCreated: number;
+  pipelinesCreated: number;
+}
+
+const noCounts = (): Counters => ({
+  dispatches: 0,
+  passes: 0,
+  submits: 0,
+  readbacks: 0,
+  readbackBytes: 0,
+  uploadBytes: 0,
+  buffersCreated: 0,
+  bindGroupsCreated: 0,
+  pipelinesCreated: 0,
+});
+
+export class Gpu {
+  readonly device: GPUDevice;
+  readonly facts: DeviceFacts;
+  readonly counters: Counters = noCounts();
+  readonly ledger = new Ledger();
+  readonly pipelines: PipelineCache;
+  /** Resolves, never rejects, when the device is lost or destroyed. */
+  readonly lost: Promise<GPUDeviceLostInfo>;
+  #lost: GPUDeviceLostInfo | undefined;
+
+  private constructor(device: GPUDevice, facts: DeviceFacts) {
+    this.device = device;
+    this.facts = facts;
+    this.pipelines = new PipelineCache(device, this.counters);
+    this.lost = device.lost.then((info) => (this.#lost = info));
+  }
+
+  static async open(options: OpenDeviceOptions = {}): Promise<Gpu> {
+    const { device, facts } = await openDevice(options);
+    return new Gpu(device, facts);
+  }
+
+  /** @throws DeviceLost */
+  assertAlive(): void {
+    if (this.#lost)
+      throw new DeviceLost(`The GPU device was lost (${this.#lost.reason}): ${this.#lost.message}`, {
+        reason: this.#lost.reason,
+      });
+  }
+
+  createBuffer(label: string, role: BufferRole, size: number, extraUsage = 0): GPUBuffer {
+    const bytes = bufferBytes(size);
+    invariant(Number.isSafeInteger(bytes), `buffer ${label} of ${size} bytes`);
+    const usage =
+      role === 'readback'
+        ? GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST
+        : GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+    const buffer = this.device.createBuffer({ label, size: bytes, usage: usage | extraUsage });
+    this.counters.buffersCreated++;
+    this.ledger.add(buffer, role);
+    return buffer;
+  }
+
+  destroyBuffer(buffer: GPUBuffer): void {
+    this.ledger.remove(buffer);
+    buffer.destroy();
+  }
+
+  /** `data` must be a multiple of four bytes long, as `writeBuffer` wants. */
+  write(view: BufferView, data: ArrayBufferView, offset = 0): void {
+    invariant(
+      offset + data.byteLength <= view.size,
+      `write of ${data.byteLength} bytes at ${offset} into ${view.size} of ${view.buffer.label}`,
+    );
+    this.device.queue.writeBuffer(
+      view.buffer,
+      view.offset + offset,
+      data.buffer as ArrayBuffer,
+      data.byteOffset,
+      data.byteLength,
+    );
+    this.counters.uploadBytes += data.byteLength;
+  }
+
+  submit(commands: GPUCommandBuffer): void {
+    this.assertAlive();
+    this.device.queue.submit([commands]);
+    this.counters.submits++;
+  }
+
+  /** Waits until everything submitted so far has run. */
+  async idle(): Promise<void> {
+    await this.device.queue.onSubmittedWorkDone();
+    this.assertAlive();
+  }
+
+  /** Runs `make` and turns a failed allocation into OutOfBudget; `what` names it for the message. */
+  async allocating<T>(what: string, make: () => T): Promise<T> {
+    this.device.pushErrorScope('validation');
+    this.device.pushErrorScope('out-of-memory');
+    const made = make();
+    const outOfMemory = await this.device.popErrorScope();
+    const invalid = await this.device.popErrorScope();
+    if (outOfMemory) throw new OutOfBudget(`The GPU has no room for ${what}: ${outOfMemory.message}`, { what });
+    invariant(!invalid, `allocating ${what}: ${invalid?.message ?? ''}`);
+    return made;
+  }
+
+  /** Copies `view` back through a temporary buffer. Not for the token loop, which owns a persistent `Readback`. */
+  async read(view: BufferView): Promise<ArrayBuffer> {
+    const staging = this.createBuffer(`read ${view.buffer.label}`, 'readback', view.size);
+    try {
+      const encoder = this.device.createCommandEncoder();
+      encoder.copyBufferToBuffer(view.buffer, view.offset, staging, 0, bufferBytes(view.size));
+      this.submit(encoder.finish());
+      await staging.mapAsync(GPUMapMode.READ);
+      this.counters.readbacks++;
+      this.counters.readbackBytes += view.size;
+      return staging.getMappedRange().slice(0, view.size);
+    } finally {
+      this.destroyBuffer(staging);
+    }
+  }
+
+  resetCounters(): void {
+    Object.assign(this.counters, noCounts());
+  }
+
+  dispose(): void {
+    for (const buffer of [...this.ledger.liveBuffers]) this.destroyBuffer(buffer);
+    this.device.destroy();
+  }
+}

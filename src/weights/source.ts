@@ -1,0 +1,31 @@
+/** Where bytes come from. Everything above this file is the same for HTTP, a folder of Files, and a path on disk. */
+
+/** A set of named files. Names are relative, with single `/`, already checked by `checkFileName`. */
+export interface ByteSource {
+  /** For messages: a URL, a folder's name, a path. */
+  readonly label: string;
+  /** Bytes of the file, or null when it does not exist. @throws SourceError */
+  size(file: string, signal?: AbortSignal): Promise<number | null>;
+  /**
+   * Exactly the bytes [begin, end) in pieces of any size, in order. Breaking out of the loop stops the transfer.
+   * @throws SourceError when the file ends early or the transport fails for good
+   */
+  stream(file: string, begin: number, end: number, signal?: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+/** Exactly the bytes [begin, end). */
+export async function readBytes(
+  source: ByteSource,
+  file: string,
+  begin: number,
+  end: number,
+  signal?: AbortSignal,
+): Promise<Uint8Array> {
+  const out = new Uint8Array(end - begin);
+  let at = 0;
+  for await (const piece of source.stream(file, begin, end, signal)) {
+    out.set(piece, at);
+    at += piece.length;
+  }
+  return out;
+}

@@ -1,0 +1,55 @@
+import { describe, it } from 'vitest';
+import { shaderText } from '../../../src/gpu/shaders.gen.ts';
+import { rmsNorm } from '../../../src/kernels/norm/rms_norm.ts';
+import { rmsNorm as twin } from '../../../src/reference/norm/rms_norm.ts';
+import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
+import { openTestGpu } from '../../support/gpu.ts';
+import { normals } from '../../support/random.ts';
+
+const gpu = await openTestGpu({ defaultLimits: true });
+
+interface Case {
+  name: string;
+  tokens: number;
+  size: number;
+  row?: number;
+  at?: number;
+  scale?: number;
+}
+const cases: Case[] = [
+  { name: 'no_tokens', tokens: 0, size: 64 },
+  { name: 'one_token', tokens: 1, size: 64 },
+  { name: 'one_value', tokens: 3, size: 1 },
+  { name: 'less_than_a_workgroup', tokens: 2, size: 37 },
+  { name: 'prime_sizes', tokens: 7, size: 577 },
+  { name: 'part_of_a_row', tokens: 5, size: 24, row: 40, at: 9 },
+  { name: 'large_values', tokens: 2, size: 128, scale: 1e5 },
+  { name: 'tiny_values', tokens: 2, size: 128, scale: 1e-12 },
+];
+
+async function check({ name, tokens, size, row = size, at = 0, scale = 1 }: Case): Promise<void> {
+  const x = normals(1, tokens * row, scale);
+  const gamma = normals(2, size, 0.2, 1);
+  const eps = 1e-5;
+  const got = await runKernel(gpu, {
+    inputs: { x, gamma },
+    outputs: { out: tokens * size },
+    step: { tokens, position: 0 },
+    record: (r, v) => rmsNorm(r, name, { x: v.x!, gamma: v.gamma!, out: v.out! }, { size, eps, row, at }),
+  });
+  // Sums of up to 577 f32 squares, an inverseSqrt of 2 ulp and two products: a few 1e-7 each.
+  expectClose(asF32(got.out!), twin(x, gamma, { tokens, size, eps, row, at }), 5e-6, name);
+}
+
+describe('norm/rms_norm', () => {
+  it.each(cases)('$name', check);
+  it.each([
+    ['forgets epsilon', (s: string) => s.replace('+ EPS', '')],
+    ['forgets gamma', (s: string) => s.replace(' * gamma[d]', '')],
+    ['drops the row offset', (s: string) => s.replace('t * X_ROW + X_AT', 't * X_ROW')],
+  ])('notices a kernel that %s', async (_what, mutate) => {
+    await expectMutantToFail(gpu, shaderText, 'norm/rms_norm', mutate, async () => {
+      for (const c of cases) await check(c);
+    });
+  });
+});
