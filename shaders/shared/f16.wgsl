@@ -1,0 +1,7 @@
+// Two f16 of a word, low half first, exactly. WGSL lets unpack2x16float flush subnormals to zero, so those are made from their integers.
+fn f16_pair(u: u32) -> vec2<f32> {
+  let h = vec2<u32>(u & 0xffffu, u >> 16u);
+  let magnitude = vec2<f32>(h & vec2<u32>(0x3ffu)) * 0x1p-24f;
+  let subnormal = select(magnitude, -magnitude, (h & vec2<u32>(0x8000u)) != vec2<u32>(0u));
+  return select(unpack2x16float(u), subnormal, (h & vec2<u32>(0x7c00u)) == vec2<u32>(0u));
+}

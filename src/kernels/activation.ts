@@ -1,0 +1,12 @@
+import type { Activation } from '../config/model-config.ts';
+
+/** Constants of a shader that imports `shared/activation`. */
+export function activationConstants(activation: Activation): Record<string, number | boolean> {
+  const constants: Record<string, number | boolean> = {
+    ACT_SILU: activation.kind === 'silu',
+    ACT_GELU_TANH: activation.kind === 'gelu-tanh',
+    ACT_CLAMPED: activation.kind === 'clamped-swiglu',
+  };
+  if (activation.kind !== 'clamped-swiglu') return constants;
+  return { ...constants, ACT_ALPHA: activation.alpha, ACT_LIMIT: activation.limit };
+}
