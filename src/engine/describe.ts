@@ -1,0 +1,377 @@
+/**
+ * From names to work: finds every weight of a model in its checkpoint, checks shapes, and says in which layout and in how many parts it
+ * goes to the GPU. Reads headers only; nothing is fetched.
+ */
+import type { AttentionConfig, DenseFfn, FfnConfig, LayerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
+import type { Json } from '../config/read.ts';
+import { InvalidCheckpoint, OutOfBudget, UnsupportedModel } from '../errors.ts';
+import type {
+  ExpertStorage,
+  GluNames,
+  GroupedAttentionNames,
+  LatentAttentionNames,
+  LayerNames,
+  MoeFfnNames,
+  TensorNames,
+} from '../families/family.ts';
+import type {
+  DenseWeights,
+  GroupedWeights,
+  LatentWeights,
+  LayerWeights,
+  ModelWeights,
+  MoeWeights,
+} from '../layers/weights.ts';
+import { slotLayout, type SlotLayout } from '../moe/slots.ts';
+import { invariant } from '../util/assert.ts';
+import type { Checkpoint } from '../weights/checkpoint.ts';
+import {
+  expertBias,
+  expertMatrices,
+  findMatrix,
+  vector,
+  type ExpertBias,
+  type ExpertMatrices,
+} from '../weights/formats/index.ts';
+import { layoutName, planes, sameLayout, type Layout, type MatrixShape } from '../weights/layout.ts';
+import type { PublishedMatrix } from '../weights/matrix.ts';
+import { targetLayout, type MatrixRole, type Precision } from './precision.ts';
+
+/** Rows [begin, end) of a published matrix go to rows `target`, `target + stride`, ... of a part. */
+export interface Piece {
+  readonly source: PublishedMatrix;
+  readonly begin: number;
+  readonly end: number;
+  readonly target: number;
+  readonly stride: number;
+}
+
+/** A stretch of rows with one layout that fits one binding. */
+export interface MatrixPart extends MatrixShape {
+  readonly firstRow: number;
+  readonly layout: Layout;
+  readonly pieces: readonly Piece[];
+}
+
+export interface MatrixSpec extends MatrixShape {
+  readonly label: string;
+  readonly parts: readonly MatrixPart[];
+}
+
+export interface VectorSpec {
+  readonly label: string;
+  readonly length: number;
+  load(signal?: AbortSignal): Promise<Float32Array>;
+}
+
+export interface ExpertsSpec {
+  readonly label: string;
+  readonly count: number; // E
+  readonly slot: SlotLayout;
+  readonly matrices: (e: number) => ExpertMatrices;
+  readonly bias: ((e: number, signal?: AbortSignal) => Promise<ExpertBias>) | null;
+  readonly storedBytes: number;
+}
+
+export type ModelSpec = ModelWeights<MatrixSpec, VectorSpec, ExpertsSpec>;
+
+export interface DescribeInput {
+  readonly config: ModelConfig;
+  readonly names: TensorNames;
+  readonly checkpoint: Checkpoint;
+  readonly quantization: Json | null;
+  readonly precision: Precision;
+  /** maxStorageBufferBindingSize: larger matrices are split by rows. */
+  readonly bindingBytes: number;
+}
+
+interface Rows {
+  readonly source: PublishedMatrix;
+  readonly target: number;
+  readonly stride: number;
+  readonly layout: Layout;
+}
+
+class Describer {
+  readonly #in: DescribeInput;
+
+  constructor(input: DescribeInput) {
+    this.#in = input;
+  }
+
+  model(): ModelSpec {
+    const { config, names } = this.#in;
+    const { hidden, vocab } = config;
+    const embed = this.matrix(names.embed, { rows: vocab, cols: hidden }, 'embedding');
+    return {
+      embed,
+      head: names.head === null ? embed : this.matrix(names.head, { rows: vocab, cols: hidden }, 'embedding'),
+      finalNorm: this.vector(names.finalNorm, hidden),
+      layers: config.layers.map((layer, i) => this.layer(layer, names.layer(i))),
+    };
+  }
+
+  layer(layer: LayerConfig, names: LayerNames): LayerWeights<MatrixSpec, VectorSpec, ExpertsSpec> {
+    const { hidden } = this.#in.config;
+    return {
+      attentionNorm: this.vector(names.attentionNorm, hidden),
+      ffnNorm: this.vector(names.ffnNorm, hidden),
+      attention: this.attention(layer.attention, names.attention),
+      ffn: this.ffn(layer.ffn, names.ffn),
+    };
+  }
+
+  attention(
+    config: AttentionConfig,
+    names: LayerNames['attention'],
+  ): LayerWeights<MatrixSpec, VectorSpec, ExpertsSpec>['attention'] {
+    if (config.kind === 'grouped') {
+      invariant(names.kind === 'grouped', 'attention names of another kind than the config');
+      return this.grouped(config, names);
+    }
+    invariant(names.kind === 'latent', 'attention names of another kind than the config');
+    return this.latent(config, names);
+  }
+
+  grouped(
+    config: Extract<AttentionConfig, { kind: 'grouped' }>,
+    names: GroupedAttentionNames,
+  ): GroupedWeights<MatrixSpec, VectorSpec> {
+    const { hidden } = this.#in.config;
+    const { heads, kvHeads, headSize } = config;
+    const qRows = heads * headSize;
+    const kvRows = kvHeads * headSize;
+    const norm = (name: string | null, projection: number): VectorSpec | null =>
+      name === null ? null : this.vector(name, config.qkNorm === 'full' ? projection : headSize);
+    return {
+      kind: 'grouped',
+      qkv: this.stacked(
+        `${names.q} + k + v`,
+        [
+          [names.q, { rows: qRows, cols: hidden }],
+          [names.k, { rows: kvRows, cols: hidden }],
+          [names.v, { rows: kvRows, cols: hidden }],
+        ],
+        'linear',
+      ),
+      qkvBias: config.bias.qkv
+        ? this.joined([names.q, names.k, names.v].map((n, i) => this.vector(`${n}.bias`, i === 0 ? qRows : kvRows)))
+        : null,
+      o: this.matrix(names.o, { rows: hidden, cols: qRows }, 'linear'),
+      oBias: config.bias.o ? this.vector(`${names.o}.bias`, hidden) : null,
+      qNorm: norm(names.qNorm, qRows),
+      kNorm: norm(names.kNorm, kvRows),
+      sinks: names.sinks === null ? null : this.vector(names.sinks, heads),
+    };
+  }
+
+  latent(
+    config: Extract<AttentionConfig, { kind: 'latent' }>,
+    names: LatentAttentionNames,
+  ): LatentWeights<MatrixSpec, VectorSpec> {
+    const { hidden } = this.#in.config;
+    const { heads, qRank, kvRank, nopeSize, ropeSize, valueSize } = config;
+    const qRows = heads * (nopeSize + ropeSize);
+    const kv: [string, MatrixShape] = [names.kvDown, { rows: kvRank + ropeSize, cols: hidden }];
+    const low = 'direct' in names.q ? null : names.q;
+    invariant((low === null) === (qRank === null), 'q names and config disagree');
+    const q: [string, MatrixShape] = low
+      ? [low.down, { rows: qRank!, cols: hidden }]
+      : [(names.q as { direct: string }).direct, { rows: qRows, cols: hidden }];
+    return {
+      kind: 'latent',
+      down: this.stacked(`${q[0]} + kv`, [q, kv], 'linear'),
+      qNorm: low && this.vector(low.norm, qRank!),
+      qUp: low && this.matrix(low.up, { rows: qRows, cols: qRank! }, 'linear'),
+      kvNorm: this.vector(names.kvNorm, kvRank),
+      kvUp: this.matrix(names.kvUp, { rows: heads * (nopeSize + valueSize), cols: kvRank }, 'linear'),
+      o: this.matrix(names.o, { rows: hidden, cols: heads * valueSize }, 'linear'),
+    };
+  }
+
+  ffn(config: FfnConfig, names: LayerNames['ffn']): LayerWeights<MatrixSpec, VectorSpec, ExpertsSpec>['ffn'] {
+    if (config.kind === 'dense') {
+      invariant(names.kind === 'dense', 'ffn names of another kind than the config');
+      return this.dense(names, config.width);
+    }
+    invariant(names.kind === 'moe', 'ffn names of another kind than the config');
+    return this.moe(config, names);
+  }
+
+  dense(names: GluNames, width: DenseFfn['width']): DenseWeights<MatrixSpec> {
+    const { hidden } = this.#in.config;
+    return {
+      kind: 'dense',
+      gateUp: this.interleaved(names.gate, names.up, { rows: width, cols: hidden }),
+      down: this.matrix(names.down, { rows: hidden, cols: width }, 'linear'),
+    };
+  }
+
+  moe(config: MoeFfn, names: MoeFfnNames): MoeWeights<MatrixSpec, VectorSpec, ExpertsSpec> {
+    const { hidden } = this.#in.config;
+    return {
+      kind: 'moe',
+      router: this.matrix(names.router, { rows: config.experts, cols: hidden }, 'router'),
+      logitBias: names.routerBias === null ? null : this.vector(names.routerBias, config.experts),
+      selectionBias: names.selectionBias === null ? null : this.vector(names.selectionBias, config.experts),
+      experts: this.experts(config, names),
+      shared: names.shared && config.shared ? this.dense(names.shared, config.shared.width) : null,
+      sharedGate: names.sharedGate === null ? null : this.row(names.sharedGate, hidden),
+    };
+  }
+
+  experts(config: MoeFfn, names: MoeFfnNames): ExpertsSpec {
+    const { checkpoint, quantization, precision, config: model } = this.#in;
+    const shape = { hidden: model.hidden, width: config.width, experts: config.experts };
+    const find = (storage: ExpertStorage, e: number): ExpertMatrices | null =>
+      expertMatrices(checkpoint, quantization, storage, e, shape);
+    const storage = names.experts.find((s) => find(s, 0) !== null);
+    const label = `experts of ${names.router}`;
+    if (!storage) {
+      const tried = names.experts.map((s) => (s.kind === 'separate' ? s.expert(0).gate : s.gateUp));
+      throw new InvalidCheckpoint('missing-tensor', `No experts found: looked for ${tried.join(' and ')}`, { tried });
+    }
+    const matrices = Array.from({ length: config.experts }, (_, e) => {
+      const found = find(storage, e);
+      if (!found)
+        throw new InvalidCheckpoint('missing-tensor', `Expert ${e} is missing beside ${names.router}`, {
+          expert: e,
+          router: names.router,
+        });
+      return found;
+    });
+    const target = (m: PublishedMatrix): Layout => targetLayout(m.layout, 'linear', precision);
+    const first = matrices[0]!;
+    const gateUp = target(first.gate);
+    const down = target(first.down);
+    const mustBe = (m: PublishedMatrix, wanted: Layout): void => {
+      if (sameLayout(target(m), wanted)) return;
+      const found = layoutName(target(m));
+      throw new UnsupportedModel(
+        `${m.name} is ${found} where its neighbours are ${layoutName(wanted)}: experts of a layer must share a format`,
+        { tensor: m.name },
+      );
+    };
+    for (const m of matrices) {
+      mustBe(m.gate, gateUp);
+      mustBe(m.up, gateUp);
+      mustBe(m.down, down);
+    }
+    return {
+      label,
+      count: config.experts,
+      slot: slotLayout({ hidden: model.hidden, width: config.width, gateUp, down, bias: config.expertBias }),
+      matrices: (e) => matrices[e]!,
+      bias: config.expertBias ? (e, signal) => expertBias(checkpoint, storage, e, shape, signal) : null,
+      storedBytes: matrices.reduce((n, m) => n + m.gate.storedBytes + m.up.storedBytes + m.down.storedBytes, 0),
+    };
+  }
+
+  vector(name: string, length: number): VectorSpec {
+    const { checkpoint } = this.#in;
+    if (!checkpoint.has(name))
+      throw new InvalidCheckpoint('missing-tensor', `The checkpoint has no tensor ${name}`, { tensor: name });
+    return { label: name, length, load: (signal) => vector(checkpoint, name, length, signal) };
+  }
+
+  /** A [1, D] matrix read as a vector. */
+  row(name: string, length: number): VectorSpec {
+    return this.vector(`${name}.weight`, length);
+  }
+
+  joined(parts: readonly VectorSpec[]): VectorSpec {
+    return {
+      label: parts.map((p) => p.label).join(' + '),
+      length: parts.reduce((n, p) => n + p.length, 0),
+      load: async (signal) => {
+        const loaded: number[] = [];
+        for (const p of parts) loaded.push(...(await p.load(signal)));
+        return Float32Array.from(loaded);
+      },
+    };
+  }
+
+  find(name: string, shape: MatrixShape): PublishedMatrix {
+    const found = findMatrix(this.#in.checkpoint, this.#in.quantization, name, shape);
+    if (!found)
+      throw new InvalidCheckpoint('missing-tensor', `The checkpoint has no weights for ${name}`, { tensor: name });
+    return found;
+  }
+
+  matrix(name: string, shape: MatrixShape, role: MatrixRole): MatrixSpec {
+    return this.stacked(name, [[name, shape]], role);
+  }
+
+  /** Matrices with the same columns, one below the other. */
+  stacked(label: string, wanted: readonly (readonly [string, MatrixShape])[], role: MatrixRole): MatrixSpec {
+    let target = 0;
+    const rows = wanted.map(([name, shape]): Rows => {
+      const source = this.find(name, shape);
+      const at = target;
+      target += shape.rows;
+      return { source, target: at, stride: 1, layout: targetLayout(source.layout, role, this.#in.precision) };
+    });
+    return { label, rows: target, cols: wanted[0]![1].cols, parts: this.parts(label, rows) };
+  }
+
+  interleaved(gate: string, up: string, shape: MatrixShape): MatrixSpec {
+    const rows = [gate, up].map((name, i): Rows => {
+      const source = this.find(name, shape);
+      return { source, target: i, stride: 2, layout: targetLayout(source.layout, 'linear', this.#in.precision) };
+    });
+    const [a, b] = rows as [Rows, Rows];
+    if (!sameLayout(a.layout, b.layout)) {
+      throw new UnsupportedModel(
+        `${gate} is ${layoutName(a.layout)} but ${up} is ${layoutName(b.layout)}: both must share a format`,
+        { gate, up },
+      );
+    }
+    const whole: MatrixPart = {
+      firstRow: 0,
+      rows: 2 * shape.rows,
+      cols: shape.cols,
+      layout: a.layout,
+      pieces: rows.map(({ source, target, stride }) => ({ source, begin: 0, end: shape.rows, target, stride })),
+    };
+    this.fits(`${gate} + up`, whole);
+    return { label: `${gate} + up`, rows: 2 * shape.rows, cols: shape.cols, parts: [whole] };
+  }
+
+  fits(label: string, part: MatrixPart): void {
+    const bytes = planes(part.layout, part).bytes;
+    if (bytes > this.#in.bindingBytes) {
+      throw new OutOfBudget(
+        `${label} takes ${bytes} bytes, more than this GPU binds at once (${this.#in.bindingBytes}); load it with weights: "q4"`,
+        { label, bytes },
+      );
+    }
+  }
+
+  /** One part for neighbours of one layout, cut where a binding would overflow. */
+  parts(label: string, rows: readonly Rows[]): MatrixPart[] {
+    const parts: MatrixPart[] = [];
+    let open: { layout: Layout; cols: number; firstRow: number; rows: number; pieces: Piece[] } | null = null;
+    for (const { source, target, layout } of rows) {
+      const rowBytes = planes(layout, { rows: 1024, cols: source.cols }).bytes / 1024;
+      const most = Math.floor((this.#in.bindingBytes - 64) / rowBytes);
+      if (most < 1) throw new OutOfBudget(`One row of ${label} exceeds what this GPU binds at once`, { label });
+      for (let begin = 0; begin < source.rows;) {
+        if (!open || !sameLayout(open.layout, layout) || open.rows >= most) {
+          open = { layout, cols: source.cols, firstRow: target + begin, rows: 0, pieces: [] };
+          parts.push(open);
+        }
+        const end: number = Math.min(source.rows, begin + most - open.rows);
+        open.pieces.push({ source, begin, end, target: open.rows, stride: 1 });
+        open.rows += end - begin;
+        begin = end;
+      }
+    }
+    return parts;
+  }
+}
+
+/**
+ * @throws InvalidCheckpoint for missing tensors and wrong shapes
+ * @throws UnsupportedModel for formats that cannot be mixed or are not known
+ */
+export const describeModel = (input: DescribeInput): ModelSpec => new Describer(input).model();

@@ -1,0 +1,252 @@
+/** The model as a list of steps: embed, layers, head. Buffers, bind groups and pipelines are made here, once; a token only encodes. */
+import type { ModelConfig } from '../config/model-config.ts';
+import { subview, wholeBuffer, type BufferView } from '../gpu/buffer.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { Recorder, type Program } from '../gpu/recording.ts';
+import { STEP_BYTES, writeStep, type SamplingParams } from '../gpu/step.ts';
+import { embedRows } from '../kernels/embed/embed_rows.ts';
+import { rmsNorm } from '../kernels/norm/rms_norm.ts';
+import { sample, SAMPLED_BYTES } from '../kernels/sample/sample.ts';
+import {
+  groupedAttention,
+  latentAttention,
+  type AttentionStep,
+  type KvCache,
+  type Phase,
+} from '../layers/attention.ts';
+import { denseLayer } from '../layers/ffn.ts';
+import { linear } from '../layers/linear.ts';
+import { ropeTable } from '../layers/rope.ts';
+import { moeLayer } from '../moe/block.ts';
+import { invariant } from '../util/assert.ts';
+import { sum } from '../util/math.ts';
+import {
+  ACTIVATIONS,
+  attentionSizes,
+  DECODE_TOKENS,
+  moeLayers,
+  routedStride,
+  TILE_ROWS,
+  type ActivationName,
+  type Plan,
+} from './plan.ts';
+import type { DeviceWeights } from './upload.ts';
+
+/** Where one MoE layer's routing lies in a routing log. */
+export interface RoutedSlice {
+  readonly layer: number;
+  readonly topK: number;
+  readonly offset: number;
+}
+
+/** What `Forward.logits` copies out after each layer, when asked. */
+export interface Taps {
+  readonly hidden: boolean;
+}
+
+export class Forward {
+  readonly config: ModelConfig;
+  readonly plan: Plan;
+  readonly #gpu: Gpu;
+  readonly #weights: DeviceWeights;
+  readonly #activations: Record<ActivationName, BufferView>;
+  readonly #caches: readonly KvCache[];
+  readonly #ropes: readonly BufferView[];
+  readonly #step: BufferView;
+  readonly #stepBytes = new ArrayBuffer(STEP_BYTES);
+  /** [V] token counts for the penalties: see kernels/sample. */
+  readonly counts: BufferView;
+  /** The last draw: id, log-probability. */
+  readonly sampled: BufferView;
+  readonly #decodeRouted: BufferView;
+
+  private constructor(gpu: Gpu, config: ModelConfig, plan: Plan, weights: DeviceWeights) {
+    this.#gpu = gpu;
+    this.config = config;
+    this.plan = plan;
+    this.#weights = weights;
+    const buffer = (label: string, role: Parameters<Gpu['createBuffer']>[1], bytes: number, usage = 0): BufferView =>
+      wholeBuffer(gpu.createBuffer(label, role, bytes, usage));
+    this.#activations = Object.fromEntries(
+      ACTIVATIONS.map((name) => [name, buffer(name, 'activations', plan.activations[name])]),
+    ) as Record<ActivationName, BufferView>;
+    const { contextLength: capacity } = plan;
+    this.#caches = config.layers.map((layer, i) => {
+      const { kvHeads, keySize, valueSize } = attentionSizes(layer.attention);
+      return {
+        keys: buffer(`keys ${i}`, 'kv', 4 * kvHeads * capacity * keySize),
+        values: buffer(`values ${i}`, 'kv', 4 * kvHeads * capacity * valueSize),
+        capacity,
+      };
+    });
+    const tables = new Map<string, BufferView>();
+    this.#ropes = config.layers.map(({ attention: { rope } }) => {
+      const key = JSON.stringify(rope);
+      let view = tables.get(key);
+      if (!view) {
+        const table = ropeTable(rope, capacity);
+        view = buffer('rope', 'tables', table.byteLength);
+        gpu.write(view, table);
+        tables.set(key, view);
+      }
+      return view;
+    });
+    this.counts = buffer('token counts', 'tables', 4 * config.vocab);
+    this.sampled = buffer('sampled', 'activations', SAMPLED_BYTES);
+    this.#step = buffer('step', 'tables', STEP_BYTES, GPUBufferUsage.UNIFORM);
+    this.#decodeRouted = buffer('routed (decode)', 'activations', Math.max(4, this.#routedBytes(DECODE_TOKENS)));
+  }
+
+  /** @throws OutOfBudget when the GPU has no room for caches and activations */
+  static create(gpu: Gpu, config: ModelConfig, plan: Plan, weights: DeviceWeights): Promise<Forward> {
+    return gpu.allocating(
+      `caches and activations (${plan.bytes.kv + plan.bytes.activations} bytes)`,
+      () => new Forward(gpu, config, plan, weights),
+    );
+  }
+
+  /** Token ids of the next step, [chunk] u32; sampling writes the first. */
+  get ids(): BufferView {
+    return this.#activations.ids;
+  }
+
+  get logits(): BufferView {
+    return this.#activations.logits;
+  }
+
+  #routedBytes(tokens: number): number {
+    return sum(moeLayers(this.config).map((m) => routedStride(tokens, m.topK)));
+  }
+
+  /** The routing log that a phase writes, and where each MoE layer's part is. */
+  routing(phase: Phase): { readonly view: BufferView; readonly slices: readonly RoutedSlice[] } {
+    const tokens = phase === 'decode' ? DECODE_TOKENS : this.plan.prefillChunk;
+    let offset = 0;
+    const slices = moeLayers(this.config).map(({ topK }, layer): RoutedSlice => {
+      const slice = { layer, topK, offset };
+      offset += routedStride(tokens, topK);
+      return slice;
+    });
+    return { view: phase === 'decode' ? this.#decodeRouted : this.#activations.routed, slices };
+  }
+
+  /** Sets what the next encoded step reads; ordered with submits by the queue. */
+  setStep(tokens: number, position: number, sampling?: SamplingParams): void {
+    invariant(position + tokens <= this.plan.contextLength, `step past the context: ${position} + ${tokens}`);
+    this.#gpu.write(this.#step, new Uint8Array(writeStep(this.#stepBytes, tokens, position, sampling)));
+  }
+
+  recorder(): Recorder {
+    return new Recorder(this.#gpu, this.#step);
+  }
+
+  /** Embedding and all layers; the residual stream ends in `residualA`. */
+  body(phase: Phase, taps?: { readonly hidden: BufferView }): Promise<Program> {
+    const r = this.recorder();
+    const { embed, layers } = this.#weights;
+    const a = this.#activations;
+    const { hidden } = this.config;
+    for (const { firstRow, matrix } of embed.parts) {
+      embedRows(r, 'embed', { ids: a.ids, weights: matrix, out: a.residualA }, { firstRow });
+    }
+    const chunk = this.plan.prefillChunk;
+    const tap = (index: number): void => {
+      if (!taps) return;
+      r.copy(`tap hidden ${index}`, ({ tokens }) => ({
+        from: a.residualA,
+        to: subview(taps.hidden, index * chunk * hidden * 4, chunk * hidden * 4),
+        bytes: tokens * hidden * 4,
+      }));
+    };
+    tap(0);
+    let moe = 0;
+    const { view: routed, slices } = this.routing(phase);
+    this.config.layers.forEach((config, i) => {
+      const weights = layers[i]!;
+      const attention: AttentionStep = {
+        label: `layer ${i}`,
+        phase,
+        eps: this.config.normEps,
+        x: a.residualA,
+        out: a.residualB,
+        norm: weights.attentionNorm,
+        rope: this.#ropes[i]!,
+        cache: this.#caches[i]!,
+        scratch: a,
+      };
+      if (config.attention.kind === 'grouped') {
+        invariant(weights.attention.kind === 'grouped', 'weights of another kind than the config');
+        groupedAttention(r, config.attention, weights.attention, attention);
+      } else {
+        invariant(weights.attention.kind === 'latent', 'weights of another kind than the config');
+        latentAttention(r, config.attention, weights.attention, attention);
+      }
+      const ffn = { label: `layer ${i}`, phase, eps: this.config.normEps, x: a.residualB, out: a.residualA };
+      if (config.ffn.kind === 'dense') {
+        invariant(weights.ffn.kind === 'dense', 'weights of another kind than the config');
+        const { activation } = config.ffn;
+        denseLayer(r, {
+          ...ffn,
+          activation,
+          weights: weights.ffn,
+          gamma: weights.ffnNorm,
+          normed: a.normed,
+          hidden: a.dense,
+        });
+      } else {
+        invariant(weights.ffn.kind === 'moe', 'weights of another kind than the config');
+        const slice = slices[moe++]!;
+        const next = slices[moe]?.offset ?? routed.size;
+        moeLayer(r, config.ffn, weights.ffn, {
+          ...ffn,
+          hidden,
+          norm: weights.ffnNorm,
+          routed: subview(routed, slice.offset, next - slice.offset),
+          tileRows: TILE_ROWS,
+          scratch: { ...a, withShared: a.residualC },
+        });
+      }
+      if (i + 1 < this.config.layers.length) tap(i + 1);
+    });
+    return r.finish();
+  }
+
+  /** Logits of the last token of the step. */
+  lastLogits(): Promise<Program> {
+    const r = this.recorder();
+    const a = this.#activations;
+    linear(
+      r,
+      'head',
+      { x: a.residualA, gamma: this.#weights.finalNorm, weights: this.#weights.head, out: a.logits },
+      { phase: 'decode', eps: this.config.normEps, row: 'last' },
+    );
+    return r.finish();
+  }
+
+  /** Final norm and logits of every token of the step. `out` is [T, V]; `normed` receives the final norm's output. */
+  allLogits(out: BufferView, normed: BufferView): Promise<Program> {
+    const r = this.recorder();
+    const { hidden, normEps: eps } = this.config;
+    rmsNorm(
+      r,
+      'final norm',
+      { x: this.#activations.residualA, gamma: this.#weights.finalNorm, out: normed },
+      { size: hidden, eps },
+    );
+    linear(r, 'head', { x: normed, weights: this.#weights.head, out }, { phase: 'prefill' });
+    return r.finish();
+  }
+
+  /** Draws a token from `logits`; it becomes the first id of the next step. */
+  sampling(): Promise<Program> {
+    const r = this.recorder();
+    sample(
+      r,
+      'sample',
+      { logits: this.#activations.logits, counts: this.counts, sampled: this.sampled, nextIds: this.#activations.ids },
+      { vocab: this.config.vocab },
+    );
+    return r.finish();
+  }
+}

@@ -1,0 +1,73 @@
+/** source -> configs -> plan -> buffers -> Model: the one place that wires everything. */
+import { OutOfBudget } from '../errors.ts';
+import { Gpu } from '../gpu/gpu.ts';
+import type { ByteSource } from '../weights/source.ts';
+import { Forward } from './forward.ts';
+import { Model } from './model.ts';
+import { DEFAULT_DEVICE_LIMITS, openModel, planOpened, type PlanLimits } from './open.ts';
+import type { Plan, PlanOptions } from './plan.ts';
+import type { WeightsOption } from './precision.ts';
+import { ProgressMeter, type LoadProgress } from './progress.ts';
+import { Session } from './session.ts';
+import { loadText } from './text.ts';
+import { Uploader } from './upload.ts';
+
+export interface LoadOptions extends PlanOptions {
+  /** Default `auto`: as published if that fits `gpuBytes`, else 8 bits, else 4. */
+  readonly weights?: WeightsOption | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Where WebGPU comes from; default `navigator.gpu`. */
+  readonly gpu?: GPU | undefined;
+  /** Use only WebGPU's guaranteed limits and no optional feature. */
+  readonly defaultLimits?: boolean | undefined;
+}
+
+/** What loading would do, from configs and tensor headers alone: no weight is read, no GPU is touched. */
+export async function plan(
+  source: ByteSource,
+  options: PlanOptions & {
+    readonly weights?: WeightsOption | undefined;
+    readonly limits?: PlanLimits | undefined;
+    readonly signal?: AbortSignal | undefined;
+  } = {},
+): Promise<Plan> {
+  const opened = await openModel(source, options.signal);
+  return planOpened(opened, options.limits ?? DEFAULT_DEVICE_LIMITS, options.weights ?? 'auto', options).plan;
+}
+
+/**
+ * Loads a model onto the GPU. On any failure, abort included, everything taken is given back.
+ * @throws DeviceCapability, InvalidCheckpoint, UnsupportedModel, OutOfBudget, SourceError; the signal's reason when aborted
+ */
+export async function load(source: ByteSource, options: LoadOptions = {}): Promise<Model> {
+  const { signal } = options;
+  const progress = new ProgressMeter(options.onProgress ?? (() => undefined));
+  progress.enter('open');
+  const gpu = await Gpu.open({ gpu: options.gpu, ...(options.defaultLimits ? { defaultLimits: true } : {}) });
+  try {
+    const opened = await openModel(source, signal);
+    const text = await loadText(source, signal);
+    const { spec, plan } = planOpened(opened, gpu.facts.limits, options.weights ?? 'auto', options);
+    if (plan.verdict === 'does-not-fit') {
+      throw new OutOfBudget(
+        `The model takes ${plan.totalBytes} bytes of GPU memory, the budget is ${plan.budgetBytes}: raise gpuBytes, shorten contextLength, or load with weights: "q4"`,
+        {
+          totalBytes: plan.totalBytes,
+          budgetBytes: plan.budgetBytes,
+        },
+      );
+    }
+    progress.enter('weights', plan.downloadBytes);
+    const weights = await new Uploader(gpu, (bytes) => progress.add(bytes), signal).model(spec, plan);
+    progress.enter('compile');
+    const forward = await Forward.create(gpu, opened.config, plan, weights);
+    const session = await Session.open(gpu, forward);
+    signal?.throwIfAborted();
+    progress.enter('ready');
+    return new Model({ gpu, config: opened.config, generation: opened.generation, plan, session, text });
+  } catch (error) {
+    gpu.dispose();
+    throw error;
+  }
+}

@@ -1,0 +1,246 @@
+/** A loaded model: generates, scores, frees. */
+import type { ModelConfig } from '../config/model-config.ts';
+import type { GenerationDefaults } from '../config/load.ts';
+import { InvalidRequest } from '../errors.ts';
+import type { BufferRole } from '../gpu/buffer.ts';
+import type { DeviceFacts } from '../gpu/device.ts';
+import type { Counters, Gpu } from '../gpu/gpu.ts';
+import { createDetokenizer } from '../text/detokenizer.ts';
+import { createStopScanner } from '../text/stop.ts';
+import { resolveSampling, type SamplingOptions } from './sampling.ts';
+import type { Plan } from './plan.ts';
+import type { DrawnToken, LayerRouting, LogitsResult, Session } from './session.ts';
+import { promptIds, type ModelText, type Prompt } from './text.ts';
+
+export interface GenerateOptions extends SamplingOptions {
+  /** Most tokens to generate; default: as many as the context has room for. */
+  readonly maxTokens?: number;
+  /** Generation ends before any of these appears in the text. */
+  readonly stop?: string | readonly string[];
+  /** Go on past the model's end tokens. */
+  readonly ignoreEnd?: boolean;
+  /** Ends generation with `finishReason: 'abort'`; the conversation stays usable. */
+  readonly signal?: AbortSignal;
+  /** Called while a long prompt is read. */
+  readonly onPrompt?: (progress: { readonly done: number; readonly total: number }) => void;
+}
+
+export interface GeneratedToken {
+  readonly id: number;
+  /** Text that became certain with this token; empty while a character or a stop string is incomplete. */
+  readonly text: string;
+  readonly logprob: number;
+  /** Experts of the step that produced the token, one entry a MoE layer, in rank order. */
+  readonly routing: readonly LayerRouting[];
+}
+
+export interface GenerateSummary {
+  readonly finishReason: 'stop' | 'length' | 'abort';
+  readonly text: string;
+  readonly promptTokens: number;
+  /** Prompt tokens that were still in the cache from an earlier turn. */
+  readonly cachedTokens: number;
+  readonly generatedTokens: number;
+  /** The seed that was used; give it again to repeat the answer. */
+  readonly seed: number;
+  readonly timeToFirstTokenMs: number;
+  /** Of the tokens after the first. */
+  readonly tokensPerSecond: number | null;
+}
+
+export interface ModelParts {
+  readonly gpu: Gpu;
+  readonly config: ModelConfig;
+  readonly generation: GenerationDefaults;
+  readonly plan: Plan;
+  readonly session: Session;
+  readonly text: ModelText | null;
+}
+
+export class Model {
+  readonly #parts: ModelParts;
+  #busy: Promise<void> = Promise.resolve();
+  #disposed = false;
+
+  constructor(parts: ModelParts) {
+    this.#parts = parts;
+  }
+
+  get config(): ModelConfig {
+    return this.#parts.config;
+  }
+
+  get plan(): Plan {
+    return this.#parts.plan;
+  }
+
+  /** null when the checkpoint has no tokenizer.json. */
+  get text(): ModelText | null {
+    return this.#parts.text;
+  }
+
+  get device(): DeviceFacts {
+    return this.#parts.gpu.facts;
+  }
+
+  /** What the GPU was asked to do so far. */
+  get counters(): Readonly<Counters> {
+    return { ...this.#parts.gpu.counters };
+  }
+
+  get gpuBytes(): Readonly<Record<BufferRole, number>> {
+    return this.#parts.gpu.ledger.bytesByRole();
+  }
+
+  /** Tokens that end an answer. */
+  get endTokens(): readonly number[] {
+    const { generation, config } = this.#parts;
+    return generation.endTokens.length ? generation.endTokens : config.endTokens;
+  }
+
+  /** Resolves when the GPU goes away. */
+  get lost(): Promise<{ readonly reason: string; readonly message: string }> {
+    return this.#parts.gpu.lost;
+  }
+
+  /**
+   * Generates token by token. The keys and values of earlier turns are kept: a prompt that starts like the last conversation only pays for
+   * what is new. Calls queue up; leaving the loop early is fine.
+   * @throws InvalidRequest for bad options, an empty prompt, or one that leaves no room in the context
+   */
+  async *generate(
+    prompt: Prompt,
+    options: GenerateOptions = {},
+  ): AsyncGenerator<GeneratedToken, GenerateSummary, void> {
+    const { session, config, generation, plan, text } = this.#parts;
+    const ids = promptIds(prompt, text);
+    this.#checkIds(ids, 1);
+    const sampling = resolveSampling(options, generation);
+    const room = plan.contextLength - ids.length;
+    const maxTokens = options.maxTokens ?? room;
+    if (!Number.isInteger(maxTokens) || maxTokens < 1)
+      throw new InvalidRequest(`maxTokens must be a whole number of at least 1, got ${maxTokens}`, { maxTokens });
+    if (options.stop !== undefined && !text) throw new InvalidRequest('stop strings need a tokenizer', {});
+    const ends = new Set(options.ignoreEnd ? [] : this.endTokens);
+    const detokenizer = text && createDetokenizer(text.tokenizer, ids);
+    const stop = createStopScanner(typeof options.stop === 'string' ? [options.stop] : (options.stop ?? []));
+
+    const release = await this.#acquire();
+    const startedAt = performance.now();
+    let firstAt = startedAt;
+    let written = '';
+    let generated = 0;
+    const cachedTokens = session.reusable(ids);
+    const summary = (finishReason: GenerateSummary['finishReason']): GenerateSummary => {
+      const seconds = (performance.now() - firstAt) / 1000;
+      return {
+        finishReason,
+        text: written,
+        promptTokens: ids.length,
+        cachedTokens,
+        generatedTokens: generated,
+        seed: sampling.seed,
+        timeToFirstTokenMs: firstAt - startedAt,
+        tokensPerSecond: generated > 1 && seconds > 0 ? (generated - 1) / seconds : null,
+      };
+    };
+    try {
+      options.signal?.throwIfAborted();
+      session.startRequest(ids);
+      const limit = Math.min(maxTokens, room);
+      let drawn: DrawnToken = await session.prefill(ids, sampling, options.signal, (done) =>
+        options.onPrompt?.({ done, total: ids.length }),
+      );
+      firstAt = performance.now();
+      for (;;) {
+        generated++;
+        if (ends.has(drawn.id)) {
+          const rest = stop.flush(detokenizer?.flush() ?? '');
+          written += rest;
+          yield { id: drawn.id, text: rest, logprob: drawn.logprob, routing: drawn.routing };
+          return summary('stop');
+        }
+        const isLast = generated >= limit;
+        const piece = detokenizer ? detokenizer.push(drawn.id) + (isLast ? detokenizer.flush() : '') : '';
+        const checked = stop.push(piece);
+        const shown = checked.text + (isLast && !checked.stopped ? stop.flush('') : '');
+        written += shown;
+        yield { id: drawn.id, text: shown, logprob: drawn.logprob, routing: drawn.routing };
+        if (checked.stopped) return summary('stop');
+        if (isLast) return summary('length');
+        options.signal?.throwIfAborted();
+        drawn = await session.step(drawn.id, sampling);
+      }
+    } catch (error) {
+      if (options.signal?.aborted) return summary('abort');
+      session.forget(); // whatever failed, the cache's contents are no longer certain
+      throw error;
+    } finally {
+      release();
+    }
+  }
+
+  /**
+   * Logits of every token of `ids`, with the routing; no sampling.
+   * @throws InvalidRequest for ids outside the vocabulary or a sequence longer than the context
+   */
+  async logits(
+    ids: readonly number[],
+    options: { readonly hidden?: boolean; readonly signal?: AbortSignal } = {},
+  ): Promise<LogitsResult> {
+    this.#checkIds(ids, 0);
+    const release = await this.#acquire();
+    try {
+      return await this.#parts.session.logits(ids, options);
+    } finally {
+      release();
+    }
+  }
+
+  #checkIds(ids: readonly number[], room: number): void {
+    const { vocab } = this.config;
+    const { contextLength } = this.plan;
+    if (ids.length === 0) throw new InvalidRequest('The prompt is empty', {});
+    const bad = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocab);
+    if (bad >= 0)
+      throw new InvalidRequest(`Token ${bad} of the prompt is ${ids[bad]}; the vocabulary has ids 0 to ${vocab - 1}`, {
+        index: bad,
+        id: ids[bad],
+      });
+    if (ids.length + room > contextLength) {
+      throw new InvalidRequest(
+        `The prompt has ${ids.length} tokens; the context holds ${contextLength}, answer included. Shorten it, or load with a larger contextLength`,
+        {
+          promptTokens: ids.length,
+          contextLength,
+        },
+      );
+    }
+  }
+
+  async #acquire(): Promise<() => void> {
+    const before = this.#busy;
+    let release: () => void = () => undefined;
+    this.#busy = new Promise((resolve) => (release = resolve));
+    await before;
+    if (this.#disposed) {
+      release();
+      throw new InvalidRequest('The model was disposed', {});
+    }
+    this.#parts.gpu.assertAlive();
+    return release;
+  }
+
+  /** Frees every GPU buffer. Waits for a running generation to leave its current token. */
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.#busy;
+    this.#parts.session.dispose();
+    this.#parts.gpu.dispose();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}

@@ -1,0 +1,99 @@
+/** Reads what describes a model (configs and tensor headers, never weights) and plans it. */
+import { readGenerationConfig, readModelConfig, type GenerationDefaults } from '../config/load.ts';
+import type { ModelConfig } from '../config/model-config.ts';
+import type { Json } from '../config/read.ts';
+import { InvalidCheckpoint, OutOfBudget } from '../errors.ts';
+import type { TensorNames } from '../families/family.ts';
+import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.ts';
+import { readBytes, type ByteSource } from '../weights/source.ts';
+import { describeModel, type ModelSpec } from './describe.ts';
+import { planModel, type Plan, type PlanOptions } from './plan.ts';
+import type { Precision, WeightsOption } from './precision.ts';
+
+export interface OpenedModel {
+  readonly source: ByteSource;
+  readonly config: ModelConfig;
+  readonly names: TensorNames;
+  readonly quantization: Json | null;
+  readonly checkpoint: Checkpoint;
+  readonly generation: GenerationDefaults;
+}
+
+/** No JSON file beside a model is larger than this; tokenizers are the largest. */
+const MAX_TEXT_BYTES = 64 * 2 ** 20;
+
+/** The text of a file, or null when there is none. */
+export async function readText(source: ByteSource, file: string, signal?: AbortSignal): Promise<string | null> {
+  const size = await source.size(file, signal);
+  if (size === null) return null;
+  if (size > MAX_TEXT_BYTES)
+    throw new InvalidCheckpoint('limit', `${file} has ${size} bytes; at most ${MAX_TEXT_BYTES} are read`, {
+      file,
+      size,
+    });
+  const bytes = await readBytes(source, file, 0, size, signal);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new InvalidCheckpoint('config', `${file} is not UTF-8 text`, { file }, { cause });
+  }
+}
+
+/** @throws InvalidCheckpoint, UnsupportedModel, SourceError */
+export async function openModel(source: ByteSource, signal?: AbortSignal): Promise<OpenedModel> {
+  const text = await readText(source, 'config.json', signal);
+  if (text === null)
+    throw new InvalidCheckpoint('missing-file', `${source.label} has no config.json: a model folder needs one`, {
+      file: 'config.json',
+      source: source.label,
+    });
+  const { config, names, quantization } = readModelConfig(text);
+  const [generation, checkpoint] = await Promise.all([
+    readText(source, 'generation_config.json', signal).then((t) => readGenerationConfig(t ?? '{}')),
+    openCheckpoint(source, signal ? { signal } : {}),
+  ]);
+  return { source, config, names, quantization, checkpoint, generation };
+}
+
+export interface PlannedModel {
+  readonly spec: ModelSpec;
+  readonly plan: Plan;
+}
+
+/** What planning needs to know of a device; these are WebGPU's guaranteed minimums. */
+export const DEFAULT_DEVICE_LIMITS = { maxStorageBufferBindingSize: 128 * 2 ** 20, maxBufferSize: 256 * 2 ** 20 };
+export type PlanLimits = typeof DEFAULT_DEVICE_LIMITS;
+
+/**
+ * The plan for one precision, or for the first of as-is, q8, q4 that fits when `weights` is `auto`.
+ * An explicit precision is planned even when it does not fit: the verdict says so.
+ * @throws OutOfBudget when `auto` finds nothing that fits
+ */
+export function planOpened(
+  opened: OpenedModel,
+  limits: PlanLimits,
+  weights: WeightsOption,
+  options: PlanOptions,
+): PlannedModel {
+  const { config, names, checkpoint, quantization } = opened;
+  const bindingBytes = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  const attempt = (precision: Precision): PlannedModel => {
+    const spec = describeModel({ config, names, checkpoint, quantization, precision, bindingBytes });
+    return { spec, plan: planModel({ config, spec, precision, bindingBytes, options }) };
+  };
+  if (weights !== 'auto') return attempt(weights);
+  const tried: string[] = [];
+  for (const precision of ['as-is', 'q8', 'q4'] as const) {
+    try {
+      const planned = attempt(precision);
+      if (planned.plan.verdict !== 'does-not-fit') return planned;
+      tried.push(`${precision} takes ${planned.plan.totalBytes} bytes`);
+    } catch (error) {
+      if (!(error instanceof OutOfBudget)) throw error;
+      tried.push(`${precision}: ${error.message}`);
+    }
+  }
+  throw new OutOfBudget(`The model does not fit: ${tried.join('; ')}. Raise gpuBytes, or shorten contextLength`, {
+    tried,
+  });
+}

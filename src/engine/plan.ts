@@ -1,0 +1,325 @@
+/** What a model will take, before anything is taken: a pure function of config, weights found, device limits and wishes. */
+import type { AttentionConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
+import { InvalidRequest, OutOfBudget } from '../errors.ts';
+import { partialsBytes } from '../kernels/attention/attention.ts';
+import { BINDING_ALIGNMENT } from '../gpu/buffer.ts';
+import type { LayerWeights } from '../layers/weights.ts';
+import { tileBound } from '../kernels/moe/group.ts';
+import { alignUp, sum } from '../util/math.ts';
+import { layoutName, planes } from '../weights/layout.ts';
+import type { ExpertsSpec, MatrixSpec, ModelSpec, VectorSpec } from './describe.ts';
+import type { Precision } from './precision.ts';
+
+export interface PlanOptions {
+  /** Longest conversation in tokens; default: what the model claims, at most 4,096. */
+  readonly contextLength?: number | undefined;
+  /** Prompt tokens that go through the model at once; default 256. Bounds activation memory and the work of one submit. */
+  readonly prefillChunk?: number | undefined;
+  /** GPU memory that webmoe may use; default 6 GiB. */
+  readonly gpuBytes?: number | undefined;
+}
+
+export const DEFAULT_CONTEXT = 4096;
+export const DEFAULT_CHUNK = 256;
+export const DEFAULT_GPU_BYTES = 6 * 2 ** 30;
+/** Expert tile rows of the grouped GEMM. */
+export const TILE_ROWS = 16;
+/** The decode path takes at most this many tokens at once. */
+export const DECODE_TOKENS = 1;
+
+export interface Arena {
+  /** MoE layers (counted among MoE layers) whose experts live here, all of them. */
+  readonly layers: readonly number[];
+  readonly slotBytes: number;
+  readonly slots: number;
+  readonly bytes: number;
+}
+
+export interface Plan {
+  readonly precision: Precision;
+  readonly contextLength: number;
+  readonly prefillChunk: number;
+  readonly bytes: {
+    readonly weights: number;
+    readonly experts: number;
+    readonly kv: number;
+    readonly activations: number;
+    readonly tables: number;
+  };
+  readonly totalBytes: number;
+  readonly budgetBytes: number;
+  /** `tight`: within the budget, but with less than a tenth to spare. */
+  readonly verdict: 'fits' | 'tight' | 'does-not-fit';
+  /** Bytes that loading reads from the checkpoint. */
+  readonly downloadBytes: number;
+  /** Weight matrices by what happens to them, as in `bf16 -> int4 g32 f16`. */
+  readonly conversions: Readonly<Record<string, { readonly matrices: number; readonly bytes: number }>>;
+  readonly arenas: readonly Arena[];
+  /** Bytes of each activation buffer by name. */
+  readonly activations: Readonly<Record<ActivationName, number>>;
+}
+
+export const ACTIVATIONS = [
+  'ids',
+  'residualA',
+  'residualB',
+  'residualC',
+  'normed',
+  'mid',
+  'qLatent',
+  'kvLatent',
+  'qRaw',
+  'kvUp',
+  'q',
+  'attended',
+  'partials',
+  'dense',
+  'routed',
+  'sharedWeight',
+  'pairOfRow',
+  'rowOfPair',
+  'tiles',
+  'counts',
+  'act',
+  'y',
+  'logits',
+] as const;
+export type ActivationName = (typeof ACTIVATIONS)[number];
+
+/** Sizes of one layer's attention, in values per token. */
+export interface AttentionSizes {
+  readonly mid: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+}
+
+export function attentionSizes(a: AttentionConfig): AttentionSizes {
+  if (a.kind === 'grouped') {
+    return {
+      mid: (a.heads + 2 * a.kvHeads) * a.headSize,
+      keySize: a.headSize,
+      valueSize: a.headSize,
+      heads: a.heads,
+      kvHeads: a.kvHeads,
+    };
+  }
+  const keySize = a.nopeSize + a.ropeSize;
+  return {
+    mid: (a.qRank ?? a.heads * keySize) + a.kvRank + a.ropeSize,
+    keySize,
+    valueSize: a.valueSize,
+    heads: a.heads,
+    kvHeads: a.heads,
+  };
+}
+
+export const moeLayers = (config: ModelConfig): MoeFfn[] =>
+  config.layers.map((l) => l.ffn).filter((f) => f.kind === 'moe');
+
+/** Bytes from one layer's routing log to the next: a storage binding must start on a multiple of 256. */
+export const routedStride = (tokens: number, topK: number): number => alignUp(tokens * topK * 2 * 4, BINDING_ALIGNMENT);
+
+function activationBytes(config: ModelConfig, chunk: number, context: number): Record<ActivationName, number> {
+  const { hidden, vocab } = config;
+  const attention = config.layers.map((l) => l.attention);
+  const sizes = attention.map(attentionSizes);
+  const moes = moeLayers(config);
+  const most = (values: readonly number[]): number => Math.max(1, ...values);
+  const f32 = (values: number): number => 4 * values;
+  const latent = attention.filter((a) => a.kind === 'latent');
+  const denseWidth = most([
+    ...config.layers.map((l) => (l.ffn.kind === 'dense' ? l.ffn.width : (l.ffn.shared?.width ?? 0))),
+  ]);
+  const pairs = most(moes.map((m) => chunk * m.topK));
+  return {
+    ids: f32(chunk),
+    residualA: f32(chunk * hidden),
+    residualB: f32(chunk * hidden),
+    residualC: f32(chunk * hidden),
+    normed: f32(chunk * hidden),
+    mid: f32(chunk * most(sizes.map((s) => s.mid))),
+    qLatent: f32(chunk * most(latent.map((a) => a.qRank ?? 0))),
+    kvLatent: f32(chunk * most(latent.map((a) => a.kvRank))),
+    qRaw: f32(chunk * most(latent.map((a) => a.heads * (a.nopeSize + a.ropeSize)))),
+    kvUp: f32(chunk * most(latent.map((a) => a.heads * (a.nopeSize + a.valueSize)))),
+    q: f32(chunk * most(sizes.map((s) => s.heads * s.keySize))),
+    attended: f32(chunk * most(sizes.map((s) => s.heads * s.valueSize))),
+    partials: most(
+      sizes.map((s) =>
+        partialsBytes({ heads: s.heads, valueSize: s.valueSize, capacity: context, tokens: DECODE_TOKENS }),
+      ),
+    ),
+    dense: f32(chunk * denseWidth),
+    routed: most([sum(moes.map((m) => routedStride(chunk, m.topK)))]),
+    sharedWeight: f32(chunk),
+    pairOfRow: f32(pairs),
+    rowOfPair: f32(pairs),
+    tiles: most(moes.map((m) => 16 * (1 + tileBound(chunk * m.topK, m.experts, TILE_ROWS)))),
+    counts: f32(most(moes.map((m) => m.experts))),
+    act: f32(most(moes.map((m) => chunk * m.topK * m.width))),
+    y: f32(pairs * hidden),
+    logits: f32(vocab),
+  };
+}
+
+function planArenas(spec: ModelSpec, bindingBytes: number): Arena[] {
+  const arenas: { layers: number[]; slotBytes: number; slots: number; bytes: number }[] = [];
+  const experts = spec.layers
+    .map((l) => l.ffn)
+    .filter((f) => f.kind === 'moe')
+    .map((f) => f.experts);
+  experts.forEach(({ slot, count, label }, layer) => {
+    const bytes = slot.bytes * count;
+    if (bytes > bindingBytes) {
+      throw new OutOfBudget(
+        `${label} take ${bytes} bytes, more than this GPU binds at once (${bindingBytes}); load with weights: "q4", or on a GPU with larger bindings`,
+        { label, bytes, bindingBytes },
+      );
+    }
+    const last = arenas.at(-1);
+    if (last && last.slotBytes === slot.bytes && last.bytes + bytes <= bindingBytes) {
+      last.layers.push(layer);
+      last.slots += count;
+      last.bytes += bytes;
+    } else arenas.push({ layers: [layer], slotBytes: slot.bytes, slots: count, bytes });
+  });
+  return arenas;
+}
+
+type Layer = LayerWeights<MatrixSpec, VectorSpec, ExpertsSpec>;
+
+/** Every matrix and vector of a layer outside the experts. */
+function layerParts(layer: Layer): { matrices: MatrixSpec[]; vectors: VectorSpec[]; experts: ExpertsSpec | null } {
+  const { attention: a, ffn } = layer;
+  const present = <T>(values: readonly (T | null)[]): T[] => values.filter((v): v is T => v !== null);
+  const dense = ffn.kind === 'dense' ? ffn : ffn.shared;
+  return {
+    matrices: present<MatrixSpec>([
+      ...(a.kind === 'grouped' ? [a.qkv, a.o] : [a.down, a.qUp, a.kvUp, a.o]),
+      ...(dense ? [dense.gateUp, dense.down] : []),
+      ffn.kind === 'moe' ? ffn.router : null,
+    ]),
+    vectors: present<VectorSpec>([
+      layer.attentionNorm,
+      layer.ffnNorm,
+      ...(a.kind === 'grouped' ? [a.qkvBias, a.oBias, a.qNorm, a.kNorm, a.sinks] : [a.qNorm, a.kvNorm]),
+      ...(ffn.kind === 'moe' ? [ffn.logitBias, ffn.selectionBias, ffn.sharedGate] : []),
+    ]),
+    experts: ffn.kind === 'moe' ? ffn.experts : null,
+  };
+}
+
+/** Everything outside experts, flat; a tied head counts once. */
+export function denseParts(spec: ModelSpec): { matrices: MatrixSpec[]; vectors: VectorSpec[]; experts: ExpertsSpec[] } {
+  const layers = spec.layers.map(layerParts);
+  return {
+    matrices: [...new Set([spec.embed, spec.head, ...layers.flatMap((l) => l.matrices)])],
+    vectors: [spec.finalNorm, ...layers.flatMap((l) => l.vectors)],
+    experts: layers.flatMap((l) => (l.experts ? [l.experts] : [])),
+  };
+}
+
+function conversions(spec: ModelSpec): Plan['conversions'] {
+  const found: Record<string, { matrices: number; bytes: number }> = {};
+  const count = (format: string, layout: string, bytes: number): void => {
+    const entry = (found[format === layout ? format : `${format} -> ${layout}`] ??= { matrices: 0, bytes: 0 });
+    entry.matrices++;
+    entry.bytes += bytes;
+  };
+  const { matrices, experts } = denseParts(spec);
+  for (const part of matrices.flatMap((m) => m.parts)) {
+    for (const p of part.pieces)
+      count(p.source.format, layoutName(part.layout), p.source.storedBytes * ((p.end - p.begin) / p.source.rows));
+  }
+  for (const x of experts) {
+    for (let e = 0; e < x.count; e++) {
+      const { gate, up, down } = x.matrices(e);
+      for (const m of [gate, up]) count(m.format, layoutName(x.slot.gateUp), m.storedBytes);
+      count(down.format, layoutName(x.slot.down), down.storedBytes);
+    }
+  }
+  return found;
+}
+
+export interface PlanInput {
+  readonly config: ModelConfig;
+  readonly spec: ModelSpec;
+  readonly precision: Precision;
+  /** maxStorageBufferBindingSize, at most maxBufferSize. */
+  readonly bindingBytes: number;
+  readonly options: PlanOptions;
+}
+
+/**
+ * @throws InvalidRequest for impossible wishes
+ * @throws OutOfBudget when some part cannot be bound on this device whatever the budget
+ */
+export function planModel({ config, spec, precision, bindingBytes, options }: PlanInput): Plan {
+  const contextLength = options.contextLength ?? Math.min(config.maxContext, DEFAULT_CONTEXT);
+  if (!Number.isInteger(contextLength) || contextLength < 1 || contextLength > config.maxContext) {
+    throw new InvalidRequest(
+      `contextLength must be a whole number from 1 to ${config.maxContext}, got ${contextLength}`,
+      { contextLength },
+    );
+  }
+  const wishedChunk = options.prefillChunk ?? DEFAULT_CHUNK;
+  if (!Number.isInteger(wishedChunk) || wishedChunk < 1) {
+    throw new InvalidRequest(`prefillChunk must be a whole number of at least 1, got ${wishedChunk}`, {
+      prefillChunk: wishedChunk,
+    });
+  }
+  const prefillChunk = Math.min(wishedChunk, contextLength);
+  const sizes = config.layers.map((l) => attentionSizes(l.attention));
+  const kvOf = (s: AttentionSizes): number[] => [
+    4 * s.kvHeads * contextLength * s.keySize,
+    4 * s.kvHeads * contextLength * s.valueSize,
+  ];
+  const largestKv = Math.max(...sizes.flatMap(kvOf));
+  if (largestKv > bindingBytes) {
+    throw new OutOfBudget(
+      `A context of ${contextLength} tokens takes ${largestKv} bytes a layer, more than this GPU binds at once (${bindingBytes}): ask for a shorter contextLength`,
+      { contextLength, bindingBytes },
+    );
+  }
+  const { matrices, vectors, experts } = denseParts(spec);
+  const arenas = planArenas(spec, bindingBytes);
+  const activations = activationBytes(config, prefillChunk, contextLength);
+  const partBytes = matrices.flatMap((m) => m.parts).map((p) => planes(p.layout, p).bytes);
+  const ropes = new Set(config.layers.map((l) => JSON.stringify(l.attention.rope)));
+  const bytes = {
+    weights: sum(partBytes) + sum(vectors.map((v) => 4 * v.length)),
+    experts: sum(arenas.map((a) => a.bytes)),
+    kv: sum(sizes.flatMap(kvOf)),
+    activations: sum(Object.values(activations)),
+    tables:
+      sum(
+        [...ropes].map(
+          (key) => (JSON.parse(key) as { inverseFrequencies: number[] }).inverseFrequencies.length * 8 * contextLength,
+        ),
+      ) +
+      sum(experts.map((x) => alignUp(4 * x.count, BINDING_ALIGNMENT))) +
+      4 * config.vocab,
+  };
+  const totalBytes = sum(Object.values(bytes));
+  const budgetBytes = options.gpuBytes ?? DEFAULT_GPU_BYTES;
+  return Object.freeze({
+    precision,
+    contextLength,
+    prefillChunk,
+    bytes,
+    totalBytes,
+    budgetBytes,
+    verdict: totalBytes > budgetBytes ? 'does-not-fit' : totalBytes > 0.9 * budgetBytes ? 'tight' : 'fits',
+    downloadBytes:
+      sum(
+        matrices
+          .flatMap((m) => m.parts)
+          .flatMap((p) => p.pieces.map((x) => x.source.storedBytes * ((x.end - x.begin) / x.source.rows))),
+      ) + sum(experts.map((x) => x.storedBytes)),
+    conversions: conversions(spec),
+    arenas,
+    activations,
+  });
+}

@@ -1,0 +1,60 @@
+/** Progress of a load, smoothed enough to show. */
+
+export interface LoadProgress {
+  /** `open`: configs and headers; `weights`: the bulk; `compile`: shaders; `ready`. */
+  readonly phase: 'open' | 'weights' | 'compile' | 'ready';
+  /** Checkpoint bytes read so far, and in all. */
+  readonly loadedBytes: number;
+  readonly totalBytes: number;
+  /** Over the last few seconds; null until there is something to measure. */
+  readonly bytesPerSecond: number | null;
+  readonly remainingSeconds: number | null;
+}
+
+const WINDOW_MS = 3000;
+const REPORT_EVERY_MS = 50;
+
+/** Counts bytes and reports at most twenty times a second, and once at every change of phase. */
+export class ProgressMeter {
+  readonly #report: (progress: LoadProgress) => void;
+  readonly #now: () => number;
+  #phase: LoadProgress['phase'] = 'open';
+  #loaded = 0;
+  #total = 0;
+  #samples: { at: number; loaded: number }[] = [];
+  #reportedAt = -Infinity;
+
+  constructor(report: (progress: LoadProgress) => void, now: () => number = () => performance.now()) {
+    this.#report = report;
+    this.#now = now;
+  }
+
+  enter(phase: LoadProgress['phase'], totalBytes = this.#total): void {
+    this.#phase = phase;
+    this.#total = totalBytes;
+    this.#emit();
+  }
+
+  add(bytes: number): void {
+    this.#loaded += bytes;
+    const at = this.#now();
+    this.#samples.push({ at, loaded: this.#loaded });
+    while (this.#samples.length > 2 && this.#samples[0]!.at < at - WINDOW_MS) this.#samples.shift();
+    if (at - this.#reportedAt >= REPORT_EVERY_MS) this.#emit();
+  }
+
+  #emit(): void {
+    this.#reportedAt = this.#now();
+    const first = this.#samples[0];
+    const last = this.#samples.at(-1);
+    const seconds = first && last ? (last.at - first.at) / 1000 : 0;
+    const bytesPerSecond = first && last && seconds > 0 ? (last.loaded - first.loaded) / seconds : null;
+    this.#report({
+      phase: this.#phase,
+      loadedBytes: Math.min(Math.round(this.#loaded), this.#total),
+      totalBytes: this.#total,
+      bytesPerSecond,
+      remainingSeconds: bytesPerSecond ? Math.max(0, this.#total - this.#loaded) / bytesPerSecond : null,
+    });
+  }
+}

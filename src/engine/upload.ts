@@ -1,0 +1,244 @@
+/** Moves weights from a checkpoint into GPU buffers, a few megabytes at a time, quantising on the GPU where the plan says so. */
+import { subview, wholeBuffer, type BufferView } from '../gpu/buffer.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { Recorder } from '../gpu/recording.ts';
+import { STEP_BYTES } from '../gpu/step.ts';
+import type { DeviceMatrix } from '../kernels/matrix.ts';
+import { quantize, QUANTIZE_PARAMS_BYTES, quantizeParams } from '../kernels/repack/quantize.ts';
+import type { DeviceParts } from '../layers/parts.ts';
+import { mapWeights, type ModelWeights } from '../layers/weights.ts';
+import type { DeviceExperts } from '../moe/experts.ts';
+import { invariant } from '../util/assert.ts';
+import { CHUNK, planes, sameLayout, type Layout, type MatrixShape } from '../weights/layout.ts';
+import type { NativeRows } from '../weights/matrix.ts';
+import type { ExpertsSpec, MatrixPart, MatrixSpec, ModelSpec, Piece, VectorSpec } from './describe.ts';
+import type { Plan } from './plan.ts';
+
+export type DeviceWeights = ModelWeights<DeviceParts, BufferView, DeviceExperts>;
+
+/** Rows are read in blocks of about this many bytes. */
+const BLOCK_BYTES = 4 * 2 ** 20;
+/** `writeBuffer` copies; waiting for the queue after this many bytes bounds those copies. */
+const IN_FLIGHT_BYTES = 16 * 2 ** 20;
+
+/** A place for one native matrix: its bytes on the GPU, its layout and shape. */
+interface Target extends MatrixShape {
+  readonly view: BufferView;
+  readonly layout: Layout;
+}
+
+/** Interleaves the rows of two blocks: a0 b0 a1 b1 ... */
+function zipRows(a: Uint32Array, b: Uint32Array, rowWords: number): Uint32Array {
+  const out = new Uint32Array(a.length + b.length);
+  for (let r = 0; r * rowWords < a.length; r++) {
+    out.set(a.subarray(r * rowWords, (r + 1) * rowWords), 2 * r * rowWords);
+    out.set(b.subarray(r * rowWords, (r + 1) * rowWords), (2 * r + 1) * rowWords);
+  }
+  return out;
+}
+
+export class Uploader {
+  readonly #gpu: Gpu;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onBytes: (stored: number) => void;
+  #inFlight = 0;
+  #quantizer: { staging: GPUBuffer; params: GPUBuffer; step: GPUBuffer } | undefined;
+
+  /** @param onBytes called with the number of checkpoint bytes each block used up */
+  constructor(gpu: Gpu, onBytes: (stored: number) => void, signal?: AbortSignal) {
+    this.#gpu = gpu;
+    this.#onBytes = onBytes;
+    this.#signal = signal;
+  }
+
+  async model(spec: ModelSpec, plan: Plan): Promise<DeviceWeights> {
+    const arenas: GPUBuffer[] = [];
+    for (const [i, arena] of plan.arenas.entries()) {
+      arenas.push(
+        await this.#gpu.allocating(`expert arena ${i} (${arena.bytes} bytes)`, () =>
+          this.#gpu.createBuffer(`experts ${i}`, 'experts', arena.bytes),
+        ),
+      );
+    }
+    let moeLayer = 0;
+    const weights = await mapWeights(spec, {
+      matrix: (m: MatrixSpec) => this.matrix(m),
+      vector: (v: VectorSpec) => this.vector(v),
+      experts: async (x: ExpertsSpec) => {
+        const layer = moeLayer++;
+        const at = plan.arenas.findIndex((a) => a.layers.includes(layer));
+        const firstSlot = plan.arenas[at]!.layers.indexOf(layer) * x.count;
+        return this.experts(x, wholeBuffer(arenas[at]!), firstSlot);
+      },
+    });
+    await this.#gpu.idle();
+    this.#releaseQuantizer();
+    return weights;
+  }
+
+  async matrix(spec: MatrixSpec): Promise<DeviceParts> {
+    const parts: { firstRow: number; matrix: DeviceMatrix }[] = [];
+    for (const part of spec.parts) {
+      const { rows, cols, layout } = part;
+      const { bytes } = planes(layout, part);
+      const buffer = await this.#gpu.allocating(`${spec.label} (${bytes} bytes)`, () =>
+        this.#gpu.createBuffer(spec.label, 'weights', bytes),
+      );
+      const matrix = { view: wholeBuffer(buffer), rows, cols, layout };
+      await this.#fill(matrix, part);
+      parts.push({ firstRow: part.firstRow, matrix });
+    }
+    return { rows: spec.rows, cols: spec.cols, parts };
+  }
+
+  async vector(spec: VectorSpec): Promise<BufferView> {
+    const values = await spec.load(this.#signal);
+    const buffer = this.#gpu.createBuffer(spec.label, 'weights', values.byteLength);
+    this.#gpu.write(wholeBuffer(buffer), values);
+    return wholeBuffer(buffer);
+  }
+
+  async experts(spec: ExpertsSpec, arena: BufferView, firstSlot: number): Promise<DeviceExperts> {
+    const table = Uint32Array.from({ length: spec.count }, (_, e) => firstSlot + e);
+    for (let e = 0; e < spec.count; e++) {
+      await this.expert(spec, e, subview(arena, table[e]! * spec.slot.bytes, spec.slot.bytes));
+    }
+    const buffer = this.#gpu.createBuffer(`slots of ${spec.label}`, 'tables', table.byteLength);
+    this.#gpu.write(wholeBuffer(buffer), table);
+    return { arena, slot: spec.slot, slotTable: wholeBuffer(buffer) };
+  }
+
+  /** Fills one slot with one expert. */
+  async expert({ slot, matrices, bias }: ExpertsSpec, e: number, home: BufferView): Promise<void> {
+    const { gate, up, down } = matrices(e);
+    const at = (offset: number, layout: Layout, shape: MatrixShape): Target => ({
+      ...shape,
+      layout,
+      view: subview(home, offset, planes(layout, shape).bytes),
+    });
+    const half = (source: Piece['source'], target: number): Piece => ({
+      source,
+      begin: 0,
+      end: source.rows,
+      target,
+      stride: 2,
+    });
+    const gateUp = at(slot.gateUpAt, slot.gateUp, { rows: 2 * gate.rows, cols: gate.cols });
+    await this.#fill(gateUp, { pieces: [half(gate, 0), half(up, 1)] });
+    const whole = at(slot.downAt, slot.down, down);
+    await this.#fill(whole, { pieces: [{ source: down, begin: 0, end: down.rows, target: 0, stride: 1 }] });
+    if (bias) {
+      const values = await bias(e, this.#signal);
+      invariant(slot.gateUpBiasAt !== undefined && slot.downBiasAt !== undefined, 'a slot without room for its biases');
+      this.#write(home, slot.gateUpBiasAt, values.gateUp);
+      this.#write(home, slot.downBiasAt, values.down);
+    }
+  }
+
+  async #fill(target: Target, { pieces }: Pick<MatrixPart, 'pieces'>): Promise<void> {
+    const [first, second] = pieces;
+    if (!sameLayout(first!.source.layout, target.layout)) {
+      for (const piece of pieces) await this.#quantize(target, piece);
+    } else if (second && first!.stride === 2) await this.#zip(target, first!, second);
+    else for (const piece of pieces) await this.#copy(target, piece);
+  }
+
+  #blockRows(target: Target): number {
+    return Math.max(1, Math.floor(BLOCK_BYTES / (planes(target.layout, target).valueRowWords * 4)));
+  }
+
+  async #copy(target: Target, { source, begin, end, target: to }: Piece): Promise<void> {
+    const block = this.#blockRows(target);
+    for (let row = begin; row < end; row += block) {
+      const until = Math.min(end, row + block);
+      await this.#place(target, to + row - begin, await source.read(row, until, this.#signal));
+      this.#count(source, until - row);
+    }
+  }
+
+  async #zip(target: Target, a: Piece, b: Piece): Promise<void> {
+    const block = this.#blockRows(target);
+    const p = planes(target.layout, target);
+    for (let row = 0; row < a.end; row += block) {
+      const until = Math.min(a.end, row + block);
+      const x = await a.source.read(row, until, this.#signal);
+      const y = await b.source.read(row, until, this.#signal);
+      await this.#place(target, 2 * row, {
+        values: zipRows(x.values, y.values, p.valueRowWords),
+        scales: zipRows(x.scales, y.scales, p.scaleRowWords),
+        zeros: zipRows(x.zeros, y.zeros, p.zeroRowWords),
+      });
+      this.#count(a.source, until - row);
+      this.#count(b.source, until - row);
+    }
+  }
+
+  #count(source: Piece['source'], rows: number): void {
+    this.#onBytes((source.storedBytes * rows) / source.rows);
+  }
+
+  async #place(target: Target, row: number, rows: NativeRows): Promise<void> {
+    const p = planes(target.layout, target);
+    this.#write(target.view, row * p.valueRowWords * 4, rows.values);
+    if (rows.scales.length) this.#write(target.view, p.scalesAt + row * p.scaleRowWords * 4, rows.scales);
+    if (rows.zeros.length) this.#write(target.view, p.zerosAt + row * p.zeroRowWords * 4, rows.zeros);
+    await this.#throttle();
+  }
+
+  #write(view: BufferView, at: number, data: Uint32Array | Float32Array): void {
+    this.#gpu.write(view, data, at);
+    this.#inFlight += data.byteLength;
+  }
+
+  async #throttle(): Promise<void> {
+    this.#signal?.throwIfAborted();
+    if (this.#inFlight < IN_FLIGHT_BYTES) return;
+    await this.#gpu.idle();
+    this.#inFlight = 0;
+  }
+
+  /** Raw float rows go to a staging buffer; a kernel turns them into native rows in place. */
+  async #quantize(target: Target, { source, begin, end, target: to, stride }: Piece): Promise<void> {
+    const from = source.layout.kind;
+    invariant(from === 'bf16' || from === 'f16' || from === 'f32', `cannot quantise ${from} rows on load`);
+    const gpu = this.#gpu;
+    this.#quantizer ??= {
+      staging: gpu.createBuffer('quantise staging', 'staging', 2 * BLOCK_BYTES),
+      params: gpu.createBuffer('quantise params', 'staging', QUANTIZE_PARAMS_BYTES),
+      step: gpu.createBuffer('quantise step', 'staging', STEP_BYTES, GPUBufferUsage.UNIFORM),
+    };
+    const { staging, params, step } = this.#quantizer;
+    const rowWords = planes(source.layout, source).valueRowWords;
+    const cols = planes(source.layout, source).chunks * CHUNK; // rows arrive padded with zeros, which quantise to zero
+    const block = Math.max(1, Math.floor(BLOCK_BYTES / (rowWords * 4)));
+    const recorder = new Recorder(gpu, wholeBuffer(step));
+    quantize(
+      recorder,
+      `quantise ${source.name}`,
+      { source: wholeBuffer(staging), target: target.view, params: wholeBuffer(params) },
+      { from, layout: target.layout, shape: { rows: target.rows, cols }, maxRows: block },
+    );
+    const program = await recorder.finish();
+    for (let row = begin; row < end; row += block) {
+      const until = Math.min(end, row + block);
+      const { values } = await source.read(row, until, this.#signal);
+      this.#write(wholeBuffer(staging), 0, values);
+      this.#write(
+        wholeBuffer(params),
+        0,
+        quantizeParams({ rows: until - row, firstRow: to + (row - begin) * stride, rowStride: stride }),
+      );
+      const encoder = gpu.device.createCommandEncoder();
+      program.encode(encoder, { tokens: until - row, position: 0 });
+      gpu.submit(encoder.finish());
+      this.#count(source, until - row);
+      await this.#throttle();
+    }
+  }
+
+  #releaseQuantizer(): void {
+    if (!this.#quantizer) return;
+    for (const buffer of Object.values(this.#quantizer)) this.#gpu.destroyBuffer(buffer);
+    this.#quantizer = undefined;
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * One Mixture-of-Experts layer: out = x + sum over the K chosen of weight * expert(norm(x)) (+ the shared expert).
+ *
+ *            decode (T small)                      prefill
+ *   route    x -> normed, ids and weights          the same
+ *   shared   normed -> x + shared                  the same
+ *   group                                          ids -> rows by expert, tiles, inverse map
+ *   up       normed -> act [P, F]                  rows gathered tile by tile
+ *   down     act -> out, weights and residual in   act -> y [P, D]
+ *   combine                                        y -> out through the inverse map, k ascending
+ */
+import type { MoeFfn } from '../config/model-config.ts';
+import type { BufferView } from '../gpu/buffer.ts';
+import type { Recorder } from '../gpu/recording.ts';
+import { combine } from '../kernels/moe/combine.ts';
+import { expertDown, expertDownDecode } from '../kernels/moe/expert_down.ts';
+import { expertUp, expertUpDecode } from '../kernels/moe/expert_up.ts';
+import { group } from '../kernels/moe/group.ts';
+import { route } from '../kernels/moe/route.ts';
+import type { Phase } from '../layers/attention.ts';
+import { feedForward } from '../layers/ffn.ts';
+import { onlyPart, type DeviceParts } from '../layers/parts.ts';
+import type { MoeWeights } from '../layers/weights.ts';
+import type { DeviceExperts } from './experts.ts';
+
+export interface MoeStep {
+  readonly label: string;
+  readonly phase: Phase;
+  readonly hidden: number; // D
+  readonly eps: number;
+  readonly x: BufferView; // [T, D]
+  readonly out: BufferView; // [T, D], another buffer
+  readonly norm: BufferView; // [D]
+  /** This layer's routing log. */
+  readonly routed: BufferView; // [T, 2K]: ids, then weight bits
+  readonly tileRows: number;
+  readonly scratch: {
+    readonly normed: BufferView; // [T, D]
+    readonly withShared: BufferView; // [T, D]
+    readonly sharedWeight: BufferView; // [T]
+    readonly dense: BufferView; // [T, shared width]
+    readonly pairOfRow: BufferView; // [P]
+    readonly rowOfPair: BufferView; // [P]
+    readonly tiles: BufferView;
+    readonly counts: BufferView; // [E]
+    readonly act: BufferView; // [P, F]
+    readonly y: BufferView; // [P, D]
+  };
+}
+
+export function moeLayer(
+  r: Recorder,
+  config: MoeFfn,
+  weights: MoeWeights<DeviceParts, BufferView, DeviceExperts>,
+  s: MoeStep,
+): void {
+  const { label, phase, hidden, x, routed, scratch, tileRows } = s;
+  const { experts, topK, width, activation } = config;
+  const { normed } = scratch;
+  route(
+    r,
+    `${label} route`,
+    {
+      x,
+      gamma: s.norm,
+      router: onlyPart(weights.router),
+      ...(weights.logitBias ? { logitBias: weights.logitBias } : {}),
+      ...(weights.selectionBias ? { selectionBias: weights.selectionBias } : {}),
+      ...(weights.sharedGate ? { sharedGate: weights.sharedGate, sharedWeight: scratch.sharedWeight } : {}),
+      normed,
+      routed,
+    },
+    { hidden, experts, topK, router: config.router, eps: s.eps },
+  );
+  let residual = x;
+  if (weights.shared) {
+    feedForward(r, {
+      label: `${label} shared`,
+      phase,
+      activation,
+      weights: weights.shared,
+      x: normed,
+      hidden: scratch.dense,
+      residual,
+      ...(weights.sharedGate ? { rowScale: scratch.sharedWeight } : {}),
+      out: scratch.withShared,
+    });
+    residual = scratch.withShared;
+  }
+  const { arena, slot, slotTable } = weights.experts;
+  const shape = { hidden, width, experts, topK };
+  const home = { arena, slotTable };
+  if (phase === 'decode') {
+    expertUpDecode(r, `${label} up`, { ...home, x: normed, routed, act: scratch.act }, { ...shape, slot, activation });
+    expertDownDecode(
+      r,
+      `${label} down`,
+      { ...home, act: scratch.act, routed, residual, out: s.out },
+      { ...shape, slot },
+    );
+    return;
+  }
+  const { pairOfRow, rowOfPair, tiles, counts, act, y } = scratch;
+  group(r, `${label} group`, { routed, pairOfRow, rowOfPair, tiles, counts }, { experts, topK, tileRows });
+  expertUp(r, `${label} up`, { ...home, x: normed, pairOfRow, tiles, act }, { ...shape, slot, activation, tileRows });
+  expertDown(r, `${label} down`, { ...home, act, tiles, y }, { ...shape, slot, tileRows });
+  combine(r, `${label} combine`, { y, rowOfPair, routed, residual, out: s.out }, { hidden, topK });
+}
