@@ -1,9 +1,12 @@
 import { defineConfig } from 'vitest/config';
 
+/** The everyday subset: no browser, no long sweeps. */
+const fast = Boolean(process.env.WEBMOE_FAST);
+
 // Three test projects: `unit` needs no GPU, `gpu` runs on Dawn in Node, `browser` drives Chromium.
 const project = (name: string, include: string[], timeout: number) => ({
   extends: true as const,
-  test: { name, include, testTimeout: timeout, hookTimeout: timeout },
+  test: { name, include, exclude: fast ? ['**/*.long.test.ts'] : [], testTimeout: timeout, hookTimeout: timeout },
 });
 
 export default defineConfig({
@@ -13,7 +16,7 @@ export default defineConfig({
     projects: [
       project('unit', ['test/{unit,house}/**/*.test.ts'], 60_000),
       project('gpu', ['test/{kernels,stages,model,cli}/**/*.test.ts'], 300_000),
-      project('browser', ['test/browser/**/*.test.ts'], 900_000),
+      ...(fast ? [] : [project('browser', ['test/browser/**/*.test.ts'], 900_000)]),
     ],
   },
 });

@@ -190,12 +190,10 @@ export class Session {
             prefill: await this.#forward.body('prefill', { hidden: taps }),
           }
         : null;
-      const routing = this.#forward
-        .routing('decode')
-        .slices.map(({ topK }): LayerRouting => ({
-          ids: new Uint32Array(ids.length * topK),
-          weights: new Float32Array(ids.length * topK),
-        }));
+      const routing = this.#forward.routing('decode').slices.map(({ topK }): LayerRouting => ({
+        ids: new Uint32Array(ids.length * topK),
+        weights: new Float32Array(ids.length * topK),
+      }));
       const result: LogitsResult = {
         logits: new Float32Array(ids.length * vocab),
         routing,

@@ -1,0 +1,55 @@
+/** webmoe: open Mixture-of-Experts language models in a browser tab, on WebGPU. */
+import { load as loadSource, plan as planSource, type LoadOptions } from './engine/load.ts';
+import type { Model } from './engine/model.ts';
+import type { PlanLimits } from './engine/open.ts';
+import type { Plan, PlanOptions } from './engine/plan.ts';
+import type { WeightsOption } from './engine/precision.ts';
+import { filesSource } from './weights/files-source.ts';
+import { httpSource } from './weights/http-source.ts';
+import type { ByteSource } from './weights/source.ts';
+
+/** A URL of a folder with config.json and safetensors, the files of a folder that the visitor picked, or any byte source. */
+export type ModelSource = string | URL | readonly File[] | ByteSource;
+
+export function toByteSource(source: ModelSource): ByteSource {
+  if (typeof source === 'string' || source instanceof URL) return httpSource(String(source));
+  return 'stream' in source ? source : filesSource(source);
+}
+
+/** {@inheritDoc loadSource} */
+export const load = (source: ModelSource, options?: LoadOptions): Promise<Model> =>
+  loadSource(toByteSource(source), options);
+
+/** {@inheritDoc planSource} */
+export const plan = (
+  source: ModelSource,
+  options?: PlanOptions & {
+    readonly weights?: WeightsOption;
+    readonly limits?: PlanLimits;
+    readonly signal?: AbortSignal;
+  },
+): Promise<Plan> => planSource(toByteSource(source), options);
+
+export { checkSupport, type Support } from './engine/support.ts';
+export { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './engine/plan.ts';
+export {
+  DeviceCapability,
+  DeviceLost,
+  InvalidCheckpoint,
+  InvalidRequest,
+  OutOfBudget,
+  SourceError,
+  UnsupportedModel,
+  WebmoeError,
+} from './errors.ts';
+export { filesSource } from './weights/files-source.ts';
+export { httpSource } from './weights/http-source.ts';
+export type { LoadOptions } from './engine/load.ts';
+export type { GeneratedToken, GenerateOptions, GenerateSummary, Model } from './engine/model.ts';
+export type { Plan, PlanOptions } from './engine/plan.ts';
+export type { WeightsOption } from './engine/precision.ts';
+export type { LoadProgress } from './engine/progress.ts';
+export type { LayerRouting, LogitsResult } from './engine/session.ts';
+export type { ModelText, Prompt } from './engine/text.ts';
+export type { ModelConfig } from './config/model-config.ts';
+export type { ByteSource } from './weights/source.ts';

@@ -1,0 +1,19 @@
+/** webmoe in Node: models from a path, WebGPU from Dawn (the npm package `webgpu`). */
+import { openDawn } from './cli/dawn.ts';
+import { load as loadSource, type LoadOptions } from './engine/load.ts';
+import type { Model } from './engine/model.ts';
+import { toByteSource, type ModelSource } from './index.ts';
+import { pathSource } from './weights/node-source.ts';
+import type { ByteSource } from './weights/source.ts';
+
+/** A string is a URL when it starts with http:// or https://, else a folder. */
+export const nodeSource = (source: ModelSource): ByteSource =>
+  typeof source === 'string' && !/^https?:\/\//.test(source) ? pathSource(source) : toByteSource(source);
+
+/** As `load` of the main entry, with paths and with Dawn's adapter unless `options.gpu` says otherwise. */
+export const load = async (source: ModelSource, options: LoadOptions = {}): Promise<Model> =>
+  loadSource(nodeSource(source), { ...options, gpu: options.gpu ?? (await openDawn()) });
+
+export { checkSupport, plan, type ModelSource } from './index.ts';
+export { openDawn } from './cli/dawn.ts';
+export { pathSource } from './weights/node-source.ts';
