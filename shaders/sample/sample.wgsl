@@ -77,7 +77,8 @@ fn penalized(id: u32, raw: f32) -> f32 {
   if (count == 0u) { return raw; }
   let times = count & TIMES;
   let repeated = select(raw * u_step.repetition_penalty, raw / u_step.repetition_penalty, raw > 0.0);
-  return repeated - u_step.frequency_penalty * f32(times) - select(0.0, u_step.presence_penalty, times > 0u);
+  let lowered = repeated - u_step.frequency_penalty * f32(times) - select(0.0, u_step.presence_penalty, times > 0u);
+  return clamp(lowered, MASKED, -MASKED);
 }
 
 // Smaller keys for larger values; both zeros have the same.
@@ -188,7 +189,7 @@ fn sum_bins(lane: u32) {
 fn goal_of(stage: u32, total: f32) -> f32 {
   switch (stage) {
     case 0u: { return f32(u_step.top_k); }
-    case 1u: { return u_step.top_p * total; }
+    case 1u: { return max(u_step.top_p, 1e-30) * total; } // the search needs a goal above 0
     default: { return uniform_number() * total; }
   }
 }

@@ -22,7 +22,7 @@ export function penalized(logits: ArrayLike<number>, counts: ArrayLike<number>, 
     if (logit <= MASKED || count === 0) return logit;
     const times = count & 0xffff;
     const repeated = logit > 0 ? logit / params.repetitionPenalty : logit * params.repetitionPenalty;
-    return repeated - params.frequencyPenalty * times - (times > 0 ? params.presencePenalty : 0);
+    return allowed(repeated - params.frequencyPenalty * times - (times > 0 ? params.presencePenalty : 0));
   });
 }
 
