@@ -77,7 +77,7 @@ fn penalized(id: u32, raw: f32) -> f32 {
   if (count == 0u) { return raw; }
   let times = count & TIMES;
   let repeated = select(raw * u_step.repetition_penalty, raw / u_step.repetition_penalty, raw > 0.0);
-  let lowered = repeated - u_step.frequency_penalty * f32(times) - select(0.0, u_step.presence_penalty, times > 0u);
+  let lowered = clamp(repeated, MASKED, -MASKED) - u_step.frequency_penalty * f32(times) - select(0.0, u_step.presence_penalty, times > 0u);
   return clamp(lowered, MASKED, -MASKED);
 }
 

@@ -21,7 +21,7 @@ export function penalized(logits: ArrayLike<number>, counts: ArrayLike<number>, 
     const count = counts[id]!;
     if (logit <= MASKED || count === 0) return logit;
     const times = count & 0xffff;
-    const repeated = logit > 0 ? logit / params.repetitionPenalty : logit * params.repetitionPenalty;
+    const repeated = allowed(logit > 0 ? logit / params.repetitionPenalty : logit * params.repetitionPenalty);
     return allowed(repeated - params.frequencyPenalty * times - (times > 0 ? params.presencePenalty : 0));
   });
 }

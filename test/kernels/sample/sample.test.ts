@@ -333,7 +333,12 @@ describe('sample/sample', () => {
       byName('top_k_ties_at_the_threshold', 'top_k_of_equal_logits'),
     ],
     ['keeps one token too few', 'sum < bracket.goal', 'sum + totals[i] < bracket.goal', byName('top_p', 'top_k')],
-    ['takes top-p of all tokens', 'max(u_step.top_p, 1e-30) * total', 'u_step.top_p', byName('top_p_after_top_k', 'top_p')],
+    [
+      'takes top-p of all tokens',
+      'max(u_step.top_p, 1e-30) * total',
+      'u_step.top_p',
+      byName('top_p_after_top_k', 'top_p'),
+    ],
     ['forgets min-p', 'w < u_step.min_p', 'false', byName('min_p')],
     ['ignores the position', 'u_step.position + u_step.tokens', 'u_step.tokens', byName('plain')],
     ['ignores the seed', 'u_step.seed ^ ', '', byName('plain')],
