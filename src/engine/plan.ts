@@ -55,6 +55,8 @@ export interface Plan {
   /** Weight matrices by what happens to them, as in `bf16 -> int4 g32 f16`. */
   readonly conversions: Readonly<Record<string, { readonly matrices: number; readonly bytes: number }>>;
   readonly arenas: readonly Arena[];
+  /** The token embedding's share of `bytes.weights`. */
+  readonly embeddingBytes: number;
   /** Bytes of each activation buffer by name. */
   readonly activations: Readonly<Record<ActivationName, number>>;
 }
@@ -320,6 +322,7 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
       ) + sum(experts.map((x) => x.storedBytes)),
     conversions: conversions(spec),
     arenas,
+    embeddingBytes: sum(spec.embed.parts.map((p) => planes(p.layout, p).bytes)),
     activations,
   });
 }

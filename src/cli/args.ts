@@ -1,0 +1,97 @@
+/** Checked command-line options on top of Node's own parser. */
+import { parseArgs } from 'node:util';
+import { InvalidRequest } from '../errors.ts';
+
+export interface OptionSpec {
+  readonly type: 'text' | 'flag' | 'whole' | 'number' | 'choice';
+  /** Shown after the option in the usage, as in `DIR`. */
+  readonly value?: string;
+  readonly help: string;
+  readonly required?: boolean;
+  readonly min?: number;
+  readonly choices?: readonly string[];
+}
+
+export class Options {
+  readonly #values: ReadonlyMap<string, string | number | boolean>;
+  readonly positionals: readonly string[];
+
+  constructor(values: ReadonlyMap<string, string | number | boolean>, positionals: readonly string[]) {
+    this.#values = values;
+    this.positionals = positionals;
+  }
+
+  text(name: string): string | undefined {
+    return this.#values.get(name) as string | undefined;
+  }
+
+  number(name: string): number | undefined {
+    return this.#values.get(name) as number | undefined;
+  }
+
+  flag(name: string): boolean {
+    return this.#values.get(name) === true;
+  }
+}
+
+/** @throws InvalidRequest with one line that says what is wrong */
+export function readOptions(
+  argv: readonly string[],
+  specs: Readonly<Record<string, OptionSpec>>,
+  positionals: number,
+): Options {
+  let parsed: ReturnType<typeof parseArgs>;
+  try {
+    parsed = parseArgs({
+      args: [...argv],
+      allowPositionals: positionals > 0,
+      options: Object.fromEntries(
+        Object.entries(specs).map(([name, s]) => [name, { type: s.type === 'flag' ? 'boolean' : 'string' }]),
+      ),
+    });
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new InvalidRequest(message.split('. ')[0]!, {}, { cause });
+  }
+  const values = new Map<string, string | number | boolean>();
+  for (const [name, spec] of Object.entries(specs)) {
+    const raw = parsed.values[name];
+    if (raw === undefined) {
+      if (spec.required) throw new InvalidRequest(`--${name} is required`, { option: name });
+      continue;
+    }
+    values.set(name, checked(name, spec, raw as string | boolean));
+  }
+  if (parsed.positionals.length > positionals)
+    throw new InvalidRequest(`unexpected argument ${parsed.positionals[positionals]}`, {});
+  return new Options(values, parsed.positionals);
+}
+
+function checked(name: string, spec: OptionSpec, raw: string | boolean): string | number | boolean {
+  if (typeof raw === 'boolean' || spec.type === 'text') return raw;
+  if (spec.type === 'choice') {
+    if (!spec.choices!.includes(raw))
+      throw new InvalidRequest(`--${name} must be one of ${spec.choices!.join(', ')}, got ${raw}`, { option: name });
+    return raw;
+  }
+  const value = raw.trim() === '' ? NaN : Number(raw);
+  const min = spec.min ?? -Infinity;
+  if (!Number.isFinite(value) || value < min || (spec.type === 'whole' && !Number.isSafeInteger(value))) {
+    const what = spec.type === 'whole' ? 'a whole number' : 'a number';
+    throw new InvalidRequest(`--${name} must be ${what}${min === -Infinity ? '' : ` of at least ${min}`}, got ${raw}`, {
+      option: name,
+    });
+  }
+  return value;
+}
+
+export function usage(command: string, argument: string, specs: Readonly<Record<string, OptionSpec>>): string {
+  const lines = Object.entries(specs).map(
+    ([name, s]) => [`  --${name}${s.value ? ` ${s.value}` : ''}`, s.help] as const,
+  );
+  const width = Math.max(...lines.map(([left]) => left.length)) + 2;
+  return [
+    `usage: webmoe ${command}${argument ? ` ${argument}` : ''} [options]`,
+    ...lines.map(([left, help]) => left.padEnd(width) + help),
+  ].join('\n');
+}

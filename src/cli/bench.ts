@@ -1,0 +1,146 @@
+/** `webmoe bench`: speed by phase, and what a GPU pays for: dispatches, submits, readbacks, bytes. */
+import type { ModelConfig } from '../config/model-config.ts';
+import type { Model } from '../engine/model.ts';
+import type { Counters } from '../gpu/gpu.ts';
+import { prng } from '../util/prng.ts';
+import type { OptionSpec, Options } from './args.ts';
+import { formatBytes, loadModel, MODEL_OPTIONS, type Output } from './common.ts';
+
+export const BENCH_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  ...MODEL_OPTIONS,
+  'prompt-tokens': { type: 'whole', value: 'N', help: 'default 64', min: 1 },
+  'decode-tokens': { type: 'whole', value: 'N', help: 'default 16', min: 2 },
+  json: { type: 'flag', help: 'print JSON' },
+};
+
+export interface BenchReport {
+  readonly layers: number;
+  readonly moeLayers: number;
+  readonly ttftMs: number;
+  readonly prefill: { tokens: number; tokensPerSecond: number; dispatches: number; submits: number; readbacks: number };
+  readonly decode: {
+    tokens: number;
+    tokensPerSecond: number;
+    dispatchesPerToken: number;
+    submitsPerToken: number;
+    readbacksPerToken: number;
+    readbackBytesPerToken: number;
+    uploadBytesPerToken: number;
+    /** Weight bytes that one token's kernels read, experts counted K times. */
+    weightBytesPerToken: number;
+    /** Objects made per token after the first: all zero in a warmed-up engine. */
+    createdPerToken: { buffers: number; bindGroups: number; pipelines: number };
+    itlMs: { median: number; p95: number };
+  };
+  readonly gpuBytes: { weights: number; experts: number; kv: number; activations: number };
+  readonly precision: string;
+  readonly adapter: { vendor: string; architecture: string; description: string; isFallback: boolean };
+}
+
+/** Everything outside experts is read once a token, except that only one row of the embedding is (unless it is the head too). */
+export function weightBytesPerToken(model: Model): number {
+  const { plan, config } = model;
+  const experts = config.layers.reduce(
+    (n, { ffn }, i) => (ffn.kind === 'moe' ? n + (ffn.topK / ffn.experts) * layerExpertBytes(model, config, i) : n),
+    0,
+  );
+  const embedding = config.tieEmbeddings ? 0 : plan.embeddingBytes * (1 - 1 / config.vocab);
+  return Math.round(plan.bytes.weights - embedding + experts);
+}
+
+function layerExpertBytes(model: Model, config: ModelConfig, layer: number): number {
+  const moeIndex = config.layers.slice(0, layer).filter((l) => l.ffn.kind === 'moe').length;
+  const arena = model.plan.arenas.find((a) => a.layers.includes(moeIndex))!;
+  return arena.bytes / arena.layers.length;
+}
+
+const quantile = (sorted: readonly number[], q: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!;
+
+export async function benchmark(model: Model, promptTokens: number, decodeTokens: number): Promise<BenchReport> {
+  const { config, plan } = model;
+  const u = prng(1);
+  const prompt = (): number[] => Array.from({ length: promptTokens }, () => Math.floor(u() * config.vocab));
+  const options = { temperature: 0, ignoreEnd: true, maxTokens: decodeTokens };
+  for await (const token of model.generate({ ids: prompt() }, { ...options, maxTokens: 2 })) void token; // warm-up
+
+  const before = model.counters;
+  const startedAt = performance.now();
+  let at = startedAt;
+  let first: { ms: number; counters: Counters } | undefined;
+  const gaps: number[] = [];
+  for await (const token of model.generate({ ids: prompt() }, options)) {
+    void token;
+    const now = performance.now();
+    if (first) gaps.push(now - at);
+    else first = { ms: now - startedAt, counters: { ...model.counters } };
+    at = now;
+  }
+  const after = model.counters;
+  const { ms: ttftMs, counters: middle } = first!;
+  const steps = gaps.length;
+  const per = (key: keyof Counters): number => (after[key] - middle[key]) / steps;
+  const sorted = [...gaps].sort((a, b) => a - b);
+  const bytes = model.gpuBytes;
+  return {
+    layers: config.layers.length,
+    moeLayers: config.layers.filter((l) => l.ffn.kind === 'moe').length,
+    ttftMs,
+    prefill: {
+      tokens: promptTokens,
+      tokensPerSecond: (promptTokens / ttftMs) * 1000,
+      dispatches: middle.dispatches - before.dispatches,
+      submits: middle.submits - before.submits,
+      readbacks: middle.readbacks - before.readbacks,
+    },
+    decode: {
+      tokens: steps,
+      tokensPerSecond: (steps / gaps.reduce((a, b) => a + b, 0)) * 1000,
+      dispatchesPerToken: per('dispatches'),
+      submitsPerToken: per('submits'),
+      readbacksPerToken: per('readbacks'),
+      readbackBytesPerToken: per('readbackBytes'),
+      uploadBytesPerToken: per('uploadBytes'),
+      weightBytesPerToken: weightBytesPerToken(model),
+      createdPerToken: {
+        buffers: per('buffersCreated'),
+        bindGroups: per('bindGroupsCreated'),
+        pipelines: per('pipelinesCreated'),
+      },
+      itlMs: { median: quantile(sorted, 0.5), p95: quantile(sorted, 0.95) },
+    },
+    gpuBytes: {
+      weights: bytes.weights,
+      experts: bytes.experts,
+      kv: bytes.kv,
+      activations: bytes.activations + bytes.tables + bytes.readback,
+    },
+    precision: plan.precision,
+    adapter: { ...model.device.adapter },
+  };
+}
+
+function table(r: BenchReport): string {
+  const { prefill: p, decode: d, adapter: a } = r;
+  return [
+    `adapter        ${a.description || `${a.vendor} ${a.architecture}`}${a.isFallback ? ' (software: says nothing about GPUs)' : ''}`,
+    `first token    ${r.ttftMs.toFixed(0)} ms after a prompt of ${p.tokens} tokens`,
+    `prefill        ${p.tokensPerSecond.toPrecision(3)} tokens/s, ${p.dispatches} dispatches, ${p.submits} submits, ${p.readbacks} readbacks`,
+    `decode         ${d.tokensPerSecond.toPrecision(3)} tokens/s, ${d.itlMs.median.toFixed(1)} ms a token (p95 ${d.itlMs.p95.toFixed(1)})`,
+    `a token        ${d.dispatchesPerToken} dispatches over ${r.layers} layers, ${d.submitsPerToken} submit, ${d.readbacksPerToken} readback of ${formatBytes(d.readbackBytesPerToken)}`,
+    `               ${formatBytes(d.weightBytesPerToken)} of weights read, ${formatBytes(d.uploadBytesPerToken)} uploaded`,
+    `GPU memory     weights ${formatBytes(r.gpuBytes.weights)}, experts ${formatBytes(r.gpuBytes.experts)}, KV ${formatBytes(r.gpuBytes.kv)}, activations ${formatBytes(r.gpuBytes.activations)}`,
+    '',
+  ].join('\n');
+}
+
+export async function benchCommand(options: Options, out: Output): Promise<void> {
+  const model = await loadModel(options, out);
+  if (out.isTerminal) out.note('\r\x1b[K');
+  try {
+    const report = await benchmark(model, options.number('prompt-tokens') ?? 64, options.number('decode-tokens') ?? 16);
+    out.write(options.flag('json') ? `${JSON.stringify(report, null, 2)}\n` : table(report));
+  } finally {
+    await model.dispose();
+  }
+}

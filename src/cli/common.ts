@@ -1,0 +1,87 @@
+/** What the commands share: loading with a progress bar, sizes in words. */
+import { InvalidRequest } from '../errors.ts';
+import type { Model } from '../engine/model.ts';
+import type { LoadProgress } from '../engine/progress.ts';
+import type { WeightsOption } from '../engine/precision.ts';
+import { load } from '../node.ts';
+import type { OptionSpec, Options } from './args.ts';
+
+export interface Output {
+  /** Answers, tables, JSON. */
+  write(text: string): void;
+  /** Progress, hints, errors. */
+  note(text: string): void;
+  readonly isTerminal: boolean;
+}
+
+export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  model: { type: 'text', value: 'DIR|URL', help: 'folder or URL with config.json and safetensors', required: true },
+  weights: {
+    type: 'choice',
+    value: 'W',
+    help: 'auto (default), as-is, q8 or q4',
+    choices: ['auto', 'as-is', 'q8', 'q4'],
+  },
+  'context-length': { type: 'whole', value: 'N', help: 'longest conversation in tokens', min: 1 },
+  'prefill-chunk': { type: 'whole', value: 'N', help: 'prompt tokens that go through the model at once', min: 1 },
+  'gpu-gib': { type: 'number', value: 'X', help: 'GPU memory to use at most (default 6)', min: 0 },
+};
+
+export function formatBytes(bytes: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit]}`;
+}
+
+export function formatCount(count: number): string {
+  if (count >= 1e9) return `${(count / 1e9).toPrecision(3)} B`;
+  return count >= 1e6 ? `${(count / 1e6).toPrecision(3)} M` : String(count);
+}
+
+export function formatSeconds(seconds: number): string {
+  return seconds < 60 ? `${Math.ceil(seconds)} s` : `${Math.floor(seconds / 60)} min ${Math.ceil(seconds % 60)} s`;
+}
+
+function progressLine(p: LoadProgress): string {
+  if (p.phase !== 'weights') return { open: 'reading configs', compile: 'compiling shaders', ready: '' }[p.phase];
+  const share = p.totalBytes ? p.loadedBytes / p.totalBytes : 1;
+  const bar = '#'.repeat(Math.round(share * 24)).padEnd(24, '.');
+  const speed = p.bytesPerSecond ? `  ${formatBytes(p.bytesPerSecond)}/s` : '';
+  const rest = p.remainingSeconds ? `  ${formatSeconds(p.remainingSeconds)} left` : '';
+  return `[${bar}] ${formatBytes(p.loadedBytes)} of ${formatBytes(p.totalBytes)}${speed}${rest}`;
+}
+
+/** Loads as the options say; a progress bar on a terminal, silence elsewhere. */
+export async function loadModel(options: Options, out: Output, signal?: AbortSignal): Promise<Model> {
+  const gib = options.number('gpu-gib');
+  const show = (p: LoadProgress): void => {
+    if (out.isTerminal) out.note(`\r\x1b[K${progressLine(p)}`);
+  };
+  return load(options.text('model')!, {
+    weights: options.text('weights') as WeightsOption | undefined,
+    contextLength: options.number('context-length'),
+    prefillChunk: options.number('prefill-chunk'),
+    gpuBytes: gib === undefined ? undefined : gib * 2 ** 30,
+    onProgress: show,
+    signal,
+  });
+}
+
+/** A JSON file with an array of token ids. */
+export function parseIds(text: string, file: string): number[] {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new InvalidRequest(`${file} is not JSON`, { file }, { cause });
+  }
+  if (!Array.isArray(json) || !json.every((id) => Number.isInteger(id) && (id as number) >= 0)) {
+    throw new InvalidRequest(`${file} must hold a JSON array of token ids, as in [1, 2, 3]`, { file });
+  }
+  return json as number[];
+}

@@ -1,0 +1,55 @@
+/** `webmoe inspect`: what a model is and whether it fits; reads configs and tensor headers only. */
+import { InvalidRequest } from '../errors.ts';
+import { inspect, type Inspection } from '../engine/inspect.ts';
+import { nodeSource } from '../node.ts';
+import type { OptionSpec, Options } from './args.ts';
+import { formatBytes, formatCount, type Output } from './common.ts';
+
+const GIB = 2 ** 30;
+
+export const INSPECT_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  json: { type: 'flag', help: 'print JSON' },
+  'gpu-gib': { type: 'number', value: 'X', help: 'GPU memory to plan for (default 6)', min: 0 },
+  'binding-gib': { type: 'number', value: 'X', help: 'largest buffer binding of that GPU (default 2)', min: 0 },
+  'context-length': { type: 'whole', value: 'N', help: 'longest conversation in tokens', min: 1 },
+};
+
+function report(i: Inspection): string {
+  const lines = [
+    `family       ${i.family}`,
+    `parameters   ${formatCount(i.parameters.total)}, ${formatCount(i.parameters.active)} used a token`,
+    `shape        ${i.layers} layers (${i.moeLayers} with experts), hidden ${i.hidden}, vocabulary ${i.vocab}, context up to ${i.maxContext}`,
+  ];
+  if (i.experts) {
+    const shared = i.experts.shared ? `, a shared expert of width ${i.experts.shared}` : '';
+    lines.push(
+      `experts      ${i.experts.count} a layer of width ${i.experts.width}, ${i.experts.perToken} a token${shared}`,
+    );
+  }
+  lines.push(`checkpoint   ${formatBytes(i.checkpointBytes)}`);
+  for (const [format, { matrices, bytes }] of Object.entries(i.formats))
+    lines.push(`             ${String(matrices).padStart(6)} matrices  ${formatBytes(bytes).padEnd(8)} ${format}`);
+  lines.push(`budget       ${formatBytes(i.budgetBytes)} of GPU memory, context ${i.contextLength}`);
+  for (const [precision, fit] of Object.entries(i.fit)) {
+    lines.push(
+      fit.verdict === 'impossible'
+        ? `  ${precision.padEnd(11)}impossible: ${fit.why}`
+        : `  ${precision.padEnd(11)}${fit.verdict}: ${formatBytes(fit.totalBytes)} (weights ${formatBytes(fit.bytes.weights)}, experts ${formatBytes(fit.bytes.experts)}, KV ${formatBytes(fit.bytes.kv)}, activations ${formatBytes(fit.bytes.activations)})`,
+    );
+  }
+  for (const warning of i.warnings) lines.push(`note         ${warning}`);
+  return `${lines.join('\n')}\n`;
+}
+
+export async function inspectCommand(options: Options, out: Output): Promise<void> {
+  const target = options.positionals[0];
+  if (target === undefined) throw new InvalidRequest('give a folder or URL to inspect', {});
+  const budget = options.number('gpu-gib');
+  const binding = (options.number('binding-gib') ?? 2) * GIB;
+  const found = await inspect(
+    nodeSource(target),
+    { maxBufferSize: binding, maxStorageBufferBindingSize: binding },
+    { contextLength: options.number('context-length'), gpuBytes: budget === undefined ? undefined : budget * GIB },
+  );
+  out.write(options.flag('json') ? `${JSON.stringify(found, null, 2)}\n` : report(found));
+}

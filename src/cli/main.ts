@@ -1,0 +1,80 @@
+/** The command line: `webmoe run | logits | inspect | bench`. Exit 0, or 2 with one line on stderr for bad input. */
+import { InvalidRequest, WebmoeError } from '../errors.ts';
+import { readOptions, usage, type OptionSpec, type Options } from './args.ts';
+import { BENCH_OPTIONS, benchCommand } from './bench.ts';
+import type { Output } from './common.ts';
+import { INSPECT_OPTIONS, inspectCommand } from './inspect.ts';
+import { LOGITS_OPTIONS, logitsCommand } from './logits.ts';
+import { RUN_OPTIONS, runCommand } from './run.ts';
+
+interface Command {
+  readonly about: string;
+  readonly argument: string;
+  readonly options: Readonly<Record<string, OptionSpec>>;
+  run(options: Options, out: Output): Promise<void>;
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  run: { about: 'chat, or answer one prompt', argument: '', options: RUN_OPTIONS, run: runCommand },
+  logits: {
+    about: 'score token ids into a safetensors file',
+    argument: '',
+    options: LOGITS_OPTIONS,
+    run: logitsCommand,
+  },
+  inspect: {
+    about: 'what a model is and whether it fits',
+    argument: 'DIR|URL',
+    options: INSPECT_OPTIONS,
+    run: inspectCommand,
+  },
+  bench: { about: 'speed, and what it costs the GPU', argument: '', options: BENCH_OPTIONS, run: benchCommand },
+};
+
+const help = (): string =>
+  [
+    'usage: webmoe COMMAND [options]',
+    '',
+    ...Object.entries(COMMANDS).map(([name, c]) => `  ${name.padEnd(9)}${c.about}`),
+    '',
+    'webmoe COMMAND --help says more.',
+    '',
+  ].join('\n');
+
+const terminal: Output = {
+  write: (text) => void process.stdout.write(text),
+  note: (text) => void process.stderr.write(text),
+  isTerminal: Boolean(process.stderr.isTTY),
+};
+
+/** @returns the exit code: 0, 2 for bad input or an unusable model, 1 for anything unexpected */
+export async function main(argv: readonly string[], out: Output = terminal): Promise<number> {
+  const [name, ...rest] = argv;
+  const command = name === undefined ? undefined : COMMANDS[name];
+  if (!command) {
+    if (name === undefined || name === '--help' || name === '-h') {
+      out.write(help());
+      return name === undefined ? 2 : 0;
+    }
+    out.note(`webmoe: unknown command ${name}; try webmoe --help\n`);
+    return 2;
+  }
+  if (rest.includes('--help') || rest.includes('-h')) {
+    out.write(`${usage(name!, command.argument, command.options)}\n`);
+    return 0;
+  }
+  try {
+    await command.run(readOptions(rest, command.options, command.argument ? 1 : 0), out);
+    return 0;
+  } catch (error) {
+    if (out.isTerminal) out.note('\r\x1b[K');
+    if (error instanceof WebmoeError) {
+      out.note(
+        `webmoe: ${error.message.replaceAll('\n', ' ')}${error instanceof InvalidRequest ? `; try webmoe ${name} --help` : ''}\n`,
+      );
+      return 2;
+    }
+    out.note(`webmoe: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    return 1;
+  }
+}

@@ -1,0 +1,99 @@
+/** `webmoe run`: one prompt, or a chat at the terminal. */
+import { createInterface } from 'node:readline/promises';
+import type { GenerateSummary, Model } from '../engine/model.ts';
+import type { ChatMessage } from '../text/chat-template.ts';
+import type { OptionSpec, Options } from './args.ts';
+import { loadModel, MODEL_OPTIONS, type Output } from './common.ts';
+
+export const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  ...MODEL_OPTIONS,
+  prompt: { type: 'text', value: 'TEXT', help: 'answer this and stop; without it, chat' },
+  system: { type: 'text', value: 'TEXT', help: 'system message' },
+  'max-tokens': { type: 'whole', value: 'N', help: 'longest answer', min: 1 },
+  temperature: { type: 'number', value: 'X', help: '0 is greedy; default: what the model ships', min: 0 },
+  seed: { type: 'whole', value: 'N', help: 'repeat an answer exactly', min: 0 },
+};
+
+interface Turn {
+  readonly model: Model;
+  readonly options: Options;
+  readonly out: Output;
+  readonly signal: AbortSignal;
+}
+
+async function answer(
+  { model, options, out, signal }: Turn,
+  messages: readonly ChatMessage[],
+): Promise<GenerateSummary> {
+  const maxTokens = options.number('max-tokens');
+  const temperature = options.number('temperature');
+  const seed = options.number('seed');
+  const prompt = model.text?.template ? messages : messages.map((m) => m.content).join('\n');
+  const tokens = model.generate(prompt, {
+    ...(maxTokens === undefined ? {} : { maxTokens }),
+    ...(temperature === undefined ? {} : { temperature }),
+    ...(seed === undefined ? {} : { seed }),
+    signal,
+  });
+  for (;;) {
+    const next = await tokens.next();
+    if (next.done) {
+      out.write('\n');
+      out.note(figures(next.value));
+      return next.value;
+    }
+    out.write(next.value.text);
+  }
+}
+
+const figures = (s: GenerateSummary): string => {
+  const speed = s.tokensPerSecond === null ? '' : `, ${s.tokensPerSecond.toPrecision(3)} tokens/s`;
+  const cached = s.cachedTokens ? ` (${s.cachedTokens} cached)` : '';
+  return `[${s.promptTokens} prompt tokens${cached}, first token after ${(s.timeToFirstTokenMs / 1000).toPrecision(3)} s, ${s.generatedTokens} tokens${speed}, ${s.finishReason}, seed ${s.seed}]\n`;
+};
+
+async function chat(turn: Omit<Turn, 'signal'>, system: readonly ChatMessage[]): Promise<void> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  let stop: AbortController | undefined;
+  let closed = false;
+  lines.on('SIGINT', () => (stop ? stop.abort() : lines.close()));
+  lines.on('close', () => (closed = true));
+  turn.out.note('Ctrl+C stops an answer, or leaves. /new starts over.\n');
+  let messages = [...system];
+  while (!closed) {
+    const line = await lines.question('> ').catch(() => null);
+    if (line === null) break;
+    if (line.trim() === '') continue;
+    if (line.trim() === '/new') {
+      messages = [...system];
+      continue;
+    }
+    messages.push({ role: 'user', content: line });
+    stop = new AbortController();
+    const { text } = await answer({ ...turn, signal: stop.signal }, messages);
+    stop = undefined;
+    messages.push({ role: 'assistant', content: text });
+  }
+  lines.close();
+}
+
+export async function runCommand(options: Options, out: Output): Promise<void> {
+  const abort = new AbortController();
+  const prompt = options.text('prompt');
+  const model = await loadModel(options, out, abort.signal);
+  if (out.isTerminal) out.note('\r\x1b[K');
+  try {
+    const system: ChatMessage[] =
+      options.text('system') === undefined ? [] : [{ role: 'system', content: options.text('system')! }];
+    if (prompt === undefined) {
+      await chat({ model, options, out }, system);
+      return;
+    }
+    const interrupt = (): void => abort.abort();
+    process.once('SIGINT', interrupt);
+    await answer({ model, options, out, signal: abort.signal }, [...system, { role: 'user', content: prompt }]);
+    process.off('SIGINT', interrupt);
+  } finally {
+    await model.dispose();
+  }
+}
