@@ -1,0 +1,33 @@
+// linear/matvec: out[t,n] = (sum over k of W[n,k] * h[t,k] + bias[n]) * row_scale[t] + residual[t,n], h = x or, with GAMMA,
+//   x[t,k] * gamma[k] * rsqrt(mean over k of x[t,k]^2 + EPS). Reads x at X_AT of rows of X_ROW; writes N values at OUT_AT of rows of OUT_ROW.
+//   LAST computes only token T-1, into row 0 of out (and from row 0 of residual).
+// in   x [T,X_ROW] f32   W [N,K] any weight format   bias [N] residual [T,OUT_ROW] row_scale [T] gamma [K] f32, each optional
+// out  out [T,OUT_ROW] f32
+// grid [N / ROWS folded, T], workgroup 64; one workgroup owns ROWS rows of W for one token
+// num  f32; a lane sums its chunks in k order, then the lanes of a row are added in lane order; same bits every run
+// cost reads W once a token, and x once a workgroup for each ROWS_PER_LANE rows
+// twin src/reference/linear/linear.ts   entry src/kernels/linear/linear.ts
+#import shared/fold
+#import linear/matvec_rows
+#import linear/finish
+#if LAST
+#import shared/step
+#endif
+
+@compute @workgroup_size(WG)
+fn matvec(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first_row = folded(workgroup, workgroups) * ROWS;
+  if (first_row >= N) { return; }
+#if LAST
+  let t = u_step.tokens - 1u;
+#else
+  let t = workgroup.z;
+#endif
+  matvec_partials(t, first_row, lane);
+  let n = first_row + lane;
+  if (lane < ROWS && n < N) { finish(workgroup.z, t, n, row_product(lane)); }
+}

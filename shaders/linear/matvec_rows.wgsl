@@ -1,0 +1,87 @@
+// ROWS rows of W against one row of x, by one workgroup of 64: LANES lanes share a row, a chunk of 32 each at a time, and every lane holds its
+// part of x for ROWS_PER_LANE rows. After `matvec_partials`, `row_product` adds up the lanes' shares in lane order: one barrier in all.
+// With GAMMA, x is RMS-normed on the way: the sum of squares is gathered beside the products and divides them at the end.
+#import weight_format
+#import linear/x_rows
+#if GAMMA
+#import linear/gamma
+override EPS: f32;
+#endif
+override N: u32;
+override LANES: u32;
+override ROWS_PER_LANE: u32;
+
+@group(0) @binding(1) var<storage, read> values: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read> scales: array<u32>;
+
+const WG: u32 = 64u;
+const ROWS: u32 = WG / LANES * ROWS_PER_LANE;
+const TRIPS: u32 = (W_CHUNKS + LANES - 1u) / LANES;
+var<workgroup> partial: array<f32, WG * ROWS_PER_LANE>;
+#if GAMMA
+var<workgroup> squares: array<f32, WG>;
+#endif
+
+fn dot32(a: array<vec4<f32>, 8>, b: array<vec4<f32>, 8>) -> f32 {
+  let even = a[0] * b[0] + a[2] * b[2] + a[4] * b[4] + a[6] * b[6];
+  let odd = a[1] * b[1] + a[3] * b[3] + a[5] * b[5] + a[7] * b[7];
+  let s = even + odd;
+  return (s.x + s.y) + (s.z + s.w);
+}
+
+fn x_chunk(t: u32, chunk: u32) -> array<vec4<f32>, 8> {
+  let q = chunk * 8u;
+  return array<vec4<f32>, 8>(
+    x_quad(t, q),
+    x_quad(t, q + 1u),
+    x_quad(t, q + 2u),
+    x_quad(t, q + 3u),
+    x_quad(t, q + 4u),
+    x_quad(t, q + 5u),
+    x_quad(t, q + 6u),
+    x_quad(t, q + 7u),
+  );
+}
+
+/// Each lane's share of rows first_row.. for x row t; ends with a barrier. Rows beyond N repeat the last one.
+fn matvec_partials(t: u32, first_row: u32, lane: u32) {
+  let team = lane / LANES;
+  let member = lane % LANES;
+  var sums: array<f32, ROWS_PER_LANE>;
+#if GAMMA
+  var square = 0.0;
+#endif
+  for (var trip = 0u; trip < TRIPS; trip++) {
+    let chunk = trip * LANES + member;
+    if (chunk < W_CHUNKS) {
+      var part = x_chunk(t, chunk);
+#if GAMMA
+      square += dot32(part, part);
+      for (var i = 0u; i < 8u; i++) { part[i] *= gamma_quad(chunk * 8u + i); }
+#endif
+      for (var r = 0u; r < ROWS_PER_LANE; r++) {
+        let row = min(first_row + team * ROWS_PER_LANE + r, N - 1u);
+        sums[r] += dot32(weight32(0u, row, chunk), part);
+      }
+    }
+  }
+  for (var r = 0u; r < ROWS_PER_LANE; r++) {
+    partial[(team * ROWS_PER_LANE + r) * LANES + member] = sums[r];
+  }
+#if GAMMA
+  squares[lane] = square;
+#endif
+  workgroupBarrier();
+}
+
+/// The finished product of row first_row + `row`, row < ROWS.
+fn row_product(row: u32) -> f32 {
+  var sum = 0.0;
+  for (var i = 0u; i < LANES; i++) { sum += partial[row * LANES + i]; }
+#if GAMMA
+  var square = 0.0;
+  for (var i = 0u; i < LANES; i++) { square += squares[i]; }
+  sum *= inverseSqrt(square / f32(K) + EPS);
+#endif
+  return sum;
+}

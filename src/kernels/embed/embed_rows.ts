@@ -1,0 +1,32 @@
+import type { BufferView } from '../../gpu/buffer.ts';
+import { foldGrid, type Recorder } from '../../gpu/recording.ts';
+import { weightFormat } from '../../weights/layout.ts';
+import type { DeviceMatrix } from '../matrix.ts';
+
+export interface EmbedRows {
+  readonly ids: BufferView; // [T] u32
+  readonly weights: DeviceMatrix; // [N, D]
+  readonly out: BufferView; // [T, D]
+}
+
+/**
+ * out[t] = row ids[t] of the table. For a table in parts, record one call a part in order, with the table row that each starts at: a part
+ * writes only the tokens whose rows it has. Ids beyond the table never read out of bounds: they give the last row of the first part.
+ */
+export function embedRows(
+  recorder: Recorder,
+  label: string,
+  { ids, weights, out }: EmbedRows,
+  { firstRow = 0 }: { readonly firstRow?: number } = {},
+): void {
+  const { constants, imports } = weightFormat(weights.layout, weights);
+  const part = firstRow > 0 ? { LATER_PART: true, FIRST_ROW: firstRow } : { LATER_PART: false };
+  recorder.dispatch({
+    shader: 'embed/embed_rows',
+    label,
+    constants: { ...constants, ...part, D: weights.cols, N: weights.rows },
+    imports,
+    bindings: { ids, values: weights.view, scales: weights.view, out },
+    grid: ({ tokens }) => foldGrid(tokens),
+  });
+}

@@ -1,0 +1,43 @@
+import type { Activation } from '../../config/model-config.ts';
+import type { BufferView } from '../../gpu/buffer.ts';
+import type { Recorder } from '../../gpu/recording.ts';
+import { invariant } from '../../util/assert.ts';
+import { activationConstants } from '../activation.ts';
+import type { DeviceMatrix } from '../matrix.ts';
+import { matmulProduct, matvecProduct } from './shared.ts';
+
+export interface GluIo {
+  readonly x: BufferView; // [T, K]
+  /** Row 2f is gate f, row 2f + 1 is up f. */
+  readonly weights: DeviceMatrix; // [2F, K]
+  readonly out: BufferView; // [T, F]
+  /** Fuses an RMS norm of x in; phase `decode` only. */
+  readonly gamma?: BufferView; // [K]
+}
+
+export interface GluOptions {
+  readonly phase: 'decode' | 'prefill';
+  readonly activation: Activation;
+  /** Of the norm; must come with `gamma`. */
+  readonly eps?: number;
+}
+
+/** out = activate(gate h, up h), where h is x or, with gamma, x / rms(x) * gamma. */
+export function glu(recorder: Recorder, label: string, io: GluIo, options: GluOptions): void {
+  const { x, weights, out, gamma } = io;
+  const { phase, activation, eps } = options;
+  const one = phase === 'decode';
+  invariant(weights.rows % 2 === 0, `${label}: gate and up rows come in pairs, got ${weights.rows} rows`);
+  invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
+  invariant(one || !gamma, `${label}: the prefill kernel does not norm its input`);
+  const input = { xRow: weights.cols, xAt: 0 };
+  const product = one ? matvecProduct(weights, input, gamma ? eps! : null) : matmulProduct(weights, input);
+  recorder.dispatch({
+    shader: one ? 'linear/glu_matvec' : 'linear/glu_matmul',
+    label,
+    constants: { ...product.constants, ...activationConstants(activation) },
+    imports: product.imports,
+    bindings: { x, values: weights.view, scales: weights.view, out, ...(gamma ? { gamma } : {}) },
+    grid: ({ tokens }) => product.grid(tokens),
+  });
+}

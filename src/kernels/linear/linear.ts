@@ -1,0 +1,70 @@
+import type { BufferView } from '../../gpu/buffer.ts';
+import type { Recorder } from '../../gpu/recording.ts';
+import { invariant } from '../../util/assert.ts';
+import type { DeviceMatrix } from '../matrix.ts';
+import { matmulProduct, matvecProduct } from './shared.ts';
+
+export interface LinearIo {
+  readonly x: BufferView; // [T, xRow]
+  readonly weights: DeviceMatrix; // [N, K]
+  readonly out: BufferView; // [T, outRow]
+  readonly bias?: BufferView; // [N]
+  /** Placed as `out`, in another buffer. */
+  readonly residual?: BufferView; // [T, outRow]
+  readonly rowScale?: BufferView; // [T]
+  /** Fuses an RMS norm of x in; phase `decode` only. */
+  readonly gamma?: BufferView; // [K]
+}
+
+export interface LinearOptions {
+  /** `decode` reads all weights for each token; `prefill` reads them once for 32 tokens. Same result up to rounding. */
+  readonly phase: 'decode' | 'prefill';
+  /** Length of a row of x, and where its K values start. */
+  readonly xRow?: number;
+  readonly xAt?: number;
+  /** Length of a row of out, and where its N values go. */
+  readonly outRow?: number;
+  readonly outAt?: number;
+  /** Of the norm; must come with `gamma`. */
+  readonly eps?: number;
+  /** `last`: only token T-1, into row 0 of out (residual, too, is read at row 0); by the decode kernel in either phase. */
+  readonly row?: 'all' | 'last';
+}
+
+/** out = (h W^T + bias) * rowScale + residual, where h is x or, with gamma, x / rms(x) * gamma. */
+export function linear(recorder: Recorder, label: string, io: LinearIo, options: LinearOptions): void {
+  const { x, weights, out, bias, residual, rowScale, gamma } = io;
+  const { phase, xRow = weights.cols, xAt = 0, outRow = weights.rows, outAt = 0, eps, row = 'all' } = options;
+  const last = row === 'last';
+  const one = phase === 'decode' || last;
+  invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
+  invariant(one || !gamma, `${label}: the prefill kernel does not norm its input`);
+  const product = one
+    ? matvecProduct(weights, { xRow, xAt }, gamma ? eps! : null)
+    : matmulProduct(weights, { xRow, xAt });
+  recorder.dispatch({
+    shader: one ? 'linear/matvec' : 'linear/matmul',
+    label,
+    constants: {
+      ...product.constants,
+      OUT_ROW: outRow,
+      OUT_AT: outAt,
+      BIAS: bias !== undefined,
+      RESIDUAL: residual !== undefined,
+      ROW_SCALE: rowScale !== undefined,
+      ...(one ? { LAST: last } : {}),
+    },
+    imports: product.imports,
+    bindings: {
+      x,
+      values: weights.view,
+      scales: weights.view,
+      out,
+      ...(bias ? { bias } : {}),
+      ...(residual ? { residual } : {}),
+      ...(rowScale ? { row_scale: rowScale } : {}),
+      ...(gamma ? { gamma } : {}),
+    },
+    grid: ({ tokens }) => product.grid(last ? Math.min(1, tokens) : tokens),
+  });
+}

@@ -1,0 +1,14 @@
+/** Twin of shaders/embed/embed_rows.wgsl, for a whole table: table [N, D], ids [T]; returns [T, D]. Ids beyond the table give its last row. */
+export function embedRows(
+  ids: ArrayLike<number>,
+  table: ArrayLike<number>,
+  shape: { tokens: number; rows: number; size: number },
+): Float64Array {
+  const { tokens, rows, size } = shape;
+  const out = new Float64Array(tokens * size);
+  for (let t = 0; t < tokens; t++) {
+    const row = Math.min(ids[t]!, rows - 1);
+    for (let d = 0; d < size; d++) out[t * size + d] = table[row * size + d]!;
+  }
+  return out;
+}

@@ -1,0 +1,225 @@
+import { describe, expect, it } from 'vitest';
+import { shaderText } from '../../../src/gpu/shaders.gen.ts';
+import { linear, type LinearOptions } from '../../../src/kernels/linear/linear.ts';
+import { matvecShape } from '../../../src/kernels/linear/matvec_shape.ts';
+import { linear as twin } from '../../../src/reference/linear/linear.ts';
+import { decodeMatrix, encodeMatrix } from '../../../src/reference/weights.ts';
+import { layoutName, type Layout } from '../../../src/weights/layout.ts';
+import { asF32, expectClose, expectMutantToFail, POISON, runKernel } from '../../support/conformance.ts';
+import { openTestGpu } from '../../support/gpu.ts';
+import { normals } from '../../support/random.ts';
+
+const gpu = await openTestGpu({ defaultLimits: true });
+
+type Phase = LinearOptions['phase'];
+type Extra = 'bias' | 'residual' | 'rowScale' | 'gamma';
+
+interface Case {
+  readonly name: string;
+  readonly tokens: number;
+  readonly rows: number;
+  readonly cols: number;
+  readonly layout?: Layout;
+  readonly with?: readonly Extra[];
+  readonly xRow?: number;
+  readonly xAt?: number;
+  readonly outRow?: number;
+  readonly outAt?: number;
+  readonly last?: boolean;
+}
+
+const BF16: Layout = { kind: 'bf16' };
+const INT4: Layout = { kind: 'int', bits: 4, group: 32, scale: 'f16', zeros: false };
+
+/** For both phases. */
+const cases: Case[] = [
+  { name: 'no_tokens', tokens: 0, rows: 5, cols: 32 },
+  { name: 'one_of_everything', tokens: 1, rows: 1, cols: 1 },
+  { name: 'one_token', tokens: 1, rows: 70, cols: 96 },
+  { name: 'prime_sizes', tokens: 7, rows: 67, cols: 101 },
+  { name: 'more_than_a_tile', tokens: 37, rows: 131, cols: 64 },
+  { name: 'quads_but_not_chunks', tokens: 3, rows: 17, cols: 148 },
+  { name: 'quads_of_a_part', tokens: 3, rows: 9, cols: 76, xRow: 100, xAt: 12 },
+  { name: 'part_of_a_row_of_x', tokens: 3, rows: 9, cols: 64, xRow: 100, xAt: 36 },
+  { name: 'unaligned_part_of_x', tokens: 3, rows: 9, cols: 64, xRow: 99, xAt: 33 },
+  { name: 'part_of_a_row_of_out', tokens: 3, rows: 9, cols: 40, outRow: 23, outAt: 11, with: ['residual', 'bias'] },
+  { name: 'bias', tokens: 5, rows: 66, cols: 64, with: ['bias'] },
+  { name: 'residual', tokens: 5, rows: 66, cols: 64, with: ['residual'] },
+  { name: 'everything', tokens: 5, rows: 66, cols: 64, with: ['bias', 'residual', 'rowScale'] },
+];
+
+const decodeOnly: Case[] = [
+  { name: 'norm', tokens: 3, rows: 33, cols: 576, with: ['gamma'] },
+  { name: 'norm_of_a_part', tokens: 2, rows: 5, cols: 40, xRow: 77, xAt: 13, with: ['gamma', 'bias'] },
+  { name: 'norm_and_the_rest', tokens: 2, rows: 66, cols: 100, with: ['gamma', 'bias', 'residual', 'rowScale'] },
+  { name: 'last_token', tokens: 6, rows: 33, cols: 64, last: true, with: ['gamma'] },
+  { name: 'last_of_one', tokens: 1, rows: 33, cols: 64, last: true },
+  { name: 'last_of_none', tokens: 0, rows: 33, cols: 64, last: true },
+  { name: 'two_rows_a_lane', tokens: 1, rows: 2051, cols: 512, layout: INT4 },
+  { name: 'four_rows_a_lane', tokens: 1, rows: 16387, cols: 40, layout: INT4 },
+];
+
+const layouts: Layout[] = [
+  { kind: 'f32' },
+  { kind: 'f16' },
+  BF16,
+  { kind: 'mxfp4' },
+  INT4,
+  { kind: 'int', bits: 4, group: 64, scale: 'bf16', zeros: true },
+  { kind: 'int', bits: 8, group: 32, scale: 'bf16', zeros: false },
+  { kind: 'int', bits: 8, group: 1000, scale: 'f32', zeros: false },
+];
+
+async function check(phase: Phase, c: Case): Promise<void> {
+  const { name, tokens, rows, cols, layout = BF16, xRow = cols, xAt = 0, outRow = rows, outAt = 0, last = false } = c;
+  const shape = { rows, cols };
+  const words = encodeMatrix(normals(1, rows * cols, 0.5), layout, shape);
+  // What no kernel may read is NaN.
+  const x = normals(2, Math.max(1, tokens) * xRow).map((v, i) => (i % xRow < xAt || i % xRow >= xAt + cols ? NaN : v));
+  const outTokens = last ? Math.min(1, tokens) : tokens;
+  const extras: Record<Extra, Float32Array<ArrayBuffer>> = {
+    bias: normals(3, rows),
+    residual: normals(4, Math.max(1, outTokens) * outRow),
+    rowScale: normals(5, Math.max(1, tokens), 0.5, 1),
+    gamma: normals(6, cols, 0.2, 1),
+  };
+  const given = Object.fromEntries((c.with ?? []).map((e) => [e, extras[e]]));
+  const eps = given.gamma ? { eps: 1e-5 } : {};
+  const got = await runKernel(gpu, {
+    inputs: { x, words, ...given },
+    outputs: { out: outTokens * outRow },
+    step: { tokens, position: 0 },
+    record: (r, v) => {
+      const weights = { view: v.words!, layout, ...shape };
+      const views = Object.fromEntries(Object.keys(given).map((e) => [e, v[e]!]));
+      const options = { phase, xRow, xAt, outRow, outAt, ...eps, ...(last ? { row: 'last' as const } : {}) };
+      linear(r, name, { x: v.x!, weights, out: v.out!, ...views }, options);
+    },
+  });
+  const residual = given.residual && columns(given.residual, outTokens, outRow, outAt, rows);
+  const all = twin(
+    { x, weights: decodeMatrix(words, layout, shape), ...given, residual },
+    { tokens, ...shape, xRow, xAt, ...eps },
+  );
+  const expected = last ? all.slice(Math.max(0, tokens - 1) * rows) : all;
+  // Up to 576 f32 products and sums, each within 6e-8 of the running sum.
+  expectClose(
+    columns(asF32(got.out!), outTokens, outRow, outAt, rows),
+    expected,
+    1e-5,
+    `${name} ${layoutName(layout)}`,
+  );
+  const outside = [...got.out!].filter((_, i) => i % outRow < outAt || i % outRow >= outAt + rows);
+  expect(outside.every((w) => w === POISON)).toBe(true);
+}
+
+const columns = (from: ArrayLike<number>, tokens: number, row: number, at: number, count: number): Float64Array =>
+  Float64Array.from({ length: tokens * count }, (_, i) => from[Math.floor(i / count) * row + at + (i % count)]!);
+
+const named = (name: string): Case => [...cases, ...decodeOnly].find((c) => c.name === name)!;
+
+describe('linear/matvec', () => {
+  it.each([...cases, ...decodeOnly])('$name', (c) => check('decode', c));
+  it.each(layouts)('%o', (layout) => check('decode', { name: 'layout', tokens: 2, rows: 11, cols: 144, layout }));
+
+  it.each<[string, string, string, (s: string) => string]>([
+    ['drops the last chunk', 'prime_sizes', 'linear/matvec_rows', (s) => s.replace('+ LANES - 1u', '')],
+    ['reads quads beyond K', 'quads_of_a_part', 'linear/x_rows', (s) => s.replace('quad >= K / 4u', 'quad > K / 4u')],
+    ['forgets a lane', 'two_rows_a_lane', 'linear/matvec_rows', (s) => s.replace('i < LANES', 'i < LANES - 1u')],
+    ['reads x beyond K', 'norm_of_a_part', 'linear/x_rows', (s) => s.replace('if (k >= K)', 'if (k > K)')],
+    ['starts x at 0', 'unaligned_part_of_x', 'linear/x_rows', (s) => s.replace(' + X_AT + k', ' + k')],
+    ['starts x quads at 0', 'part_of_a_row_of_x', 'linear/x_rows', (s) => s.replace('X_ROW + X_AT', 'X_ROW')],
+    ['forgets epsilon', 'tiny', 'linear/matvec_rows', (s) => s.replace(' + EPS', '')],
+    ['forgets gamma', 'norm', 'linear/matvec_rows', (s) => s.replace('part[i] *=', 'part[i] +=  0.0 *')],
+    [
+      'scales before the bias',
+      'everything',
+      'linear/finish',
+      (s) => s.replace('y += bias[n]', 'y += bias[n] / row_scale[t]'),
+    ],
+    [
+      'places the residual',
+      'part_of_a_row_of_out',
+      'linear/finish',
+      (s) => s.replace('residual[at]', 'residual[row * OUT_ROW + n]'),
+    ],
+    ['takes the first token', 'last_token', 'linear/matvec', (s) => s.replace('u_step.tokens - 1u', '0u')],
+    [
+      'mixes up rows',
+      'two_rows_a_lane',
+      'linear/matvec_rows',
+      (s) => s.replace('team * ROWS_PER_LANE + r, N', 'team + r, N'),
+    ],
+  ])('notices a kernel that %s', async (_what, name, path, mutate) => {
+    const tiny = { ...named('norm'), name: 'tiny', cols: 32, rows: 3 };
+    await expectMutantToFail(gpu, shaderText, path, mutate, () =>
+      name === 'tiny' ? checkTinyNorm(tiny) : check('decode', named(name)),
+    );
+  });
+  it('norms tiny values with epsilon', () => checkTinyNorm({ name: 'tiny', tokens: 1, rows: 3, cols: 32 }));
+});
+
+/** Values whose squares are far below epsilon. */
+async function checkTinyNorm({ tokens, rows, cols }: Case): Promise<void> {
+  const x = normals(1, tokens * cols, 1e-4);
+  const gamma = normals(2, cols, 0.2, 1);
+  const weights = normals(3, rows * cols);
+  const layout: Layout = { kind: 'f32' };
+  const got = await runKernel(gpu, {
+    inputs: { x, gamma, weights },
+    outputs: { out: tokens * rows },
+    step: { tokens, position: 0 },
+    record: (r, v) => {
+      const matrix = { view: v.weights!, layout, rows, cols };
+      linear(r, 'tiny', { x: v.x!, weights: matrix, out: v.out!, gamma: v.gamma! }, { phase: 'decode', eps: 1e-5 });
+    },
+  });
+  const expected = twin({ x, weights, gamma }, { tokens, rows, cols, eps: 1e-5 });
+  expectClose(asF32(got.out!), expected, 1e-5, 'tiny');
+}
+
+describe('linear/matmul', () => {
+  it.each(cases)('$name', (c) => check('prefill', c));
+  it.each(layouts)('%o', (layout) => check('prefill', { name: 'layout', tokens: 33, rows: 11, cols: 144, layout }));
+
+  it.each<[string, string, string, (s: string) => string]>([
+    [
+      'forgets a chunk',
+      'prime_sizes',
+      'linear/matmul_tile',
+      (s) => s.replace('chunk < W_CHUNKS', 'chunk < W_CHUNKS - 1u'),
+    ],
+    ['swaps even and odd rows', 'one_token', 'linear/matmul', (s) => s.replace('products.even', 'products.odd')],
+    [
+      'repeats the first tile',
+      'more_than_a_tile',
+      'linear/matmul',
+      (s) => s.replace('workgroup.z * TILE_TOKENS', '0u'),
+    ],
+    ['stores beyond N', 'prime_sizes', 'linear/matmul', (s) => s.replace('n + 1u < N', 'n < N')],
+    [
+      'has conflicting places',
+      'more_than_a_tile',
+      'linear/matmul_tile',
+      (s) => s.replace('STRIDE: u32 = 9u', 'STRIDE: u32 = 7u'),
+    ],
+  ])('notices a kernel that %s', async (_what, name, path, mutate) => {
+    await expectMutantToFail(gpu, shaderText, path, mutate, () => check('prefill', named(name)));
+  });
+});
+
+describe('matvecShape', () => {
+  it.each([
+    [1, 1],
+    [576, 576],
+    [2048, 2048],
+    [201088, 2880],
+    [64, 14336],
+    [49152, 576],
+  ])('%i x %i fills workgroups of 64 with whole teams', (rows, cols) => {
+    const shape = matvecShape({ rows, cols });
+    expect(shape.rows).toBe((64 / shape.lanes) * shape.rowsPerLane);
+    expect(shape.rows).toBeLessThanOrEqual(64);
+    expect(shape.rows % 2).toBe(0);
+  });
+});
