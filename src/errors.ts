@@ -20,6 +20,7 @@ export class UnsupportedModel extends WebmoeError {
 }
 
 export type CheckpointFault =
+  | 'not-safetensors'
   | 'header-too-small'
   | 'header-too-large'
   | 'header-length'
@@ -28,6 +29,8 @@ export type CheckpointFault =
   | 'header-depth'
   | 'header-type'
   | 'duplicate-key'
+  | 'missing-field'
+  | 'metadata'
   | 'name'
   | 'limit'
   | 'dtype'
@@ -44,6 +47,8 @@ export type CheckpointFault =
   | 'index'
   | 'path'
   | 'missing-tensor'
+  | 'ambiguous-tensor'
+  | 'quantization'
   | 'wrong-shape'
   | 'missing-file'
   | 'config'

@@ -1,4 +1,5 @@
 /** Where bytes come from. Everything above this file is the same for HTTP, a folder of Files, and a path on disk. */
+import { SourceError } from '../errors.ts';
 
 /** A set of named files. Names are relative, with single `/`, already checked by `checkFileName`. */
 export interface ByteSource {
@@ -13,19 +14,27 @@ export interface ByteSource {
   stream(file: string, begin: number, end: number, signal?: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
-/** Exactly the bytes [begin, end). */
+/** Exactly the bytes [begin, end), in memory of their own. @throws SourceError */
 export async function readBytes(
   source: ByteSource,
   file: string,
   begin: number,
   end: number,
   signal?: AbortSignal,
-): Promise<Uint8Array> {
+): Promise<Uint8Array<ArrayBuffer>> {
   const out = new Uint8Array(end - begin);
   let at = 0;
   for await (const piece of source.stream(file, begin, end, signal)) {
-    out.set(piece, at);
+    if (at + piece.length <= out.length) out.set(piece, at);
     at += piece.length;
+  }
+  if (at !== out.length) {
+    throw new SourceError(`${source.label}: ${file} gave ${at} bytes for [${begin}, ${end})`, {
+      file,
+      begin,
+      end,
+      found: at,
+    });
   }
   return out;
 }

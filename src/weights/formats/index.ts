@@ -1,0 +1,236 @@
+/**
+ * From names to weights, whatever format they were published in. Reads headers only; rows are fetched by `PublishedMatrix.read`.
+ * A new format is one file and one entry of FORMATS.
+ */
+import type { Json } from '../../config/read.ts';
+import { InvalidCheckpoint, UnsupportedModel } from '../../errors.ts';
+import type { ExpertStorage } from '../../families/family.ts';
+import type { Checkpoint, TensorInfo } from '../checkpoint.ts';
+import type { MatrixShape } from '../layout.ts';
+import type { PublishedMatrix } from '../matrix.ts';
+import { decodeFloats, dtypeBits } from '../safetensors/dtype.ts';
+import { readBytes } from '../source.ts';
+import { compressedTensors } from './compressed-tensors.ts';
+import { expectShape, type ExpertSlice, type WeightFormat } from './format.ts';
+import { mxfp4 } from './mxfp4.ts';
+import { plainExpert, plainMatrix } from './plain.ts';
+
+const PLAIN: Omit<WeightFormat, 'method'> = {
+  check: () => undefined,
+  matrix: (checkpoint, _, name, expected) => plainMatrix(checkpoint, name, expected),
+  expert: (checkpoint, _, name, slice) => plainExpert(checkpoint, name, slice),
+};
+
+const FORMATS: readonly WeightFormat[] = [compressedTensors, mxfp4];
+
+function formatOf(quantization: Json | null): Omit<WeightFormat, 'method'> {
+  if (quantization === null) return PLAIN;
+  const method =
+    typeof quantization === 'object' && !Array.isArray(quantization) ? quantization.quant_method : undefined;
+  if (typeof method !== 'string') {
+    throw new InvalidCheckpoint(
+      'quantization',
+      'config.json: quantization_config must be an object with a quant_method',
+      {},
+    );
+  }
+  const format = FORMATS.find((f) => f.method === method);
+  if (format) return format;
+  const supported = FORMATS.map((f) => f.method);
+  throw new UnsupportedModel(
+    `config.json: weights quantised with ${JSON.stringify(method.slice(0, 40))} are not supported; supported are ${supported.join(', ')}, and plain bf16, f16, f32. Another upload of the same model may fit`,
+    { method, supported },
+  );
+}
+
+/**
+ * Checks config.json's quantization_config before any tensor is looked at.
+ * @throws UnsupportedModel naming the method or the setting that is not run
+ */
+export function checkQuantization(quantization: Json | null): void {
+  if (quantization !== null) formatOf(quantization).check(quantization);
+}
+
+/**
+ * The matrix called `name` (without `.weight` or a format's own suffix), or null when the checkpoint has none.
+ * @throws InvalidCheckpoint `wrong-shape` when it is not `expected`
+ * @throws UnsupportedModel for a format that is not run
+ */
+export const findMatrix = (
+  checkpoint: Checkpoint,
+  quantization: Json | null,
+  name: string,
+  expected: MatrixShape,
+): PublishedMatrix | null => formatOf(quantization).matrix(checkpoint, quantization, name, expected);
+
+export interface ExpertShape {
+  readonly hidden: number; // D
+  readonly width: number; // F
+  readonly experts: number; // E
+}
+
+export interface ExpertMatrices {
+  readonly gate: PublishedMatrix; // [F, D]
+  readonly up: PublishedMatrix; // [F, D]
+  readonly down: PublishedMatrix; // [D, F]
+}
+
+/**
+ * The matrices of expert `e`, or null when the checkpoint does not store experts in this way.
+ * @throws InvalidCheckpoint for parts that are missing or of a wrong shape
+ * @throws UnsupportedModel for a format that is not run
+ */
+export function expertMatrices(
+  checkpoint: Checkpoint,
+  quantization: Json | null,
+  storage: ExpertStorage,
+  e: number,
+  { hidden, width, experts }: ExpertShape,
+): ExpertMatrices | null {
+  const format = formatOf(quantization);
+  if (storage.kind === 'separate') {
+    const names = storage.expert(e);
+    const find = (name: string, rows: number, cols: number): PublishedMatrix | null =>
+      format.matrix(checkpoint, quantization, name, { rows, cols });
+    return complete(
+      names,
+      find(names.gate, width, hidden),
+      find(names.up, width, hidden),
+      find(names.down, hidden, width),
+    );
+  }
+  const { gateUp, down, orientation, gateRows } = storage;
+  const transposed = orientation === 'in-out';
+  const half = (part: 'gate' | 'up'): PublishedMatrix | null => {
+    const second = part === 'up' ? 1 : 0;
+    const rows =
+      gateRows === 'even' ? { first: second, stride: 2 as const } : { first: second * width, stride: 1 as const };
+    const slice: ExpertSlice = {
+      label: `${gateUp}[${e}] ${part}`,
+      e,
+      experts,
+      tensorRows: 2 * width,
+      rows: width,
+      cols: hidden,
+      transposed,
+      ...rows,
+    };
+    return format.expert(checkpoint, quantization, gateUp, slice);
+  };
+  const whole: ExpertSlice = {
+    label: `${down}[${e}]`,
+    e,
+    experts,
+    tensorRows: hidden,
+    rows: hidden,
+    cols: width,
+    first: 0,
+    stride: 1,
+    transposed,
+  };
+  return complete(
+    { gate: gateUp, up: gateUp, down },
+    half('gate'),
+    half('up'),
+    format.expert(checkpoint, quantization, down, whole),
+  );
+}
+
+function complete(
+  names: { readonly gate: string; readonly up: string; readonly down: string },
+  gate: PublishedMatrix | null,
+  up: PublishedMatrix | null,
+  down: PublishedMatrix | null,
+): ExpertMatrices | null {
+  if (gate && up && down) return { gate, up, down };
+  if (!gate && !up && !down) return null;
+  const missing = !gate ? names.gate : !up ? names.up : names.down;
+  throw new InvalidCheckpoint(
+    'missing-tensor',
+    `The checkpoint has no weights for ${missing}, although it has its neighbours`,
+    { tensor: missing },
+  );
+}
+
+/**
+ * A norm, a bias or another tensor of `length` values in any number type; dimensions of 1 do not count.
+ * @throws InvalidCheckpoint `missing-tensor`, `wrong-shape`
+ */
+export async function vector(
+  checkpoint: Checkpoint,
+  name: string,
+  length: number,
+  signal?: AbortSignal,
+): Promise<Float32Array> {
+  const info = checkpoint.tensor(name);
+  const dimensions = info.shape.filter((d) => d !== 1);
+  if (dimensions.length > 1 || (dimensions[0] ?? 1) !== length) expectShape(info, [length]);
+  return readFloats(checkpoint, info, 0, length, signal);
+}
+
+export interface ExpertBias {
+  /** [2F]: gate_0, up_0, gate_1, up_1, ... */
+  readonly gateUp: Float32Array;
+  readonly down: Float32Array; // [D]
+}
+
+/**
+ * The biases of expert `e`, stored beside its matrices: fused [E, 2F] and [E, D], or one tensor each called `${matrix}.bias`.
+ * @throws InvalidCheckpoint `missing-tensor`, `wrong-shape`
+ */
+export async function expertBias(
+  checkpoint: Checkpoint,
+  storage: ExpertStorage,
+  e: number,
+  { hidden, width, experts }: ExpertShape,
+  signal?: AbortSignal,
+): Promise<ExpertBias> {
+  if (storage.kind === 'separate') {
+    const { gate, up, down } = storage.expert(e);
+    const [g, u, d] = await Promise.all([
+      vector(checkpoint, `${gate}.bias`, width, signal),
+      vector(checkpoint, `${up}.bias`, width, signal),
+      vector(checkpoint, `${down}.bias`, hidden, signal),
+    ]);
+    return { gateUp: interleave(g, u), down: d };
+  }
+  const row = (name: string | null, beside: string, length: number): Promise<Float32Array> => {
+    if (name === null)
+      throw new InvalidCheckpoint(
+        'missing-tensor',
+        `config.json announces expert biases, but none are known beside ${beside}`,
+        { tensor: beside },
+      );
+    const info = checkpoint.tensor(name);
+    expectShape(info, [experts, length]);
+    return readFloats(checkpoint, info, e * length, length, signal);
+  };
+  const [both, d] = await Promise.all([
+    row(storage.gateUpBias, storage.gateUp, 2 * width),
+    row(storage.downBias, storage.down, hidden),
+  ]);
+  return {
+    gateUp: storage.gateRows === 'even' ? both : interleave(both.subarray(0, width), both.subarray(width)),
+    down: d,
+  };
+}
+
+function interleave(a: Float32Array, b: Float32Array): Float32Array {
+  const out = new Float32Array(a.length + b.length);
+  a.forEach((value, i) => (out[2 * i] = value));
+  b.forEach((value, i) => (out[2 * i + 1] = value));
+  return out;
+}
+
+/** `count` values of a tensor from value `first` on. */
+async function readFloats(
+  { source }: Checkpoint,
+  info: TensorInfo,
+  first: number,
+  count: number,
+  signal?: AbortSignal,
+): Promise<Float32Array> {
+  const unit = dtypeBits(info.dtype) / 8;
+  const begin = info.begin + first * unit;
+  return decodeFloats(info, await readBytes(source, info.file, begin, begin + count * unit, signal));
+}
