@@ -1,0 +1,176 @@
+// attention/attention_decode: attention of few tokens, the keys split over workgroups; formula and visible keys as in attention_prefill
+// in   q [T,HEADS,KEY_SIZE] f32   k_cache [KV_HEADS,CAPACITY,KEY_SIZE] f32   v_cache [KV_HEADS,CAPACITY,VALUE_SIZE] f32   sinks [HEADS] f32
+// out  out [T,HEADS,VALUE_SIZE] f32 when the step's keys lie in one split, else
+//      partials [T,HEADS,SPLITS,VALUE_SIZE + 2] f32: unnormalised sums, maximum, denominator, for attention_reduce
+// grid [splits that the step sees, HEADS / ROWS, T], workgroup 64; one workgroup ROWS query heads of one kv head against up to CHUNK keys
+// num  f32; a score is 8 chains over d and their sum; running maximum and sum, tiles in key order; same bits every run
+// cost reads CHUNK (KEY_SIZE + VALUE_SIZE) words for 2 ROWS CHUNK (KEY_SIZE + VALUE_SIZE) flops
+// twin src/reference/attention/attention.ts   entry src/kernels/attention/attention.ts
+#import shared/step
+#import shared/visible
+override HEADS: u32;
+override KV_HEADS: u32;
+override KEY_SIZE: u32;
+override VALUE_SIZE: u32;
+override CAPACITY: u32;
+override SCALE: f32;
+override ROWS: u32;      // query heads of a workgroup; divides HEADS / KV_HEADS
+override CHUNK: u32;     // keys of a split
+
+#if VEC4
+alias Unit = vec4<f32>;
+const UNITS: u32 = KEY_SIZE / 4u;
+fn product(a: Unit, b: Unit) -> f32 { return dot(a, b); }
+#else
+alias Unit = f32;
+const UNITS: u32 = KEY_SIZE;
+fn product(a: Unit, b: Unit) -> f32 { return a * b; }
+#endif
+
+@group(0) @binding(0) var<storage, read> q: array<Unit>;
+@group(0) @binding(1) var<storage, read> k_cache: array<Unit>;
+@group(0) @binding(2) var<storage, read> v_cache: array<f32>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+#if SPLIT
+override SPLITS: u32;
+@group(0) @binding(4) var<storage, read_write> partials: array<f32>;
+#endif
+#if SINKS
+@group(0) @binding(5) var<storage, read> sinks: array<f32>;
+#endif
+
+const WG: u32 = 64u;
+const TILE: u32 = 32u;                   // keys a turn
+const LANES: u32 = 8u;                   // that share a key
+const TURNS: u32 = TILE * LANES / WG;    // keys that a lane has a share in
+const UNIT_TRIPS: u32 = (UNITS + LANES - 1u) / LANES;
+const SCORES: u32 = ROWS * TILE;
+const SCORE_TRIPS: u32 = (SCORES + WG - 1u) / WG;
+const DIMS: u32 = (VALUE_SIZE + WG - 1u) / WG;
+const NOTHING: f32 = -1.0e38; // below any score, finite
+
+var<workgroup> queries: array<Unit, ROWS * UNITS>;
+// A row longer by one keeps lanes that share a key off each other's banks.
+var<workgroup> shares: array<f32, ROWS * LANES * (TILE + 1u)>;   // [row][lane of the key][key]
+var<workgroup> scores: array<f32, SCORES>;
+var<workgroup> weights: array<f32, SCORES>;
+var<workgroup> running_max: array<f32, ROWS>;
+var<workgroup> next_max: array<f32, ROWS>;
+var<workgroup> decay: array<f32, ROWS>;
+
+@compute @workgroup_size(WG)
+fn attention_decode(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let t = workgroup.z;
+  if (t >= u_step.tokens) { return; }
+  let position = u_step.position + t;
+  let first_split = first_visible(u_step.position) / CHUNK;
+  let last_split = (u_step.position + u_step.tokens - 1u) / CHUNK;
+  let split = first_split + workgroup.x;
+  let alone = first_split == last_split;
+  let begin = max(first_visible(position), split * CHUNK);
+  let end = min(position + 1u, (split + 1u) * CHUNK);
+  if (begin >= end) { return; } // another token of the step sees this split
+
+  let first_head = workgroup.y * ROWS;
+  let from_q = (t * HEADS + first_head) * UNITS;
+  let from_kv = first_head / (HEADS / KV_HEADS) * CAPACITY;
+  for (var i = 0u; i < (ROWS * UNITS + WG - 1u) / WG; i++) {
+    let at = i * WG + lane;
+    if (at < ROWS * UNITS) { queries[at] = q[from_q + at]; }
+  }
+  var denominator: array<f32, ROWS>;
+  var sums: array<f32, ROWS * DIMS>;
+  if (lane < ROWS) { running_max[lane] = NOTHING; }
+#if SINKS
+  if (alone) {
+    if (lane < ROWS) { running_max[lane] = sinks[first_head + lane]; }
+    for (var r = 0u; r < ROWS; r++) { denominator[r] = 1.0; }
+  }
+#endif
+  workgroupBarrier();
+
+  for (var base = begin; base < end; base += TILE) {
+    // The zeros are written out: Tint keeps the last turn's values in a variable declared bare inside a loop.
+    var share = array<f32, ROWS * TURNS>();
+    for (var i = 0u; i < UNIT_TRIPS; i++) {
+      let u = i * LANES + lane % LANES;
+      if (u < UNITS) {
+        // Past the end the last key stands in: memory there was never written, and its weight is 0, but 0 * NaN is NaN.
+        var k: array<Unit, TURNS>;
+        for (var n = 0u; n < TURNS; n++) {
+          k[n] = k_cache[(from_kv + min(base + n * (WG / LANES) + lane / LANES, end - 1u)) * UNITS + u];
+        }
+        for (var r = 0u; r < ROWS; r++) {
+          let query = queries[r * UNITS + u];
+          for (var n = 0u; n < TURNS; n++) { share[r * TURNS + n] += product(query, k[n]); }
+        }
+      }
+    }
+    for (var r = 0u; r < ROWS; r++) {
+      for (var n = 0u; n < TURNS; n++) {
+        shares[(r * LANES + lane % LANES) * (TILE + 1u) + n * (WG / LANES) + lane / LANES] = share[r * TURNS + n];
+      }
+    }
+    workgroupBarrier();
+    for (var i = 0u; i < SCORE_TRIPS; i++) {
+      let at = i * WG + lane;
+      if (at < SCORES) {
+        var score = 0.0;
+        for (var n = 0u; n < LANES; n++) { score += shares[(at / TILE * LANES + n) * (TILE + 1u) + at % TILE]; }
+        scores[at] = select(NOTHING, score * SCALE, base + at % TILE < end);
+      }
+    }
+    workgroupBarrier();
+    for (var i = 0u; i < SCORE_TRIPS; i++) {
+      let at = i * WG + lane;
+      if (at < SCORES) {
+        let row = at / TILE;
+        var top = running_max[row];
+        for (var j = 0u; j < TILE; j++) { top = max(top, scores[row * TILE + j]); }
+        weights[at] = exp(scores[at] - top);
+        if (at % TILE == 0u) {
+          decay[row] = exp(running_max[row] - top);
+          next_max[row] = top;
+        }
+      }
+    }
+    workgroupBarrier();
+    if (lane < ROWS) { running_max[lane] = next_max[lane]; }
+    for (var r = 0u; r < ROWS; r++) {
+      denominator[r] *= decay[r];
+      for (var i = 0u; i < DIMS; i++) { sums[r * DIMS + i] *= decay[r]; }
+    }
+    for (var j = 0u; j < TILE; j++) {
+      let start = (from_kv + min(base + j, end - 1u)) * VALUE_SIZE;
+      var value: array<f32, DIMS>;
+      for (var i = 0u; i < DIMS; i++) { value[i] = v_cache[start + min(i * WG + lane, VALUE_SIZE - 1u)]; }
+      for (var r = 0u; r < ROWS; r++) {
+        let weight = weights[r * TILE + j];
+        denominator[r] += weight;
+        for (var i = 0u; i < DIMS; i++) { sums[r * DIMS + i] += weight * value[i]; }
+      }
+    }
+  }
+
+  for (var r = 0u; r < ROWS; r++) {
+    let pair = t * HEADS + first_head + r;
+    for (var i = 0u; i < DIMS; i++) {
+      let d = i * WG + lane;
+      if (d >= VALUE_SIZE) { continue; }
+      if (alone) { out[pair * VALUE_SIZE + d] = sums[r * DIMS + i] / denominator[r]; }
+#if SPLIT
+      else { partials[(pair * SPLITS + split) * (VALUE_SIZE + 2u) + d] = sums[r * DIMS + i]; }
+#endif
+    }
+#if SPLIT
+    if (!alone && lane == 0u) {
+      let at = (pair * SPLITS + split) * (VALUE_SIZE + 2u) + VALUE_SIZE;
+      partials[at] = next_max[r];
+      partials[at + 1u] = denominator[r];
+    }
+#endif
+  }
+}

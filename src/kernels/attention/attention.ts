@@ -1,0 +1,131 @@
+import type { BufferView } from '../../gpu/buffer.ts';
+import type { Recorder, StepShape } from '../../gpu/recording.ts';
+import { invariant } from '../../util/assert.ts';
+import { ceilDiv } from '../../util/math.ts';
+import { assertFits } from './capacity.ts';
+import { decodeRows, firstVisible, KEYS_PER_SPLIT, prefillTile, splitCount } from './attention_plan.ts';
+
+export { partialsBytes } from './attention_plan.ts';
+
+export interface Attention {
+  readonly q: BufferView; // [T, H, keySize]
+  readonly kCache: BufferView; // [Hk, capacity, keySize]
+  readonly vCache: BufferView; // [Hk, capacity, valueSize]
+  /** [H]: one logit a head that joins the softmax's denominator. */
+  readonly sinks?: BufferView;
+  /** Scratch of `partialsBytes`; decode needs it where that is more than zero. */
+  readonly partials?: BufferView;
+  readonly out: BufferView; // [T, H, valueSize]
+}
+
+export interface AttentionShape {
+  readonly heads: number; // H
+  readonly kvHeads: number; // Hk
+  readonly keySize: number;
+  readonly valueSize: number;
+  /** Multiplies q·k. */
+  readonly scale: number;
+  /** Keys with position > query position - window are seen; null sees all. */
+  readonly window: number | null;
+  /** Positions that the caches hold. */
+  readonly capacity: number;
+  /** Both give the same values; decode is for a few tokens (its work per token does not share keys between tokens). */
+  readonly phase: 'decode' | 'prefill';
+}
+
+/** The shader's WINDOW where every key is seen: more than any position, and position + 1 still fits. */
+const NO_WINDOW = 0x7fffffff;
+
+/** out[t, h] = Σ softmax(scale q[t, h]·k[j]) v[j] over the cached keys j ≤ position + t inside the window; the step's own keys are in the cache. */
+export function attention(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {
+  const { heads, kvHeads, window } = shape;
+  invariant(Number.isInteger(heads / kvHeads), `${label}: ${heads} heads over ${kvHeads} kv heads`);
+  invariant(window === null || (Number.isInteger(window) && window >= 1), `${label}: a window of ${window} keys`);
+  if (shape.phase === 'prefill') prefill(recorder, label, io, shape);
+  else decode(recorder, label, io, shape);
+}
+
+const sharedConstants = ({ heads, kvHeads, keySize, valueSize, capacity, scale, window }: AttentionShape) => ({
+  HEADS: heads,
+  KV_HEADS: kvHeads,
+  KEY_SIZE: keySize,
+  VALUE_SIZE: valueSize,
+  CAPACITY: capacity,
+  SCALE: scale,
+  WINDOW: window ?? NO_WINDOW,
+});
+
+function prefill(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {
+  const { queries, slice } = prefillTile(shape);
+  recorder.dispatch({
+    shader: 'attention/attention_prefill',
+    label,
+    constants: { ...sharedConstants(shape), QUERIES: queries, SLICE: slice, SINKS: io.sinks !== undefined },
+    bindings: {
+      q: io.q,
+      k_cache: io.kCache,
+      v_cache: io.vCache,
+      out: io.out,
+      ...(io.sinks && { sinks: io.sinks }),
+    },
+    grid: (step) => {
+      assertFits(label, step, shape.capacity);
+      return [ceilDiv(step.tokens, queries), shape.heads, 1];
+    },
+  });
+}
+
+function decode(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {
+  const { heads, valueSize, capacity, window } = shape;
+  const splits = splitCount(capacity);
+  const rows = decodeRows(shape);
+  const needsReduce = splits > 1;
+  invariant(!needsReduce || io.partials, `${label}: a cache of ${capacity} positions needs partials`);
+  const splitsOf = ({ tokens, position }: StepShape): number =>
+    tokens === 0
+      ? 0
+      : Math.floor((position + tokens - 1) / KEYS_PER_SPLIT) -
+        Math.floor(firstVisible(position, window) / KEYS_PER_SPLIT) +
+        1;
+  const sinks = { SINKS: io.sinks !== undefined };
+  recorder.dispatch({
+    shader: 'attention/attention_decode',
+    label,
+    constants: {
+      ...sharedConstants(shape),
+      ...sinks,
+      ROWS: rows,
+      CHUNK: KEYS_PER_SPLIT,
+      VEC4: shape.keySize % 4 === 0,
+      SPLIT: needsReduce,
+      ...(needsReduce && { SPLITS: splits }),
+    },
+    bindings: {
+      q: io.q,
+      k_cache: io.kCache,
+      v_cache: io.vCache,
+      out: io.out,
+      ...(needsReduce && { partials: io.partials! }),
+      ...(io.sinks && { sinks: io.sinks }),
+    },
+    grid: (step) => {
+      assertFits(label, step, capacity);
+      return [splitsOf(step), heads / rows, step.tokens];
+    },
+  });
+  if (!needsReduce) return;
+  recorder.dispatch({
+    shader: 'attention/attention_reduce',
+    label: `${label}, join splits`,
+    constants: {
+      HEADS: heads,
+      VALUE_SIZE: valueSize,
+      CHUNK: KEYS_PER_SPLIT,
+      SPLITS: splits,
+      WINDOW: window ?? NO_WINDOW,
+      ...sinks,
+    },
+    bindings: { partials: io.partials!, out: io.out, ...(io.sinks && { sinks: io.sinks }) },
+    grid: (step) => (splitsOf(step) > 1 ? [heads, ceilDiv(valueSize, 64), step.tokens] : [0, 0, 0]),
+  });
+}

@@ -1,0 +1,74 @@
+import type { LatentAttention } from '../../config/model-config.ts';
+import type { BufferView } from '../../gpu/buffer.ts';
+import { foldGrid, type Recorder } from '../../gpu/recording.ts';
+import { invariant } from '../../util/assert.ts';
+import { assertFits } from './capacity.ts';
+
+export interface LatentAppend {
+  /** [T, qRow]: H (nope + rope) values at qAt. */
+  readonly q: BufferView;
+  /** [T, kvUpRow]: at kvUpAt, per head, nope key then value. */
+  readonly kvUp: BufferView;
+  /** [T, kvDownRow]: at kvDownAt, the latent (kvRank values), then the shared rope key; only the latter is read. May be the buffer of `q`. */
+  readonly kvDown: BufferView;
+  /** [positions, 2, pairs], from `ropeTable`; at least as many positions as the cache. */
+  readonly rope: BufferView;
+  readonly qOut: BufferView; // [T, H, nope + rope]
+  readonly kCache: BufferView; // [H, capacity, nope + rope]
+  readonly vCache: BufferView; // [H, capacity, value]
+}
+
+export interface LatentAppendShape {
+  readonly attention: LatentAttention;
+  /** Positions that the caches hold. */
+  readonly capacity: number;
+  /** Row lengths and where a row's part starts; default: the part alone. */
+  readonly qRow?: number;
+  readonly qAt?: number;
+  readonly kvUpRow?: number;
+  readonly kvUpAt?: number;
+  readonly kvDownRow?: number;
+  readonly kvDownAt?: number;
+}
+
+/** Turns the rope part of q and the shared rope key; q goes to `qOut`, per-head k = [nope ; rope] and v to the caches at `position`. */
+export function latentAppend(recorder: Recorder, label: string, io: LatentAppend, shape: LatentAppendShape): void {
+  const { attention, capacity, qAt = 0, kvUpAt = 0, kvDownAt = 0 } = shape;
+  const { heads, nopeSize, ropeSize, valueSize, kvRank, rope } = attention;
+  const { qRow = heads * (nopeSize + ropeSize), kvUpRow = heads * (nopeSize + valueSize) } = shape;
+  const { kvDownRow = kvRank + ropeSize } = shape;
+  const pairs = rope.inverseFrequencies.length;
+  invariant(pairs > 0 && 2 * pairs <= ropeSize, `${label}: ${pairs} rotating pairs in a rope part of ${ropeSize}`);
+  recorder.dispatch({
+    shader: 'attention/latent_append',
+    label,
+    constants: {
+      HEADS: heads,
+      NOPE: nopeSize,
+      ROPE: ropeSize,
+      VALUE: valueSize,
+      CAPACITY: capacity,
+      Q_ROW: qRow,
+      Q_AT: qAt,
+      UP_ROW: kvUpRow,
+      UP_AT: kvUpAt,
+      DOWN_ROW: kvDownRow,
+      KEY_AT: kvDownAt + kvRank,
+      PAIRS: pairs,
+      INTERLEAVED: rope.interleaved,
+    },
+    bindings: {
+      q: io.q,
+      kv_up: io.kvUp,
+      down: io.kvDown,
+      rope: io.rope,
+      q_out: io.qOut,
+      k_cache: io.kCache,
+      v_cache: io.vCache,
+    },
+    grid: (step) => {
+      assertFits(label, step, capacity);
+      return foldGrid(step.tokens * heads);
+    },
+  });
+}

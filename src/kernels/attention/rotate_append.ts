@@ -1,0 +1,70 @@
+import type { GroupedAttention } from '../../config/model-config.ts';
+import type { BufferView } from '../../gpu/buffer.ts';
+import { foldGrid, type Recorder } from '../../gpu/recording.ts';
+import { invariant } from '../../util/assert.ts';
+import { assertFits } from './capacity.ts';
+
+export interface RotateAppend {
+  /** [T, (H + 2 Hk) A]: a token's q heads, k heads, v heads. */
+  readonly qkv: BufferView;
+  /** Given exactly when the config norms q and k: [A], or [H A] and [Hk A] when it norms the whole projection. */
+  readonly qGamma?: BufferView;
+  readonly kGamma?: BufferView;
+  /** [positions, 2, pairs], from `ropeTable`; at least as many positions as the cache. */
+  readonly rope: BufferView;
+  readonly q: BufferView; // [T, H, A]
+  readonly kCache: BufferView; // [Hk, capacity, A]
+  readonly vCache: BufferView; // [Hk, capacity, A]
+}
+
+export interface RotateAppendShape {
+  readonly attention: GroupedAttention;
+  /** Positions that the caches hold. */
+  readonly capacity: number;
+  readonly normEps: number;
+}
+
+/** Norms, clamps and turns q, k, v of T tokens as the config says; q goes to `q`, k and v to the caches at `position`. */
+export function rotateAppend(recorder: Recorder, label: string, io: RotateAppend, shape: RotateAppendShape): void {
+  const { attention, capacity, normEps } = shape;
+  const { heads, kvHeads, headSize, qkNorm, clip } = attention;
+  const { inverseFrequencies, interleaved } = attention.rope;
+  const pairs = inverseFrequencies.length;
+  const { qGamma, kGamma } = io;
+  const normed = qkNorm !== 'none';
+  invariant(
+    normed === (qGamma !== undefined) && normed === (kGamma !== undefined),
+    `${label}: gammas and norm disagree`,
+  );
+  invariant(2 * pairs <= headSize, `${label}: more rotating dimensions than the head has`);
+  const stretch = (ofHeads: number): number => (qkNorm === 'full' ? ofHeads * headSize : headSize);
+  recorder.dispatch({
+    shader: 'attention/rotate_append',
+    label,
+    constants: {
+      HEADS: heads,
+      KV_HEADS: kvHeads,
+      SIZE: headSize,
+      CAPACITY: capacity,
+      ROTATED: pairs > 0,
+      ...(pairs > 0 && { PAIRS: pairs, INTERLEAVED: interleaved }),
+      NORMED: normed,
+      ...(normed && { Q_NORM: stretch(heads), K_NORM: stretch(kvHeads), EPS: normEps }),
+      CLIPPED: clip !== null,
+      ...(clip !== null && { CLIP: clip }),
+    },
+    bindings: {
+      qkv: io.qkv,
+      q: io.q,
+      k_cache: io.kCache,
+      v_cache: io.vCache,
+      ...(pairs > 0 && { rope: io.rope }),
+      ...(qGamma && { q_gamma: qGamma }),
+      ...(kGamma && { k_gamma: kGamma }),
+    },
+    grid: (step) => {
+      assertFits(label, step, capacity);
+      return foldGrid(step.tokens * (heads + 2 * kvHeads));
+    },
+  });
+}
