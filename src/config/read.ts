@@ -10,9 +10,8 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 const IRRELEVANT = new Set(
   `_name_or_path architectures auto_map dtype torch_dtype transformers_version use_cache initializer_range attention_dropout
   attn_implementation _attn_implementation output_attentions output_hidden_states output_router_logits router_aux_loss_coef
-  pad_token_id sep_token_id return_dict is_decoder id2label label2id quantization_config model_type pretraining_tp`.split(
-    /\s+/,
-  ),
+  pad_token_id sep_token_id return_dict is_decoder id2label label2id quantization_config model_type pretraining_tp
+  tokenizer_class experts_implementation _experts_implementation unsloth_fixed unsloth_version`.split(/\s+/),
 );
 
 const shown = (value: unknown): string => {
@@ -114,6 +113,16 @@ export class ConfigReader {
   section(key: string): ConfigReader | undefined {
     const value = this.raw(key);
     return value === undefined ? undefined : new ConfigReader(value, `${this.path}: ${key}`);
+  }
+
+  /** An object without keys, for sections that may be left out. */
+  empty(key: string): ConfigReader {
+    return new ConfigReader({}, `${this.path}: ${key}`);
+  }
+
+  /** Keys that are there, in the order of the file. */
+  keys(): readonly string[] {
+    return [...this.#values.keys()];
   }
 
   /** Keys that exist in published files of this family and do not matter here; say why beside the call. */

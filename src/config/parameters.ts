@@ -1,0 +1,57 @@
+/** How many parameters a config describes. */
+import type { AttentionConfig, FfnConfig, ModelConfig, MoeFfn } from './model-config.ts';
+
+export interface ParameterCounts {
+  readonly total: number;
+  /**
+   * Those that one token meets: everything but the experts it is not sent to. The whole embedding table counts, as in the figures of
+   * OLMoE (1.28 B), Qwen3 (3.3 B) and Mixtral (12.9 B); gpt-oss counts without it (3.6 B = 4.2 B - `embedding`).
+   */
+  readonly active: number;
+  /** The input embedding, which is also the head where they are tied. */
+  readonly embedding: number;
+}
+
+function attentionParameters(attention: AttentionConfig, hidden: number): number {
+  const { heads } = attention;
+  if (attention.kind === 'latent') {
+    const { qRank, kvRank, nopeSize, ropeSize, valueSize } = attention;
+    const qRows = heads * (nopeSize + ropeSize);
+    const q = qRank === null ? qRows * hidden : qRank * hidden + qRank + qRows * qRank;
+    const kv = (kvRank + ropeSize) * hidden + kvRank + heads * (nopeSize + valueSize) * kvRank;
+    return q + kv + heads * valueSize * hidden;
+  }
+  const qRows = heads * attention.headSize;
+  const kvRows = attention.kvHeads * attention.headSize;
+  const norms = { none: 0, 'per-head': 2 * attention.headSize, full: qRows + kvRows }[attention.qkNorm];
+  const biases = (attention.bias.qkv ? qRows + 2 * kvRows : 0) + (attention.bias.o ? hidden : 0);
+  return (2 * qRows + 2 * kvRows) * hidden + norms + biases + (attention.sinks ? heads : 0);
+}
+
+const glu = (width: number, hidden: number): number => 3 * width * hidden;
+
+const expertParameters = ({ width, expertBias }: MoeFfn, hidden: number): number =>
+  glu(width, hidden) + (expertBias ? 2 * width + hidden : 0);
+
+/** Parameters of an FFN when `experts` of its experts count. */
+function ffnParameters(ffn: FfnConfig, hidden: number, experts: (ffn: MoeFfn) => number): number {
+  if (ffn.kind === 'dense') return glu(ffn.width, hidden);
+  const { router, shared } = ffn;
+  const biases = (router.logitBias ? ffn.experts : 0) + (router.selectionBias ? ffn.experts : 0);
+  const always = shared ? glu(shared.width, hidden) + (shared.gated ? hidden : 0) : 0;
+  return ffn.experts * hidden + biases + always + experts(ffn) * expertParameters(ffn, hidden);
+}
+
+/** Pure; weights, norms, biases, sinks and correction biases all count. */
+export function parameterCounts({ vocab, hidden, layers, tieEmbeddings }: ModelConfig): ParameterCounts {
+  const embedding = vocab * hidden;
+  let common = embedding + (tieEmbeddings ? 0 : embedding) + hidden;
+  let all = 0;
+  let chosen = 0;
+  for (const { attention, ffn } of layers) {
+    common += attentionParameters(attention, hidden) + 2 * hidden;
+    all += ffnParameters(ffn, hidden, (moe) => moe.experts);
+    chosen += ffnParameters(ffn, hidden, (moe) => moe.topK);
+  }
+  return { total: common + all, active: common + chosen, embedding };
+}

@@ -1,0 +1,190 @@
+/**
+ * Rotary position embedding from config.json, in both published forms:
+ *   v4: `rope_theta`, `partial_rotary_factor` and `rope_scaling` at the top, the scaling's kind in `type` or `rope_type`;
+ *   v5: `rope_parameters` with all of them inside, flat or once per layer type.
+ * Everything is computed in doubles. Kinds whose table depends on the length of the conversation are refused.
+ */
+import { InvalidCheckpoint, UnsupportedModel } from '../errors.ts';
+import type { LayerType } from './axes.ts';
+import type { RopeConfig } from './model-config.ts';
+import type { ConfigReader } from './read.ts';
+
+export interface RopeRequest {
+  /** Values of one head that may rotate. */
+  readonly headSize: number;
+  readonly maxContext: number;
+  /** For configs that do not say. */
+  readonly theta: number;
+  /** The share of a head that rotates, for configs that do not say; families without it always rotate all. */
+  readonly partial?: number;
+  readonly interleaved?: boolean;
+}
+
+export interface Rope {
+  readonly rope: RopeConfig;
+  /** What latent attention multiplies its softmax scale by: YaRN's mscale squared; 1 without. */
+  readonly latentScale: number;
+}
+
+/** theta^(-2j/dims) and what scaling needs to change it. */
+interface Plain {
+  readonly theta: number;
+  readonly dims: number;
+  readonly maxContext: number;
+  readonly frequencies: readonly number[];
+}
+
+interface Scaled {
+  readonly frequencies: readonly number[];
+  readonly amplitude: number;
+  readonly latentScale: number;
+}
+
+type Scaling = (scaling: ConfigReader, plain: Plain) => Scaled;
+
+const unscaled = (frequencies: readonly number[]): Scaled => ({ frequencies, amplitude: 1, latentScale: 1 });
+
+const optional = (c: ConfigReader, key: string, min: number): number | undefined =>
+  c.raw(key) === undefined ? undefined : c.number(key, { min });
+
+const linear: Scaling = (c, { frequencies }) => {
+  const factor = c.number('factor', { min: 1 });
+  return unscaled(frequencies.map((f) => f / factor));
+};
+
+/** YaRN's attention temperature: 0.1 m ln(s) + 1. */
+const temperature = (factor: number, mscale: number): number => (factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1);
+
+const yarn: Scaling = (c, { theta, dims, maxContext, frequencies }) => {
+  const original = c.integer('original_max_position_embeddings', { fallback: maxContext });
+  const factor = c.number('factor', { min: 1, fallback: maxContext / original });
+  const betaFast = c.number('beta_fast', { min: 1e-6, fallback: 32 });
+  const betaSlow = c.number('beta_slow', { min: 1e-6, fallback: 1 });
+  const truncate = c.boolean('truncate', true);
+  const mscale = c.number('mscale', { min: 0, fallback: 0 });
+  const mscaleAll = c.number('mscale_all_dim', { min: 0, fallback: 0 });
+
+  const correction = (rotations: number): number =>
+    (dims * Math.log(original / (2 * Math.PI * rotations))) / (2 * Math.log(theta));
+  const low = Math.max(0, truncate ? Math.floor(correction(betaFast)) : correction(betaFast));
+  let high = Math.min(dims - 1, truncate ? Math.ceil(correction(betaSlow)) : correction(betaSlow));
+  if (high === low) high += 0.001;
+  const byDefault =
+    mscale && mscaleAll ? temperature(factor, mscale) / temperature(factor, mscaleAll) : temperature(factor, 1);
+  return {
+    frequencies: frequencies.map((f, j) => {
+      const ramp = Math.min(1, Math.max(0, (j - low) / (high - low)));
+      return (f / factor) * ramp + f * (1 - ramp);
+    }),
+    amplitude: optional(c, 'attention_factor', 0) ?? byDefault,
+    latentScale: mscaleAll ? temperature(factor, mscaleAll) ** 2 : 1,
+  };
+};
+
+const llama3: Scaling = (c, { frequencies }) => {
+  const factor = c.number('factor', { min: 1 });
+  const lowFactor = c.number('low_freq_factor', { min: 1e-6 });
+  const highFactor = c.number('high_freq_factor', { min: 1e-6 });
+  const original = c.integer('original_max_position_embeddings');
+  if (highFactor <= lowFactor) c.fail('high_freq_factor', `more than low_freq_factor (${lowFactor})`);
+  return unscaled(
+    frequencies.map((f) => {
+      const wavelengths = (original * f) / (2 * Math.PI);
+      const keep = Math.min(1, Math.max(0, (wavelengths - lowFactor) / (highFactor - lowFactor)));
+      return keep * f + ((1 - keep) * f) / factor;
+    }),
+  );
+};
+
+const SCALINGS: ReadonlyMap<string, Scaling> = new Map<string, Scaling>([
+  ['default', (_, { frequencies }) => unscaled(frequencies)],
+  ['linear', linear],
+  ['yarn', yarn],
+  ['llama3', llama3],
+]);
+
+const REFUSED: Readonly<Record<string, string>> = {
+  dynamic: 'its frequencies change with the length of the conversation',
+  longrope: 'its frequencies change with the length of the conversation',
+  su: 'its frequencies change with the length of the conversation',
+  mrope: 'it needs positions on three axes',
+};
+
+function scalingOf(c: ConfigReader): Scaling {
+  const kind = c.raw('rope_type', 'type') ?? 'default';
+  const alias = c.raw('type');
+  if (typeof kind !== 'string') c.fail('rope_type', 'a string');
+  if (alias !== undefined && alias !== kind) c.fail('type', `the same as rope_type ("${kind}")`);
+  const scaling = SCALINGS.get(kind);
+  if (scaling) return scaling;
+  const why = REFUSED[kind];
+  throw new UnsupportedModel(
+    `${c.path}: rotary embedding of type "${kind}" is not supported${why ? `: ${why}` : ''} (only ${[...SCALINGS.keys()].join(', ')})`,
+    { path: c.path, key: 'rope_type', found: kind },
+  );
+}
+
+/** Values at the top of config.json, where v4 files have them. */
+interface Top {
+  readonly theta: number | undefined;
+  readonly partial: number | undefined;
+}
+
+function agreed(c: ConfigReader, key: string, min: number, top: number | undefined): number | undefined {
+  const inside = optional(c, key, min);
+  if (inside !== undefined && top !== undefined && inside !== top) {
+    c.fail(key, `the same as ${key} at the top of the file (${top})`);
+  }
+  return inside ?? top;
+}
+
+function oneRope(c: ConfigReader, top: Top, request: RopeRequest): Rope {
+  const { headSize, maxContext, interleaved = false } = request;
+  const theta = agreed(c, 'rope_theta', 2, top.theta) ?? request.theta;
+  const partial = agreed(c, 'partial_rotary_factor', 0, top.partial) ?? request.partial ?? 1;
+  if (partial > 1 || (request.partial === undefined && partial !== 1)) {
+    c.fail('partial_rotary_factor', request.partial === undefined ? '1 in this family' : 'at most 1');
+  }
+  const dims = Math.trunc(headSize * partial);
+  if (dims < 2 || dims % 2) {
+    throw new InvalidCheckpoint('config', `${c.path}: an even number of values of a head must rotate, found ${dims}`, {
+      path: c.path,
+      headSize,
+      partial,
+    });
+  }
+  const frequencies = Array.from({ length: dims / 2 }, (_, j) => theta ** ((-2 * j) / dims));
+  const scaled = scalingOf(c)(c, { theta, dims, maxContext, frequencies });
+  c.finish();
+  return {
+    rope: { inverseFrequencies: scaled.frequencies, amplitude: scaled.amplitude, interleaved },
+    latentScale: scaled.latentScale,
+  };
+}
+
+/**
+ * Reads `rope_theta`, `rope_scaling`, `rope_parameters` and `partial_rotary_factor`, and their nested keys.
+ * @returns the embedding of a layer of the given type
+ * @throws UnsupportedModel for kinds that no fixed table expresses, InvalidCheckpoint for contradictions
+ */
+export function readRope(config: ConfigReader, request: RopeRequest): (layer: LayerType) => Rope {
+  const top: Top = {
+    theta: optional(config, 'rope_theta', 2),
+    partial: optional(config, 'partial_rotary_factor', 0),
+  };
+  const parameters = config.section('rope_parameters');
+  const scaling = config.section('rope_scaling');
+  if (parameters && scaling) config.fail('rope_scaling', 'absent, because rope_parameters is there too');
+  const section = parameters ?? scaling ?? config.empty('rope_scaling');
+  if (!section.has('full_attention') && !section.has('sliding_attention')) {
+    const rope = oneRope(section, top, request);
+    return () => rope;
+  }
+  const byType = new Map<LayerType, Rope>();
+  for (const type of ['full_attention', 'sliding_attention'] as const) {
+    const inner = section.section(type);
+    if (inner) byType.set(type, oneRope(inner, top, request));
+  }
+  section.finish();
+  return (layer) => byType.get(layer) ?? section.fail(layer, 'there, because a layer is of this type');
+}

@@ -1,0 +1,101 @@
+/**
+ * The naming that most families share: `model.layers.{i}.self_attn.q_proj` and so on. What a layer has, the config says; a family only
+ * says what its Mixture-of-Experts block is called.
+ */
+import type { AttentionConfig, FfnConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
+import type { ExpertStorage, GluNames, LayerNames, MoeFfnNames, TensorNames } from './family.ts';
+
+export interface MoeNaming {
+  /** As in `mlp` of `model.layers.0.mlp.gate`. */
+  readonly block: string;
+  /** As in `gate` of `model.layers.0.mlp.gate`. */
+  readonly router: string;
+  /** Ways to store the experts of `model.layers.0.mlp`, in order of preference. */
+  readonly experts: (block: string, ffn: MoeFfn) => readonly ExpertStorage[];
+  readonly shared?: string;
+  readonly sharedGate?: string;
+  /** The checkpoint has more layers than the config counts: heads that predict several tokens, which nothing here reads. */
+  readonly extraLayers?: boolean;
+}
+
+const glu = (prefix: string, [gate, up, down]: readonly [string, string, string]): GluNames => ({
+  gate: `${prefix}.${gate}`,
+  up: `${prefix}.${up}`,
+  down: `${prefix}.${down}`,
+});
+
+const PROJECTIONS = ['gate_proj', 'up_proj', 'down_proj'] as const;
+
+/** One matrix an expert and projection: `{block}.experts.{e}.gate_proj`. */
+export const separateExperts =
+  (projections: readonly [gate: string, up: string, down: string] = PROJECTIONS): MoeNaming['experts'] =>
+  (block) => [{ kind: 'separate', expert: (e) => glu(`${block}.experts.${e}`, projections) }];
+
+function attentionNames(prefix: string, attention: AttentionConfig): LayerNames['attention'] {
+  const at = (name: string): string => `${prefix}.${name}`;
+  if (attention.kind === 'latent') {
+    return {
+      kind: 'latent',
+      q:
+        attention.qRank === null
+          ? { direct: at('q_proj') }
+          : { down: at('q_a_proj'), norm: at('q_a_layernorm.weight'), up: at('q_b_proj') },
+      kvDown: at('kv_a_proj_with_mqa'),
+      kvNorm: at('kv_a_layernorm.weight'),
+      kvUp: at('kv_b_proj'),
+      o: at('o_proj'),
+    };
+  }
+  const normed = attention.qkNorm !== 'none';
+  return {
+    kind: 'grouped',
+    q: at('q_proj'),
+    k: at('k_proj'),
+    v: at('v_proj'),
+    o: at('o_proj'),
+    qNorm: normed ? at('q_norm.weight') : null,
+    kNorm: normed ? at('k_norm.weight') : null,
+    sinks: attention.sinks ? at('sinks') : null,
+  };
+}
+
+function moeNames(layer: string, ffn: MoeFfn, naming: MoeNaming): MoeFfnNames {
+  const block = `${layer}.${naming.block}`;
+  const router = `${block}.${naming.router}`;
+  return {
+    kind: 'moe',
+    router,
+    routerBias: ffn.router.logitBias ? `${router}.bias` : null,
+    selectionBias: ffn.router.selectionBias ? `${router}.e_score_correction_bias` : null,
+    experts: naming.experts(block, ffn),
+    shared: ffn.shared && naming.shared ? glu(`${block}.${naming.shared}`, PROJECTIONS) : null,
+    sharedGate: ffn.shared?.gated && naming.sharedGate ? `${block}.${naming.sharedGate}` : null,
+  };
+}
+
+const ffnNames = (layer: string, ffn: FfnConfig, naming: MoeNaming): LayerNames['ffn'] =>
+  ffn.kind === 'moe' ? moeNames(layer, ffn, naming) : { kind: 'dense', ...glu(`${layer}.mlp`, PROJECTIONS) };
+
+export function llamaNames(config: ModelConfig, naming: MoeNaming): TensorNames {
+  const layerOf = (tensor: string): number => Number(/^model\.layers\.(\d+)\./.exec(tensor)?.[1] ?? -1);
+  return {
+    embed: 'model.embed_tokens',
+    finalNorm: 'model.norm.weight',
+    head: config.tieEmbeddings ? null : 'lm_head',
+    layer(index) {
+      const layer = `model.layers.${index}`;
+      const { attention, ffn } = config.layers[index]!;
+      return {
+        attentionNorm: `${layer}.input_layernorm.weight`,
+        ffnNorm: `${layer}.post_attention_layernorm.weight`,
+        attention: attentionNames(`${layer}.self_attn`, attention),
+        ffn: ffnNames(layer, ffn, naming),
+      };
+    },
+    ignored: (tensor) =>
+      tensor.endsWith('.rotary_emb.inv_freq') ||
+      // Some tied checkpoints store the same matrix twice.
+      (config.tieEmbeddings && tensor.startsWith('lm_head.')) ||
+      (naming.extraLayers === true && layerOf(tensor) >= config.layers.length),
+  };
+}
