@@ -15,7 +15,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   config: ['util', 'errors.ts'],
   'config/load.ts': ['families', 'util', 'errors.ts'],
   families: ['config', 'util', 'errors.ts'],
-  weights: ['config/read.ts', 'util', 'errors.ts'],
+  weights: ['config/read.ts', 'type config', 'type families/family.ts', 'util', 'errors.ts'],
   text: ['util', 'errors.ts'],
   trace: ['util', 'errors.ts'],
   reference: ['util', 'type config', 'weights/layout.ts', 'type weights/matrix.ts'],
