@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { readModelConfig } from '../../../src/config/load.ts';
+import { toV5, type JsonObject } from '../config/published.ts';
 import { expectedTensors } from './expected.ts';
 import { FAMILY_FIXTURES, FORMAT_FIXTURES, loadConfig, readModel, SHIPPED, type Tensors } from './checkpoint.ts';
 
@@ -29,6 +30,14 @@ test.each([...FAMILY_FIXTURES, ...FORMAT_FIXTURES, SHIPPED])('%s: names and shap
     for (const part of found!.parts) left.delete(part);
   }
   expect([...left].filter((name) => !names.ignored(name))).toEqual([]);
+});
+
+test.each(FAMILY_FIXTURES)('%s: the form of transformers 5 says the same', (folder) => {
+  const file = readFileSync(new URL(`../../../${folder}/config.json`, import.meta.url), 'utf8');
+  const json = JSON.parse(file) as JsonObject;
+  if (json.rope_parameters) delete json.rope_parameters;
+  const v4 = readModelConfig(JSON.stringify(json)).config;
+  expect(readModelConfig(JSON.stringify(toV5(json))).config).toEqual(v4);
 });
 
 const glm = (changes: object): ReturnType<typeof readModelConfig> => {
