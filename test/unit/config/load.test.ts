@@ -3,7 +3,8 @@ import { readGenerationConfig, readModelConfig } from '../../../src/config/load.
 import { MAX_JSON_LENGTH, parseJson } from '../../../src/config/json.ts';
 import type { GroupedAttention, MoeFfn } from '../../../src/config/model-config.ts';
 import { InvalidCheckpoint, UnsupportedModel, WebmoeError } from '../../../src/errors.ts';
-import { published, type JsonObject } from './published.ts';
+import type { Json } from '../../../src/config/read.ts';
+import { published, PUBLISHED, toV5, type JsonObject } from './published.ts';
 
 const load = (name: string, changes: JsonObject = {}): ReturnType<typeof readModelConfig> =>
   readModelConfig(JSON.stringify({ ...published(name), ...changes }));
@@ -16,6 +17,18 @@ function caught(run: () => unknown): WebmoeError {
     throw error;
   }
   throw new Error('nothing was thrown');
+}
+
+/** A loaded config is finite everywhere; a refused one says why in our own terms. */
+function attempt(config: JsonObject): void {
+  try {
+    const { config: loaded } = readModelConfig(JSON.stringify(config));
+    const { attention } = loaded.layers[0]!;
+    const used = [attention.scale, attention.rope.amplitude, ...attention.rope.inverseFrequencies];
+    expect(used.every(Number.isFinite), JSON.stringify(config)).toBe(true);
+  } catch (error) {
+    if (!(error instanceof WebmoeError)) throw error;
+  }
 }
 
 const QWEN = 'qwen3-30b-a3b';
@@ -71,6 +84,39 @@ test.each<[string, string, JsonObject, string]>([
   const error = caught(() => load(name, changes));
   expect(error).toBeInstanceOf(UnsupportedModel);
   expect(error.message).toContain(text);
+});
+
+const JUNK: readonly Json[] = [
+  null,
+  0,
+  -1,
+  1,
+  3,
+  1.5,
+  1e-300,
+  1e9,
+  2 ** 53,
+  'x',
+  '',
+  true,
+  false,
+  [],
+  [0],
+  ['x'],
+  {},
+  { a: 1 },
+];
+
+test.each(PUBLISHED)('%s with any one value replaced by junk loads, or throws an error with a name', (name) => {
+  for (const config of [published(name), toV5(published(name))]) {
+    const rope = config.rope_parameters ?? config.rope_scaling ?? {};
+    for (const junk of JUNK) {
+      for (const key of Object.keys(config)) attempt({ ...config, [key]: junk });
+      for (const key of Object.keys(rope)) {
+        attempt({ ...config, rope_parameters: { ...(rope as JsonObject), [key]: junk }, rope_scaling: null });
+      }
+    }
+  }
 });
 
 test('an unknown family is named, with what is supported and what is nearest', () => {

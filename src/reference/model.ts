@@ -1,0 +1,51 @@
+/**
+ * A whole forward pass in doubles, straight from the checkpoint's tensors: a second implementation next to the engine's, for bisecting a
+ * wrong answer layer by layer. No cache, no batching: all tokens of a sequence at once, plain loops.
+ */
+import type { ModelConfig } from '../config/model-config.ts';
+import type { TensorNames } from '../families/family.ts';
+import { attention } from './model/attention.ts';
+import { feedForward, type Route } from './model/moe.ts';
+import { add, matVec, need, rmsNormed, type Weights } from './model/tensors.ts';
+
+export type { Route, Weights };
+
+export interface ReferenceRun {
+  /** The residual stream: after the embedding, then after each layer; [L + 1][T][D]. */
+  readonly hidden: readonly (readonly Float64Array[])[];
+  /** After the final norm, [T][D]. */
+  readonly final: readonly Float64Array[];
+  /** [T][V] */
+  readonly logits: readonly Float64Array[];
+  /** By MoE layer, counted among MoE layers: [M][T]. */
+  readonly routes: readonly (readonly Route[])[];
+}
+
+/** @param ids tokens of one sequence from position 0, each below V */
+export function referenceModel(
+  config: ModelConfig,
+  names: TensorNames,
+  weights: Weights,
+  ids: ArrayLike<number>,
+): ReferenceRun {
+  const { hidden: size, normEps: eps } = config;
+  const embed = need(weights, `${names.embed}.weight`);
+  let x: Float64Array[] = Array.from(ids, (id) => embed.slice(id * size, (id + 1) * size));
+  const hidden = [x];
+  const routes: Route[][] = [];
+  const normed = (name: string): Float64Array[] => x.map((token) => rmsNormed(token, need(weights, name), eps));
+  const join = (out: readonly Float64Array[]): void => {
+    x = x.map((token, t) => add(token, out[t]!));
+  };
+  config.layers.forEach((layer, i) => {
+    const n = names.layer(i);
+    join(attention(normed(n.attentionNorm), layer.attention, n.attention, weights, eps));
+    const ffn = feedForward(normed(n.ffnNorm), layer.ffn, n.ffn, weights);
+    join(ffn.out);
+    if (ffn.routes) routes.push(ffn.routes);
+    hidden.push(x);
+  });
+  const final = normed(names.finalNorm);
+  const head = names.head === null ? embed : need(weights, `${names.head}.weight`);
+  return { hidden, final, logits: final.map((token) => matVec(head, token)), routes };
+}

@@ -1,0 +1,174 @@
+/** Dense and Mixture-of-Experts feed-forward, token by token. */
+import type { Activation, FfnConfig, MoeFfn, RouterConfig } from '../../config/model-config.ts';
+import type { ExpertStorage, GluNames, LayerNames, MoeFfnNames } from '../../families/family.ts';
+import { activate } from '../activation.ts';
+import { add, matVec, need, sigmoid, softmax, type Weights } from './tensors.ts';
+
+/** K experts of one token, best first, ties to the lower id. */
+export interface Route {
+  readonly ids: readonly number[];
+  readonly weights: readonly number[];
+}
+
+/** Indices of the `count` largest values, best first, ties to the lower index. */
+const largest = (values: Float64Array, count: number): number[] =>
+  Array.from(values.keys())
+    .sort((a, b) => values[b]! - values[a]! || a - b)
+    .slice(0, count);
+
+function scored(logits: Float64Array, score: RouterConfig['score']): Float64Array {
+  if (score === 'softmax') return softmax(logits);
+  if (score === 'sigmoid') return logits.map(sigmoid);
+  if (score === 'sqrt-softplus') return logits.map((x) => Math.sqrt(Math.log1p(Math.exp(x))));
+  return logits;
+}
+
+function maskGroups(keys: Float64Array, groups: NonNullable<RouterConfig['groups']>): Float64Array {
+  const size = keys.length / groups.count;
+  const ranks = Float64Array.from({ length: groups.count }, (_, g) => {
+    const [first, second] = [...keys.slice(g * size, (g + 1) * size)].sort((a, b) => b - a);
+    return groups.rank === 'max' ? first! : first! + second!;
+  });
+  const kept = new Set(largest(ranks, groups.keep));
+  return keys.map((key, e) => (kept.has(Math.floor(e / size)) ? key : groups.dropped === 'zero' ? 0 : -Infinity));
+}
+
+/** logits [E], `bias` for selection only. */
+export function route(logits: Float64Array, bias: Float64Array | null, topK: number, router: RouterConfig): Route {
+  const scores = scored(logits, router.score);
+  const biased = bias ? add(scores, bias) : scores;
+  const ids = largest(router.groups ? maskGroups(biased, router.groups) : biased, topK);
+  let weights = ids.map((e) => scores[e]!);
+  if (router.score === 'softmax-chosen') weights = [...softmax(Float64Array.from(weights))];
+  if (router.renormalize) {
+    const sum = weights.reduce((a, b) => a + b, 0) + router.renormalize.epsilon;
+    weights = weights.map((w) => w / sum);
+  }
+  return { ids, weights: weights.map((w) => w * router.scale) };
+}
+
+interface Glu {
+  readonly gate: Float64Array; // [F, D]
+  readonly up: Float64Array; // [F, D]
+  readonly down: Float64Array; // [D, F]
+  readonly bias: { readonly gate: Float64Array; readonly up: Float64Array; readonly down: Float64Array } | null;
+}
+
+function glu(x: Float64Array, w: Glu, activation: Activation): Float64Array {
+  const gate = matVec(w.gate, x, w.bias?.gate);
+  const up = matVec(w.up, x, w.bias?.up);
+  return matVec(
+    w.down,
+    gate.map((g, i) => activate(activation, g, up[i]!)),
+    w.bias?.down,
+  );
+}
+
+const separate = (names: GluNames, weights: Weights): Glu => ({
+  gate: need(weights, `${names.gate}.weight`),
+  up: need(weights, `${names.up}.weight`),
+  down: need(weights, `${names.down}.weight`),
+  bias: null,
+});
+
+/** Expert e of a tensor of rank 3 that holds all; `rows` of its outputs are picked, in order. */
+function fusedRows(
+  all: Float64Array,
+  e: number,
+  rows: number[],
+  outs: number,
+  ins: number,
+  inOut: boolean,
+): Float64Array {
+  const base = e * outs * ins;
+  const out = new Float64Array(rows.length * ins);
+  rows.forEach((row, n) => {
+    for (let k = 0; k < ins; k++) out[n * ins + k] = all[base + (inOut ? k * outs + row : row * ins + k)]!;
+  });
+  return out;
+}
+
+function expertOf(storage: ExpertStorage, e: number, weights: Weights, width: number, hidden: number): Glu {
+  if (storage.kind === 'separate') return separate(storage.expert(e), weights);
+  const inOut = storage.orientation === 'in-out';
+  const even = storage.gateRows === 'even';
+  const rowsOf = (part: 0 | 1): number[] =>
+    Array.from({ length: width }, (_, j) => (even ? 2 * j + part : part * width + j));
+  const gateUp = need(weights, storage.gateUp);
+  const pick = (part: 0 | 1): Float64Array => fusedRows(gateUp, e, rowsOf(part), 2 * width, hidden, inOut);
+  const allRows = Array.from({ length: hidden }, (_, d) => d);
+  const biases = storage.gateUpBias === null ? null : need(weights, storage.gateUpBias);
+  const downBias = storage.downBias === null ? null : need(weights, storage.downBias);
+  const biasOf = (part: 0 | 1): Float64Array => Float64Array.from(rowsOf(part), (row) => biases![e * 2 * width + row]!);
+  return {
+    gate: pick(0),
+    up: pick(1),
+    down: fusedRows(need(weights, storage.down), e, allRows, hidden, width, inOut),
+    bias:
+      biases && downBias
+        ? { gate: biasOf(0), up: biasOf(1), down: downBias.slice(e * hidden, (e + 1) * hidden) }
+        : null,
+  };
+}
+
+/** The first way of storing experts that the checkpoint has. */
+function storageOf(names: MoeFfnNames, weights: Weights): ExpertStorage {
+  const has = (s: ExpertStorage): boolean =>
+    weights(s.kind === 'separate' ? `${s.expert(0).gate}.weight` : s.gateUp) !== undefined;
+  const found = names.experts.find(has);
+  if (!found) throw new Error(`no experts beside ${names.router}`);
+  return found;
+}
+
+function moe(
+  x: readonly Float64Array[],
+  config: MoeFfn,
+  names: MoeFfnNames,
+  weights: Weights,
+): { out: Float64Array[]; routes: Route[] } {
+  const vector = (name: string | null): Float64Array | null => (name === null ? null : need(weights, name));
+  const router = need(weights, `${names.router}.weight`);
+  const storage = storageOf(names, weights);
+  const experts = new Map<number, Glu>();
+  const expert = (e: number, hidden: number): Glu => {
+    const known = experts.get(e) ?? expertOf(storage, e, weights, config.width, hidden);
+    experts.set(e, known);
+    return known;
+  };
+  const shared = names.shared && separate(names.shared, weights);
+  const sharedGate = names.sharedGate === null ? null : need(weights, `${names.sharedGate}.weight`);
+  const routes = x.map((token) => {
+    const logits = matVec(router, token, vector(names.routerBias));
+    return route(logits, vector(names.selectionBias), config.topK, config.router);
+  });
+  const out = x.map((token, t) => {
+    let sum: Float64Array = new Float64Array(token.length);
+    routes[t]!.ids.forEach((e, i) => {
+      const weight = routes[t]!.weights[i]!;
+      sum = add(
+        sum,
+        glu(token, expert(e, token.length), config.activation).map((v) => v * weight),
+      );
+    });
+    if (!shared) return sum;
+    const open = sharedGate ? sigmoid(matVec(sharedGate, token)[0]!) : 1;
+    return add(
+      sum,
+      glu(token, shared, config.activation).map((v) => v * open),
+    );
+  });
+  return { out, routes };
+}
+
+/** x: normed tokens [T][D]; returns what joins the residual, and the routing of a Mixture-of-Experts layer. */
+export function feedForward(
+  x: readonly Float64Array[],
+  config: FfnConfig,
+  names: LayerNames['ffn'],
+  weights: Weights,
+): { out: Float64Array[]; routes: Route[] | null } {
+  if (config.kind === 'moe' && names.kind === 'moe') return moe(x, config, names, weights);
+  if (config.kind !== 'dense' || names.kind !== 'dense') throw new Error('names of another kind than the config');
+  const dense = separate(names, weights);
+  return { out: x.map((token) => glu(token, dense, config.activation)), routes: null };
+}

@@ -1,0 +1,40 @@
+/** Plain tensors by name, and the product that everything is made of. */
+
+/** Values of a tensor in plain form and published order; undefined when the checkpoint has none of that name. */
+export type Weights = (name: string) => Float64Array | undefined;
+
+export function need(weights: Weights, name: string): Float64Array {
+  const found = weights(name);
+  if (!found) throw new Error(`no tensor ${name}`);
+  return found;
+}
+
+/** x [K], w [N, K]; returns w x (+ bias) [N]. */
+export function matVec(w: Float64Array, x: Float64Array, bias?: Float64Array | null): Float64Array {
+  const rows = w.length / x.length;
+  const out = new Float64Array(rows);
+  for (let n = 0; n < rows; n++) {
+    let sum = bias ? bias[n]! : 0;
+    for (let k = 0; k < x.length; k++) sum += w[n * x.length + k]! * x[k]!;
+    out[n] = sum;
+  }
+  return out;
+}
+
+export const add = (a: Float64Array, b: Float64Array): Float64Array => a.map((v, i) => v + b[i]!);
+
+export function rmsNormed(x: Float64Array, gamma: Float64Array, eps: number): Float64Array {
+  let squares = 0;
+  for (const v of x) squares += v * v;
+  const scale = 1 / Math.sqrt(squares / x.length + eps);
+  return x.map((v, i) => v * scale * gamma[i]!);
+}
+
+export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+
+export function softmax(x: Float64Array): Float64Array {
+  const most = Math.max(...x);
+  const e = x.map((v) => Math.exp(v - most));
+  const sum = e.reduce((a, b) => a + b, 0);
+  return e.map((v) => v / sum);
+}
