@@ -52,6 +52,7 @@ export type CheckpointFault =
   | 'wrong-shape'
   | 'missing-file'
   | 'config'
+  | 'not-finite'
   | 'tokenizer'
   | 'template';
 

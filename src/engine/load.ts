@@ -41,10 +41,19 @@ export async function plan(
  * @throws DeviceCapability, InvalidCheckpoint, UnsupportedModel, OutOfBudget, SourceError; the signal's reason when aborted
  */
 export async function load(source: ByteSource, options: LoadOptions = {}): Promise<Model> {
+  const { gpu, defaultLimits } = options;
+  return loadOn(await Gpu.open({ gpu, ...(defaultLimits ? { defaultLimits } : {}) }), source, options);
+}
+
+/** As `load`, on a device that is open already. The model owns `gpu` and disposes it: give it a `share()` to keep the device. */
+export async function loadOn(
+  gpu: Gpu,
+  source: ByteSource,
+  options: Omit<LoadOptions, 'gpu' | 'defaultLimits'> = {},
+): Promise<Model> {
   const { signal } = options;
   const progress = new ProgressMeter(options.onProgress ?? (() => undefined));
   progress.enter('open');
-  const gpu = await Gpu.open({ gpu: options.gpu, ...(options.defaultLimits ? { defaultLimits: true } : {}) });
   try {
     const opened = await openModel(source, signal);
     const text = await loadText(source, signal);

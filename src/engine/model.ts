@@ -95,7 +95,7 @@ export class Model {
   /** Tokens that end an answer. */
   get endTokens(): readonly number[] {
     const { generation, config } = this.#parts;
-    return generation.endTokens.length ? generation.endTokens : config.endTokens;
+    return generation.endTokens ?? config.endTokens;
   }
 
   /** Resolves when the GPU goes away. */

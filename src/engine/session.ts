@@ -3,11 +3,12 @@
  * One submit and one small readback a token; nothing is created after `open`.
  */
 import { subview, type BufferView } from '../gpu/buffer.ts';
+import { InvalidCheckpoint } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { Readback } from '../gpu/readback.ts';
 import type { Program } from '../gpu/recording.ts';
 import type { SamplingParams } from '../gpu/step.ts';
-import { promptCounts, SAMPLED_BYTES } from '../kernels/sample/sample.ts';
+import { promptCounts, readSampled, SAMPLED_BYTES, SAMPLED_WORDS } from '../kernels/sample/sample.ts';
 import { wholeBuffer } from '../gpu/buffer.ts';
 import { invariant } from '../util/assert.ts';
 import type { Forward } from './forward.ts';
@@ -160,7 +161,15 @@ export class Session {
       const at = SAMPLED_BYTES + offset;
       return { ids: new Uint32Array(bytes, at, topK), weights: new Float32Array(bytes, at + 4 * topK, topK) };
     });
-    return { id: new Uint32Array(bytes, 0, 1)[0]!, logprob: new Float32Array(bytes, 4, 1)[0]!, routing };
+    const { id, logprob, brokenLogits } = readSampled(new Uint32Array(bytes, 0, SAMPLED_WORDS));
+    if (brokenLogits > 0) {
+      throw new InvalidCheckpoint(
+        'not-finite',
+        `The model computed ${brokenLogits} logits that are no finite numbers: its weights are damaged, or overflow f32`,
+        { brokenLogits },
+      );
+    }
+    return { id, logprob, routing };
   }
 
   /**

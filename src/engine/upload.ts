@@ -129,7 +129,7 @@ export class Uploader {
     await this.#fill(whole, { pieces: [{ source: down, begin: 0, end: down.rows, target: 0, stride: 1 }] });
     if (bias) {
       const values = await bias(e, this.#signal);
-      invariant(slot.gateUpBiasAt !== undefined && slot.downBiasAt !== undefined, 'a slot without room for its biases');
+      invariant(slot.bias, 'a slot without room for its biases');
       this.#write(home, slot.gateUpBiasAt, values.gateUp);
       this.#write(home, slot.downBiasAt, values.down);
     }

@@ -30,26 +30,42 @@ const noCounts = (): Counters => ({
   pipelinesCreated: 0,
 });
 
+interface GpuParts {
+  readonly device: GPUDevice;
+  readonly facts: DeviceFacts;
+  readonly counters: Counters;
+  readonly pipelines: PipelineCache;
+}
+
 export class Gpu {
   readonly device: GPUDevice;
   readonly facts: DeviceFacts;
-  readonly counters: Counters = noCounts();
+  readonly counters: Counters;
   readonly ledger = new Ledger();
   readonly pipelines: PipelineCache;
   /** Resolves, never rejects, when the device is lost or destroyed. */
   readonly lost: Promise<GPUDeviceLostInfo>;
+  readonly #ownsDevice: boolean;
   #lost: GPUDeviceLostInfo | undefined;
 
-  private constructor(device: GPUDevice, facts: DeviceFacts) {
+  private constructor({ device, facts, counters, pipelines }: GpuParts, ownsDevice: boolean) {
     this.device = device;
     this.facts = facts;
-    this.pipelines = new PipelineCache(device, this.counters);
+    this.counters = counters;
+    this.pipelines = pipelines;
+    this.#ownsDevice = ownsDevice;
     this.lost = device.lost.then((info) => (this.#lost = info));
   }
 
   static async open(options: OpenDeviceOptions = {}): Promise<Gpu> {
     const { device, facts } = await openDevice(options);
-    return new Gpu(device, facts);
+    const counters = noCounts();
+    return new Gpu({ device, facts, counters, pipelines: new PipelineCache(device, counters) }, true);
+  }
+
+  /** The same device and compiled pipelines with a ledger of its own: disposing it frees its own buffers and leaves the device alone. */
+  share(): Gpu {
+    return new Gpu(this, false);
   }
 
   /** @throws DeviceLost */
@@ -140,6 +156,6 @@ export class Gpu {
 
   dispose(): void {
     for (const buffer of [...this.ledger.liveBuffers]) this.destroyBuffer(buffer);
-    this.device.destroy();
+    if (this.#ownsDevice) this.device.destroy();
   }
 }

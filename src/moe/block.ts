@@ -15,8 +15,9 @@ import type { Recorder } from '../gpu/recording.ts';
 import { combine } from '../kernels/moe/combine.ts';
 import { expertDown, expertDownDecode } from '../kernels/moe/expert_down.ts';
 import { expertUp, expertUpDecode } from '../kernels/moe/expert_up.ts';
-import { group } from '../kernels/moe/group.ts';
+import { group, type TileRows } from '../kernels/moe/group.ts';
 import { route } from '../kernels/moe/route.ts';
+
 import type { Phase } from '../layers/attention.ts';
 import { feedForward } from '../layers/ffn.ts';
 import { onlyPart, type DeviceParts } from '../layers/parts.ts';
@@ -33,7 +34,7 @@ export interface MoeStep {
   readonly norm: BufferView; // [D]
   /** This layer's routing log. */
   readonly routed: BufferView; // [T, 2K]: ids, then weight bits
-  readonly tileRows: number;
+  readonly tileRows: TileRows;
   readonly scratch: {
     readonly normed: BufferView; // [T, D]
     readonly withShared: BufferView; // [T, D]

@@ -1,11 +1,11 @@
 /** Every fixture against the values that transformers computed: routing and greedy ids exactly, logits and hidden states to 1e-3 of RMS. */
 import { describe, expect, it } from 'vitest';
-import { openDawn } from '../../src/cli/dawn.ts';
 import { sortedRouting } from '../../src/cli/logits.ts';
-import { load } from '../../src/engine/load.ts';
+import { loadOn } from '../../src/engine/load.ts';
 import type { Model } from '../../src/engine/model.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
 import { expectClose } from '../support/conformance.ts';
+import { openTestGpu } from '../support/gpu.ts';
 import { Golden } from '../support/golden.ts';
 
 const FAMILIES = [
@@ -23,18 +23,15 @@ const FAMILIES = [
 const FORMATS = ['qwen3-moe-ct-int4', 'gpt-oss-mxfp4'];
 const FIXTURES = [...FAMILIES.map((f) => `families/${f}`), ...FORMATS.map((f) => `formats/${f}`)];
 
+/** WebGPU's guaranteed limits and no optional feature must be enough. */
+const gpu = await openTestGpu({ defaultLimits: true });
+
 async function withModel<T>(
   fixture: string,
   options: { prefillChunk?: number },
   use: (model: Model) => Promise<T>,
 ): Promise<T> {
-  const gpu = await openDawn({ software: true });
-  const model = await load(pathSource(`test/fixtures/${fixture}`), {
-    gpu,
-    defaultLimits: true,
-    contextLength: 128,
-    ...options,
-  });
+  const model = await loadOn(gpu.share(), pathSource(`test/fixtures/${fixture}`), { contextLength: 128, ...options });
   try {
     return await use(model);
   } finally {
