@@ -1,10 +1,5 @@
 // The gated activation of an FFN: activate(gate, up). Constants from src/kernels/activation.ts; twin src/reference/activation.ts.
-
-/// Never overflows: the exponential's argument is never positive.
-fn sigmoid(x: f32) -> f32 {
-  let e = exp(-abs(x));
-  return select(e, 1.0, x >= 0.0) / (1.0 + e);
-}
+#import shared/sigmoid
 
 #if ACT_SILU
 fn activate(gate: f32, up: f32) -> f32 {

@@ -1,0 +1,64 @@
+// moe/expert_down_decode: out[t,d] = residual[t,d] + sum over k of weight[t,k] * (down_d . x[t TOP_K + k] + bias_d) by the expert of each pair
+// in   arena (values, scales)   slot_table [E]   x [P,F] f32: act in pair order   routed [T,2 TOP_K] u32: ids, then weights   residual [T,D]
+// out  out [T,D] f32; experts whose slot is missing add nothing
+// grid [D / (64 / PARTS), T], workgroup 64; PARTS lanes share one d
+// num  f32 sums: each part over k, then chunks; then the parts in order, the biases by k, the residual
+// cost reads the chosen experts' down once a token, x once for every 64 / PARTS d
+// twin src/reference/moe/expert_down.ts   entry src/kernels/moe/expert_down.ts
+#import moe/expert_chunk
+override D: u32;
+override TOP_K: u32;
+override PARTS: u32;
+
+@group(0) @binding(4) var<storage, read> routed: array<u32>;
+@group(0) @binding(5) var<storage, read> residual: array<f32>;
+@group(0) @binding(6) var<storage, read_write> out: array<f32>;
+
+const WIDTH: u32 = WG / PARTS;
+/// The chunks of all TOP_K experts, one after the other, are dealt to the parts.
+const ITEMS: u32 = TOP_K * W_CHUNKS;
+const TRIPS: u32 = (ITEMS + PARTS - 1u) / PARTS;
+
+var<workgroup> parts: array<f32, WG>;
+
+fn chosen_slot(t: u32, k: u32) -> u32 {
+  return slot_table[routed[2u * t * TOP_K + k]];
+}
+
+fn chosen_weight(t: u32, k: u32) -> f32 {
+  return bitcast<f32>(routed[(2u * t + 1u) * TOP_K + k]);
+}
+
+@compute @workgroup_size(WG)
+fn expert_down_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let t = workgroup.y;
+  let first_d = workgroup.x * WIDTH;
+  let row = min(first_d + lane / PARTS, D - 1u);
+  var sum = 0.0;
+  for (var i = 0u; i < TRIPS; i++) {
+    let item = i * PARTS + lane % PARTS;
+    if (item < ITEMS) {
+      let k = item / W_CHUNKS;
+      let chunk = item % W_CHUNKS;
+      let slot = chosen_slot(t, k);
+      if (slot != MISSING) {
+        let product = dot32(weight32(slot_matrix(slot), row, chunk), expert_x(t * TOP_K + k, chunk));
+        sum += chosen_weight(t, k) * product;
+      }
+    }
+  }
+  parts[lane] = sum;
+  workgroupBarrier();
+  let d = first_d + lane;
+  if (lane < WIDTH && d < D) {
+    var total = 0.0;
+    for (var p = 0u; p < PARTS; p++) { total += parts[lane * PARTS + p]; }
+#if BIAS
+    for (var k = 0u; k < TOP_K; k++) {
+      let slot = chosen_slot(t, k);
+      if (slot != MISSING) { total += chosen_weight(t, k) * slot_bias(slot, d); }
+    }
+#endif
+    out[t * D + d] = residual[t * D + d] + total;
+  }
+}

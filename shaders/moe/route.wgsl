@@ -1,0 +1,348 @@
+// moe/route: normed = rms_norm(x); logits = router . normed (+ logit_bias); score; the TOP_K best keys; their weights; optionally sigmoid(shared_gate . normed)
+// in   x [T,D] f32   gamma [D] f32   router [E,D] (values, scales)   logit_bias [E]   selection_bias [E]   shared_gate [D]
+// out  normed [T,D] f32   routed [T,2 TOP_K] u32: ids by descending key, then the bits of their f32 weights   shared_weight [T] f32
+// grid [T folded], workgroup WG; one workgroup a token
+// num  f32 sums, each in a fixed order; ties go to the lower id; a NaN key still ranks somewhere, so ids are always TOP_K distinct experts
+// cost reads 3 D words and the router (once a token), writes D + 2 TOP_K words a token
+// twin src/reference/moe/route.ts   entry src/kernels/moe/route.ts
+#import shared/step
+#import shared/fold
+#import shared/sigmoid
+#import shared/dot32
+#import weight_format
+override WG: u32;
+override D: u32;
+override E: u32;
+override TOP_K: u32;
+override EPS: f32;
+/// D goes through workgroup memory in BLOCKS blocks of BLOCK_CHUNKS chunks of 32 values.
+override BLOCKS: u32;
+override BLOCK_CHUNKS: u32;
+override SCALE: f32;
+#if RENORMALIZE
+override RENORMALIZE_EPS: f32;
+#endif
+#if GROUPS
+override GROUP_COUNT: u32;
+override GROUP_KEEP: u32;
+#endif
+
+@group(0) @binding(0) var<storage, read> values: array<vec4<u32>>;
+#if SCALED
+@group(0) @binding(1) var<storage, read> scales: array<u32>;
+#endif
+@group(0) @binding(2) var<storage, read> x: array<f32>;
+@group(0) @binding(3) var<storage, read> gamma: array<f32>;
+@group(0) @binding(4) var<storage, read_write> normed: array<f32>;
+@group(0) @binding(5) var<storage, read_write> routed: array<u32>;
+#if LOGIT_BIAS
+@group(0) @binding(6) var<storage, read> logit_bias: array<f32>;
+#endif
+#if SELECTION_BIAS
+@group(0) @binding(7) var<storage, read> selection_bias: array<f32>;
+#endif
+#if SHARED_GATE
+@group(0) @binding(8) var<storage, read> shared_gate: array<f32>;
+@group(0) @binding(9) var<storage, read_write> shared_weight: array<f32>;
+#endif
+
+/// Lanes that share one router row.
+const PARTS: u32 = 4u;
+const BLOCK_QUADS: u32 = BLOCK_CHUNKS * 8u;
+const EXPERT_TRIPS: u32 = (E + WG - 1u) / WG;
+const LOWEST: f32 = -0x1.fffffep+127f;
+
+var<workgroup> tree: array<f32, WG>;
+var<workgroup> staged: array<vec4<f32>, BLOCK_QUADS>;
+/// First the parts of the logits, [E][PARTS]; then [E] selection keys as floats.
+var<workgroup> parts: array<f32, E * PARTS>;
+var<workgroup> scores: array<f32, E>;
+var<workgroup> keys: array<u32, E>;
+var<workgroup> chosen: array<u32, TOP_K>;
+
+fn tree_sum(lane: u32, value: f32) -> f32 {
+  tree[lane] = value;
+  workgroupBarrier();
+  for (var width = WG / 2u; width > 0u; width >>= 1u) {
+    if (lane < width) { tree[lane] += tree[lane + width]; }
+    workgroupBarrier();
+  }
+  let total = tree[0];
+  workgroupBarrier();
+  return total;
+}
+
+fn tree_max(lane: u32, value: f32) -> f32 {
+  tree[lane] = value;
+  workgroupBarrier();
+  for (var width = WG / 2u; width > 0u; width >>= 1u) {
+    if (lane < width) { tree[lane] = max(tree[lane], tree[lane + width]); }
+    workgroupBarrier();
+  }
+  let largest = tree[0];
+  workgroupBarrier();
+  return largest;
+}
+
+/// Orders as the float does (-0 = +0); NaN lies beyond the infinities. 0 is below every number.
+fn ordered(value: f32) -> u32 {
+  let bits = select(bitcast<u32>(value), 0u, value == 0.0);
+  return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
+}
+
+/// log(1 + exp(v)) with small results kept: log1p(e) = 2 atanh(s), s = e / (2 + e) <= 1/3, to s^13 (2^-26 of the result).
+fn softplus(v: f32) -> f32 {
+  let e = exp(-abs(v));
+  let s = e / (2.0 + e);
+  let q = s * s;
+  let series = 1.0 + q * (1.0 / 3.0 + q * (0.2 + q * (1.0 / 7.0 + q * (1.0 / 9.0 + q * (1.0 / 11.0 + q / 13.0)))));
+  return max(v, 0.0) + 2.0 * s * series;
+}
+
+fn inverse_rms(from_x: u32, lane: u32) -> f32 {
+  var sum = 0.0;
+  for (var i = 0u; i < (D + WG - 1u) / WG; i++) {
+    let d = i * WG + lane;
+    if (d < D) {
+      let v = x[from_x + d];
+      sum += v * v;
+    }
+  }
+  return inverseSqrt(tree_sum(lane, sum) / f32(D) + EPS);
+}
+
+/// Normalises one block of the token into `staged` (zero beyond D) and `normed`; returns this lane's share of shared_gate . normed.
+fn stage(block: u32, from_x: u32, scale: f32, lane: u32) -> f32 {
+  var gate = 0.0;
+  for (var i = 0u; i < (BLOCK_QUADS + WG - 1u) / WG; i++) {
+    let quad = i * WG + lane;
+    if (quad < BLOCK_QUADS) {
+      var v = vec4<f32>(0.0);
+      for (var j = 0u; j < 4u; j++) {
+        let d = (block * BLOCK_QUADS + quad) * 4u + j;
+        if (d < D) {
+          v[j] = x[from_x + d] * scale * gamma[d];
+          normed[from_x + d] = v[j];
+#if SHARED_GATE
+          gate += v[j] * shared_gate[d];
+#endif
+        }
+      }
+      staged[quad] = v;
+    }
+  }
+  return gate;
+}
+
+fn staged_chunk(chunk: u32) -> array<vec4<f32>, 8> {
+  let q = chunk * 8u;
+  return array<vec4<f32>, 8>(
+    staged[q],
+    staged[q + 1u],
+    staged[q + 2u],
+    staged[q + 3u],
+    staged[q + 4u],
+    staged[q + 5u],
+    staged[q + 6u],
+    staged[q + 7u],
+  );
+}
+
+/// Adds the staged block to every part of a logit. A lane always meets the same parts, so they need no barrier.
+fn add_block(block: u32, lane: u32) {
+  for (var i = 0u; i < (E * PARTS + WG - 1u) / WG; i++) {
+    let at = i * WG + lane;
+    if (at < E * PARTS) {
+      var sum = 0.0;
+      for (var j = 0u; j < BLOCK_CHUNKS / PARTS; j++) {
+        let local = j * PARTS + at % PARTS;
+        let chunk = block * BLOCK_CHUNKS + local;
+        if (chunk < W_CHUNKS) { sum += dot32(weight32(0u, at / PARTS, chunk), staged_chunk(local)); }
+      }
+      parts[at] += sum;
+    }
+  }
+}
+
+/// scores [E] from the parts of the logits.
+fn score(lane: u32) {
+  var largest = LOWEST;
+  for (var i = 0u; i < EXPERT_TRIPS; i++) {
+    let e = i * WG + lane;
+    if (e < E) {
+      var logit = 0.0;
+      for (var p = 0u; p < PARTS; p++) { logit += parts[e * PARTS + p]; }
+#if LOGIT_BIAS
+      logit += logit_bias[e];
+#endif
+#if SCORE_SIGMOID
+      logit = sigmoid(logit);
+#endif
+#if SCORE_SQRT_SOFTPLUS
+      logit = sqrt(softplus(logit));
+#endif
+      scores[e] = logit;
+      largest = max(largest, logit);
+    }
+  }
+  workgroupBarrier();
+#if SCORE_SOFTMAX
+  let top = tree_max(lane, largest);
+  var sum = 0.0;
+  for (var i = 0u; i < EXPERT_TRIPS; i++) {
+    let e = i * WG + lane;
+    if (e < E) {
+      let p = exp(scores[e] - top);
+      scores[e] = p;
+      sum += p;
+    }
+  }
+  let total = tree_sum(lane, sum);
+  for (var i = 0u; i < EXPERT_TRIPS; i++) {
+    let e = i * WG + lane;
+    if (e < E) { scores[e] = scores[e] / total; }
+  }
+#endif
+}
+
+#if GROUPS
+const GROUP_SIZE: u32 = E / GROUP_COUNT;
+var<workgroup> group_keys: array<u32, GROUP_COUNT>;
+
+/// A group's largest key, or the sum of its two largest.
+fn rank_groups(lane: u32) {
+  for (var i = 0u; i < (GROUP_COUNT + WG - 1u) / WG; i++) {
+    let g = i * WG + lane;
+    if (g < GROUP_COUNT) {
+      var best = LOWEST;
+      var second = LOWEST;
+      for (var j = 0u; j < GROUP_SIZE; j++) {
+        let key = parts[g * GROUP_SIZE + j];
+        second = max(second, min(best, key));
+        best = max(best, key);
+      }
+#if GROUP_TOP2
+      best += second;
+#endif
+      group_keys[g] = ordered(best);
+    }
+  }
+}
+
+fn group_kept(group: u32) -> bool {
+  let mine = group_keys[group];
+  var rank = 0u;
+  for (var g = 0u; g < GROUP_COUNT; g++) {
+    let other = group_keys[g];
+    if (other > mine || (other == mine && g < group)) { rank++; }
+  }
+  return rank < GROUP_KEEP;
+}
+#endif
+
+/// keys [E] from scores.
+fn select_keys(lane: u32) {
+  for (var i = 0u; i < EXPERT_TRIPS; i++) {
+    let e = i * WG + lane;
+    if (e < E) {
+      var key = scores[e];
+#if SELECTION_BIAS
+      key += selection_bias[e];
+#endif
+      keys[e] = ordered(key);
+      parts[e] = key;
+    }
+  }
+  workgroupBarrier();
+#if GROUPS
+  rank_groups(lane);
+  workgroupBarrier();
+  for (var i = 0u; i < EXPERT_TRIPS; i++) {
+    let e = i * WG + lane;
+    if (e < E) {
+      if (!group_kept(e / GROUP_SIZE)) {
+#if DROPPED_ZERO
+        keys[e] = ordered(0.0);
+#else
+        keys[e] = 0u;
+#endif
+      }
+    }
+  }
+  workgroupBarrier();
+#endif
+}
+
+/// An expert's place is the number of experts before it: all places differ, and ties go to the lower id.
+fn choose(lane: u32) {
+  for (var i = 0u; i < EXPERT_TRIPS; i++) {
+    let e = i * WG + lane;
+    if (e < E) {
+      let mine = keys[e];
+      var rank = 0u;
+      for (var j = 0u; j < E; j++) {
+        let other = keys[j];
+        if (other > mine || (other == mine && j < e)) { rank++; }
+      }
+      if (rank < TOP_K) { chosen[rank] = e; }
+    }
+  }
+  workgroupBarrier();
+}
+
+fn write_routed(t: u32, lane: u32) {
+  if (lane < TOP_K) {
+    var weight = scores[chosen[lane]];
+    var top = 0.0;
+#if SCORE_SOFTMAX_CHOSEN
+    top = LOWEST;
+    for (var k = 0u; k < TOP_K; k++) { top = max(top, scores[chosen[k]]); }
+    weight = exp(weight - top);
+#endif
+    var total = 0.0;
+    for (var k = 0u; k < TOP_K; k++) {
+#if SCORE_SOFTMAX_CHOSEN
+      total += exp(scores[chosen[k]] - top);
+#else
+      total += scores[chosen[k]];
+#endif
+    }
+#if SCORE_SOFTMAX_CHOSEN
+    weight /= total;
+    total = 1.0;
+#endif
+#if RENORMALIZE
+    weight /= total + RENORMALIZE_EPS;
+#endif
+    routed[t * 2u * TOP_K + lane] = chosen[lane];
+    routed[t * 2u * TOP_K + TOP_K + lane] = bitcast<u32>(weight * SCALE);
+  }
+}
+
+@compute @workgroup_size(WG)
+fn route(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let t = folded(workgroup, workgroups);
+  if (t >= u_step.tokens) { return; }
+  let from_x = t * D;
+  let scale = inverse_rms(from_x, lane);
+  var gate = 0.0;
+  for (var block = 0u; block < BLOCKS; block++) {
+    gate += stage(block, from_x, scale, lane);
+    workgroupBarrier();
+    add_block(block, lane);
+    workgroupBarrier();
+  }
+#if SHARED_GATE
+  let gate_logit = tree_sum(lane, gate);
+  if (lane == 0u) { shared_weight[t] = sigmoid(gate_logit); }
+#endif
+  score(lane);
+  workgroupBarrier();
+  select_keys(lane);
+  choose(lane);
+  write_routed(t, lane);
+}

@@ -1,0 +1,66 @@
+import type { BufferView } from '../../gpu/buffer.ts';
+import type { Recorder } from '../../gpu/recording.ts';
+import { alignUp, ceilDiv } from '../../util/math.ts';
+import { CHUNK } from '../../weights/layout.ts';
+import { matvecShape } from '../linear/matvec_shape.ts';
+import { tileBound, type TileRows } from './group.ts';
+import { expertMatrix, partsOf, TILE_COLUMNS, tileConstants, type ExpertHome, type SlotLayout } from './slot.ts';
+
+export interface ExpertDownShape {
+  readonly experts: number; // E
+  readonly topK: number; // K
+  readonly slot: SlotLayout;
+}
+
+export interface ExpertDownIo extends ExpertHome {
+  readonly act: BufferView; // [P, F], in row order
+  readonly tiles: BufferView; // [1 + bound, 4]
+  readonly y: BufferView; // [P, D] out, in row order
+}
+
+/** y = down act + bias of every row, tile by tile; zero for experts without a slot. */
+export function expertDown(
+  recorder: Recorder,
+  label: string,
+  io: ExpertDownIo,
+  shape: ExpertDownShape & { readonly tileRows: TileRows },
+): void {
+  const { experts, topK, slot, tileRows } = shape;
+  const { constants, imports, bindings } = expertMatrix('down', slot, io);
+  recorder.dispatch({
+    shader: 'moe/expert_down',
+    label,
+    constants: { ...constants, ...tileConstants(tileRows, slot.hidden), INTERLEAVED: false },
+    imports,
+    bindings: { ...bindings, x: io.act, tiles: io.tiles, y: io.y },
+    grid: ({ tokens }) => [ceilDiv(slot.hidden, TILE_COLUMNS), tileBound(tokens * topK, experts, tileRows), 1],
+  });
+}
+
+export interface ExpertDownDecodeIo extends ExpertHome {
+  readonly act: BufferView; // [T * K, F], in pair order
+  readonly routed: BufferView; // [T, 2K]: ids, then weights
+  readonly residual: BufferView; // [T, D]
+  readonly out: BufferView; // [T, D] out, another buffer
+}
+
+/** out = residual + sum over k of weight * (down act + bias), without grouping: for a few tokens. */
+export function expertDownDecode(
+  recorder: Recorder,
+  label: string,
+  io: ExpertDownDecodeIo,
+  { topK, slot }: ExpertDownShape,
+): void {
+  const { hidden, width } = slot;
+  const { constants, imports, bindings } = expertMatrix('down', slot, io);
+  const values = topK * alignUp(width, CHUNK);
+  const parts = partsOf(matvecShape({ rows: hidden, cols: values }).lanes, values);
+  recorder.dispatch({
+    shader: 'moe/expert_down_decode',
+    label,
+    constants: { ...constants, D: hidden, TOP_K: topK, PARTS: parts },
+    imports,
+    bindings: { ...bindings, x: io.act, routed: io.routed, residual: io.residual, out: io.out },
+    grid: ({ tokens }) => [ceilDiv(hidden, 64 / parts), tokens, 1],
+  });
+}

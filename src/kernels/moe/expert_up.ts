@@ -1,0 +1,69 @@
+import type { Activation } from '../../config/model-config.ts';
+import type { BufferView } from '../../gpu/buffer.ts';
+import type { Recorder } from '../../gpu/recording.ts';
+import { ceilDiv } from '../../util/math.ts';
+import { activationConstants } from '../activation.ts';
+import { matvecShape } from '../linear/matvec_shape.ts';
+import { tileBound, type TileRows } from './group.ts';
+import { expertMatrix, partsOf, TILE_COLUMNS, tileConstants, type ExpertHome, type SlotLayout } from './slot.ts';
+
+export interface ExpertUpShape {
+  readonly experts: number; // E
+  readonly topK: number; // K
+  readonly slot: SlotLayout;
+  readonly activation: Activation;
+}
+
+export interface ExpertUpIo extends ExpertHome {
+  readonly x: BufferView; // [T, D]
+  readonly pairOfRow: BufferView; // [P]
+  readonly tiles: BufferView; // [1 + bound, 4]
+  readonly act: BufferView; // [P, F] out, in row order
+}
+
+/** act = activate(gate x + bias, up x + bias) of every row, tile by tile; zero for experts without a slot. */
+export function expertUp(
+  recorder: Recorder,
+  label: string,
+  io: ExpertUpIo,
+  shape: ExpertUpShape & { readonly tileRows: TileRows },
+): void {
+  const { experts, topK, slot, activation, tileRows } = shape;
+  const { constants, imports, bindings } = expertMatrix('gateUp', slot, io);
+  recorder.dispatch({
+    shader: 'moe/expert_up',
+    label,
+    constants: {
+      ...constants,
+      ...tileConstants(tileRows, 2 * slot.width),
+      ...activationConstants(activation),
+      INTERLEAVED: true,
+      TOP_K: topK,
+    },
+    imports,
+    bindings: { ...bindings, x: io.x, pair_of_row: io.pairOfRow, tiles: io.tiles, act: io.act },
+    grid: ({ tokens }) => [ceilDiv(2 * slot.width, TILE_COLUMNS), tileBound(tokens * topK, experts, tileRows), 1],
+  });
+}
+
+export interface ExpertUpDecodeIo extends ExpertHome {
+  readonly x: BufferView; // [T, D]
+  readonly routed: BufferView; // [T, 2K]: ids, then weights
+  readonly act: BufferView; // [T * K, F] out, in pair order
+}
+
+/** The same without grouping, every pair by itself: for a few tokens. */
+export function expertUpDecode(recorder: Recorder, label: string, io: ExpertUpDecodeIo, shape: ExpertUpShape): void {
+  const { topK, slot, activation } = shape;
+  const { hidden, width } = slot;
+  const { constants, imports, bindings } = expertMatrix('gateUp', slot, io);
+  const parts = partsOf(matvecShape({ rows: 2 * width * topK, cols: hidden }).lanes, hidden);
+  recorder.dispatch({
+    shader: 'moe/expert_up_decode',
+    label,
+    constants: { ...constants, ...activationConstants(activation), F: width, TOP_K: topK, PARTS: parts },
+    imports,
+    bindings: { ...bindings, x: io.x, routed: io.routed, act: io.act },
+    grid: ({ tokens }) => [ceilDiv(width, 64 / parts), tokens * topK, 1],
+  });
+}

@@ -1,0 +1,84 @@
+/** What the expert kernels know of an expert's home: src/moe/slots.ts computes it. */
+import type { BufferView } from '../../gpu/buffer.ts';
+import { ceilDiv } from '../../util/math.ts';
+import { CHUNK, weightFormat, type Layout, type MatrixShape } from '../../weights/layout.ts';
+import type { TileRows } from './group.ts';
+
+export interface SlotShape {
+  readonly hidden: number; // D
+  readonly width: number; // F
+  readonly gateUp: Layout;
+  readonly down: Layout;
+  /** Biases on gate, up and down. */
+  readonly bias: boolean;
+}
+
+/** Byte offsets from the slot's start, each a multiple of 16; -1 where there is no bias. */
+export interface SlotLayout extends SlotShape {
+  readonly gateUpAt: number;
+  readonly downAt: number;
+  readonly gateUpBiasAt: number;
+  readonly downBiasAt: number;
+  /** From one slot to the next: a multiple of 256. */
+  readonly bytes: number;
+}
+
+/** What a slot table holds for an expert that is not on the GPU: it contributes zero. */
+export const MISSING_SLOT = 0xffffffff;
+
+/** Experts of one layer on the GPU. */
+export interface ExpertHome {
+  /** Slots one after the other, each `slot.bytes` long. */
+  readonly arena: BufferView;
+  readonly slotTable: BufferView; // [E] u32: slot in the arena, or MISSING_SLOT
+}
+
+export const gateUpShape = ({ hidden, width }: SlotShape): MatrixShape => ({ rows: 2 * width, cols: hidden });
+export const downShape = ({ hidden, width }: SlotShape): MatrixShape => ({ rows: hidden, cols: width });
+
+/** Constants, imports and bindings of a shader that imports `moe/expert`. */
+export function expertMatrix(
+  part: 'gateUp' | 'down',
+  slot: SlotLayout,
+  home: ExpertHome,
+): {
+  readonly constants: Record<string, number | boolean>;
+  readonly imports: Record<string, string>;
+  readonly bindings: Record<string, BufferView>;
+} {
+  const up = part === 'gateUp';
+  const shape = up ? gateUpShape(slot) : downShape(slot);
+  const { constants, imports } = weightFormat(slot[part], shape);
+  return {
+    constants: {
+      ...constants,
+      SLOT_VEC4: slot.bytes / 16,
+      MATRIX_AT: (up ? slot.gateUpAt : slot.downAt) / 16,
+      K: shape.cols,
+      X_ROW: shape.cols,
+      X_AT: 0,
+      X_VEC4: shape.cols % 4 === 0,
+      K_TAIL: shape.cols % CHUNK !== 0,
+      BIAS: slot.bias,
+      ...(slot.bias ? { BIAS_AT: (up ? slot.gateUpBiasAt : slot.downBiasAt) / 4 } : {}),
+    },
+    imports,
+    bindings: { values: home.arena, scales: home.arena, slot_table: home.slotTable },
+  };
+}
+
+/** Rows of the matrix that one workgroup of the tile kernels takes. */
+export const TILE_COLUMNS = 64;
+
+export const tileConstants = (tileRows: TileRows, columns: number): Record<string, number | boolean> => ({
+  BM: tileRows,
+  TALL: tileRows === 32,
+  N: columns,
+});
+
+/** Lanes of a decode kernel that share one output: no more than its dot products have chunks. */
+export function partsOf(lanes: number, values: number): number {
+  let parts = 1;
+  while (parts < lanes && parts < ceilDiv(values, CHUNK)) parts *= 2;
+  return parts;
+}

@@ -1,0 +1,98 @@
+/** Twin of shaders/moe/route.wgsl. */
+import type { RouterConfig } from '../../config/model-config.ts';
+import { rmsNorm } from '../norm/rms_norm.ts';
+
+export interface RouteInput {
+  readonly x: ArrayLike<number>; // [T, D]
+  readonly gamma: ArrayLike<number>; // [D]
+  readonly router: ArrayLike<number>; // [E, D]
+  readonly logitBias?: ArrayLike<number> | undefined; // [E]
+  readonly selectionBias?: ArrayLike<number> | undefined; // [E]
+  readonly sharedGate?: ArrayLike<number> | undefined; // [D]
+}
+
+export interface RouteSize {
+  readonly tokens: number;
+  readonly hidden: number;
+  readonly experts: number;
+  readonly topK: number;
+  readonly router: RouterConfig;
+  readonly eps: number;
+}
+
+export interface Routing {
+  readonly normed: Float64Array; // [T, D]
+  readonly ids: Uint32Array; // [T, K], by descending selection key
+  readonly weights: Float64Array; // [T, K]
+  readonly sharedWeight: Float64Array; // [T]; empty without a shared gate
+}
+
+export function route(input: RouteInput, size: RouteSize): Routing {
+  const { tokens, hidden, experts, topK, router, eps } = size;
+  const normed = rmsNorm(input.x, input.gamma, { tokens, size: hidden, eps });
+  const ids = new Uint32Array(tokens * topK);
+  const weights = new Float64Array(tokens * topK);
+  const sharedWeight = new Float64Array(input.sharedGate ? tokens : 0);
+  for (let t = 0; t < tokens; t++) {
+    const token = normed.subarray(t * hidden, (t + 1) * hidden);
+    const logits = Float64Array.from({ length: experts }, (_, e) => {
+      const row = Array.from(token, (_v, d) => input.router[e * hidden + d]!);
+      return dot(token, row) + (input.logitBias?.[e] ?? 0);
+    });
+    const scores = scoresOf(logits, router.score);
+    const keys = scores.map((s, e) => s + (input.selectionBias?.[e] ?? 0));
+    const chosen = best(router.groups ? maskGroups(keys, router.groups) : keys, topK);
+    ids.set(chosen, t * topK);
+    weights.set(weightsOf(scores, chosen, router), t * topK);
+    if (input.sharedGate) sharedWeight[t] = sigmoid(dot(token, input.sharedGate));
+  }
+  return { normed, ids, weights, sharedWeight };
+}
+
+function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+}
+
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+
+function softmax(logits: Float64Array): Float64Array {
+  const top = Math.max(...logits);
+  const powers = logits.map((l) => Math.exp(l - top));
+  const total = powers.reduce((a, b) => a + b, 0);
+  return powers.map((p) => p / total);
+}
+
+function scoresOf(logits: Float64Array, score: RouterConfig['score']): Float64Array {
+  if (score === 'softmax') return softmax(logits);
+  if (score === 'sigmoid') return logits.map(sigmoid);
+  if (score === 'sqrt-softplus')
+    return logits.map((l) => Math.sqrt(Math.max(l, 0) + Math.log1p(Math.exp(-Math.abs(l)))));
+  return logits;
+}
+
+/** Indices of the `count` largest, largest first; ties go to the lower index. */
+function best(keys: ArrayLike<number>, count: number): number[] {
+  return Array.from({ length: keys.length }, (_, i) => i)
+    .sort((a, b) => (keys[a] === keys[b] ? a - b : keys[b]! > keys[a]! ? 1 : -1))
+    .slice(0, count);
+}
+
+function maskGroups(keys: Float64Array, groups: NonNullable<RouterConfig['groups']>): Float64Array {
+  const size = keys.length / groups.count;
+  const ranks = Array.from({ length: groups.count }, (_, g) => {
+    const [first, second] = keys.slice(g * size, (g + 1) * size).sort((a, b) => b - a);
+    return groups.rank === 'max' ? first! : first! + second!;
+  });
+  const kept = new Set(best(ranks, groups.keep));
+  const dropped = groups.dropped === 'zero' ? 0 : -Infinity;
+  return keys.map((key, e) => (kept.has(Math.floor(e / size)) ? key : dropped));
+}
+
+function weightsOf(scores: Float64Array, chosen: readonly number[], router: RouterConfig): Float64Array {
+  const own = Float64Array.from(chosen, (e) => scores[e]!);
+  const weights = router.score === 'softmax-chosen' ? softmax(own) : own;
+  const total = router.renormalize ? weights.reduce((a, b) => a + b, 0) + router.renormalize.epsilon : 1;
+  return weights.map((w) => (w / total) * router.scale);
+}
