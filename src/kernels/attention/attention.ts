@@ -3,9 +3,9 @@ import type { Recorder, StepShape } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import { ceilDiv } from '../../util/math.ts';
 import { assertFits } from './capacity.ts';
-import { decodeRows, firstVisible, KEYS_PER_SPLIT, prefillTile, splitCount } from './attention_plan.ts';
+import { decodeRows, firstVisible, KEYS_PER_SPLIT, partialsBytes, prefillTile, splitCount } from './attention_plan.ts';
 
-export { partialsBytes } from './attention_plan.ts';
+export { partialsBytes };
 
 export interface Attention {
   readonly q: BufferView; // [T, H, keySize]
@@ -110,6 +110,11 @@ function decode(recorder: Recorder, label: string, io: Attention, shape: Attenti
     },
     grid: (step) => {
       assertFits(label, step, capacity);
+      const scratch = partialsBytes({ heads, valueSize, capacity, tokens: step.tokens });
+      invariant(
+        scratch <= (io.partials?.size ?? 0),
+        `${label}: ${step.tokens} tokens need ${scratch} bytes of partials`,
+      );
       return [splitsOf(step), heads / rows, step.tokens];
     },
   });

@@ -43,12 +43,12 @@ const everyPhase: Case[] = [
   { name: 'window_larger_than_the_context', tokens: 7, position: 12, window: 100 },
   { name: 'window_as_long_as_the_context', tokens: 1, position: 15, window: 16 },
   { name: 'window_one_short_of_the_context', tokens: 1, position: 16, window: 16 },
-  { name: 'window_across_splits', tokens: 3, position: 134, capacity: 160, window: 16 },
+  { name: 'window_across_splits', tokens: 3, position: 134, capacity: 300, window: 16 },
   { name: 'window_across_later_splits', tokens: 2, position: 258, capacity: 300, window: 16 },
-  { name: 'window_that_leaves_a_split_midway', tokens: 8, position: 139, capacity: 160, window: 16 },
-  { name: 'window_that_starts_in_the_last_split', tokens: 3, position: 150, capacity: 160, window: 16 },
+  { name: 'window_that_leaves_a_split_midway', tokens: 8, position: 139, capacity: 300, window: 16 },
+  { name: 'window_that_starts_in_the_last_split', tokens: 3, position: 150, capacity: 300, window: 16 },
   { name: 'sinks', tokens: 4, position: 5, sinks: 1 },
-  { name: 'sinks_and_window', tokens: 3, position: 135, capacity: 160, sinks: 2, window: 12 },
+  { name: 'sinks_and_window', tokens: 3, position: 135, capacity: 300, sinks: 2, window: 12 },
   { name: 'sinks_that_dwarf_the_scores', tokens: 4, position: 5, sinks: 1e4 },
   { name: 'huge_logits', tokens: 4, position: 37, spread: 1e4 },
   { name: 'tiny_logits', tokens: 4, position: 37, spread: 1e-6 },
@@ -61,13 +61,12 @@ const everyPhase: Case[] = [
 const prefillOnly: Case[] = [
   { name: 'two_query_tiles', tokens: 33 },
   { name: 'two_query_tiles_in_the_middle', tokens: 33, position: 31, sinks: 1 },
-  { name: 'window_that_leaves_tiles_without_keys', tokens: 70, window: 3, capacity: 70 },
-  { name: 'window_16_over_many_tiles', tokens: 65, position: 20, window: 16, capacity: 85 },
+  { name: 'window_that_leaves_tiles_without_keys', tokens: 70, window: 16 },
+  { name: 'window_16_over_many_tiles', tokens: 50, position: 22, window: 16 },
   {
     name: 'wide_tiles_of_16_queries',
     tokens: 33,
-    capacity: 80,
-    position: 40,
+    position: 39,
     heads: 2,
     kvHeads: 1,
     keySize: 20,
@@ -136,8 +135,8 @@ async function run(c: Case, phase: AttentionShape['phase']): Promise<Float32Arra
 
 async function check(c: Case, phase: AttentionShape['phase']): Promise<void> {
   const { io, shape, step } = inputsOf(c);
-  // exp(s - max) has the absolute error of s: about 1e-7 |s|, |s| up to 4 spreads; sums add a few 1e-7.
-  const bound = 3e-6 + 4e-7 * (c.spread ?? 1.5);
+  // exp(s - max) has the absolute error of s: about 1e-7 |s|, |s| up to 4 spreads; sums over hundreds of keys shrink the RMS to a tenth and add a few 1e-7.
+  const bound = 5e-6 + 4e-7 * (c.spread ?? 1.5);
   expectClose(await run(c, phase), twin(io, { ...shape, ...step }), bound, `${phase} ${c.name}`);
 }
 
@@ -147,7 +146,7 @@ describe('attention', () => {
   it.each(cases)('%s, %s', (_name, phase, c) => check(c, phase));
 
   it('gives the same in one prefill as token by token', async () => {
-    const all: Case = { name: 'tokens', tokens: 6, position: 126, capacity: 160, window: 100, sinks: 0.5 };
+    const all: Case = { name: 'tokens', tokens: 6, position: 126, capacity: 300, window: 100, sinks: 0.5 };
     const { heads, valueSize } = inputsOf(all).shape;
     const whole = await run(all, 'prefill');
     const q = inputsOf(all).io.q;
