@@ -1,0 +1,182 @@
+/** Files below a URL, by byte ranges: a server of static files, or a Hub repository's `/resolve/<revision>/`. */
+import { InvalidRequest, SourceError } from '../errors.ts';
+import { resolveFile } from './file-name.ts';
+import { HttpFile } from './http-file.ts';
+import { Transfer } from './http-transfer.ts';
+import { delayAfter, PassingFailure, retryDefaults, sleep, type Retry, type RetryOptions } from './retry.ts';
+import type { ByteSource } from './source.ts';
+
+export interface HttpOptions {
+  /** In place of the global `fetch`. */
+  readonly fetch?: typeof fetch | undefined;
+  /** Sent with each request to the base URL's origin, and nowhere else: an access token, for example. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly retry?: RetryOptions | undefined;
+  /** As in `fetch`; "no-store" where the bytes are kept elsewhere. */
+  readonly cache?: RequestCache | undefined;
+}
+
+/** Progress of this many bytes forgives earlier failures. */
+const FORGIVING_BYTES = 64 * 1024;
+/** A file whose server tells its size in no other way is counted, up to here. */
+const COUNTED_BYTES = 64 * 2 ** 20;
+
+/**
+ * @param baseUrl of the folder; relative ones are resolved against the page. No query, no fragment, no credentials.
+ * @throws InvalidRequest
+ */
+export function httpSource(baseUrl: string | URL, options: HttpOptions = {}): ByteSource {
+  return new HttpSource(readBase(baseUrl), options);
+}
+
+function readBase(baseUrl: string | URL): URL {
+  let url: URL;
+  const page = (globalThis as { location?: { href: string } }).location?.href;
+  try {
+    url = new URL(baseUrl, page);
+  } catch (cause) {
+    throw new InvalidRequest(
+      `${JSON.stringify(String(baseUrl))} is not a URL`,
+      { baseUrl: String(baseUrl) },
+      { cause },
+    );
+  }
+  const refuse = (what: string): never => {
+    throw new InvalidRequest(`The model's URL ${JSON.stringify(url.origin + url.pathname)} ${what}`, {
+      baseUrl: url.origin + url.pathname,
+    });
+  };
+  if (url.protocol !== 'http:' && url.protocol !== 'https:')
+    refuse(`must start with http: or https:, not ${url.protocol}`);
+  if (url.search !== '' || url.hash !== '')
+    refuse('must not have a query or a fragment: file names are appended to it. Pass tokens in `headers`');
+  if (url.username !== '' || url.password !== '')
+    refuse('must not have a user name or password: pass them in `headers`');
+  if (!url.pathname.endsWith('/')) url.pathname += '/';
+  return url;
+}
+
+class HttpSource implements ByteSource {
+  readonly label: string;
+  readonly #base: URL;
+  readonly #fetch: typeof fetch;
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #cache: RequestCache | undefined;
+  readonly #retry: Retry;
+  readonly #files = new Map<string, HttpFile>();
+
+  constructor(base: URL, options: HttpOptions) {
+    this.#base = base;
+    this.label = base.href;
+    this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
+    this.#headers = options.headers ?? {};
+    this.#cache = options.cache;
+    this.#retry = retryDefaults(options.retry);
+  }
+
+  #file(name: string): HttpFile {
+    let file = this.#files.get(name);
+    if (!file) this.#files.set(name, (file = new HttpFile(name, resolveFile(this.#base, name))));
+    return file;
+  }
+
+  async size(name: string, signal?: AbortSignal): Promise<number | null> {
+    const file = this.#file(name);
+    return file.size ?? (await this.#trying(file, signal, (transfer) => this.#probe(file, transfer)));
+  }
+
+  /** By a range of one byte and not by HEAD: caches that compress on the fly drop a HEAD's Content-Length. */
+  async #probe(file: HttpFile, transfer: Transfer): Promise<number | null> {
+    const response = await this.#request(file, transfer, { range: 'bytes=0-0' });
+    if (!file.direct && (response.status === 404 || response.status === 410)) return null;
+    if (response.ok && file.isWebPage(response)) return null;
+    if (response.status !== 416) file.checkStatus(response);
+    let size = file.sizeFromProbe(response);
+    if (size === null) size = file.sizeFromHead(await this.#request(file, transfer, {}, 'HEAD'));
+    if (size === null && response.status === 200) size = await this.#count(file, transfer, response);
+    if (size === null) file.fail('the server does not tell its size: it should expose Content-Range or Content-Length');
+    file.checkVersion(response, size);
+    return size;
+  }
+
+  async #count(file: HttpFile, transfer: Transfer, response: Response): Promise<number> {
+    let size = 0;
+    for await (const piece of transfer.body(response, 0, COUNTED_BYTES)) size += piece.length;
+    if (size === COUNTED_BYTES) file.fail('the server does not tell its size: it should send Content-Length');
+    return size;
+  }
+
+  async *stream(name: string, begin: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    const file = this.#file(name);
+    let at = begin;
+    let failures = 0;
+    let forgiven = begin + FORGIVING_BYTES;
+    while (at < end) {
+      const transfer = new Transfer(this.#retry.stallMs, signal);
+      try {
+        const response = await this.#request(file, transfer, { range: `bytes=${at}-${end - 1}` });
+        const skip = file.checkRange(response, at, end);
+        for await (const piece of transfer.body(response, skip, end - at)) {
+          at += piece.length;
+          if (at >= forgiven) failures = 0;
+          yield piece;
+        }
+        if (at < end) throw new PassingFailure(`the transfer ended at byte ${at}, before ${end}`);
+      } catch (error) {
+        await this.#recover(file, error, ++failures, signal);
+        forgiven = at + FORGIVING_BYTES;
+      } finally {
+        transfer.close();
+      }
+    }
+  }
+
+  async #request(
+    file: HttpFile,
+    transfer: Transfer,
+    headers: Record<string, string>,
+    method = 'GET',
+  ): Promise<Response> {
+    const url = file.direct ?? file.url;
+    const own = url.origin === this.#base.origin ? this.#headers : {};
+    const init: RequestInit = { method, headers: { ...own, ...headers }, signal: transfer.signal };
+    if (this.#cache) init.cache = this.#cache;
+    const response = await transfer.wait(this.#fetch.call(globalThis, url.href, init), 'the request failed');
+    if (response.ok && response.redirected && response.url) file.direct = new URL(response.url);
+    return response;
+  }
+
+  async #trying<T>(
+    file: HttpFile,
+    signal: AbortSignal | undefined,
+    attempt: (transfer: Transfer) => Promise<T>,
+  ): Promise<T> {
+    for (let failures = 1; ; failures++) {
+      const transfer = new Transfer(this.#retry.stallMs, signal);
+      try {
+        return await attempt(transfer);
+      } catch (error) {
+        await this.#recover(file, error, failures, signal);
+      } finally {
+        transfer.close();
+      }
+    }
+  }
+
+  /** Waits before the next try. @throws what cannot be helped by one */
+  async #recover(file: HttpFile, error: unknown, failures: number, signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
+    if (!(error instanceof PassingFailure)) throw error;
+    file.direct = null;
+    if (failures >= this.#retry.attempts) {
+      const advice = 'Is the network up, is the URL right, and does the server allow requests from this page (CORS)?';
+      const { url, name } = file;
+      throw new SourceError(
+        `${url.href}: gave up after ${failures} tries: ${error.message}. ${advice}`,
+        { file: name, url: url.href, failures },
+        { cause: error },
+      );
+    }
+    await sleep(delayAfter(failures, this.#retry, error), signal);
+  }
+}

@@ -1,0 +1,64 @@
+/** One request: aborted by the caller or by a stall, its body read as exactly the bytes asked for. */
+import { PassingFailure } from './retry.ts';
+
+export class Transfer {
+  readonly #controller = new AbortController();
+  readonly #caller: AbortSignal | undefined;
+  readonly #stallMs: number;
+  readonly #onAbort = (): void => this.#controller.abort(this.#caller?.reason);
+
+  constructor(stallMs: number, caller: AbortSignal | undefined) {
+    this.#stallMs = stallMs;
+    this.#caller = caller;
+    caller?.throwIfAborted();
+    caller?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /**
+   * Waits for one step of the transfer.
+   * @throws the caller's reason when aborted
+   * @throws PassingFailure when the network fails or nothing comes in time
+   */
+  async wait<T>(step: Promise<T>, what: string): Promise<T> {
+    const stall = new PassingFailure(`${what}: nothing came for ${this.#stallMs} ms`);
+    const timer = setTimeout(() => this.#controller.abort(stall), this.#stallMs);
+    try {
+      return await step;
+    } catch (cause) {
+      this.#caller?.throwIfAborted();
+      if (this.signal.reason === stall) throw stall;
+      throw new PassingFailure(`${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The body's bytes from `skip` on, `count` of them at most; fewer when the body ends. */
+  async *body(response: Response, skip: number, count: number): AsyncGenerator<Uint8Array> {
+    const reader = response.body?.getReader();
+    if (!reader) return;
+    const length = Number(response.headers.get('content-length') ?? NaN);
+    let ahead = skip;
+    let left = count;
+    while (left > 0) {
+      const { done, value } = await this.wait(reader.read(), 'the transfer broke');
+      if (done) return;
+      const piece = value.subarray(Math.min(ahead, value.length), Math.min(value.length, ahead + left));
+      ahead -= Math.min(ahead, value.length);
+      left -= piece.length;
+      if (piece.length > 0) yield piece;
+    }
+    // Seeing the end of a body that is over lets the connection serve the next request.
+    if (length === skip + count) await this.wait(reader.read(), 'the transfer broke').catch(() => undefined);
+  }
+
+  /** Stops the transfer, if it is still going, and lets go of the caller's signal. */
+  close(): void {
+    this.#caller?.removeEventListener('abort', this.#onAbort);
+    this.#controller.abort();
+  }
+}
