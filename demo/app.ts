@@ -1,0 +1,212 @@
+/** The page as a sequence of views: check the browser, ask, load, chat; and a problem view from anywhere. */
+import { DeviceCapability, type LoadOptions, type Plan, type Support } from '../src/index.ts';
+import { ChatView } from './chat-view.ts';
+import { Conversation, type Message } from './chat.ts';
+import { diagnosticsText } from './diagnostics.ts';
+import type { ChatModel, Engine } from './engine.ts';
+import { detectEnvironment } from './environment.ts';
+import { Frame } from './frame.ts';
+import { loadingView } from './loading-view.ts';
+import { nameOfUrl, type PageOptions } from './options.ts';
+import { loadProblem, lostProblem, type Problem } from './problem.ts';
+import { problemView, type Action } from './problem-view.ts';
+import { ReloadGuard } from './reload-guard.ts';
+import { folderButton, startView } from './start-view.ts';
+import { supportProblem } from './support-page.ts';
+
+type Device = Extract<Support, { ok: true }>['device'];
+
+/** A model that the visitor may load. */
+interface Choice {
+  readonly source: string | readonly File[];
+  readonly name: string;
+  readonly from: string;
+}
+
+/** What a reload after a lost device brings back. */
+interface Kept {
+  readonly messages: readonly Message[];
+  readonly draft: string;
+}
+
+/** After a loss: shorter jobs for the graphics card, whose watchdog is the usual cause. */
+const CAUTIOUS: LoadOptions = { prefillChunk: 64 };
+
+export class App {
+  readonly #engine: Engine;
+  readonly #frame: Frame;
+  readonly #shipped: Choice;
+  readonly #autoload: boolean;
+  readonly #guard = new ReloadGuard();
+  #device: Device | null = null;
+  #model: ChatModel | null = null;
+  #chat: ChatView | null = null;
+  #planning: AbortController | null = null;
+  #choice: Choice;
+
+  constructor(root: HTMLElement, engine: Engine, options: PageOptions) {
+    this.#engine = engine;
+    const { modelUrl } = options;
+    const host = new URL(modelUrl).host;
+    this.#shipped = { source: modelUrl, name: nameOfUrl(modelUrl), from: host };
+    this.#choice = this.#shipped;
+    this.#autoload = options.autoload;
+    this.#frame = new Frame(root, {
+      onNewChat: () => void this.#chat?.newChat(),
+      onChangeModel: () => void this.#leaveChat().then(() => this.#showStart()),
+    });
+  }
+
+  /** Looks at the browser, then asks or loads. */
+  async start(): Promise<void> {
+    this.#frame.show('checking', this.#frame.checking());
+    const support = await this.#engine.checkSupport();
+    if (!support.ok) {
+      const env = detectEnvironment(navigator.userAgent, navigator.maxTouchPoints);
+      const problem = supportProblem(support.reason, support.message, env, location.href);
+      this.#showProblem(problem, [{ label: 'Check again', run: () => void this.start() }]);
+      return;
+    }
+    this.#device = support.device;
+    const { isFallback, description, architecture } = support.device.adapter;
+    if (isFallback) this.#frame.warnSoftware(description || architecture || 'a software adapter');
+    if (this.#autoload) await this.#load(this.#shipped);
+    else await this.#showStart();
+  }
+
+  async #showStart(): Promise<void> {
+    const choice = this.#shipped;
+    this.#choice = choice;
+    const view = startView({
+      name: choice.name,
+      from: choice.from,
+      onLoad: () => void this.#load(choice),
+      onFiles: (files) => void this.#loadFiles(files),
+    });
+    this.#frame.show('start', view.element);
+    this.#planning?.abort();
+    const planning = (this.#planning = new AbortController());
+    try {
+      const plan = await this.#plan(choice, planning.signal);
+      if (planning.signal.aborted) return;
+      view.showPlan(plan);
+      view.focus();
+    } catch (error) {
+      if (!planning.signal.aborted) this.#showLoadError(error);
+    }
+  }
+
+  /** What loading would take on this very device. */
+  #plan(choice: Choice, signal: AbortSignal): Promise<Plan> {
+    const limits = this.#device?.limits;
+    return this.#engine.plan(choice.source, {
+      signal,
+      ...(limits && {
+        limits: {
+          maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+          maxBufferSize: limits.maxBufferSize,
+        },
+      }),
+    });
+  }
+
+  async #loadFiles(files: readonly File[]): Promise<void> {
+    const folder = files[0]?.webkitRelativePath.split('/')[0];
+    await this.#load({ source: files, name: folder || 'the chosen folder', from: 'this computer' });
+  }
+
+  async #load(choice: Choice, options: LoadOptions = {}, kept?: Kept): Promise<void> {
+    this.#planning?.abort();
+    this.#choice = choice;
+    const abort = new AbortController();
+    const view = loadingView(choice.name, () => {
+      view.showCancelling();
+      abort.abort();
+    });
+    this.#frame.show('loading', view.element);
+    try {
+      const model = await this.#engine.load(choice.source, {
+        ...options,
+        signal: abort.signal,
+        onProgress: (progress) => view.show(progress),
+      });
+      this.#showChat(model, choice, kept);
+    } catch (error) {
+      if (abort.signal.aborted) await this.#showStart();
+      else this.#showLoadError(error);
+    }
+  }
+
+  #showChat(model: ChatModel, choice: Choice, kept?: Kept): void {
+    this.#model = model;
+    const { description, architecture, vendor } = model.device.adapter;
+    const conversation = new Conversation(model, kept?.messages);
+    this.#chat = new ChatView({
+      conversation,
+      modelName: choice.name,
+      adapter: description || [vendor, architecture].filter(Boolean).join(' ') || 'your graphics card',
+      contextLength: model.plan.contextLength,
+      announce: (text) => this.#frame.announce(text),
+      draft: kept?.draft ?? '',
+    });
+    this.#frame.show('chat', this.#chat.element, choice.name);
+    this.#chat.focus();
+    this.#frame.announce(`${choice.name} is loaded.`);
+    void model.lost.then(({ reason, message }) => {
+      // A model that was left on purpose is lost too.
+      if (this.#model === model) void this.#onLost(choice, conversation, reason, message);
+    });
+  }
+
+  async #onLost(choice: Choice, conversation: Conversation, reason: string, message: string): Promise<void> {
+    const kept: Kept = { messages: conversation.messages, draft: this.#chat?.draft ?? '' };
+    void this.#leaveChat();
+    const again = this.#guard.isTooSoon;
+    const reload = (): void => {
+      this.#guard.reloaded();
+      void this.#load(choice, CAUTIOUS, kept);
+    };
+    this.#showProblem(lostProblem(reason, message, again), [
+      again ? { label: 'Start over', run: () => void this.#showStart() } : { label: 'Reload the model', run: reload },
+    ]);
+  }
+
+  async #leaveChat(): Promise<void> {
+    const model = this.#model;
+    this.#model = null;
+    this.#chat?.dispose();
+    this.#chat = null;
+    await model?.dispose();
+  }
+
+  #showLoadError(error: unknown): void {
+    if (error instanceof DeviceCapability && ['insecure-context', 'no-webgpu', 'no-adapter'].includes(error.reason)) {
+      void this.start(); // the card went away between the check and the load
+      return;
+    }
+    this.#showProblem(loadProblem(error), [
+      { label: 'Try again', run: () => void this.#retry() },
+      folderButton('quiet', (files) => void this.#loadFiles(files)),
+    ]);
+  }
+
+  /** The same files once more; a URL goes back to its question. */
+  #retry(): Promise<void> {
+    return typeof this.#choice.source === 'string' ? this.#showStart() : this.#load(this.#choice);
+  }
+
+  #showProblem(problem: Problem, actions: readonly (Action | HTMLElement)[]): void {
+    const diagnostics = diagnosticsText({
+      problem,
+      device: this.#device,
+      model: typeof this.#choice.source === 'string' ? this.#choice.source : 'a folder on this computer',
+      userAgent: navigator.userAgent,
+      address: location.href,
+      isSecureContext: window.isSecureContext,
+      hasWebGpu: 'gpu' in navigator,
+    });
+    const view = problemView(problem, diagnostics, actions);
+    this.#frame.show('problem', view);
+    view.querySelector('h1')?.focus();
+  }
+}

@@ -1,0 +1,51 @@
+/** The few helpers that building elements by hand wants. Text is always set as text; nothing here parses HTML. */
+
+export type Child = Node | string | null;
+type Props = Readonly<Record<string, string | number | boolean | ((event: Event) => void)>>;
+
+/** Creates an element: functions become listeners (`onclick` listens to `click`), booleans toggle attributes, the rest are attributes. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  props: Props = {},
+  ...children: readonly Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (typeof value === 'function') element.addEventListener(name.replace(/^on/, ''), value);
+    else if (typeof value === 'boolean') element.toggleAttribute(name, value);
+    else element.setAttribute(name, String(value));
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+/** Strokes on a grid of 24. */
+const ICONS = {
+  plus: 'M12 5v14M5 12h14',
+  swap: 'M4 8h14l-4-4M20 16H6l4 4',
+  sun: 'M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 2v2M12 20v2M2 12h2M20 12h2M5 5l1.4 1.4M17.6 17.6 19 19M5 19l1.4-1.4M17.6 6.4 19 5',
+  moon: 'M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5z',
+  send: 'M12 19V5M6 11l6-6 6 6',
+  stop: 'M7 7h10v10H7z',
+  folder: 'M3 7a2 2 0 0 1 2-2h4l2 2h8a2 2 0 0 1 2 2v8a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2z',
+} as const;
+export type IconName = keyof typeof ICONS;
+
+/** Decoration: the control that holds it carries the name. */
+export function icon(name: IconName): SVGElement {
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  const path = document.createElementNS('http://www.w3.org/2000/svg', 'path');
+  svg.setAttribute('viewBox', '0 0 24 24');
+  svg.setAttribute('class', `icon icon-${name}`);
+  svg.setAttribute('aria-hidden', 'true');
+  path.setAttribute('d', ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+export const button = (label: string, style: string, onclick: () => void, image: Child = null): HTMLButtonElement =>
+  h('button', { type: 'button', class: `button ${style}`, onclick }, image, label);
+
+/** A square button that shows a picture; `label` is its name and its tooltip. */
+export const iconButton = (label: string, image: IconName, onclick: () => void): HTMLButtonElement =>
+  h('button', { type: 'button', class: 'icon-button', title: label, 'aria-label': label, onclick }, icon(image));

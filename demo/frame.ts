@@ -1,0 +1,61 @@
+/** What stays while views change: the bar on top, the banner, the live region. */
+import { h, iconButton } from './dom.ts';
+import { themeButton } from './theme.ts';
+
+export type ViewName = 'checking' | 'start' | 'loading' | 'chat' | 'problem';
+
+/** Nine experts, three of them chosen. */
+function mark(): HTMLElement {
+  const dots = Array.from({ length: 9 }, (_, i) => h('i', { class: [1, 5, 6].includes(i) ? 'on' : '' }));
+  return h('span', { class: 'mark', 'aria-hidden': 'true' }, ...dots);
+}
+
+export class Frame {
+  readonly #root: HTMLElement;
+  readonly #main: HTMLElement;
+  readonly #banner: HTMLElement;
+  readonly #live: HTMLElement;
+  readonly #model: HTMLElement;
+  readonly #chatButtons: readonly HTMLButtonElement[];
+
+  constructor(root: HTMLElement, events: { readonly onNewChat: () => void; readonly onChangeModel: () => void }) {
+    this.#root = root;
+    this.#main = h('main', { id: 'main' });
+    this.#banner = h('p', { class: 'banner', role: 'note', hidden: true });
+    this.#live = h('div', { class: 'visually-hidden', role: 'status' });
+    this.#model = h('span', { class: 'model' });
+    this.#chatButtons = [
+      iconButton('New chat', 'plus', events.onNewChat),
+      iconButton('Change model', 'swap', events.onChangeModel),
+    ];
+    const brand = h('span', { class: 'brand' }, mark(), 'webmoe');
+    const bar = h('header', {}, brand, this.#model, ...this.#chatButtons, themeButton());
+    root.replaceChildren(bar, this.#banner, this.#main, this.#live);
+  }
+
+  show(name: ViewName, view: HTMLElement, model = ''): void {
+    this.#root.dataset.view = name;
+    this.#model.textContent = model;
+    this.#model.title = model;
+    for (const button of this.#chatButtons) button.hidden = name !== 'chat';
+    this.#main.replaceChildren(view);
+    this.#main.scrollTop = 0;
+  }
+
+  checking(): HTMLElement {
+    return h('p', { class: 'boot' }, 'Looking at this browser…');
+  }
+
+  warnSoftware(adapter: string): void {
+    this.#banner.hidden = false;
+    this.#banner.replaceChildren(
+      h('strong', {}, 'No graphics card in use. '),
+      `WebGPU runs in software here (${adapter}): everything works, but slowly, a few words a second at best.`,
+    );
+  }
+
+  /** Said once by screen readers. */
+  announce(text: string): void {
+    this.#live.textContent = text;
+  }
+}

@@ -1,0 +1,71 @@
+/** One message on the page. Model text is set as text, never parsed. */
+import type { GenerateSummary } from '../src/index.ts';
+import { button, h } from './dom.ts';
+import { formatRate, formatSeconds, plural } from './format.ts';
+import type { Action } from './problem-view.ts';
+
+export const userMessage = (text: string): HTMLElement =>
+  h('article', { class: 'message user', 'aria-label': 'You' }, h('div', { class: 'text', dir: 'auto' }, text));
+
+/** `3.4 tokens/s · first token after 0.52 s · 45 tokens` */
+export function summaryLine(summary: GenerateSummary): string {
+  return [
+    summary.finishReason === 'abort' ? 'Stopped' : null,
+    summary.tokensPerSecond === null ? null : formatRate(summary.tokensPerSecond),
+    summary.generatedTokens ? `first token after ${formatSeconds(summary.timeToFirstTokenMs)}` : null,
+    plural(summary.generatedTokens, 'token'),
+  ]
+    .filter((part) => part !== null)
+    .join(' · ');
+}
+
+export class AnswerView {
+  readonly element: HTMLElement;
+  readonly #text = document.createTextNode('');
+  readonly #body: HTMLElement;
+  readonly #status: HTMLElement;
+  #firstAt: number | null = null;
+
+  constructor(text = '') {
+    this.#text.data = text;
+    this.#body = h('div', { class: 'text', dir: 'auto' }, this.#text);
+    this.#status = h('p', { class: 'status numbers' });
+    this.element = h('article', { class: 'message assistant', 'aria-label': 'Answer' }, this.#body, this.#status);
+  }
+
+  get text(): string {
+    return this.#text.data;
+  }
+
+  waiting(what: string): void {
+    this.element.classList.add('waiting');
+    this.#status.textContent = what;
+  }
+
+  append(text: string, tokens: number): void {
+    this.element.classList.remove('waiting');
+    this.#text.appendData(text);
+    const now = performance.now();
+    this.#firstAt ??= now;
+    const seconds = (now - this.#firstAt) / 1000;
+    const rate = tokens > 1 && seconds > 0 ? ` · ${formatRate((tokens - 1) / seconds)}` : '';
+    this.#status.textContent = plural(tokens, 'token') + rate;
+  }
+
+  finish(line: string): void {
+    this.element.classList.remove('waiting');
+    this.#status.textContent = line;
+  }
+
+  /** A remark under the answer, with what to do about it. */
+  note(text: string, actions: readonly Action[], isError = false): void {
+    this.element.append(
+      h(
+        'div',
+        { class: isError ? 'note error' : 'note', role: isError ? 'alert' : 'note' },
+        h('span', {}, text),
+        ...actions.map(({ label, run }) => button(label, 'quiet compact', run)),
+      ),
+    );
+  }
+}
