@@ -74,10 +74,18 @@ function pickTemplate(value: Json): string | null {
 function checkMessages(messages: readonly ChatMessage[]): void {
   if (messages.length === 0) throw new InvalidRequest('a chat needs at least one message', {});
   messages.forEach((message, i) => {
-    if (typeof message !== 'object' || message === null || !/^[a-z][a-z0-9_-]{0,31}$/.test(String(message.role))) {
+    const role = typeof message === 'object' && message !== null ? message.role : null;
+    if (!text(role) || !/^[a-z][a-z0-9_-]{0,31}$/.test(role)) {
       throw new InvalidRequest(`message ${i}: role must be a lower-case word such as "user"`, { message: i });
     }
   });
+}
+
+/** Characters of all strings and keys; the nesting has been checked. */
+function textLength(value: unknown): number {
+  if (text(value)) return value.length;
+  if (typeof value !== 'object' || value === null) return 0;
+  return Object.entries(value).reduce((sum, [key, inner]) => sum + key.length + textLength(inner), 0);
 }
 
 /** Messages as values: the role is checked and counts as the template's, everything else is the caller's. */
@@ -132,6 +140,8 @@ class Template implements ChatTemplate {
       if (Array.isArray(list.value)) list.value.push(...messages.map(messageValue));
       globals.setVariable('messages', list);
       globals.setVariable('add_generation_prompt', userValue(options.addGenerationPrompt ?? true));
+      const length = textLength(messages) + textLength(variables);
+      if (length > TEMPLATE_LIMITS.output) throw new RangeError(`${length} characters are too many`);
     } catch (cause) {
       throw new InvalidRequest(`messages, tools or variables: ${words(cause)}`, {}, { cause });
     }

@@ -10,8 +10,8 @@ export const TEMPLATE_LIMITS = {
   list: 100_000,
   /** Blanks that `indent` and `tojson` put before a line. */
   indent: 64,
-  /** Steps; one is an expression evaluated or so, some 2 million a second. */
-  steps: 4_000_000,
+  /** Steps; one is an expression evaluated or so, some 2 million a second. A chat of 400 turns of 2,000 characters takes 0.2 million or less. */
+  steps: 3_000_000,
 } as const;
 
 /** The template wanted more than it may have. */

@@ -81,7 +81,7 @@ export class TracingInterpreter extends Interpreter {
   constructor(globals: Environment, budget: Budget, sourceLength: number) {
     super(globals);
     this.#budget = budget;
-    this.#macroSteps = 10 + sourceLength / 100;
+    this.#macroSteps = 10 + sourceLength / 32;
     // The library's blocks all go through this method of its prototype; it is private in TypeScript only.
     invariant('evaluateBlock' in Interpreter.prototype, 'the template library has changed: no evaluateBlock');
     Object.defineProperty(this, 'evaluateBlock', {
@@ -128,7 +128,7 @@ export class TracingInterpreter extends Interpreter {
         return this.#super(node, scope);
       case 'Break':
       case 'Continue':
-        this.#budget.spend(20); // an exception with its stack
+        this.#budget.spend(40); // an exception with its stack
         return this.#super(node, scope);
       case 'Identifier': {
         const value = this.#super(node, scope);
@@ -174,7 +174,7 @@ export class TracingInterpreter extends Interpreter {
     const source = node.iterable;
     const filtered = source?.type === 'SelectExpression';
     const items = this.#value(filtered ? source.lhs : source, scope);
-    this.#budget.spend(isArray(items) ? items.value.length : 1);
+    this.#budget.spend(4 * (isArray(items) ? items.value.length : 1)); // two scopes and a loop object each
     const loop = { ...node, iterable: filtered ? { ...source, lhs: held(items) } : held(items) };
     const frame: LoopFrame = { loop, rounds: [] };
     this.#loops.push(frame);

@@ -45,7 +45,7 @@ function pairsOf(
 /** GPT-2 style: every byte a token, a few words. */
 export function byteLevelJson(
   options: { added?: readonly AddedJson[]; normalizer?: object | null; preTokenizer?: object } = {},
-) {
+): object {
   const { vocab, merges } = pairsOf(['hello', 'Ġworld', 'Ġthe', 'think', '123'], BYTE_CHARACTERS);
   const first = Object.keys(vocab).length;
   const added = options.added ?? [
@@ -67,7 +67,7 @@ export function byteLevelJson(
 }
 
 /** Llama and Mixtral style: marks for blanks, bytes as `<0xNN>`. */
-export function sentencePieceJson(scheme: 'normalizer' | 'first' | 'never' = 'normalizer') {
+export function sentencePieceJson(scheme: 'normalizer' | 'first' | 'never' = 'normalizer'): object {
   const bytes = Array.from({ length: 256 }, (_, b) => `<0x${b.toString(16).toUpperCase().padStart(2, '0')}>`);
   const letters = ['<unk>', '<s>', '</s>', ...bytes, '▁', ..."abcdefghijklmnopqrstuvwxyz.,!?'[]/INST"];
   const { vocab, merges } = pairsOf(['▁hello', '▁world', 'hello', 'the', '▁é'], [...new Set(letters)]);
@@ -103,7 +103,7 @@ export function sentencePieceJson(scheme: 'normalizer' | 'first' | 'never' = 'no
 }
 
 /** XLM-R style: pieces with scores; `</s>` is a piece, which plain text could become. */
-export function unigramJson() {
+export function unigramJson(): object {
   const pieces: [string, number][] = [
     ['<s>', 0],
     ['</s>', 0],
