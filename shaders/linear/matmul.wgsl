@@ -4,7 +4,7 @@
 // out  out [T,OUT_ROW] f32
 // grid [N / 64 folded, T / 32], workgroup 64; one workgroup a tile
 // num  f32; each product is summed in k order, quad by quad; same bits every run
-// cost reads W once for 32 tokens, x once for 64 rows; 13.5 KiB workgroup memory
+// cost reads W once for 32 tokens and x once for 64 rows; 7.5 KiB workgroup memory
 // twin src/reference/linear/linear.ts   entry src/kernels/linear/linear.ts
 #import shared/fold
 #import linear/matmul_tile

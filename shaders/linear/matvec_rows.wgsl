@@ -2,6 +2,7 @@
 // part of x for ROWS_PER_LANE rows. After `matvec_partials`, `row_product` adds up the lanes' shares in lane order: one barrier in all.
 // With GAMMA, x is RMS-normed on the way: the sum of squares is gathered beside the products and divides them at the end.
 #import weight_format
+#import shared/dot32
 #import linear/x_rows
 #if GAMMA
 #import linear/gamma
@@ -21,13 +22,6 @@ var<workgroup> partial: array<f32, WG * ROWS_PER_LANE>;
 #if GAMMA
 var<workgroup> squares: array<f32, WG>;
 #endif
-
-fn dot32(a: array<vec4<f32>, 8>, b: array<vec4<f32>, 8>) -> f32 {
-  let even = a[0] * b[0] + a[2] * b[2] + a[4] * b[4] + a[6] * b[6];
-  let odd = a[1] * b[1] + a[3] * b[3] + a[5] * b[5] + a[7] * b[7];
-  let s = even + odd;
-  return (s.x + s.y) + (s.z + s.w);
-}
 
 fn x_chunk(t: u32, chunk: u32) -> array<vec4<f32>, 8> {
   let q = chunk * 8u;

@@ -120,7 +120,7 @@ describe('notices', () => {
       'a sigmoid that overflows',
       'decode',
       'silu_of_huge_values',
-      'shared/activation',
+      'shared/sigmoid',
       (s) => s.replace('select(e, 1.0, x >= 0.0) / (1.0 + e)', 'exp(x) / (1.0 + exp(x))'),
     ],
     [

@@ -201,7 +201,7 @@ describe('linear/matmul', () => {
       'has conflicting places',
       'more_than_a_tile',
       'linear/matmul_tile',
-      (s) => s.replace('STRIDE: u32 = 9u', 'STRIDE: u32 = 7u'),
+      (s) => s.replace('STRIDE: u32 = 5u', 'STRIDE: u32 = 3u'),
     ],
   ])('notices a kernel that %s', async (_what, name, path, mutate) => {
     await expectMutantToFail(gpu, shaderText, path, mutate, () => check('prefill', named(name)));
