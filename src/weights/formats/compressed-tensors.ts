@@ -56,7 +56,7 @@ function packedMatrix(
   const layout: IntLayout = { kind: 'int', bits, group, scale: scaleType(scale), zeros: zero !== null };
   const values = plainRows(checkpoint, packed, { rowBytes: packed.shape[1]! * 4 });
   const scales = scaleRows(checkpoint, scale, scheme, groups);
-  let checked: Promise<unknown> | undefined;
+  let checked = false;
   return {
     name,
     rows,
@@ -65,19 +65,18 @@ function packedMatrix(
     format: `compressed-tensors int${bits} ${scheme.group === null ? `per ${scheme.strategy}` : `g${scheme.group}`}${zero ? ' with zero points' : ''}`,
     storedBytes: [packed, scale, zero?.info].reduce((n, info) => n + (info ? info.end - info.begin : 0), 0),
     async read(begin, end, signal) {
-      checked ??= Promise.all([
-        checkDeclaredShape(checkpoint, name, expected, signal),
-        checkGroupIndex(checkpoint, name, cols, group, signal),
-      ]);
+      if (!checked) {
+        await Promise.all([
+          checkDeclaredShape(checkpoint, name, expected, signal),
+          checkGroupIndex(checkpoint, name, cols, group, signal),
+        ]);
+        checked = true;
+      }
       const [v, s, z] = await Promise.all([
         values(begin, end, signal),
         scales(begin, end, signal),
         zero?.rows(begin, end, signal) ?? null,
       ]);
-      await checked.catch((error: unknown) => {
-        checked = undefined;
-        throw error;
-      });
       const count = end - begin;
       const p = planes(layout, { rows: count, cols });
       return {

@@ -40,12 +40,13 @@ async function readShape(checkpoint: Checkpoint, info: TensorInfo, signal?: Abor
   const run = runs.get(info.name)!;
   const load = (): Promise<Uint8Array<ArrayBuffer>> =>
     readBytes(checkpoint.source, run.file, run.begin, run.end, signal);
+  const own = run.bytes === undefined;
   const pending = (run.bytes ??= load());
   const bytes = await pending.catch((error: unknown) => {
     if (run.bytes === pending) run.bytes = undefined;
     signal?.throwIfAborted();
-    if (!signal && error instanceof Error && error.name !== 'AbortError') throw error;
-    return load(); // whoever began this read was aborted
+    if (own) throw error;
+    return load(); // the reader who began was aborted, or failed where we may succeed
   });
   return [...decodeFloats(info, bytes.subarray(info.begin - run.begin, info.end - run.begin))];
 }
