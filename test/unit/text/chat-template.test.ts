@@ -302,10 +302,10 @@ describe('template bombs', () => {
     ],
   ];
   it.each(bombs)('%s is stopped', (_, source) => {
-    const start = performance.now();
+    const start = process.cpuUsage();
     const template = loadChatTemplate(source, null)!;
     expect(() => template.render(chat)).toThrow(InvalidCheckpoint);
-    expect(performance.now() - start).toBeLessThan(15_000); // alone on the machine each takes 3 s at most
+    expect(process.cpuUsage(start).user / 1e6).toBeLessThan(10);
   });
 
   it('leaves room for long chats', () => {

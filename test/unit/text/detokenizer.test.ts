@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cleanUpSpaces } from '../../../src/text/cleanup.ts';
+import { cleanedStream, cleanUpSpaces } from '../../../src/text/cleanup.ts';
 import { createDetokenizer } from '../../../src/text/detokenizer.ts';
 import { loadTokenizer, type Tokenizer } from '../../../src/text/tokenizer.ts';
 import { byteLevelJson, sentencePieceJson, shipped, unigramJson } from './support/fixtures.ts';
@@ -115,6 +115,22 @@ describe('detokenizer', () => {
       .flatMap((t) => tokenizer.encode(t))
       .map((id) => detokenizer.push(id));
     expect(shown.join('') + detokenizer.flush()).toBe(" a. donn't b");
+  });
+
+  it('cleans a stream as it cleans the whole, wherever it is cut', () => {
+    const piece = fc.string({ unit: fc.constantFrom(...Array.from(" 'nvtremsx.,?!")), maxLength: 4 });
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
+        const stream = cleanedStream({ push: (text) => text, end: () => '' });
+        expect(pieces.map((text) => stream.push(text)).join('') + stream.end()).toBe(cleanUpSpaces(pieces.join('')));
+      }),
+      { numRuns: 5000 },
+    );
+    for (const rule of [" 're", " 've", " n't", " 'm", " 's", " ' "]) {
+      const stream = cleanedStream({ push: (text) => text, end: () => '' });
+      const letters = Array.from(`x${rule}x`);
+      expect(letters.map((text) => stream.push(text)).join('') + stream.end()).toBe(cleanUpSpaces(letters.join('')));
+    }
   });
 
   it('costs the same for the last id as for the first', () => {

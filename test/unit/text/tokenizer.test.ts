@@ -335,9 +335,9 @@ describe('input bombs', () => {
   ];
   it.each(bombs)('%s takes seconds at most', (_, bomb) => {
     for (const tokenizer of tokenizers) {
-      const start = performance.now();
+      const start = process.cpuUsage();
       const ids = tokenizer.encode(bomb, { special: false });
-      expect(performance.now() - start).toBeLessThan(20_000); // alone on the machine 1 MB takes 2 s
+      expect(process.cpuUsage(start).user / 1e6).toBeLessThan(20);
       expect(ids.every((id) => Number.isInteger(id) && id >= 0 && id < tokenizer.vocabSize)).toBe(true);
     }
   });
