@@ -4,7 +4,7 @@ import type { AddedToken } from './added-tokens.ts';
 import { field, isObject, parseJson, type Json, type JsonObject } from './json.ts';
 import { patternHazard } from './pattern-guard.ts';
 
-/** Each bound is some four times what the largest published tokenizer has. */
+/** Above what language models publish (262,144 tokens, some 30 MB), low enough to fail fast. */
 export const TOKENIZER_LIMITS = {
   /** Characters of tokenizer.json. */
   file: 128 * 2 ** 20,
