@@ -19,8 +19,10 @@ fn slot_matrix(slot: u32) -> u32 {
   return slot * SLOT_VEC4 + MATRIX_AT;
 }
 
+/// Zero without biases, and for a missing slot.
 fn slot_bias(slot: u32, row: u32) -> f32 {
 #if BIAS
+  if (slot == MISSING) { return 0.0; }
   return bitcast<f32>(scales[slot * (SLOT_VEC4 * 4u) + BIAS_AT + row]);
 #else
   return 0.0;

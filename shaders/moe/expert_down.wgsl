@@ -16,22 +16,15 @@ fn expert_down(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invoc
   let tile = tiles[1u + workgroup.y];
   let slot = slot_table[tile.x];
   let first_d = workgroup.x * COLUMNS;
-  if (slot == MISSING) {
-    for (var i = 0u; i < LANE_ROWS; i++) {
-      let r = tile_row(lane, i);
-      for (var j = 0u; j < 4u; j++) {
-        let d = first_d + tile_place(lane, j);
-        if (r < tile.z && d < N) { y[(tile.y + r) * N + d] = 0.0; }
-      }
+  var sums: array<vec4<f32>, LANE_ROWS>; // stay zero for a missing expert
+  if (slot != MISSING) {
+    var rows: array<u32, LANE_LOADS>;
+    for (var i = 0u; i < LANE_LOADS; i++) {
+      // Rows beyond the tile repeat its last one; their products are dropped.
+      rows[i] = tile.y + min(load_row(lane, i), tile.z - 1u);
     }
-    return;
+    sums = tile_products(slot, first_d, rows, lane);
   }
-  var rows: array<u32, LANE_LOADS>;
-  for (var i = 0u; i < LANE_LOADS; i++) {
-    // Rows beyond the tile repeat its last one; their products are dropped.
-    rows[i] = tile.y + min(load_row(lane, i), tile.z - 1u);
-  }
-  let sums = tile_products(slot, first_d, rows, lane);
   for (var i = 0u; i < LANE_ROWS; i++) {
     let r = tile_row(lane, i);
     for (var j = 0u; j < 4u; j++) {

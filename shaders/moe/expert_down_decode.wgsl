@@ -54,10 +54,7 @@ fn expert_down_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(loca
     var total = 0.0;
     for (var p = 0u; p < PARTS; p++) { total += parts[lane * PARTS + p]; }
 #if BIAS
-    for (var k = 0u; k < TOP_K; k++) {
-      let slot = chosen_slot(t, k);
-      if (slot != MISSING) { total += chosen_weight(t, k) * slot_bias(slot, d); }
-    }
+    for (var k = 0u; k < TOP_K; k++) { total += chosen_weight(t, k) * slot_bias(chosen_slot(t, k), d); }
 #endif
     out[t * D + d] = residual[t * D + d] + total;
   }

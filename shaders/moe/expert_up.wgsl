@@ -21,22 +21,15 @@ fn expert_up(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
   let tile = tiles[1u + workgroup.y];
   let slot = slot_table[tile.x];
   let first_f = workgroup.x * (COLUMNS / 2u);
-  if (slot == MISSING) {
-    for (var i = 0u; i < LANE_ROWS; i++) {
-      let r = tile_row(lane, i);
-      for (var j = 0u; j < 2u; j++) {
-        let f = first_f + tile_place(lane, j);
-        if (r < tile.z && f < F) { act[(tile.y + r) * F + f] = 0.0; }
-      }
+  var sums: array<vec4<f32>, LANE_ROWS>; // stay zero for a missing expert, and activate(0, 0) is zero
+  if (slot != MISSING) {
+    var tokens: array<u32, LANE_LOADS>;
+    for (var i = 0u; i < LANE_LOADS; i++) {
+      // Rows beyond the tile repeat its last one; their products are dropped.
+      tokens[i] = pair_of_row[tile.y + min(load_row(lane, i), tile.z - 1u)] / TOP_K;
     }
-    return;
+    sums = tile_products(slot, 2u * first_f, tokens, lane);
   }
-  var tokens: array<u32, LANE_LOADS>;
-  for (var i = 0u; i < LANE_LOADS; i++) {
-    // Rows beyond the tile repeat its last one; their products are dropped.
-    tokens[i] = pair_of_row[tile.y + min(load_row(lane, i), tile.z - 1u)] / TOP_K;
-  }
-  let sums = tile_products(slot, 2u * first_f, tokens, lane);
   for (var i = 0u; i < LANE_ROWS; i++) {
     let r = tile_row(lane, i);
     for (var j = 0u; j < 2u; j++) {
