@@ -32,7 +32,7 @@ const lengthOf = (response: Response): number | null => {
 export class HttpFile {
   readonly name: string;
   readonly url: URL;
-  /** Where the server last redirected to. Asking there saves a request, until the link expires. */
+  /** Where the server last redirected to. Asking there saves a request; any failure clears it. */
   direct: URL | null = null;
   /** Bytes of the whole file, once known. */
   size: number | null = null;
@@ -62,8 +62,7 @@ export class HttpFile {
     const shown = `the server answered ${status} ${statusText}`.trim();
     const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'));
     if (this.direct && !response.ok && status !== 416 && !PASSING.has(status)) {
-      this.direct = null; // an expired link: ask the first URL again
-      throw new PassingFailure(shown, { retryAfterMs: 0 });
+      throw new PassingFailure(shown, { retryAfterMs: 0 }); // an expired link: the next try asks the first URL again
     }
     if (PASSING.has(status)) throw new PassingFailure(shown, { retryAfterMs });
     if (status === 401 || status === 403) {

@@ -33,6 +33,8 @@ export interface FaultServer {
   readonly requests: Request[];
   /** Bytes of bodies handed to the network so far. */
   sent: number;
+  /** Answers that the client closed before their end. */
+  aborted: number;
   /** Decides about each request; `n` counts from 0. */
   plan: (request: Request, n: number) => Fault;
   close(): Promise<void>;
@@ -51,6 +53,7 @@ export async function faultServer(files: Readonly<Record<string, Uint8Array>>): 
     url: '',
     requests: [],
     sent: 0,
+    aborted: 0,
     plan: () => 'serve',
     close: () =>
       new Promise((resolve) => {
@@ -82,6 +85,7 @@ export async function faultServer(files: Readonly<Record<string, Uint8Array>>): 
       range: readRange(q.headers.range),
       headers: q.headers,
     };
+    response.on('close', () => (out.aborted += response.writableFinished ? 0 : 1));
     const fault = out.plan(request, out.requests.push(request) - 1);
     if (typeof fault === 'object' && 'status' in fault) {
       response.writeHead(fault.status, fault.headers).end(fault.body ?? '');

@@ -66,6 +66,7 @@ describe('index', () => {
     ['nested 65 deep', `{"metadata":${'['.repeat(65)}${']'.repeat(65)},"weight_map":{}}`, 'index'],
     ['I06: a tensor that its shard lacks', JSON.stringify({ weight_map: { ...MAP, d: A } }), 'missing-tensor'],
     ['I06: a tensor in another shard', JSON.stringify({ weight_map: { ...MAP, c: A } }), 'missing-tensor'],
+    ['I06: a tensor in the other listed shard', JSON.stringify({ weight_map: { ...MAP, b: B } }), 'missing-tensor'],
     ['I12: a shard that is not there', JSON.stringify({ weight_map: { ...MAP, c: 'x.safetensors' } }), 'missing-file'],
   ] as const)('%s', async (_, index, fault) => {
     expect(await faultOf(files(index))).toBe(fault);
@@ -149,6 +150,7 @@ describe('names of files', () => {
       expect(checkFileName(name)).toBe(name);
       expect(resolveFile(base, name).href).toBe(base.href + name);
     }
+    expect(() => resolveFile(new URL('https://host/org/repo'), 'x')).toThrow(/outside/);
     for (const name of bad) expect(() => resolveFile(base, name)).toThrow(InvalidCheckpoint);
   });
 });

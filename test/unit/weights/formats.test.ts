@@ -231,6 +231,8 @@ describe('compressed-tensors', () => {
     { bits: 4, rows: 3, cols: 64, group: 128, scale: 'F16' },
     { bits: 4, rows: 3, cols: 45, group: null, scale: 'BF16', zeros: 'I32' },
     { bits: 4, rows: 3, cols: 45, group: 32, scale: 'BF16' },
+    { bits: 4, rows: 3, cols: 45, group: 32, scale: 'BF16', zeros: 'I32' },
+    { bits: 8, rows: 3, cols: 70, group: 32, scale: 'F16', zeros: 'I8' },
     { bits: 4, rows: 3, cols: 64, group: null, scale: 'F32' },
     { bits: 4, rows: 3, cols: 64, group: null, scale: 'BF16', strategy: 'tensor' },
     { bits: 8, rows: 6, cols: 64, group: 32, scale: 'BF16' },
@@ -256,14 +258,10 @@ describe('compressed-tensors', () => {
       expect(await floatsOf(matrix, row, row + 1)).toEqual(weights.slice(row * cols, (row + 1) * cols));
     // Padding columns stand for 0, so that they add nothing.
     const { values } = await matrix.read(0, rows);
-    const whole: PublishedMatrix = { ...matrix, cols: Math.ceil(cols / 32) * 32, read: (b, e) => matrix.read(b, e) };
-    if (v.group === null && !v.strategy) {
-      const padded = await floatsOf({
-        ...whole,
-        layout: { ...matrix.layout, group: whole.cols } as PublishedMatrix['layout'],
-      });
-      expect(padded.filter((_, i) => i % whole.cols >= cols).every((w) => w === 0)).toBe(true);
-    }
+    const padded = Math.ceil(cols / 32) * 32;
+    const layout = { ...matrix.layout, group: v.group ?? padded } as PublishedMatrix['layout'];
+    const all = await floatsOf({ ...matrix, layout, cols: padded, read: (b, e) => matrix.read(b, e) });
+    expect(all.filter((w, i) => i % padded >= cols && w !== 0)).toEqual([]);
     expect(values.length % rows).toBe(0);
   });
 
