@@ -5,6 +5,7 @@ import type { PlanLimits } from './engine/open.ts';
 import type { Plan, PlanOptions } from './engine/plan.ts';
 import type { WeightsOption } from './engine/precision.ts';
 import { filesSource } from './weights/files-source.ts';
+import { blockSource } from './weights/block-source.ts';
 import { httpSource } from './weights/http-source.ts';
 import type { ByteSource } from './weights/source.ts';
 
@@ -12,7 +13,7 @@ import type { ByteSource } from './weights/source.ts';
 export type ModelSource = string | URL | readonly File[] | ByteSource;
 
 export function toByteSource(source: ModelSource): ByteSource {
-  if (typeof source === 'string' || source instanceof URL) return httpSource(String(source));
+  if (typeof source === 'string' || source instanceof URL) return blockSource(httpSource(source));
   return 'stream' in source ? source : filesSource(source);
 }
 

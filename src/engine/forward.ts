@@ -12,7 +12,7 @@ import {
   latentAttention,
   type AttentionStep,
   type KvCache,
-  type Phase,
+  type StepPhases,
 } from '../layers/attention.ts';
 import { denseLayer } from '../layers/ffn.ts';
 import { linear } from '../layers/linear.ts';
@@ -31,6 +31,9 @@ import {
   type Plan,
 } from './plan.ts';
 import type { DeviceWeights } from './upload.ts';
+
+/** One token, or a chunk of a prompt. */
+export type Batch = 'one' | 'chunk';
 
 /** Where one MoE layer's routing lies in a routing log. */
 export interface RoutedSlice {
@@ -118,16 +121,16 @@ export class Forward {
     return sum(moeLayers(this.config).map((m) => routedStride(tokens, m.topK)));
   }
 
-  /** The routing log that a phase writes, and where each MoE layer's part is. */
-  routing(phase: Phase): { readonly view: BufferView; readonly slices: readonly RoutedSlice[] } {
-    const tokens = phase === 'decode' ? DECODE_TOKENS : this.plan.prefillChunk;
+  /** The routing log that a batch writes, and where each MoE layer's part is. */
+  routing(batch: Batch): { readonly view: BufferView; readonly slices: readonly RoutedSlice[] } {
+    const tokens = batch === 'one' ? DECODE_TOKENS : this.plan.prefillChunk;
     let offset = 0;
     const slices = moeLayers(this.config).map(({ topK }, layer): RoutedSlice => {
       const slice = { layer, topK, offset };
       offset += routedStride(tokens, topK);
       return slice;
     });
-    return { view: phase === 'decode' ? this.#decodeRouted : this.#activations.routed, slices };
+    return { view: batch === 'one' ? this.#decodeRouted : this.#activations.routed, slices };
   }
 
   /** Sets what the next encoded step reads; ordered with submits by the queue. */
@@ -136,13 +139,19 @@ export class Forward {
     this.#gpu.write(this.#step, new Uint8Array(writeStep(this.#stepBytes, tokens, position, sampling)));
   }
 
+  #phases(batch: Batch): StepPhases {
+    if (batch === 'one') return { attend: 'decode', multiply: 'decode' };
+    return { attend: 'prefill', multiply: this.#gpu.facts.adapter.isFallback ? 'decode' : 'prefill' };
+  }
+
   recorder(): Recorder {
     return new Recorder(this.#gpu, this.#step);
   }
 
   /** Embedding and all layers; the residual stream ends in `residualA`. */
-  body(phase: Phase, taps?: { readonly hidden: BufferView }): Promise<Program> {
+  body(batch: Batch, taps?: { readonly hidden: BufferView }): Promise<Program> {
     const r = this.recorder();
+    const phases = this.#phases(batch);
     const { embed, layers } = this.#weights;
     const a = this.#activations;
     const { hidden } = this.config;
@@ -160,12 +169,12 @@ export class Forward {
     };
     tap(0);
     let moe = 0;
-    const { view: routed, slices } = this.routing(phase);
+    const { view: routed, slices } = this.routing(batch);
     this.config.layers.forEach((config, i) => {
       const weights = layers[i]!;
       const attention: AttentionStep = {
         label: `layer ${i}`,
-        phase,
+        phases,
         eps: this.config.normEps,
         x: a.residualA,
         out: a.residualB,
@@ -181,7 +190,13 @@ export class Forward {
         invariant(weights.attention.kind === 'latent', 'weights of another kind than the config');
         latentAttention(r, config.attention, weights.attention, attention);
       }
-      const ffn = { label: `layer ${i}`, phase, eps: this.config.normEps, x: a.residualB, out: a.residualA };
+      const ffn = {
+        label: `layer ${i}`,
+        phase: phases.multiply,
+        eps: this.config.normEps,
+        x: a.residualB,
+        out: a.residualA,
+      };
       if (config.ffn.kind === 'dense') {
         invariant(weights.ffn.kind === 'dense', 'weights of another kind than the config');
         const { activation } = config.ffn;
@@ -234,7 +249,7 @@ export class Forward {
       { x: this.#activations.residualA, gamma: this.#weights.finalNorm, out: normed },
       { size: hidden, eps },
     );
-    linear(r, 'head', { x: normed, weights: this.#weights.head, out }, { phase: 'prefill' });
+    linear(r, 'head', { x: normed, weights: this.#weights.head, out }, { phase: this.#phases('chunk').multiply });
     return r.finish();
   }
 

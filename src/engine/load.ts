@@ -56,7 +56,7 @@ export async function loadOn(
   progress.enter('open');
   try {
     const opened = await openModel(source, signal);
-    const text = await loadText(source, signal);
+    const text = await loadText(source, opened.config.vocab, signal);
     const { spec, plan } = planOpened(opened, gpu.facts.limits, options.weights ?? 'auto', options);
     if (plan.verdict === 'does-not-fit') {
       throw new OutOfBudget(

@@ -11,7 +11,7 @@ import type { SamplingParams } from '../gpu/step.ts';
 import { promptCounts, readSampled, SAMPLED_BYTES, SAMPLED_WORDS } from '../kernels/sample/sample.ts';
 import { wholeBuffer } from '../gpu/buffer.ts';
 import { invariant } from '../util/assert.ts';
-import type { Forward } from './forward.ts';
+import type { Batch, Forward } from './forward.ts';
 
 /** Which experts one token took in one MoE layer, in the order of their rank. */
 export interface LayerRouting {
@@ -48,13 +48,13 @@ export class Session {
     this.#decodeBody = programs.decodeBody;
     this.#head = programs.head;
     this.#sampling = programs.sampling;
-    this.#readback = new Readback(gpu, 'token', SAMPLED_BYTES + forward.routing('decode').view.size);
+    this.#readback = new Readback(gpu, 'token', SAMPLED_BYTES + forward.routing('one').view.size);
   }
 
   static async open(gpu: Gpu, forward: Forward): Promise<Session> {
     const [decodeBody, prefillBody, head, sampling] = await Promise.all([
-      forward.body('decode'),
-      forward.body('prefill'),
+      forward.body('one'),
+      forward.body('chunk'),
       forward.lastLogits(),
       forward.sampling(),
     ]);
@@ -136,7 +136,7 @@ export class Session {
     this.#body(tokens.length).encode(encoder, shape);
     this.#head.encode(encoder, shape);
     this.#sampling.encode(encoder, shape);
-    const decode = forward.routing('decode');
+    const decode = forward.routing('one');
     if (tokens.length > 1) this.#copyLastRouting(encoder, tokens.length, decode.view);
     this.#readback.encode(encoder, forward.sampled);
     this.#readback.encode(encoder, decode.view, SAMPLED_BYTES);
@@ -148,8 +148,8 @@ export class Session {
 
   /** The routing of a prompt's last token goes where a decode step would leave it. */
   #copyLastRouting(encoder: GPUCommandEncoder, tokens: number, to: BufferView): void {
-    const from = this.#forward.routing('prefill');
-    this.#forward.routing('decode').slices.forEach(({ topK, offset }, m) => {
+    const from = this.#forward.routing('chunk');
+    this.#forward.routing('one').slices.forEach(({ topK, offset }, m) => {
       const bytes = topK * 2 * 4;
       const source = subview(from.view, from.slices[m]!.offset + (tokens - 1) * bytes, bytes);
       encoder.copyBufferToBuffer(source.buffer, source.offset, to.buffer, to.offset + offset, bytes);
@@ -157,7 +157,7 @@ export class Session {
   }
 
   #drawn(bytes: ArrayBuffer): DrawnToken {
-    const routing = this.#forward.routing('decode').slices.map(({ topK, offset }): LayerRouting => {
+    const routing = this.#forward.routing('one').slices.map(({ topK, offset }): LayerRouting => {
       const at = SAMPLED_BYTES + offset;
       return { ids: new Uint32Array(bytes, at, topK), weights: new Float32Array(bytes, at + 4 * topK, topK) };
     });
@@ -195,11 +195,11 @@ export class Session {
       const all = await this.#forward.allLogits(out, normed);
       const bodies = taps
         ? {
-            decode: await this.#forward.body('decode', { hidden: taps }),
-            prefill: await this.#forward.body('prefill', { hidden: taps }),
+            one: await this.#forward.body('one', { hidden: taps }),
+            chunk: await this.#forward.body('chunk', { hidden: taps }),
           }
         : null;
-      const routing = this.#forward.routing('decode').slices.map(({ topK }): LayerRouting => ({
+      const routing = this.#forward.routing('one').slices.map(({ topK }): LayerRouting => ({
         ids: new Uint32Array(ids.length * topK),
         weights: new Float32Array(ids.length * topK),
       }));
@@ -216,8 +216,8 @@ export class Session {
         this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
         this.#forward.setStep(shape.tokens, position);
         const encoder = this.#gpu.device.createCommandEncoder();
-        const phase = chunk.length === 1 ? 'decode' : 'prefill';
-        (bodies?.[phase] ?? this.#body(chunk.length)).encode(encoder, shape);
+        const batch: Batch = chunk.length === 1 ? 'one' : 'chunk';
+        (bodies?.[batch] ?? this.#body(chunk.length)).encode(encoder, shape);
         all.encode(encoder, shape);
         this.#gpu.submit(encoder.finish());
         this.#cached.push(...chunk);
@@ -225,7 +225,7 @@ export class Session {
           new Float32Array(await this.#gpu.read(subview(out, 0, chunk.length * vocab * 4))),
           position * vocab,
         );
-        await this.#readRouting(phase, chunk.length, position, routing);
+        await this.#readRouting(batch, chunk.length, position, routing);
         if (taps && result.hidden) {
           for (let l = 0; l <= layers; l++) {
             const view =
@@ -242,13 +242,8 @@ export class Session {
     }
   }
 
-  async #readRouting(
-    phase: 'decode' | 'prefill',
-    tokens: number,
-    position: number,
-    into: readonly LayerRouting[],
-  ): Promise<void> {
-    const { view, slices } = this.#forward.routing(phase);
+  async #readRouting(batch: Batch, tokens: number, position: number, into: readonly LayerRouting[]): Promise<void> {
+    const { view, slices } = this.#forward.routing(batch);
     if (!slices.length) return;
     const bytes = await this.#gpu.read(view);
     slices.forEach(({ topK, offset }, m) => {

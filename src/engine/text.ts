@@ -11,8 +11,11 @@ export interface ModelText {
   readonly template: ChatTemplate | null;
 }
 
-/** @returns null when there is no tokenizer.json: such a model takes and gives token ids only */
-export async function loadText(source: ByteSource, signal?: AbortSignal): Promise<ModelText | null> {
+/**
+ * @param vocab rows of the embedding: a tokenizer with ids beyond them is refused
+ * @returns null when there is no tokenizer.json: such a model takes and gives token ids only
+ */
+export async function loadText(source: ByteSource, vocab: number, signal?: AbortSignal): Promise<ModelText | null> {
   const [tokenizerJson, tokenizerConfig, jinja] = await Promise.all([
     readText(source, 'tokenizer.json', signal),
     readText(source, 'tokenizer_config.json', signal),
@@ -20,19 +23,19 @@ export async function loadText(source: ByteSource, signal?: AbortSignal): Promis
   ]);
   if (tokenizerJson === null) return null;
   return {
-    tokenizer: loadTokenizer(tokenizerJson, tokenizerConfig),
+    tokenizer: loadTokenizer(tokenizerJson, tokenizerConfig, vocab),
     template: loadChatTemplate(jinja, tokenizerConfig),
   };
 }
 
-/** A prompt as text (taken literally), as a chat, or as token ids. */
+/** A prompt as text (with the tokenizer's own prefix, such as `<s>`), as a chat, or as token ids. */
 export type Prompt = string | readonly ChatMessage[] | { readonly ids: readonly number[] };
 
 /** @throws InvalidRequest when the prompt needs a tokenizer or template that the model does not have */
 export function promptIds(prompt: Prompt, text: ModelText | null): number[] {
   if (typeof prompt === 'object' && 'ids' in prompt) return [...prompt.ids];
   if (!text) throw new InvalidRequest('This model has no tokenizer.json: give the prompt as token ids', {});
-  if (typeof prompt === 'string') return [...text.tokenizer.encode(prompt)];
+  if (typeof prompt === 'string') return [...text.tokenizer.encode(prompt, { affixes: true })];
   if (!text.template) throw new InvalidRequest('This model has no chat template: give the prompt as text', {});
   return [...encodeChat(text.tokenizer, text.template, prompt)];
 }

@@ -63,9 +63,13 @@ export class Gpu {
     return new Gpu({ device, facts, counters, pipelines: new PipelineCache(device, counters) }, true);
   }
 
-  /** The same device and compiled pipelines with a ledger of its own: disposing it frees its own buffers and leaves the device alone. */
-  share(): Gpu {
-    return new Gpu(this, false);
+  /**
+   * The same device and compiled pipelines with a ledger of its own: disposing it frees its own buffers and leaves the device alone.
+   * @param facts what kernels are chosen by; tests run those for hardware on a software adapter, and the other way round
+   */
+  share(facts: DeviceFacts = this.facts): Gpu {
+    const { device, counters, pipelines } = this;
+    return new Gpu({ device, facts, counters, pipelines }, false);
   }
 
   /** @throws DeviceLost */

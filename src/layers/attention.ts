@@ -10,7 +10,15 @@ import { linear } from './linear.ts';
 import type { DeviceParts } from './parts.ts';
 import type { GroupedWeights, LatentWeights } from './weights.ts';
 
+/** Which of an operation's two kernels: one for few tokens, or one that shares what it reads among many. */
 export type Phase = 'decode' | 'prefill';
+
+/** The kernels of a step. They differ on a software adapter, where tiles lose to the plain product even for long prompts. */
+export interface StepPhases {
+  readonly attend: Phase;
+  /** Linear maps and experts. */
+  readonly multiply: Phase;
+}
 
 export interface KvCache {
   readonly keys: BufferView; // [Hk, C, key size]
@@ -20,7 +28,7 @@ export interface KvCache {
 
 export interface AttentionStep {
   readonly label: string;
-  readonly phase: Phase;
+  readonly phases: StepPhases;
   readonly eps: number;
   readonly x: BufferView; // [T, D]
   /** x + attention; another buffer than x. */
@@ -73,7 +81,8 @@ export function groupedAttention(
   weights: GroupedWeights<DeviceParts, BufferView>,
   s: AttentionStep,
 ): void {
-  const { label, phase, eps, x, scratch, cache } = s;
+  const { label, eps, x, scratch, cache } = s;
+  const phase = s.phases.multiply;
   const { heads, kvHeads, headSize, scale, window } = config;
   normedLinear(
     r,
@@ -110,7 +119,8 @@ export function latentAttention(
   weights: LatentWeights<DeviceParts, BufferView>,
   s: AttentionStep,
 ): void {
-  const { label, phase, x, scratch, cache } = s;
+  const { label, x, scratch, cache } = s;
+  const phase = s.phases.multiply;
   const { heads, kvRank, ropeSize, nopeSize, valueSize, scale, innerNormEps: eps } = config;
   const keySize = nopeSize + ropeSize;
   const row = weights.down.rows; // q or its latent, kv latent, shared rope key
@@ -165,7 +175,7 @@ export function latentAttention(
 
 function attend(
   r: Recorder,
-  { label, phase, scratch, cache }: AttentionStep,
+  { label, phases, scratch, cache }: AttentionStep,
   shape: { heads: number; kvHeads: number; keySize: number; valueSize: number; scale: number; window: number | null },
   sinks: BufferView | null,
 ): void {
@@ -180,6 +190,6 @@ function attend(
       partials: scratch.partials,
       out: scratch.attended,
     },
-    { ...shape, capacity: cache.capacity, phase },
+    { ...shape, capacity: cache.capacity, phase: phases.attend },
   );
 }

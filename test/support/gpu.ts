@@ -4,9 +4,22 @@ import { openDawn } from '../../src/cli/dawn.ts';
 import type { OpenDeviceOptions } from '../../src/gpu/device.ts';
 import { Gpu } from '../../src/gpu/gpu.ts';
 
+/** Zeroing workgroup memory dominates SwiftShader's compile time; without it, no kernel can lean on zeros that it did not write. */
+const UNINITIALISED = 'enable-dawn-features=disable_workgroup_init';
+
+export interface TestGpuOptions extends Omit<OpenDeviceOptions, 'gpu'> {
+  /** Choose kernels as for the software adapter that this is; by default those for hardware run. */
+  readonly asSoftware?: boolean;
+}
+
+/** The same device with kernels chosen for hardware or for software. */
+export function pretend(gpu: Gpu, isFallback: boolean): Gpu {
+  return gpu.share({ ...gpu.facts, adapter: { ...gpu.facts.adapter, isFallback } });
+}
+
 /** Opens Dawn. Closes with the test file. */
-export async function openTestGpu(options: Omit<OpenDeviceOptions, 'gpu'> = {}): Promise<Gpu> {
-  const gpu = await Gpu.open({ ...options, gpu: await openDawn({ software: true }) });
+export async function openTestGpu({ asSoftware = false, ...options }: TestGpuOptions = {}): Promise<Gpu> {
+  const gpu = await Gpu.open({ ...options, gpu: await openDawn({ software: true, toggles: [UNINITIALISED] }) });
   afterAll(() => gpu.dispose());
-  return gpu;
+  return pretend(gpu, asSoftware);
 }

@@ -31,7 +31,9 @@ export function glu(recorder: Recorder, label: string, io: GluIo, options: GluOp
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
   invariant(one || !gamma, `${label}: the prefill kernel does not norm its input`);
   const input = { xRow: weights.cols, xAt: 0 };
-  const product = one ? matvecProduct(weights, input, gamma ? eps! : null) : matmulProduct(weights, input);
+  const product = one
+    ? matvecProduct(weights, input, gamma ? eps! : null, recorder.gpu.facts.adapter.isFallback)
+    : matmulProduct(weights, input);
   recorder.dispatch({
     shader: one ? 'linear/glu_matvec' : 'linear/glu_matmul',
     label,

@@ -40,7 +40,7 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
   invariant(one || !gamma, `${label}: the prefill kernel does not norm its input`);
   const product = one
-    ? matvecProduct(weights, { xRow, xAt }, gamma ? eps! : null)
+    ? matvecProduct(weights, { xRow, xAt }, gamma ? eps! : null, recorder.gpu.facts.adapter.isFallback)
     : matmulProduct(weights, { xRow, xAt });
   recorder.dispatch({
     shader: one ? 'linear/matvec' : 'linear/matmul',

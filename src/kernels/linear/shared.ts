@@ -31,8 +31,8 @@ const common = ({ layout, rows, cols }: DeviceMatrix, { xRow, xAt }: InputRows):
 });
 
 /** For shaders that import `linear/matvec_rows`. `eps` is null without a fused norm. */
-export function matvecProduct(weights: DeviceMatrix, input: InputRows, eps: number | null): Product {
-  const { lanes, rowsPerLane, rows } = matvecShape(weights);
+export function matvecProduct(weights: DeviceMatrix, input: InputRows, eps: number | null, software: boolean): Product {
+  const { lanes, rowsPerLane, rows } = matvecShape(weights, software);
   return {
     constants: {
       ...common(weights, input),

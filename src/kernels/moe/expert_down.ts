@@ -54,7 +54,10 @@ export function expertDownDecode(
   const { hidden, width } = slot;
   const { constants, imports, bindings } = expertMatrix('down', slot, io);
   const values = topK * alignUp(width, CHUNK);
-  const parts = partsOf(matvecShape({ rows: hidden, cols: values }).lanes, values);
+  const parts = partsOf(
+    matvecShape({ rows: hidden, cols: values }, recorder.gpu.facts.adapter.isFallback).lanes,
+    values,
+  );
   recorder.dispatch({
     shader: 'moe/expert_down_decode',
     label,

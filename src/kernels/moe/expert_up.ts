@@ -57,7 +57,10 @@ export function expertUpDecode(recorder: Recorder, label: string, io: ExpertUpDe
   const { topK, slot, activation } = shape;
   const { hidden, width } = slot;
   const { constants, imports, bindings } = expertMatrix('gateUp', slot, io);
-  const parts = partsOf(matvecShape({ rows: 2 * width * topK, cols: hidden }).lanes, hidden);
+  const parts = partsOf(
+    matvecShape({ rows: 2 * width * topK, cols: hidden }, recorder.gpu.facts.adapter.isFallback).lanes,
+    hidden,
+  );
   recorder.dispatch({
     shader: 'moe/expert_up_decode',
     label,

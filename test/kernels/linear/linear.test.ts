@@ -217,7 +217,7 @@ describe('matvecShape', () => {
     [64, 14336],
     [49152, 576],
   ])('%i x %i fills workgroups of 64 with whole teams', (rows, cols) => {
-    const shape = matvecShape({ rows, cols });
+    const shape = matvecShape({ rows, cols }, false);
     expect(shape.rows).toBe((64 / shape.lanes) * shape.rowsPerLane);
     expect(shape.rows).toBeLessThanOrEqual(64);
     expect(shape.rows % 2).toBe(0);
