@@ -90,7 +90,6 @@ export class App {
       const plan = await this.#plan(choice, planning.signal);
       if (planning.signal.aborted) return;
       view.showPlan(plan);
-      view.focus();
     } catch (error) {
       if (!planning.signal.aborted) this.#showLoadError(error);
     }
@@ -150,7 +149,7 @@ export class App {
       draft: kept?.draft ?? '',
     });
     this.#frame.show('chat', this.#chat.element, choice.name);
-    this.#chat.focus();
+    this.#chat.shown();
     this.#frame.announce(`${choice.name} is loaded.`);
     void model.lost.then(({ reason, message }) => {
       // A model that was left on purpose is lost too.
@@ -207,6 +206,5 @@ export class App {
     });
     const view = problemView(problem, diagnostics, actions);
     this.#frame.show('problem', view);
-    view.querySelector('h1')?.focus();
   }
 }

@@ -63,7 +63,9 @@ export class ChatView {
     return this.#pending ?? this.#composer.text;
   }
 
-  focus(): void {
+  /** Once it is on the page. */
+  shown(): void {
+    this.#composer.fit();
     this.#composer.focus();
     this.#log.scrollTop = this.#log.scrollHeight;
   }

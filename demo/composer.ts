@@ -57,6 +57,13 @@ export class Composer {
     this.#changed();
   }
 
+  /** As tall as its text; only works on the page. */
+  fit(): void {
+    if (!this.#box.isConnected) return;
+    this.#box.style.height = 'auto';
+    this.#box.style.height = `${this.#box.scrollHeight}px`;
+  }
+
   /** Not on touch screens: there it would open the keyboard over the page. */
   focus(): void {
     if (window.matchMedia('(pointer: fine)').matches) this.#box.focus();
@@ -64,8 +71,7 @@ export class Composer {
 
   #changed(): void {
     this.#button.disabled = !this.#busy && this.#box.value.trim() === '';
-    this.#box.style.height = 'auto';
-    this.#box.style.height = `${this.#box.scrollHeight}px`;
+    this.fit();
   }
 
   #press(): void {

@@ -28,7 +28,7 @@ export class Frame {
       iconButton('New chat', 'plus', events.onNewChat),
       iconButton('Change model', 'swap', events.onChangeModel),
     ];
-    const brand = h('span', { class: 'brand' }, mark(), 'webmoe');
+    const brand = h('span', { class: 'brand' }, mark(), h('span', { class: 'word' }, 'webmoe'));
     const bar = h('header', {}, brand, this.#model, ...this.#chatButtons, themeButton());
     root.replaceChildren(bar, this.#banner, this.#main, this.#live);
   }
@@ -40,6 +40,8 @@ export class Frame {
     for (const button of this.#chatButtons) button.hidden = name !== 'chat';
     this.#main.replaceChildren(view);
     this.#main.scrollTop = 0;
+    // A new view is read out from its title, and Tab goes on from there.
+    view.querySelector<HTMLElement>('h1[tabindex]')?.focus();
   }
 
   checking(): HTMLElement {

@@ -40,7 +40,7 @@ export function loadingView(name: string, onCancel: () => void): LoadingView {
   const element = h(
     'section',
     { class: 'card', 'aria-labelledby': 'loading-title' },
-    h('h1', { id: 'loading-title' }, `Loading ${name}`),
+    h('h1', { id: 'loading-title', tabindex: -1 }, `Loading ${name}`),
     phase,
     bar,
     line,

@@ -59,6 +59,8 @@ export class AnswerView {
 
   /** A remark under the answer, with what to do about it. */
   note(text: string, actions: readonly Action[], isError = false): void {
+    this.#body.hidden = this.text === '';
+    this.#status.hidden = this.#status.textContent === '';
     this.element.append(
       h(
         'div',

@@ -26,9 +26,17 @@ export function readOptions(search: string, base: string): PageOptions {
   return { modelUrl: url, autoload: params.get('autoload') === '1' && sameOrigin };
 }
 
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 /** The last part of the path: what people call the model. */
 export const nameOfUrl = (url: string): string => {
   const { pathname, host } = new URL(url);
   const last = pathname.split('/').filter(Boolean).at(-1);
-  return last ? decodeURIComponent(last) : host;
+  return last ? decoded(last) : host;
 };

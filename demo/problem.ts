@@ -33,9 +33,14 @@ function needsOf({ details }: WebmoeError): Problem['needs'] {
   return { needed: show(needed), available: show(available) };
 }
 
+/** Every large number in a message about memory is a number of bytes. */
+const readableBytes = (message: string): string =>
+  message.replace(/\b(\d{6,})\b(?: bytes)?/g, (_, digits: string) => formatBytes(Number(digits)));
+
 function withNeeds(error: WebmoeError, problem: Problem): Problem {
   const needs = needsOf(error);
-  return needs ? { ...problem, needs } : problem;
+  const readable = error instanceof OutOfBudget ? { ...problem, summary: readableBytes(problem.summary) } : problem;
+  return needs ? { ...readable, needs } : readable;
 }
 
 /** Title and advice for what `load` and `plan` throw. */

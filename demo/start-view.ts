@@ -7,13 +7,13 @@ export interface StartView {
   readonly element: HTMLElement;
   /** Fills in the figures. */
   showPlan(plan: Plan): void;
-  focus(): void;
 }
 
+/** What happens to the weights while they load. */
 const PRECISION: Readonly<Record<Plan['precision'], string>> = {
-  'as-is': 'as published',
-  q8: 'converted to 8 bits while loading',
-  q4: 'converted to 4 bits while loading',
+  'as-is': '',
+  q8: ', in 8 bits',
+  q4: ', in 4 bits',
 };
 
 /** A hidden file input behind a button; browsers open it only on a click. */
@@ -44,7 +44,7 @@ export function startView(choice: {
   const element = h(
     'section',
     { class: 'card', 'aria-labelledby': 'start-title' },
-    h('h1', { id: 'start-title' }, 'A Mixture-of-Experts model, in this tab'),
+    h('h1', { id: 'start-title', tabindex: -1 }, 'A Mixture-of-Experts model, in this tab'),
     h('p', {}, 'You are about to load ', h('strong', {}, choice.name), ' ', size, ` from ${choice.from}.`),
     h(
       'p',
@@ -63,11 +63,11 @@ export function startView(choice: {
     element,
     showPlan(plan) {
       size.textContent = `(${formatBytes(plan.downloadBytes)})`;
-      download.textContent = `${formatBytes(plan.downloadBytes)}, ${PRECISION[plan.precision]}`;
-      memory.textContent = formatBytes(plan.totalBytes) + (plan.verdict === 'tight' ? ', a tight fit' : '');
+      download.textContent = formatBytes(plan.downloadBytes);
+      memory.textContent =
+        formatBytes(plan.totalBytes) + PRECISION[plan.precision] + (plan.verdict === 'tight' ? ', a tight fit' : '');
       context.textContent = `${formatCount(plan.contextLength)} tokens`;
       loadButton.disabled = false;
     },
-    focus: () => loadButton.focus(),
   };
 }

@@ -1,11 +1,12 @@
-import sirv from 'sirv';
 import { defineConfig, type Plugin } from 'vite';
+import { modelFiles } from '../scripts/model-files.mjs';
 
 /** `npm run dev` serves the models too, as scripts/serve.mjs does. */
 const models: Plugin = {
   name: 'webmoe-models',
   configureServer: ({ middlewares }) => {
-    middlewares.use('/models', sirv('models', { dev: true, etag: true }));
+    const serve = modelFiles('models');
+    middlewares.use('/models', (request, response, next) => void serve(request, response, next));
   },
 };
 

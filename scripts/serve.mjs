@@ -1,8 +1,9 @@
-// Serves the built page at / and the models at /models/, with byte ranges. Alone: node scripts/serve.mjs (PORT, HOST).
+// Serves the built page at / and the models at /models/. Alone: node scripts/serve.mjs (PORT, HOST).
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sirv from 'sirv';
+import { modelFiles } from './model-files.mjs';
 import { root } from './setup.mjs';
 
 const FIRST_PORT = 4173;
@@ -12,15 +13,12 @@ const HEADERS = {
   'X-Content-Type-Options': 'nosniff',
   'Referrer-Policy': 'no-referrer',
   'Cross-Origin-Resource-Policy': 'same-origin',
-  'Accept-Ranges': 'bytes',
 };
 
-/** Looks at the disk on every request, so that a model put there later is found; the browser revalidates by ETag. */
-const files = (folder) => sirv(folder, { dev: true, etag: true });
-
 export function requestHandler({ dist, models }) {
-  const page = files(dist);
-  const model = files(models);
+  // `dev`: looks at the disk on every request, so that a new build is seen; the browser revalidates by ETag.
+  const page = sirv(dist, { dev: true, etag: true });
+  const model = modelFiles(models);
   return (request, response) => {
     for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
     if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -30,7 +28,7 @@ export function requestHandler({ dist, models }) {
     const notFound = () => response.writeHead(404, { 'Content-Type': 'text/plain' }).end('Not found\n');
     if (request.url.startsWith('/models/')) {
       request.url = request.url.slice('/models'.length);
-      model(request, response, notFound);
+      void model(request, response, notFound);
     } else page(request, response, notFound);
   };
 }

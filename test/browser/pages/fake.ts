@@ -1,0 +1,179 @@
+/** The chat page on a model that the test scripts: `window.fake` plays the engine. */
+import { App } from '../../../demo/app.ts';
+import type { ChatModel } from '../../../demo/engine.ts';
+import { readOptions } from '../../../demo/options.ts';
+import {
+  DeviceCapability,
+  InvalidRequest,
+  OutOfBudget,
+  SourceError,
+  UnsupportedModel,
+  type GeneratedToken,
+  type GenerateSummary,
+  type LoadOptions,
+  type LoadProgress,
+  type Plan,
+} from '../../../src/index.ts';
+
+const CONTEXT = 200;
+
+const ERRORS = {
+  'out-of-budget': () =>
+    new OutOfBudget('The model takes 14000000000 bytes of GPU memory, the budget is 6442450944', {
+      totalBytes: 14e9,
+      budgetBytes: 6 * 2 ** 30,
+    }),
+  limit: () =>
+    new DeviceCapability('limit', 'The model needs 16 storage buffers per stage', {
+      limit: 'maxStorageBuffersPerShaderStage',
+      needed: 16,
+      available: 8,
+    }),
+  source: () => new SourceError('https://example.org/m/: model.safetensors gave status 503'),
+  unsupported: () => new UnsupportedModel('model_type "mamba" is not known'),
+  fault: () => new TypeError('x is undefined'),
+  full: () => new InvalidRequest('The prompt has 300 tokens', { promptTokens: 300, contextLength: CONTEXT }),
+} as const;
+export type FakeError = keyof typeof ERRORS;
+
+/** An async queue: what the test pushes, the page's loop takes. */
+class Queue<T> {
+  readonly #items: T[] = [];
+  #wake: (() => void) | undefined;
+
+  push(item: T): void {
+    this.#items.push(item);
+    this.#wake?.();
+  }
+
+  async take(): Promise<T> {
+    while (this.#items.length === 0) await new Promise<void>((resolve) => (this.#wake = resolve));
+    return this.#items.shift() as T;
+  }
+}
+
+type Event = { readonly text: string } | { readonly end: Partial<GenerateSummary> } | { readonly error: FakeError };
+
+export class Fake {
+  readonly prompts: unknown[] = [];
+  readonly loads: { readonly prefillChunk: number | undefined }[] = [];
+  disposed = 0;
+  #events = new Queue<Event>();
+  #load: { options: LoadOptions; resolve: (model: ChatModel) => void; reject: (error: unknown) => void } | undefined;
+  #lose: ((info: { reason: string; message: string }) => void) | undefined;
+
+  progress(progress: LoadProgress): void {
+    this.#load?.options.onProgress?.(progress);
+  }
+
+  finishLoad(): void {
+    this.#load?.resolve(this.#model());
+  }
+
+  failLoad(kind: FakeError): void {
+    this.#load?.reject(ERRORS[kind]());
+  }
+
+  say(text: string): void {
+    this.#events.push({ text });
+  }
+
+  end(summary: Partial<GenerateSummary> = {}): void {
+    this.#events.push({ end: summary });
+  }
+
+  fail(kind: FakeError): void {
+    this.#events.push({ error: kind });
+  }
+
+  lose(reason: string, message: string): void {
+    this.#lose?.({ reason, message });
+  }
+
+  load(options: LoadOptions): Promise<ChatModel> {
+    this.loads.push({ prefillChunk: options.prefillChunk });
+    return new Promise((resolve, reject) => {
+      this.#load = { options, resolve, reject };
+      options.signal?.addEventListener('abort', () => reject(options.signal?.reason));
+    });
+  }
+
+  #model(): ChatModel {
+    this.#events = new Queue<Event>();
+    return {
+      plan,
+      device,
+      lost: new Promise((resolve) => (this.#lose = resolve)),
+      dispose: async () => void this.disposed++,
+      generate: (prompt, options) => this.#generate(prompt, options?.signal),
+    };
+  }
+
+  async *#generate(prompt: unknown, signal?: AbortSignal): AsyncGenerator<GeneratedToken, GenerateSummary, void> {
+    this.prompts.push(prompt);
+    const aborted = new Promise<Event>((resolve) =>
+      signal?.addEventListener('abort', () => resolve({ end: { finishReason: 'abort' } })),
+    );
+    let written = '';
+    for (let tokens = 0; ; tokens++) {
+      const event = await Promise.race([this.#events.take(), aborted]);
+      if ('error' in event) throw ERRORS[event.error]();
+      if ('end' in event)
+        return {
+          finishReason: 'stop',
+          text: written,
+          promptTokens: 20,
+          cachedTokens: 0,
+          generatedTokens: tokens,
+          seed: 1,
+          timeToFirstTokenMs: 250,
+          tokensPerSecond: tokens > 1 ? 12.5 : null,
+          ...event.end,
+        };
+      written += event.text;
+      yield { id: 0, text: event.text, logprob: 0, routing: [] };
+    }
+  }
+}
+
+const params = new URLSearchParams(location.search);
+
+const device: ChatModel['device'] = {
+  adapter: { vendor: 'acme', architecture: 'gen-1', description: 'Acme 3000', isFallback: params.has('software') },
+  features: new Set(['shader-f16']),
+  limits: {
+    maxBufferSize: 2 ** 28,
+    maxStorageBufferBindingSize: 2 ** 27,
+    maxStorageBuffersPerShaderStage: 8,
+    maxComputeWorkgroupStorageSize: 16384,
+    maxComputeInvocationsPerWorkgroup: 256,
+    maxComputeWorkgroupSizeX: 256,
+    maxComputeWorkgroupsPerDimension: 65535,
+  },
+};
+
+const plan = {
+  precision: 'as-is',
+  contextLength: CONTEXT,
+  totalBytes: 332e6,
+  downloadBytes: 129e6,
+  verdict: 'fits',
+} as Plan;
+
+declare global {
+  interface Window {
+    fake: Fake;
+  }
+}
+
+window.fake = new Fake();
+const app = new App(
+  document.getElementById('app')!,
+  {
+    checkSupport: async () => ({ ok: true, device }),
+    plan: async () => plan,
+    load: (_, options) => window.fake.load(options ?? {}),
+  },
+  readOptions(location.search, document.baseURI),
+);
+void app.start();

@@ -1,0 +1,483 @@
+/** Every state of the page, on a scripted model. */
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openSite, type OpenedPage, type OpenOptions, type Site } from '../support/browser.ts';
+import type { Fake, FakeError } from './pages/fake.ts';
+
+const WEIGHTS = {
+  phase: 'weights',
+  loadedBytes: 58.2e6,
+  totalBytes: 129e6,
+  bytesPerSecond: 12.4e6,
+  remainingSeconds: 5.7,
+} as const;
+const PHONE: OpenOptions = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
+
+/** The page, with its scripted model at hand. */
+class Driver {
+  readonly page: Page;
+  readonly #opened: OpenedPage;
+
+  constructor(opened: OpenedPage) {
+    this.#opened = opened;
+    this.page = opened.page;
+  }
+
+  /** Calls a method of the scripted model. */
+  async fake<K extends 'progress' | 'finishLoad' | 'failLoad' | 'say' | 'end' | 'fail' | 'lose'>(
+    method: K,
+    ...args: Parameters<Fake[K]>
+  ): Promise<void> {
+    await this.page.evaluate(([name, values]) => (window.fake[name] as (...values: unknown[]) => void)(...values), [
+      method,
+      args,
+    ] as const);
+  }
+
+  button(name: string | RegExp): ReturnType<Page['getByRole']> {
+    return this.page.getByRole('button', { name });
+  }
+
+  get box(): ReturnType<Page['getByRole']> {
+    return this.page.getByRole('textbox', { name: 'Message' });
+  }
+
+  view(): Promise<string | null> {
+    return this.page.locator('#app').getAttribute('data-view');
+  }
+
+  async chat(): Promise<void> {
+    await this.button('Load the model').click();
+    await this.fake('finishLoad');
+    await this.page.locator('.chat').waitFor();
+  }
+
+  async send(text: string): Promise<void> {
+    await this.box.fill(text);
+    await this.box.press('Enter');
+  }
+
+  /** Waits until the answer under way is over. */
+  async settled(): Promise<void> {
+    await this.page.locator('.log[aria-busy=false]').waitFor();
+  }
+
+  async answer(text: string): Promise<void> {
+    await this.fake('say', text);
+    await this.fake('end');
+    await this.settled();
+  }
+
+  answers(): Promise<string[]> {
+    return this.page.locator('.assistant .text').allTextContents();
+  }
+
+  async overflow(): Promise<number> {
+    return this.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  }
+
+  /** Ends the test: nothing may have gone to the console. */
+  async done(): Promise<void> {
+    expect(this.#opened.problems).toEqual([]);
+    await this.#opened.close();
+  }
+}
+
+let site: Site;
+beforeAll(async () => {
+  site = await openSite('fake.html');
+});
+afterAll(() => site.close());
+
+const open = async (query = '', options: OpenOptions = {}): Promise<Driver> =>
+  new Driver(await site.open(`/fake.html${query}`, options));
+
+describe('before and during a load', () => {
+  it('asks first, with sizes', async () => {
+    const d = await open();
+    await d.button('Load the model').waitFor();
+    const text = await d.page.locator('main').innerText();
+    expect(text).toContain('You are about to load smolmoe-135m-instruct (129 MB)');
+    expect(text).toContain('332 MB');
+    expect(await d.page.locator('.banner').isVisible()).toBe(false);
+    await d.done();
+  });
+
+  it('loads at once with ?autoload=1', async () => {
+    const d = await open('?autoload=1');
+    await d.page.getByText('Loading smolmoe-135m-instruct').waitFor();
+    await d.done();
+  });
+
+  it('shows phase, bytes, speed and time left, without moving the layout', async () => {
+    const d = await open();
+    await d.button('Load the model').click();
+    const height = (): Promise<number> => d.page.locator('.card').evaluate((card) => card.clientHeight);
+    const before = await height();
+    await d.fake('progress', WEIGHTS);
+    expect(await d.page.locator('[data-fact=progress]').innerText()).toBe('58.2 MB of 129 MB · 12.4 MB/s · 6 s left');
+    expect(await d.page.locator('progress').evaluate((bar: HTMLProgressElement) => bar.position)).toBeCloseTo(0.451, 3);
+    await d.fake('progress', { ...WEIGHTS, phase: 'compile', loadedBytes: 129e6 });
+    expect(await d.page.locator('.phase').innerText()).toBe('Preparing the graphics card');
+    expect(await height()).toBe(before);
+    await d.done();
+  });
+
+  it('cancels back to the question', async () => {
+    const d = await open();
+    await d.button('Load the model').click();
+    await d.fake('progress', WEIGHTS);
+    await d.button('Cancel').click();
+    await d.button('Load the model').waitFor();
+    await d.chat();
+    await d.done();
+  });
+
+  it.each([
+    ['source', 'The model could not be fetched'],
+    ['unsupported', 'webmoe does not run this model'],
+    ['out-of-budget', 'The model does not fit on this graphics card'],
+    ['limit', 'This graphics card lacks something for this model'],
+    ['fault', 'Something went wrong in webmoe'],
+  ] as const)('says what is wrong when loading fails: %s', async (kind: FakeError, title) => {
+    const d = await open();
+    await d.button('Load the model').click();
+    await d.fake('failLoad', kind);
+    expect(await d.page.getByRole('heading', { level: 1 }).innerText()).toBe(title);
+    await d.page.locator('summary').click();
+    const details = await d.page.locator('pre').innerText();
+    expect(details).toContain('Acme 3000');
+    expect(details).toContain('maxStorageBufferBindingSize: 134217728');
+    expect(details).toContain('Chrome');
+    await d.button('Try again').click();
+    await d.button('Load the model').waitFor();
+    await d.done();
+  });
+
+  it('shows needed beside available when something is too small', async () => {
+    const d = await open();
+    await d.button('Load the model').click();
+    await d.fake('failLoad', 'out-of-budget');
+    expect(await d.page.locator('.facts').innerText()).toMatch(/Needed\s+14\.0 GB\s+Available\s+6\.44 GB/);
+    await d.done();
+  });
+
+  it('loads the files of a folder', async () => {
+    const d = await open();
+    await d.page.locator('input[type=file]').setInputFiles('test/fixtures/families/olmoe');
+    await d.page.getByText('Loading olmoe').waitFor();
+    await d.done();
+  });
+
+  it('warns of a software adapter', async () => {
+    const d = await open('?software');
+    await d.chat();
+    expect(await d.page.locator('.banner').innerText()).toContain('WebGPU runs in software here (Acme 3000)');
+    await d.done();
+  });
+});
+
+describe('a chat', () => {
+  it('streams, shows speed, and sends the whole history next time', async () => {
+    const d = await open();
+    await d.chat();
+    await d.send('First question');
+    await d.page.getByText('Reading your message').waitFor();
+    await d.fake('say', 'The first ');
+    await d.page.getByText('The first').waitFor();
+    expect(await d.page.locator('.log').getAttribute('aria-busy')).toBe('true');
+    expect(await d.page.locator('[role=status]').innerText()).not.toContain('The first');
+    await d.answer('answer.');
+    expect(await d.answers()).toEqual(['The first answer.']);
+    expect(await d.page.locator('.status').innerText()).toBe('13 tokens/s · first token after 0.25 s · 2 tokens');
+    expect(await d.page.locator('[role=status]').innerText()).toBe('The first answer.');
+    await d.send('Second question');
+    await d.answer('Second.');
+    expect(await d.page.evaluate(() => window.fake.prompts[1])).toEqual([
+      { role: 'user', content: 'First question' },
+      { role: 'assistant', content: 'The first answer.' },
+      { role: 'user', content: 'Second question' },
+    ]);
+    await d.done();
+  });
+
+  it('shows what a model writes as text, whatever it is', async () => {
+    const d = await open();
+    await d.chat();
+    const hostile = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\n  kept   spaces';
+    await d.send(hostile);
+    await d.answer(hostile);
+    expect(await d.answers()).toEqual([hostile]);
+    expect(await d.page.locator('.user .text').textContent()).toBe(hostile);
+    expect(await d.page.locator('.message img, .message script').count()).toBe(0);
+    expect(await d.page.evaluate(() => 'hacked' in window)).toBe(false);
+    expect(await d.page.locator('.assistant .text').evaluate((e) => getComputedStyle(e).whiteSpace)).toBe('pre-wrap');
+    await d.done();
+  });
+
+  it('Enter sends, Shift+Enter makes a line, nothing empty is sent', async () => {
+    const d = await open();
+    await d.chat();
+    await d.send('   ');
+    expect(await d.page.locator('.message').count()).toBe(0);
+    await d.box.fill('one');
+    const height = (): Promise<number> => d.box.evaluate((box) => box.clientHeight);
+    const oneLine = await height();
+    await d.box.press('Shift+Enter');
+    await d.box.pressSequentially('two');
+    expect(await d.box.inputValue()).toBe('one\ntwo');
+    expect(await height()).toBeGreaterThan(oneLine);
+    await d.box.press('Enter');
+    expect(await d.page.locator('.user .text').textContent()).toBe('one\ntwo');
+    expect(await d.box.inputValue()).toBe('');
+    expect(await height()).toBe(oneLine);
+    await d.done();
+  });
+
+  it.each(['the button', 'Esc'])('stops with %s and keeps what was said', async (how) => {
+    const d = await open();
+    await d.chat();
+    await d.send('Question');
+    await d.fake('say', 'Half an ');
+    await d.page.getByText('Half an').waitFor();
+    if (how === 'Esc') await d.page.keyboard.press('Escape');
+    else await d.button(/^Stop/).click();
+    await d.settled();
+    expect(await d.answers()).toEqual(['Half an ']);
+    expect(await d.page.locator('.status').innerText()).toMatch(/^Stopped · /);
+    await d.send('Go on');
+    expect(await d.page.evaluate(() => (window.fake.prompts[1] as unknown[]).length)).toBe(3);
+    await d.done();
+  });
+
+  it('gives the question back when stopped before the first word', async () => {
+    const d = await open();
+    await d.chat();
+    await d.send('Too early');
+    await d.page.keyboard.press('Escape');
+    await d.settled();
+    expect(await d.page.locator('.message').count()).toBe(0);
+    expect(await d.box.inputValue()).toBe('Too early');
+    await d.done();
+  });
+
+  it('starts a new chat in the middle of an answer', async () => {
+    const d = await open();
+    await d.chat();
+    await d.send('Old');
+    await d.fake('say', 'An old answer');
+    await d.page.getByText('An old answer').waitFor();
+    await d.button('New chat').click();
+    await d.page.getByText('Ask something').waitFor();
+    expect(await d.page.locator('.message').count()).toBe(0);
+    expect(await d.box.inputValue()).toBe('');
+    await d.button('What is the capital of France?').click();
+    await d.answer('Paris');
+    expect(await d.answers()).toEqual(['Paris']);
+    expect(await d.page.evaluate(() => (window.fake.prompts[1] as unknown[]).length)).toBe(1);
+    await d.done();
+  });
+
+  it('says when an answer was cut, or the context is full', async () => {
+    const d = await open();
+    await d.chat();
+    await d.send('Long');
+    await d.fake('say', 'On and on');
+    await d.fake('end', { finishReason: 'length' });
+    await d.page.getByText('The answer was cut at 1,024 tokens.').waitFor();
+    await d.send('Longer');
+    await d.fake('say', 'On and on');
+    await d.fake('end', { finishReason: 'length', promptTokens: 190, generatedTokens: 10 });
+    await d.page.getByText('The conversation fills the model’s context').waitFor();
+    await d.send('More');
+    await d.fake('fail', 'full');
+    await d.page.getByRole('alert').getByText('This message does not fit').waitFor();
+    await d.page.getByRole('alert').getByRole('button', { name: 'New chat' }).click();
+    await d.page.getByText('Ask something').waitFor();
+    await d.done();
+  });
+
+  it('shows an error with a way to try again', async () => {
+    const d = await open();
+    await d.chat();
+    await d.send('Question');
+    await d.fake('fail', 'fault');
+    const alert = d.page.getByRole('alert');
+    await alert.waitFor();
+    expect(await alert.innerText()).not.toContain('undefined');
+    await alert.getByRole('button', { name: 'Try again' }).click();
+    await d.answer('Better');
+    expect(await d.answers()).toEqual(['Better']);
+    expect(await d.page.locator('.user').count()).toBe(1);
+    expect(await d.page.evaluate(() => (window.fake.prompts[1] as unknown[]).length)).toBe(1);
+    await d.done();
+  });
+
+  it('follows a long answer, but not when the reader has scrolled up', async () => {
+    const d = await open('', { viewport: { width: 800, height: 500 } });
+    await d.chat();
+    await d.send('Long');
+    const fromEnd = (): Promise<number> =>
+      d.page.locator('.log').evaluate((log) => log.scrollHeight - log.scrollTop - log.clientHeight);
+    await d.fake('say', 'line\n'.repeat(60));
+    await expect.poll(async () => (await d.answers())[0]?.length).toBe(300);
+    expect(await fromEnd()).toBeLessThan(2);
+    await d.page.locator('.log').evaluate((log) => log.scrollTo(0, 0));
+    await d.fake('say', 'more\n'.repeat(10));
+    await expect.poll(async () => (await d.answers())[0]?.length).toBe(350);
+    expect(await fromEnd()).toBeGreaterThan(500);
+    await d.done();
+  });
+
+  it('goes back to the question of the model, and frees the old one', async () => {
+    const d = await open();
+    await d.chat();
+    await d.button('Change model').click();
+    await d.button('Load the model').waitFor();
+    expect(await d.page.evaluate(() => window.fake.disposed)).toBe(1);
+    await d.fake('lose', 'destroyed', '');
+    expect(await d.view()).toBe('start');
+    await d.done();
+  });
+});
+
+describe('a lost device', () => {
+  it('offers one reload that keeps the conversation, and then calls for a pause', async () => {
+    const d = await open();
+    await d.chat();
+    await d.send('Question');
+    await d.answer('Answer');
+    await d.send('Unanswered');
+    await d.fake('lose', 'unknown', 'Device hung.');
+    expect(await d.page.getByRole('heading', { level: 1 }).innerText()).toBe('The graphics card stopped');
+    expect(await d.page.locator('.summary').innerText()).toContain('Device hung.');
+    await d.button('Reload the model').click();
+    await d.fake('finishLoad');
+    await d.page.locator('.chat').waitFor();
+    expect(await d.answers()).toEqual(['Answer']);
+    expect(await d.box.inputValue()).toBe('Unanswered');
+    expect(await d.page.evaluate(() => window.fake.loads.map((l) => l.prefillChunk ?? null))).toEqual([null, 64]);
+    await d.fake('lose', 'unknown', '');
+    expect(await d.page.getByRole('heading', { level: 1 }).innerText()).toBe('The graphics card stopped again');
+    expect(await d.button('Reload the model').count()).toBe(0);
+    await d.button('Start over').click();
+    await d.button('Load the model').waitFor();
+    await d.done();
+  });
+});
+
+describe('looks', () => {
+  const background = (d: Driver): Promise<string> =>
+    d.page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+
+  it('follows the system’s theme until the visitor chooses, and remembers the choice', async () => {
+    const d = await open('', { colorScheme: 'dark' });
+    const dark = await background(d);
+    await d.button('Use the light theme').click();
+    const light = await background(d);
+    expect(light).not.toBe(dark);
+    await d.page.reload();
+    await d.button('Use the dark theme').waitFor();
+    expect(await background(d)).toBe(light);
+    await d.button('Use the dark theme').click();
+    expect(await background(d)).toBe(dark);
+    expect(await d.page.evaluate(() => localStorage.length)).toBe(0);
+    await d.done();
+  });
+
+  it('has no sideways scroll on a phone, in any view', async () => {
+    const d = await open('?software', PHONE);
+    await d.button('Load the model').waitFor();
+    expect(await d.overflow()).toBe(0);
+    await d.button('Load the model').click();
+    await d.fake('progress', WEIGHTS);
+    expect(await d.overflow()).toBe(0);
+    await d.fake('finishLoad');
+    await d.page.locator('.chat').waitFor();
+    await d.send('w'.repeat(200));
+    await d.fake('say', `${'x'.repeat(300)} https://example.org/${'y'.repeat(100)}`);
+    await d.fake('fail', 'source');
+    await d.settled();
+    expect(await d.overflow()).toBe(0);
+    expect(await d.page.locator('.log').evaluate((log) => log.scrollWidth - log.clientWidth)).toBe(0);
+    await d.fake('lose', 'unknown', 'z'.repeat(200));
+    await d.page.locator('summary').click();
+    expect(await d.overflow()).toBe(0);
+    await d.done();
+  });
+
+  it('works by keyboard alone, with focus in sight', async () => {
+    const d = await open();
+    const { page } = d;
+    const focused = (): Promise<string> =>
+      page.evaluate(
+        () => document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent ?? '',
+      );
+    await d.button('Load the model').waitFor();
+    await page.keyboard.press('Tab');
+    expect(await focused()).toBe('Load the model');
+    const outline = (): Promise<string> =>
+      page.evaluate(() => getComputedStyle(document.activeElement as Element).outlineStyle);
+    expect(await outline()).toBe('solid');
+    await page.keyboard.press('Enter');
+    await d.fake('finishLoad');
+    await page.locator('.chat').waitFor();
+    expect(await focused()).toBe('Message');
+    await page.keyboard.type('By keyboard');
+    await page.keyboard.press('Tab');
+    expect(await focused()).toBe('Send (Enter)');
+    await page.keyboard.press('Enter');
+    expect(await focused()).toBe('Stop the answer (Esc)');
+    await d.answer('Done');
+    expect(await focused()).toBe('Message');
+    const unnamed = await page
+      .locator('button')
+      .evaluateAll((all) => all.filter((b) => !b.getAttribute('aria-label') && !b.textContent?.trim()).length);
+    expect(unnamed).toBe(0);
+    await d.done();
+  });
+
+  it('keeps text readable: contrast of at least 4.5 in both themes', async () => {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const d = await open('?software', { colorScheme });
+      await d.chat();
+      await d.send('Question');
+      await d.fake('say', 'Answer');
+      await d.fake('fail', 'source');
+      await d.settled();
+      for (const [text, ground] of [
+        ['.footnote', 'body'],
+        ['.status', 'body'],
+        ['.assistant .text', 'body'],
+        ['.user .text', '.user'],
+        ['.note span', '.note'],
+        ['.banner', '.banner'],
+        ['.send.busy, .send', '.send'],
+      ] as const) {
+        const colors = await d.page.evaluate(
+          ([a, b]) => [
+            getComputedStyle(document.querySelector(a)!).color,
+            getComputedStyle(document.querySelector(b)!).backgroundColor,
+          ],
+          [text, ground] as const,
+        );
+        const required = text.includes('send') ? 3 : 4.5;
+        expect(contrast(colors[0]!, colors[1]!), `${text}, ${colorScheme}`).toBeGreaterThanOrEqual(required);
+      }
+      await d.done();
+    }
+  });
+});
+
+/** WCAG's contrast ratio of two `rgb(...)` colours. */
+function contrast(a: string, b: string): number {
+  const luminance = (color: string): number => {
+    const [r, g, bl] = (color.match(/[\d.]+/g) ?? []).slice(0, 3).map((v) => {
+      const c = Number(v) / 255;
+      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r! + 0.7152 * g! + 0.0722 * bl!;
+  };
+  const [high, low] = [luminance(a), luminance(b)].sort((x, y) => y - x);
+  return (high! + 0.05) / (low! + 0.05);
+}

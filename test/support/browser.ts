@@ -1,0 +1,98 @@
+/** Chromium on its software adapter, the built page, and a server for both: what the browser tests share. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
+import { build } from 'vite';
+import { serve } from '../../scripts/serve.mjs';
+
+const ARGS = [
+  '--no-sandbox',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--enable-unsafe-webgpu',
+  '--use-webgpu-adapter=swiftshader',
+  // A name that is not localhost, so that a page can be insecure.
+  '--host-resolver-rules=MAP insecure.test 127.0.0.1',
+];
+
+const launch = (): Promise<Browser> =>
+  chromium.launch({ executablePath: process.env.CHROMIUM_PATH ?? '/usr/bin/chromium', headless: true, args: ARGS });
+
+/** Builds the page as `npm start` does or, with `pages`, the test pages in test/browser/pages. */
+async function buildSite(outDir: string, pages: readonly string[]): Promise<void> {
+  const shared = { logLevel: 'warn' as const };
+  if (pages.length === 0) {
+    await build({ ...shared, root: 'demo', configFile: 'demo/vite.config.ts', build: { outDir, emptyOutDir: true } });
+    return;
+  }
+  await build({
+    ...shared,
+    root: 'test/browser/pages',
+    configFile: false,
+    base: './',
+    build: {
+      outDir,
+      emptyOutDir: true,
+      target: 'es2022',
+      modulePreload: { polyfill: false },
+      rolldownOptions: { input: pages.map((page) => join('test/browser/pages', page)) },
+    },
+  });
+}
+
+export interface Site {
+  readonly port: number;
+  /** An address of the site, as in `at('/?autoload=1')`. */
+  at(path: string, host?: string): string;
+  readonly browser: Browser;
+  /** A fresh page in a context of its own; `problems` collects uncaught errors, CSP breaches and console errors. */
+  open(path: string, options?: OpenOptions): Promise<OpenedPage>;
+  close(): Promise<void>;
+}
+
+export interface OpenOptions extends BrowserContextOptions {
+  readonly host?: string;
+  /** Runs before the page's own scripts. */
+  readonly before?: (context: BrowserContext) => Promise<void>;
+}
+
+export interface OpenedPage {
+  readonly page: Page;
+  readonly problems: string[];
+  close(): Promise<void>;
+}
+
+/** One browser and one server for a test file. */
+export async function openSite(...pages: readonly string[]): Promise<Site> {
+  const dist = mkdtempSync(join(tmpdir(), 'webmoe-site-'));
+  await buildSite(dist, pages);
+  const served = await serve({ dist, port: 0, host: '127.0.0.1' });
+  const browser = await launch();
+  const at = (path: string, host = 'localhost'): string => `http://${host}:${served.port}${path}`;
+  return {
+    port: served.port,
+    at,
+    browser,
+    async open(path, { host, before, ...options } = {}) {
+      const context = await browser.newContext(options);
+      await before?.(context);
+      const page = await context.newPage();
+      const problems: string[] = [];
+      page.on('pageerror', (error) => problems.push(error.message));
+      page.on('console', (message) => {
+        if (message.type() === 'error') problems.push(message.text());
+      });
+      await page.goto(at(path, host));
+      return { page, problems, close: () => context.close() };
+    },
+    async close() {
+      await browser.close();
+      await served.close();
+      rmSync(dist, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,197 @@
+import { describe, expect, it } from 'vitest';
+import { Conversation } from '../../../demo/chat.ts';
+import type { ChatModel } from '../../../demo/engine.ts';
+import { formatBytes, formatDuration, formatRate, formatSeconds } from '../../../demo/format.ts';
+import { progressLine } from '../../../demo/loading-view.ts';
+import { nameOfUrl, readOptions } from '../../../demo/options.ts';
+import { isContextFull, loadProblem, lostProblem } from '../../../demo/problem.ts';
+import { ReloadGuard } from '../../../demo/reload-guard.ts';
+import {
+  DeviceCapability,
+  InvalidCheckpoint,
+  InvalidRequest,
+  OutOfBudget,
+  SourceError,
+  UnsupportedModel,
+  type GenerateSummary,
+} from '../../../src/index.ts';
+
+describe('numbers for people', () => {
+  it.each([
+    [0, '0 bytes'],
+    [999, '999 bytes'],
+    [1000, '1.00 kB'],
+    [129_353_088, '129 MB'],
+    [999_600_000, '1.00 GB'],
+    [14e9, '14.0 GB'],
+  ])('%d bytes', (bytes, text) => expect(formatBytes(bytes)).toBe(text));
+
+  it.each([
+    [0, '1 s'],
+    [59.2, '1 min 00 s'],
+    [125, '2 min 05 s'],
+    [4200, '1 h 10 min'],
+  ])('%d seconds', (seconds, text) => expect(formatDuration(seconds)).toBe(text));
+
+  it('rates and waits', () => {
+    expect(formatRate(3.44)).toBe('3.4 tokens/s');
+    expect(formatRate(41.6)).toBe('42 tokens/s');
+    expect(formatSeconds(254)).toBe('0.25 s');
+    expect(formatSeconds(12_400)).toBe('12 s');
+  });
+
+  it('progress, with what is known', () => {
+    const progress = { phase: 'weights', loadedBytes: 58.2e6, totalBytes: 129e6 } as const;
+    expect(progressLine({ ...progress, bytesPerSecond: 12.4e6, remainingSeconds: 5.7 })).toBe(
+      '58.2 MB of 129 MB · 12.4 MB/s · 6 s left',
+    );
+    expect(progressLine({ ...progress, bytesPerSecond: null, remainingSeconds: null })).toBe('58.2 MB of 129 MB');
+  });
+});
+
+describe('the address', () => {
+  const base = 'https://site.example/chat/';
+  const shipped = `${base}models/smolmoe-135m-instruct/`;
+
+  it.each([
+    ['', shipped, false],
+    ['?autoload=1', shipped, true],
+    ['?model=other&autoload=1', `${base}other/`, true],
+    ['?model=https://cdn.example/m&autoload=1', 'https://cdn.example/m/', false],
+    ['?model=javascript:alert(1)', shipped, false],
+    ['?model=file:///etc', shipped, false],
+    ['?model=http://', shipped, false],
+  ])('%s', (search, modelUrl, autoload) => {
+    expect(readOptions(search, base)).toEqual({ modelUrl, autoload });
+  });
+
+  it('names a model by its folder', () => {
+    expect(nameOfUrl('https://cdn.example/a/my%20model/')).toBe('my model');
+    expect(nameOfUrl('https://cdn.example/')).toBe('cdn.example');
+    expect(nameOfUrl('https://cdn.example/100%/')).toBe('100%');
+  });
+});
+
+describe('problems', () => {
+  it.each([
+    [new SourceError('gone'), 'source'],
+    [new InvalidCheckpoint('missing-file', 'no config.json'), 'invalid-checkpoint'],
+    [new UnsupportedModel('mamba'), 'unsupported-model'],
+    [new InvalidRequest('contextLength'), 'invalid-request'],
+    [new DeviceCapability('limit', 'x'), 'device-capability'],
+    [new TypeError('x is undefined'), 'fault'],
+    ['a string', 'fault'],
+  ])('%s', (error, id) => {
+    const problem = loadProblem(error);
+    expect(problem.id).toBe(id);
+    expect(problem.steps.length).toBeGreaterThan(0);
+    expect(problem.summary).not.toMatch(/\bat .*:\d+:\d+/);
+  });
+
+  it('shows both sides of a shortage, in readable sizes', () => {
+    const budget = new OutOfBudget('takes 14000000000 bytes, the budget is 6000000000: raise it', {
+      totalBytes: 14e9,
+      budgetBytes: 6e9,
+    });
+    expect(loadProblem(budget)).toMatchObject({
+      summary: 'takes 14.0 GB, the budget is 6.00 GB: raise it',
+      needs: { needed: '14.0 GB', available: '6.00 GB' },
+    });
+    const limit = new DeviceCapability('limit', 'x', { limit: 'maxBuffers', needed: 16, available: 8 });
+    expect(loadProblem(limit).needs).toEqual({ needed: '16', available: '8' });
+    expect(loadProblem(new OutOfBudget('allocation failed')).needs).toBeUndefined();
+  });
+
+  it('tells a full context from other bad requests', () => {
+    expect(isContextFull(new InvalidRequest('too long', { promptTokens: 9, contextLength: 8 }))).toBe(true);
+    expect(isContextFull(new InvalidRequest('temperature', { temperature: -1 }))).toBe(false);
+  });
+
+  it('guards against reloading over and over', () => {
+    let now = 0;
+    const guard = new ReloadGuard(() => now);
+    expect(guard.isTooSoon).toBe(false);
+    guard.reloaded();
+    now = 29_000;
+    expect(guard.isTooSoon).toBe(true);
+    now = 31_000;
+    expect(guard.isTooSoon).toBe(false);
+    expect(lostProblem('unknown', '', true).id).not.toBe(lostProblem('unknown', '', false).id);
+  });
+});
+
+describe('a conversation', () => {
+  type Script = (prompt: unknown, signal: AbortSignal) => Partial<GenerateSummary> | Promise<Partial<GenerateSummary>>;
+
+  function modelOf(script: Script, contextLength = 100): ChatModel {
+    return {
+      plan: { contextLength },
+      async *generate(prompt: unknown, options: { signal: AbortSignal }) {
+        const summary = await script(structuredClone(prompt), options.signal);
+        if (summary.text) yield { id: 1, text: summary.text, logprob: 0, routing: [] };
+        return { finishReason: 'stop', promptTokens: 10, generatedTokens: 1, text: '', ...summary };
+      },
+    } as unknown as ChatModel;
+  }
+  const silent = { onText: () => undefined, onPrompt: () => undefined };
+
+  it('sends the whole history each turn', async () => {
+    const prompts: unknown[] = [];
+    const chat = new Conversation(
+      modelOf((prompt) => {
+        prompts.push(prompt);
+        return { text: `answer ${prompts.length}` };
+      }),
+    );
+    await chat.ask('one', silent);
+    await chat.ask('two', silent);
+    expect(prompts[1]).toEqual([
+      { role: 'user', content: 'one' },
+      { role: 'assistant', content: 'answer 1' },
+      { role: 'user', content: 'two' },
+    ]);
+    expect(chat.messages).toHaveLength(4);
+  });
+
+  it('keeps a stopped answer, and forgets a question that failed or was stopped before the first word', async () => {
+    const outcomes: Partial<GenerateSummary>[] = [{ text: 'half', finishReason: 'abort' }, { finishReason: 'abort' }];
+    const chat = new Conversation(
+      modelOf(() => {
+        const next = outcomes.shift();
+        if (!next) throw new SourceError('gone');
+        return next;
+      }),
+    );
+    await chat.ask('a', silent);
+    await chat.ask('b', silent);
+    expect((await chat.ask('c', silent)).kind).toBe('failed');
+    expect(chat.messages.map((m) => m.content)).toEqual(['a', 'half']);
+    expect(chat.isBusy).toBe(false);
+  });
+
+  it('tells a full context from a long answer', async () => {
+    const chat = new Conversation(
+      modelOf(() => ({ text: 'x', finishReason: 'length', promptTokens: 60, generatedTokens: 40 })),
+    );
+    expect(await chat.ask('a', silent)).toMatchObject({ contextFull: true });
+    const roomy = new Conversation(
+      modelOf(() => ({ text: 'x', finishReason: 'length', promptTokens: 10, generatedTokens: 40 })),
+    );
+    expect(await roomy.ask('a', silent)).toMatchObject({ contextFull: false });
+  });
+
+  it('clear stops what runs and leaves nothing', async () => {
+    const chat = new Conversation(
+      modelOf(
+        (_, signal) =>
+          new Promise((resolve) =>
+            signal.addEventListener('abort', () => resolve({ text: 'part', finishReason: 'abort' })),
+          ),
+      ),
+    );
+    const asked = chat.ask('a', silent);
+    await chat.clear();
+    await asked;
+    expect(chat.messages).toEqual([]);
+  });
+});
