@@ -23,20 +23,6 @@ var<workgroup> partial: array<f32, WG * ROWS_PER_LANE>;
 var<workgroup> squares: array<f32, WG>;
 #endif
 
-fn x_chunk(t: u32, chunk: u32) -> array<vec4<f32>, 8> {
-  let q = chunk * 8u;
-  return array<vec4<f32>, 8>(
-    x_quad(t, q),
-    x_quad(t, q + 1u),
-    x_quad(t, q + 2u),
-    x_quad(t, q + 3u),
-    x_quad(t, q + 4u),
-    x_quad(t, q + 5u),
-    x_quad(t, q + 6u),
-    x_quad(t, q + 7u),
-  );
-}
-
 /// Each lane's share of rows first_row.. for x row t; ends with a barrier. Rows beyond N repeat the last one.
 fn matvec_partials(t: u32, first_row: u32, lane: u32) {
   let team = lane / LANES;

@@ -28,3 +28,17 @@ fn x_quad(t: u32, quad: u32) -> vec4<f32> {
   return vec4<f32>(x_one(t, k), x_one(t, k + 1u), x_one(t, k + 2u), x_one(t, k + 3u));
 }
 #endif
+
+fn x_chunk(t: u32, chunk: u32) -> array<vec4<f32>, 8> {
+  let q = chunk * 8u;
+  return array<vec4<f32>, 8>(
+    x_quad(t, q),
+    x_quad(t, q + 1u),
+    x_quad(t, q + 2u),
+    x_quad(t, q + 3u),
+    x_quad(t, q + 4u),
+    x_quad(t, q + 5u),
+    x_quad(t, q + 6u),
+    x_quad(t, q + 7u),
+  );
+}

@@ -5,7 +5,8 @@
 // num  f32 sums: each part over k, then chunks; then the parts in order, the biases by k, the residual
 // cost reads the chosen experts' down once a token, x once for every 64 / PARTS d
 // twin src/reference/moe/expert_down.ts   entry src/kernels/moe/expert_down.ts
-#import moe/expert_chunk
+#import moe/expert
+#import shared/dot32
 override D: u32;
 override TOP_K: u32;
 override PARTS: u32;
@@ -42,7 +43,7 @@ fn expert_down_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(loca
       let chunk = item % W_CHUNKS;
       let slot = chosen_slot(t, k);
       if (slot != MISSING) {
-        let product = dot32(weight32(slot_matrix(slot), row, chunk), expert_x(t * TOP_K + k, chunk));
+        let product = dot32(weight32(slot_matrix(slot), row, chunk), x_chunk(t * TOP_K + k, chunk));
         sum += chosen_weight(t, k) * product;
       }
     }

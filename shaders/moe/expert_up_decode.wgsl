@@ -6,7 +6,8 @@
 // cost reads the chosen experts' gate_up once a pair, x once for every 64 / PARTS f
 // twin src/reference/moe/expert_up.ts   entry src/kernels/moe/expert_up.ts
 #import shared/activation
-#import moe/expert_chunk
+#import moe/expert
+#import shared/dot32
 override F: u32;
 override TOP_K: u32;
 override PARTS: u32;
@@ -36,7 +37,7 @@ fn expert_up_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_
   for (var i = 0u; i < TRIPS; i++) {
     let chunk = i * PARTS + lane % PARTS;
     if (chunk < W_CHUNKS) {
-      let x32 = expert_x(t, chunk);
+      let x32 = x_chunk(t, chunk);
       sums += vec2<f32>(dot32(weight32(matrix, row, chunk), x32), dot32(weight32(matrix, row + 1u, chunk), x32));
     }
   }

@@ -37,6 +37,16 @@ fn tiles_of(rows: u32) -> u32 {
   return (rows + TILE_ROWS - 1u) / TILE_ROWS;
 }
 
+/// Said explicitly: not every implementation sets workgroup memory to zero for every workgroup.
+fn clear(lane: u32) {
+  for (var i = 0u; i < (MASKS * E + WG - 1u) / WG; i++) {
+    let at = i * WG + lane;
+    if (at < E) { atomicStore(&count[at], 0u); }
+    if (at < MASKS * E) { atomicStore(&choosers[at], 0u); }
+  }
+  workgroupBarrier();
+}
+
 fn histogram(pairs: u32, lane: u32) {
   for (var i = 0u; i < (pairs + WG - 1u) / WG; i++) {
     let pair = i * WG + lane;
@@ -124,6 +134,7 @@ fn scatter(pairs: u32, lane: u32) {
 @compute @workgroup_size(WG)
 fn group(@builtin(local_invocation_index) lane: u32) {
   let pairs = u_step.tokens * TOP_K;
+  clear(lane);
   histogram(pairs, lane);
   write_tiles(lane);
   scatter(pairs, lane);

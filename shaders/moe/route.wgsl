@@ -148,18 +148,20 @@ fn staged_chunk(chunk: u32) -> array<vec4<f32>, 8> {
   );
 }
 
-/// Adds the staged block to every part of a logit. A lane always meets the same parts, so they need no barrier.
+/// Adds the staged block to every part of a logit (sets it, for the first block). A lane always meets the same parts, so they need no barrier.
 fn add_block(block: u32, lane: u32) {
   for (var i = 0u; i < (E * PARTS + WG - 1u) / WG; i++) {
     let at = i * WG + lane;
     if (at < E * PARTS) {
+      // Said explicitly: SwiftShader sets workgroup memory to zero for the first workgroups only.
       var sum = 0.0;
+      if (block > 0u) { sum = parts[at]; }
       for (var j = 0u; j < BLOCK_CHUNKS / PARTS; j++) {
         let local = j * PARTS + at % PARTS;
         let chunk = block * BLOCK_CHUNKS + local;
         if (chunk < W_CHUNKS) { sum += dot32(weight32(0u, at / PARTS, chunk), staged_chunk(local)); }
       }
-      parts[at] += sum;
+      parts[at] = sum;
     }
   }
 }
