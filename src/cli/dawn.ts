@@ -1,10 +1,30 @@
 /** WebGPU in Node: Dawn from the npm package `webgpu`, on the machine's GPU or, without one, on Chromium's software adapter. */
-import { existsSync } from 'node:fs';
-import { constants } from 'node:os';
+import { existsSync, readdirSync } from 'node:fs';
+import { constants, homedir } from 'node:os';
 import { join } from 'node:path';
 import { DeviceCapability } from '../errors.ts';
 
 const CHROMIUM_FOLDERS = ['/usr/lib/chromium', '/usr/lib/chromium-browser', '/opt/google/chrome', '/opt/chromium'];
+
+const SYSTEM_LOADERS = [
+  '/usr/lib/x86_64-linux-gnu',
+  '/usr/lib/aarch64-linux-gnu',
+  '/usr/lib64',
+  '/usr/lib',
+  '/usr/local/lib',
+].map((f) => join(f, 'libvulkan.so.1'));
+
+const DRIVER_FOLDERS = [
+  '/usr/share/vulkan/icd.d',
+  '/usr/local/share/vulkan/icd.d',
+  '/etc/vulkan/icd.d',
+  join(homedir(), '.local/share/vulkan/icd.d'),
+];
+
+/** On Linux, asking Dawn where no driver is registered prints warnings that are nobody's fault. */
+const mayHaveGpu = (): boolean =>
+  process.platform !== 'linux' ||
+  DRIVER_FOLDERS.some((folder) => existsSync(folder) && readdirSync(folder).some((f) => f.endsWith('.json')));
 
 /** glibc: the library stays although Node closes it again. */
 const RTLD_NODELETE = 0x1000;
@@ -17,7 +37,7 @@ const softwareAdapter = (): string | undefined =>
 
 /** Dawn loads the Vulkan loader by its bare name; where the system has none, Chromium's own copy answers to it once it is in the process. */
 function preloadVulkan(): void {
-  if (process.platform !== 'linux') return;
+  if (process.platform !== 'linux' || SYSTEM_LOADERS.some(existsSync)) return;
   const loader = CHROMIUM_FOLDERS.map((f) => join(f, 'libvulkan.so.1')).find(existsSync);
   if (!loader) return;
   try {
@@ -51,8 +71,9 @@ export async function openDawn(options: DawnOptions = {}): Promise<GPU> {
     instances.push(gpu);
     return gpu;
   };
+  preloadVulkan();
   const chosen = Boolean(process.env.VK_ICD_FILENAMES ?? process.env.VK_DRIVER_FILES);
-  if (chosen || !options.software) {
+  if (chosen || (!options.software && mayHaveGpu())) {
     const gpu = create();
     if (chosen || (await gpu.requestAdapter())) return gpu;
   }
@@ -63,7 +84,6 @@ export async function openDawn(options: DawnOptions = {}): Promise<GPU> {
       'No GPU was found, nor the software adapter that Chromium ships: install the package "chromium"',
     );
   }
-  preloadVulkan();
   process.env.VK_ICD_FILENAMES = software;
   return create();
 }
