@@ -85,7 +85,8 @@ export async function openSite(...pages: readonly string[]): Promise<Site> {
       page.on('pageerror', (error) => problems.push(error.message));
       page.on('console', (message) => {
         // Looking for a file that a model does not have is no problem, but the browser notes it.
-        if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) problems.push(message.text());
+        if (message.type() === 'error' && !message.text().startsWith('Failed to load resource'))
+          problems.push(message.text());
       });
       await page.goto(at(path, host));
       return { page, problems, close: () => context.close() };
