@@ -82,11 +82,11 @@ export async function serveUntilSignal() {
     console.error(error.message);
     process.exit(1);
   }
-  const name = ['127.0.0.1', '0.0.0.0', '::'].includes(served.host) ? 'localhost' : served.host;
-  console.log(`webmoe is at http://${name}:${served.port}/`);
   for (const signal of ['SIGINT', 'SIGTERM']) {
     process.once(signal, () => void served.close().then(() => process.exit(0)));
   }
+  const name = ['127.0.0.1', '0.0.0.0', '::'].includes(served.host) ? 'localhost' : served.host;
+  console.log(`webmoe is at http://${name}:${served.port}/`);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await serveUntilSignal();

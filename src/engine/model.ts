@@ -112,7 +112,7 @@ export class Model {
     prompt: Prompt,
     options: GenerateOptions = {},
   ): AsyncGenerator<GeneratedToken, GenerateSummary, void> {
-    const { session, config, generation, plan, text } = this.#parts;
+    const { session, generation, plan, text } = this.#parts;
     const ids = promptIds(prompt, text);
     this.#checkIds(ids, 1);
     const sampling = resolveSampling(options, generation);

@@ -18,7 +18,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   weights: ['config/read.ts', 'type config', 'type families/family.ts', 'util', 'errors.ts'],
   text: ['util', 'errors.ts'],
   trace: ['util', 'errors.ts'],
-  reference: ['util', 'type config', 'weights/layout.ts', 'type weights/matrix.ts'],
+  reference: ['util', 'type config', 'weights/layout.ts', 'type weights/matrix.ts', 'type families/family.ts'],
   kernels: ['gpu', 'weights/layout.ts', 'type weights/matrix.ts', 'type config', 'util', 'errors.ts'],
   layers: ['kernels', 'gpu', 'weights/layout.ts', 'type weights/matrix.ts', 'config', 'util', 'errors.ts'],
   moe: ['layers', 'kernels', 'gpu', 'weights/layout.ts', 'type weights/matrix.ts', 'config', 'util', 'errors.ts'],
