@@ -30,6 +30,12 @@ export function diagnosticsBlock(text: string): HTMLElement {
   );
 }
 
+/** Addresses that a browser does not let a page link to: one click selects them. */
+const ADDRESS = /((?:chrome|edge|opera|https?):\/\/[^\s,”)]*[^\s,”).]|about:config|ssh -L [^)]+)/;
+
+const withAddresses = (text: string): (Node | string)[] =>
+  text.split(ADDRESS).map((part, i) => (i % 2 ? h('code', {}, part) : part));
+
 export interface Action {
   readonly label: string;
   readonly run: () => void;
@@ -48,10 +54,10 @@ export function problemView(
     'section',
     { class: 'card problem', 'data-problem': problem.id, 'aria-labelledby': 'problem-title' },
     title,
-    h('p', { class: 'summary' }, problem.summary),
+    h('p', { class: 'summary' }, ...withAddresses(problem.summary)),
     needs ? h('dl', { class: 'facts' }, row('Needed', needs.needed), row('Available', needs.available)) : null,
     h('h2', {}, 'What you can do'),
-    h('ul', { class: 'steps' }, ...problem.steps.map((step) => h('li', {}, step))),
+    h('ul', { class: 'steps' }, ...problem.steps.map((step) => h('li', {}, ...withAddresses(step)))),
     h(
       'div',
       { class: 'actions' },

@@ -106,7 +106,8 @@ export function supportProblem(reason: Reason, message: string, env: Environment
     return {
       id: reason,
       title: 'WebGPU finds no graphics card',
-      summary: `${browser} has WebGPU, but no graphics adapter that it will use. ${message}.`.replace('..', '.'),
+      // The engine's own words add nothing; a browser's do.
+      summary: `${browser} has WebGPU, but no graphics adapter that it will use.${/^WebGPU is present/.test(message) ? '' : ` It says: ${message}`}`,
       steps: noAdapterSteps(env),
     };
   }
