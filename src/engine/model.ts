@@ -174,7 +174,7 @@ export class Model {
     } catch (error) {
       if (options.signal?.aborted) return summary('abort');
       session.forget(); // whatever failed, the cache's contents are no longer certain
-      throw error;
+      throw await this.#parts.gpu.explain(error);
     } finally {
       release();
     }

@@ -17,7 +17,7 @@ import type { Plan } from './plan.ts';
 export type DeviceWeights = ModelWeights<DeviceParts, BufferView, DeviceExperts>;
 
 /** Rows are read in blocks of about this many bytes. */
-const BLOCK_BYTES = 4 * 2 ** 20;
+const BLOCK_BYTES = 2 * 2 ** 20;
 /** `writeBuffer` copies; waiting for the queue after this many bytes bounds those copies. */
 const IN_FLIGHT_BYTES = 16 * 2 ** 20;
 
@@ -35,6 +35,27 @@ function zipRows(a: Uint32Array, b: Uint32Array, rowWords: number): Uint32Array 
     out.set(b.subarray(r * rowWords, (r + 1) * rowWords), (2 * r + 1) * rowWords);
   }
   return out;
+}
+
+/** Rows [begin, end) in blocks; the next block is on its way while the caller works on this one. */
+async function* blocks<T>(
+  begin: number,
+  end: number,
+  size: number,
+  read: (row: number, until: number) => Promise<T>,
+): AsyncGenerator<{ readonly row: number; readonly until: number; readonly rows: T }> {
+  const start = (row: number): Promise<T> => {
+    const reading = read(row, Math.min(end, row + size));
+    reading.catch(() => undefined); // whoever awaits it sees the error
+    return reading;
+  };
+  let next = begin < end ? start(begin) : null;
+  for (let row = begin; next; row += size) {
+    const rows: T = await next;
+    const until = Math.min(end, row + size);
+    next = until < end ? start(until) : null;
+    yield { row, until, rows };
+  }
 }
 
 export class Uploader {
@@ -148,21 +169,24 @@ export class Uploader {
   }
 
   async #copy(target: Target, { source, begin, end, target: to }: Piece): Promise<void> {
-    const block = this.#blockRows(target);
-    for (let row = begin; row < end; row += block) {
-      const until = Math.min(end, row + block);
-      await this.#place(target, to + row - begin, await source.read(row, until, this.#signal));
+    const read = (row: number, until: number): Promise<NativeRows> => source.read(row, until, this.#signal);
+    for await (const { row, until, rows } of blocks(begin, end, this.#blockRows(target), read)) {
+      await this.#place(target, to + row - begin, rows);
       this.#count(source, until - row);
     }
   }
 
   async #zip(target: Target, a: Piece, b: Piece): Promise<void> {
-    const block = this.#blockRows(target);
     const p = planes(target.layout, target);
-    for (let row = 0; row < a.end; row += block) {
-      const until = Math.min(a.end, row + block);
-      const x = await a.source.read(row, until, this.#signal);
-      const y = await b.source.read(row, until, this.#signal);
+    const read = async (row: number, until: number): Promise<[NativeRows, NativeRows]> => [
+      await a.source.read(row, until, this.#signal),
+      await b.source.read(row, until, this.#signal),
+    ];
+    for await (const {
+      row,
+      until,
+      rows: [x, y],
+    } of blocks(0, a.end, this.#blockRows(target), read)) {
       await this.#place(target, 2 * row, {
         values: zipRows(x.values, y.values, p.valueRowWords),
         scales: zipRows(x.scales, y.scales, p.scaleRowWords),
@@ -219,10 +243,9 @@ export class Uploader {
       { from, layout: target.layout, shape: { rows: target.rows, cols }, maxRows: block },
     );
     const program = await recorder.finish();
-    for (let row = begin; row < end; row += block) {
-      const until = Math.min(end, row + block);
-      const { values } = await source.read(row, until, this.#signal);
-      this.#write(wholeBuffer(staging), 0, values);
+    const read = (row: number, until: number): Promise<NativeRows> => source.read(row, until, this.#signal);
+    for await (const { row, until, rows } of blocks(begin, end, block, read)) {
+      this.#write(wholeBuffer(staging), 0, rows.values);
       this.#write(
         wholeBuffer(params),
         0,

@@ -47,6 +47,7 @@ export class Gpu {
   readonly lost: Promise<GPUDeviceLostInfo>;
   readonly #ownsDevice: boolean;
   #lost: GPUDeviceLostInfo | undefined;
+  #refused: string | undefined;
 
   private constructor({ device, facts, counters, pipelines }: GpuParts, ownsDevice: boolean) {
     this.device = device;
@@ -55,6 +56,7 @@ export class Gpu {
     this.pipelines = pipelines;
     this.#ownsDevice = ownsDevice;
     this.lost = device.lost.then((info) => (this.#lost = info));
+    device.addEventListener?.('uncapturederror', (event) => (this.#refused ??= event.error.message));
   }
 
   static async open(options: OpenDeviceOptions = {}): Promise<Gpu> {
@@ -72,12 +74,24 @@ export class Gpu {
     return new Gpu({ device, facts, counters, pipelines }, false);
   }
 
-  /** @throws DeviceLost */
+  /** @throws DeviceLost; InvariantError when WebGPU refused an earlier call */
   assertAlive(): void {
+    invariant(!this.#refused, `WebGPU refused a call: ${this.#refused ?? ''}`);
     if (this.#lost)
       throw new DeviceLost(`The GPU device was lost (${this.#lost.reason}): ${this.#lost.message}`, {
         reason: this.#lost.reason,
       });
+  }
+
+  /** What really happened: when a device is lost, pending calls fail first, each in its own way. */
+  async explain(error: unknown): Promise<unknown> {
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    try {
+      this.assertAlive();
+    } catch (cause) {
+      return cause;
+    }
+    return error;
   }
 
   createBuffer(label: string, role: BufferRole, size: number, extraUsage = 0): GPUBuffer {
