@@ -10,6 +10,12 @@ export const BENCH_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   ...MODEL_OPTIONS,
   'prompt-tokens': { type: 'whole', value: 'N', help: 'default 64', min: 1 },
   'decode-tokens': { type: 'whole', value: 'N', help: 'default 16', min: 2 },
+  kernels: {
+    type: 'choice',
+    value: 'K',
+    help: 'gpu or software: which kernels run, whatever the adapter is',
+    choices: ['gpu', 'software'],
+  },
   json: { type: 'flag', help: 'print JSON' },
 };
 

@@ -3,6 +3,7 @@ import { InvalidRequest } from '../errors.ts';
 import type { Model } from '../engine/model.ts';
 import type { LoadProgress } from '../engine/progress.ts';
 import type { WeightsOption } from '../engine/precision.ts';
+import type { KernelChoice } from '../gpu/device.ts';
 import { load } from '../node.ts';
 import type { OptionSpec, Options } from './args.ts';
 
@@ -68,6 +69,7 @@ export async function loadModel(options: Options, out: Output, signal?: AbortSig
     prefillChunk: options.number('prefill-chunk'),
     gpuBytes: gib === undefined ? undefined : gib * 2 ** 30,
     onProgress: show,
+    kernels: options.text('kernels') as KernelChoice | undefined,
     signal,
   });
 }

@@ -1,6 +1,8 @@
 /** source -> configs -> plan -> buffers -> Model: the one place that wires everything. */
 import { OutOfBudget } from '../errors.ts';
+import type { KernelChoice } from '../gpu/device.ts';
 import { Gpu } from '../gpu/gpu.ts';
+import { endTokens } from '../text/end-tokens.ts';
 import type { ByteSource } from '../weights/source.ts';
 import { Forward } from './forward.ts';
 import { Model } from './model.ts';
@@ -21,6 +23,8 @@ export interface LoadOptions extends PlanOptions {
   readonly gpu?: GPU | undefined;
   /** Use only WebGPU's guaranteed limits and no optional feature. */
   readonly defaultLimits?: boolean | undefined;
+  /** Kernels for a GPU or for a software adapter; default: by what the adapter is. To compare, and to count. */
+  readonly kernels?: KernelChoice | undefined;
 }
 
 /** What loading would do, from configs and tensor headers alone: no weight is read, no GPU is touched. */
@@ -41,15 +45,15 @@ export async function plan(
  * @throws DeviceCapability, InvalidCheckpoint, UnsupportedModel, OutOfBudget, SourceError; the signal's reason when aborted
  */
 export async function load(source: ByteSource, options: LoadOptions = {}): Promise<Model> {
-  const { gpu, defaultLimits } = options;
-  return loadOn(await Gpu.open({ gpu, ...(defaultLimits ? { defaultLimits } : {}) }), source, options);
+  const { gpu, defaultLimits, kernels } = options;
+  return loadOn(await Gpu.open({ gpu, kernels, ...(defaultLimits ? { defaultLimits } : {}) }), source, options);
 }
 
 /** As `load`, on a device that is open already. The model owns `gpu` and disposes it: give it a `share()` to keep the device. */
 export async function loadOn(
   gpu: Gpu,
   source: ByteSource,
-  options: Omit<LoadOptions, 'gpu' | 'defaultLimits'> = {},
+  options: Omit<LoadOptions, 'gpu' | 'defaultLimits' | 'kernels'> = {},
 ): Promise<Model> {
   const { signal } = options;
   const progress = new ProgressMeter(options.onProgress ?? (() => undefined));
@@ -57,6 +61,16 @@ export async function loadOn(
   try {
     const opened = await openModel(source, signal);
     const text = await loadText(source, opened.config.vocab, signal);
+    const { config, generation } = opened;
+    const ends = endTokens(
+      {
+        ...(generation.endTokens ? { generation: generation.endTokens } : {}),
+        config: config.endTokens,
+        tokenizerEnd: text?.endToken ?? null,
+        vocab: config.vocab,
+      },
+      text?.tokenizer ?? null,
+    );
     const { spec, plan } = planOpened(opened, gpu.facts.limits, options.weights ?? 'auto', options);
     if (plan.verdict === 'does-not-fit') {
       throw new OutOfBudget(
@@ -70,11 +84,11 @@ export async function loadOn(
     progress.enter('weights', plan.downloadBytes);
     const weights = await new Uploader(gpu, (bytes) => progress.add(bytes), signal).model(spec, plan);
     progress.enter('compile');
-    const forward = await Forward.create(gpu, opened.config, plan, weights);
+    const forward = await Forward.create(gpu, config, plan, weights);
     const session = await Session.open(gpu, forward);
     signal?.throwIfAborted();
     progress.enter('ready');
-    return new Model({ gpu, config: opened.config, generation: opened.generation, plan, session, text });
+    return new Model({ gpu, config, generation, endTokens: ends, plan, session, text });
   } catch (error) {
     gpu.dispose();
     throw error;

@@ -34,7 +34,11 @@ export interface OpenDeviceOptions {
   readonly powerPreference?: GPUPowerPreference;
   /** Ask only for WebGPU's default limits and no optional feature; tests use it to prove that everything fits. */
   readonly defaultLimits?: boolean;
+  /** Choose kernels as for a GPU, or as for a software adapter, whatever the adapter is; default: by what it is. */
+  readonly kernels?: KernelChoice | undefined;
 }
+
+export type KernelChoice = 'gpu' | 'software';
 
 export interface OpenedDevice {
   readonly device: GPUDevice;
@@ -62,10 +66,16 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Opene
     for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
     for (const name of FEATURES) if (adapter.features.has(name)) requiredFeatures.push(name);
   }
-  const device = await adapter.requestDevice({ label: 'webmoe', requiredLimits, requiredFeatures });
+  const device = await adapter
+    .requestDevice({ label: 'webmoe', requiredLimits, requiredFeatures })
+    .catch((cause: unknown) => {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new DeviceCapability('no-adapter', `The graphics adapter gives no device: ${why}`, {}, { cause });
+    });
   const { vendor, architecture, description } = adapter.info;
-  const isFallback =
+  const isSoftware =
     adapter.info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${architecture} ${description}`);
+  const isFallback = options.kernels ? options.kernels === 'software' : isSoftware;
   return {
     device,
     facts: Object.freeze({
