@@ -52,6 +52,8 @@ export interface ModelParts {
   readonly gpu: Gpu;
   readonly config: ModelConfig;
   readonly generation: GenerationDefaults;
+  /** Tokens that end an answer. */
+  readonly endTokens: readonly number[];
   readonly plan: Plan;
   readonly session: Session;
   readonly text: ModelText | null;
@@ -59,8 +61,13 @@ export interface ModelParts {
 
 export class Model {
   readonly #parts: ModelParts;
+  /** Settles when the requests so far are done: a queue. */
   #busy: Promise<void> = Promise.resolve();
-  #disposed = false;
+  readonly #running = new Set<() => void>();
+  /** GPU work in flight; `dispose` waits for it, not for a caller who stopped asking for tokens. */
+  #working: Promise<unknown> = Promise.resolve();
+  readonly #disposal = new AbortController();
+  #disposed: Promise<void> | undefined;
 
   constructor(parts: ModelParts) {
     this.#parts = parts;
@@ -94,8 +101,7 @@ export class Model {
 
   /** Tokens that end an answer. */
   get endTokens(): readonly number[] {
-    const { generation, config } = this.#parts;
-    return generation.endTokens ?? config.endTokens;
+    return this.#parts.endTokens;
   }
 
   /** Resolves when the GPU goes away. */
@@ -126,6 +132,7 @@ export class Model {
     const stop = createStopScanner(typeof options.stop === 'string' ? [options.stop] : (options.stop ?? []));
 
     const release = await this.#acquire();
+    const signal = this.#orDisposed(options.signal);
     const startedAt = performance.now();
     let firstAt = startedAt;
     let written = '';
@@ -145,11 +152,11 @@ export class Model {
       };
     };
     try {
-      options.signal?.throwIfAborted();
+      signal.throwIfAborted();
       session.startRequest(ids);
       const limit = Math.min(maxTokens, room);
-      let drawn: DrawnToken = await session.prefill(ids, sampling, options.signal, (done) =>
-        options.onPrompt?.({ done, total: ids.length }),
+      let drawn: DrawnToken = await this.#work(
+        session.prefill(ids, sampling, signal, (done) => options.onPrompt?.({ done, total: ids.length })),
       );
       firstAt = performance.now();
       for (;;) {
@@ -168,8 +175,8 @@ export class Model {
         yield { id: drawn.id, text: shown, logprob: drawn.logprob, routing: drawn.routing };
         if (checked.stopped) return summary('stop');
         if (isLast) return summary('length');
-        options.signal?.throwIfAborted();
-        drawn = await session.step(drawn.id, sampling);
+        signal.throwIfAborted();
+        drawn = await this.#work(session.step(drawn.id, sampling));
       }
     } catch (error) {
       if (options.signal?.aborted) return summary('abort');
@@ -191,7 +198,8 @@ export class Model {
     this.#checkIds(ids, 0);
     const release = await this.#acquire();
     try {
-      return await this.#parts.session.logits(ids, options);
+      const signal = this.#orDisposed(options.signal);
+      return await this.#work(this.#parts.session.logits(ids, { ...options, signal }));
     } finally {
       release();
     }
@@ -218,26 +226,49 @@ export class Model {
     }
   }
 
+  /** Waits for the requests before this one. */
   async #acquire(): Promise<() => void> {
     const before = this.#busy;
-    let release: () => void = () => undefined;
-    this.#busy = new Promise((resolve) => (release = resolve));
+    let done: () => void = () => undefined;
+    this.#busy = new Promise((resolve) => (done = resolve));
+    const release = (): void => {
+      this.#running.delete(release);
+      done();
+    };
+    this.#running.add(release);
     await before;
-    if (this.#disposed) {
+    try {
+      this.#disposal.signal.throwIfAborted();
+      this.#parts.gpu.assertAlive();
+    } catch (error) {
       release();
-      throw new InvalidRequest('The model was disposed', {});
+      throw error;
     }
-    this.#parts.gpu.assertAlive();
     return release;
   }
 
-  /** Frees every GPU buffer. Waits for a running generation to leave its current token. */
+  #orDisposed(signal: AbortSignal | undefined): AbortSignal {
+    const disposed = this.#disposal.signal;
+    return signal ? AbortSignal.any([signal, disposed]) : disposed;
+  }
+
+  #work<T>(work: Promise<T>): Promise<T> {
+    this.#working = work.catch(() => undefined);
+    return work;
+  }
+
+  /**
+   * Frees every GPU buffer, after the token being computed. Requests that are running, waiting, or made later end with an InvalidRequest.
+   * Safe at any time, also inside a loop over `generate`.
+   */
   async dispose(): Promise<void> {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    await this.#busy;
-    this.#parts.session.dispose();
-    this.#parts.gpu.dispose();
+    this.#disposal.abort(new InvalidRequest('The model was disposed', {})); // only the first abort counts
+    this.#disposed ??= this.#working.then(() => {
+      this.#parts.session.dispose();
+      this.#parts.gpu.dispose();
+    });
+    for (const release of [...this.#running]) release();
+    await this.#disposed;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

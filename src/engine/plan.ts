@@ -2,7 +2,9 @@
 import type { AttentionConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
 import { InvalidRequest, OutOfBudget } from '../errors.ts';
 import { partialsBytes } from '../kernels/attention/attention.ts';
-import { BINDING_ALIGNMENT } from '../gpu/buffer.ts';
+import { BINDING_ALIGNMENT, bufferBytes } from '../gpu/buffer.ts';
+import { STEP_BYTES } from '../gpu/step.ts';
+import { SAMPLED_BYTES } from '../kernels/sample/sample.ts';
 import type { LayerWeights } from '../layers/weights.ts';
 import { tileBound } from '../kernels/moe/group.ts';
 import { alignUp, sum } from '../util/math.ts';
@@ -45,6 +47,7 @@ export interface Plan {
     readonly kv: number;
     readonly activations: number;
     readonly tables: number;
+    readonly readback: number;
   };
   readonly totalBytes: number;
   readonly budgetBytes: number;
@@ -290,19 +293,22 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
   const activations = activationBytes(config, prefillChunk, contextLength);
   const partBytes = matrices.flatMap((m) => m.parts).map((p) => planes(p.layout, p).bytes);
   const ropes = new Set(config.layers.map((l) => JSON.stringify(l.attention.rope)));
+  const routedByOne = sum(moeLayers(config).map((m) => routedStride(DECODE_TOKENS, m.topK)));
   const bytes = {
     weights: sum(partBytes) + sum(vectors.map((v) => 4 * v.length)),
     experts: sum(arenas.map((a) => a.bytes)),
     kv: sum(sizes.flatMap(kvOf)),
-    activations: sum(Object.values(activations)),
+    activations: sum(Object.values(activations).map(bufferBytes)) + SAMPLED_BYTES + bufferBytes(routedByOne),
     tables:
       sum(
         [...ropes].map(
           (key) => (JSON.parse(key) as { inverseFrequencies: number[] }).inverseFrequencies.length * 8 * contextLength,
         ),
       ) +
-      sum(experts.map((x) => alignUp(4 * x.count, BINDING_ALIGNMENT))) +
-      4 * config.vocab,
+      4 * sum(experts.map((x) => x.count)) +
+      4 * config.vocab +
+      STEP_BYTES,
+    readback: SAMPLED_BYTES + bufferBytes(routedByOne),
   };
   const totalBytes = sum(Object.values(bytes));
   const budgetBytes = options.gpuBytes ?? DEFAULT_GPU_BYTES;

@@ -27,6 +27,19 @@ export interface DrawnToken {
   readonly routing: readonly LayerRouting[];
 }
 
+const notFinite = (brokenLogits: number): InvalidCheckpoint =>
+  new InvalidCheckpoint(
+    'not-finite',
+    `The model computed ${brokenLogits} logits that are no finite numbers: its weights are damaged, or overflow f32`,
+    { brokenLogits },
+  );
+
+function assertFinite(logits: Float32Array): void {
+  let broken = 0;
+  for (const logit of logits) if (!Number.isFinite(logit)) broken++;
+  if (broken > 0) throw notFinite(broken);
+}
+
 export class Session {
   readonly #gpu: Gpu;
   readonly #forward: Forward;
@@ -162,13 +175,7 @@ export class Session {
       return { ids: new Uint32Array(bytes, at, topK), weights: new Float32Array(bytes, at + 4 * topK, topK) };
     });
     const { id, logprob, brokenLogits } = readSampled(new Uint32Array(bytes, 0, SAMPLED_WORDS));
-    if (brokenLogits > 0) {
-      throw new InvalidCheckpoint(
-        'not-finite',
-        `The model computed ${brokenLogits} logits that are no finite numbers: its weights are damaged, or overflow f32`,
-        { brokenLogits },
-      );
-    }
+    if (brokenLogits > 0) throw notFinite(brokenLogits);
     return { id, logprob, routing };
   }
 
@@ -221,10 +228,9 @@ export class Session {
         all.encode(encoder, shape);
         this.#gpu.submit(encoder.finish());
         this.#cached.push(...chunk);
-        result.logits.set(
-          new Float32Array(await this.#gpu.read(subview(out, 0, chunk.length * vocab * 4))),
-          position * vocab,
-        );
+        const logits = new Float32Array(await this.#gpu.read(subview(out, 0, chunk.length * vocab * 4)));
+        assertFinite(logits);
+        result.logits.set(logits, position * vocab);
         await this.#readRouting(batch, chunk.length, position, routing);
         if (taps && result.hidden) {
           for (let l = 0; l <= layers; l++) {

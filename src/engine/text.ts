@@ -2,6 +2,7 @@
 import { InvalidRequest } from '../errors.ts';
 import { loadChatTemplate, type ChatMessage, type ChatTemplate } from '../text/chat-template.ts';
 import { encodeChat } from '../text/encode-chat.ts';
+import { readTokenizerConfig } from '../text/tokenizer-config.ts';
 import { loadTokenizer, type Tokenizer } from '../text/tokenizer.ts';
 import type { ByteSource } from '../weights/source.ts';
 import { readText } from './open.ts';
@@ -9,6 +10,8 @@ import { readText } from './open.ts';
 export interface ModelText {
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate | null;
+  /** What the tokenizer calls its end token, as text; config files that name end tokens come first. */
+  readonly endToken: string | null;
 }
 
 /**
@@ -25,6 +28,7 @@ export async function loadText(source: ByteSource, vocab: number, signal?: Abort
   return {
     tokenizer: loadTokenizer(tokenizerJson, tokenizerConfig, vocab),
     template: loadChatTemplate(jinja, tokenizerConfig),
+    endToken: readTokenizerConfig(tokenizerConfig).namedTokens.eos_token ?? null,
   };
 }
 
