@@ -1,5 +1,6 @@
 /** source -> configs -> plan -> buffers -> Model: the one place that wires everything. */
 import { OutOfBudget } from '../errors.ts';
+import type { KernelChoice } from '../gpu/device.ts';
 import { Gpu } from '../gpu/gpu.ts';
 import { endTokens } from '../text/end-tokens.ts';
 import type { ByteSource } from '../weights/source.ts';
@@ -22,6 +23,8 @@ export interface LoadOptions extends PlanOptions {
   readonly gpu?: GPU | undefined;
   /** Use only WebGPU's guaranteed limits and no optional feature. */
   readonly defaultLimits?: boolean | undefined;
+  /** Kernels for a GPU or for a software adapter; default: by what the adapter is. To compare, and to count. */
+  readonly kernels?: KernelChoice | undefined;
 }
 
 /** What loading would do, from configs and tensor headers alone: no weight is read, no GPU is touched. */
@@ -42,8 +45,8 @@ export async function plan(
  * @throws DeviceCapability, InvalidCheckpoint, UnsupportedModel, OutOfBudget, SourceError; the signal's reason when aborted
  */
 export async function load(source: ByteSource, options: LoadOptions = {}): Promise<Model> {
-  const { gpu, defaultLimits } = options;
-  return loadOn(await Gpu.open({ gpu, ...(defaultLimits ? { defaultLimits } : {}) }), source, options);
+  const { gpu, defaultLimits, kernels } = options;
+  return loadOn(await Gpu.open({ gpu, kernels, ...(defaultLimits ? { defaultLimits } : {}) }), source, options);
 }
 
 /** As `load`, on a device that is open already. The model owns `gpu` and disposes it: give it a `share()` to keep the device. */
