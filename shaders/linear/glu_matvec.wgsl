@@ -22,8 +22,11 @@ fn glu_matvec(
   if (first_row >= N) { return; }
   let t = workgroup.z;
   matvec_partials(t, first_row, lane);
-  let f = first_row / 2u + lane;
-  if (lane < ROWS / 2u && f < N / 2u) {
-    out[t * (N / 2u) + f] = activate(row_product(2u * lane), row_product(2u * lane + 1u));
+  for (var i = 0u; i < (ROWS / 2u + WG - 1u) / WG; i++) {
+    let pair = i * WG + lane;
+    let f = first_row / 2u + pair;
+    if (pair < ROWS / 2u && f < N / 2u) {
+      out[t * (N / 2u) + f] = activate(row_product(2u * pair), row_product(2u * pair + 1u));
+    }
   }
 }

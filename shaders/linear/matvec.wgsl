@@ -28,6 +28,9 @@ fn matvec(
   let t = workgroup.z;
 #endif
   matvec_partials(t, first_row, lane);
-  let n = first_row + lane;
-  if (lane < ROWS && n < N) { finish(workgroup.z, t, n, row_product(lane)); }
+  for (var i = 0u; i < (ROWS + WG - 1u) / WG; i++) {
+    let row = i * WG + lane;
+    let n = first_row + row;
+    if (row < ROWS && n < N) { finish(workgroup.z, t, n, row_product(row)); }
+  }
 }

@@ -7,7 +7,7 @@ import { glu as twin } from '../../../src/reference/linear/glu.ts';
 import { decodeMatrix, encodeMatrix } from '../../../src/reference/weights.ts';
 import type { Layout } from '../../../src/weights/layout.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
-import { openTestGpu } from '../../support/gpu.ts';
+import { openTestGpu, pretend } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
@@ -49,14 +49,17 @@ const cases: Case[] = [
 ];
 const normed: Case = { name: 'normed', tokens: 3, width: 37, cols: 100, activation: SILU, normed: true };
 
-async function check(phase: GluOptions['phase'], c: Case): Promise<void> {
+/** Kernels as for a software adapter: one lane a row, up to 256 rows a workgroup. */
+const software = pretend(gpu, true);
+
+async function check(phase: GluOptions['phase'], c: Case, on = gpu): Promise<void> {
   const { name, tokens, width, cols, activation, layout = { kind: 'bf16' }, scale = 1 } = c;
   const shape = { rows: 2 * width, cols };
   const words = encodeMatrix(normals(1, shape.rows * cols, 0.4), layout, shape);
   const x = normals(2, Math.max(1, tokens) * cols, scale);
   const gamma = normals(3, cols, 0.2, 1);
   const eps = c.normed ? { eps: 1e-5 } : {};
-  const got = await runKernel(gpu, {
+  const got = await runKernel(on, {
     inputs: { x, words, ...(c.normed ? { gamma } : {}) },
     outputs: { out: tokens * width },
     step: { tokens, position: 0 },
@@ -82,6 +85,17 @@ describe.each(['decode', 'prefill'] as const)('linear/glu, %s', (phase) => {
 
 describe('linear/glu_matvec', () => {
   it('normed', () => check('decode', normed));
+
+  const wide: Case = { name: 'more_rows_than_lanes', tokens: 2, width: 547, cols: 40, activation: SILU, normed: true };
+  it.each([...cases, normed, wide])('$name, for software', (c) => check('decode', c, software));
+  it('notices rows beyond the lanes that nobody writes', () =>
+    expectMutantToFail(
+      software,
+      shaderText,
+      'linear/glu_matvec',
+      (s) => s.replace('i < (ROWS / 2u + WG - 1u) / WG', 'i < 1u'),
+      () => check('decode', wide, software),
+    ));
 });
 
 const named = (name: string): Case => cases.find((c) => c.name === name)!;
@@ -93,7 +107,7 @@ describe('notices', () => {
       'decode',
       'silu',
       'linear/glu_matvec',
-      (s) => s.replace('row_product(2u * lane),', 'row_product(2u * lane + 1u),'),
+      (s) => s.replace('row_product(2u * pair),', 'row_product(2u * pair + 1u),'),
     ],
     [
       'gate and up exchanged',
@@ -107,7 +121,7 @@ describe('notices', () => {
       'decode',
       'silu',
       'linear/glu_matvec',
-      (s) => s.replace('lane < ROWS / 2u', 'lane < ROWS / 4u'),
+      (s) => s.replace('pair < ROWS / 2u', 'pair < ROWS / 4u'),
     ],
     [
       'tokens beyond T',

@@ -6,7 +6,7 @@ import { linear as twin } from '../../../src/reference/linear/linear.ts';
 import { decodeMatrix, encodeMatrix } from '../../../src/reference/weights.ts';
 import { layoutName, type Layout } from '../../../src/weights/layout.ts';
 import { asF32, expectClose, expectMutantToFail, POISON, runKernel } from '../../support/conformance.ts';
-import { openTestGpu } from '../../support/gpu.ts';
+import { openTestGpu, pretend } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
@@ -70,7 +70,10 @@ const layouts: Layout[] = [
   { kind: 'int', bits: 8, group: 1000, scale: 'f32', zeros: false },
 ];
 
-async function check(phase: Phase, c: Case): Promise<void> {
+/** Kernels as for a software adapter: one lane a row, up to 256 rows a workgroup. */
+const software = pretend(gpu, true);
+
+async function check(phase: Phase, c: Case, on = gpu): Promise<void> {
   const { name, tokens, rows, cols, layout = BF16, xRow = cols, xAt = 0, outRow = rows, outAt = 0, last = false } = c;
   const shape = { rows, cols };
   const words = encodeMatrix(normals(1, rows * cols, 0.5), layout, shape);
@@ -85,7 +88,7 @@ async function check(phase: Phase, c: Case): Promise<void> {
   };
   const given = Object.fromEntries((c.with ?? []).map((e) => [e, extras[e]]));
   const eps = given.gamma ? { eps: 1e-5 } : {};
-  const got = await runKernel(gpu, {
+  const got = await runKernel(on, {
     inputs: { x, words, ...given },
     outputs: { out: outTokens * outRow },
     step: { tokens, position: 0 },
@@ -156,6 +159,21 @@ describe('linear/matvec', () => {
       name === 'tiny' ? checkTinyNorm(tiny) : check('decode', named(name)),
     );
   });
+
+  const two: Case = { name: 'two_rows_a_lane', tokens: 3, rows: 600, cols: 100, with: ['gamma', 'bias', 'residual'] };
+  const four: Case = { name: 'four_rows_a_lane', tokens: 2, rows: 1100, cols: 72, layout: INT4 };
+  it.each([...cases, ...decodeOnly.filter((c) => c.rows < 100), two, four])('$name, for software', (c) =>
+    check('decode', c, software),
+  );
+  it('notices rows beyond the lanes that nobody writes', () =>
+    expectMutantToFail(
+      software,
+      shaderText,
+      'linear/matvec',
+      (s) => s.replace('i < (ROWS + WG - 1u) / WG', 'i < 1u'),
+      () => check('decode', two, software),
+    ));
+
   it('norms tiny values with epsilon', () => checkTinyNorm({ name: 'tiny', tokens: 1, rows: 3, cols: 32 }));
 });
 
@@ -221,5 +239,7 @@ describe('matvecShape', () => {
     expect(shape.rows).toBe((64 / shape.lanes) * shape.rowsPerLane);
     expect(shape.rows).toBeLessThanOrEqual(64);
     expect(shape.rows % 2).toBe(0);
+    const software = matvecShape({ rows, cols }, true);
+    expect(software).toEqual({ lanes: 1, rowsPerLane: software.rowsPerLane, rows: 64 * software.rowsPerLane });
   });
 });
