@@ -1,7 +1,8 @@
 /** `webmoe bench`: speed by phase, and what a GPU pays for: dispatches, submits, readbacks, bytes. */
-import type { ModelConfig } from '../config/model-config.ts';
 import type { Model } from '../engine/model.ts';
+import { moeLayers } from '../engine/plan.ts';
 import type { Counters } from '../gpu/gpu.ts';
+import { sum } from '../util/math.ts';
 import { prng } from '../util/prng.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { formatBytes, loadModel, MODEL_OPTIONS, type Output } from './common.ts';
@@ -44,20 +45,12 @@ export interface BenchReport {
 }
 
 /** Everything outside experts is read once a token, except that only one row of the embedding is (unless it is the head too). */
-export function weightBytesPerToken(model: Model): number {
-  const { plan, config } = model;
-  const experts = config.layers.reduce(
-    (n, { ffn }, i) => (ffn.kind === 'moe' ? n + (ffn.topK / ffn.experts) * layerExpertBytes(model, config, i) : n),
-    0,
+export function weightBytesPerToken({ plan, config }: Pick<Model, 'plan' | 'config'>): number {
+  const chosen = moeLayers(config).map(
+    ({ topK }, layer) => topK * plan.arenas.find((a) => a.layers.includes(layer))!.slotBytes,
   );
-  const embedding = config.tieEmbeddings ? 0 : plan.embeddingBytes * (1 - 1 / config.vocab);
-  return Math.round(plan.bytes.weights - embedding + experts);
-}
-
-function layerExpertBytes(model: Model, config: ModelConfig, layer: number): number {
-  const moeIndex = config.layers.slice(0, layer).filter((l) => l.ffn.kind === 'moe').length;
-  const arena = model.plan.arenas.find((a) => a.layers.includes(moeIndex))!;
-  return arena.bytes / arena.layers.length;
+  const unread = config.tieEmbeddings ? 0 : plan.embeddingBytes * (1 - 1 / config.vocab);
+  return Math.round(plan.bytes.weights - unread + sum(chosen));
 }
 
 const quantile = (sorted: readonly number[], q: number): number =>
@@ -66,16 +59,18 @@ const quantile = (sorted: readonly number[], q: number): number =>
 export async function benchmark(model: Model, promptTokens: number, decodeTokens: number): Promise<BenchReport> {
   const { config, plan } = model;
   const u = prng(1);
-  const prompt = (): number[] => Array.from({ length: promptTokens }, () => Math.floor(u() * config.vocab));
+  const prompt = Array.from({ length: promptTokens }, () => Math.floor(u() * config.vocab));
+  /** Begins with another token than `prompt`, so that nothing of it is in the cache. */
+  const other = [(prompt[0]! + 1) % config.vocab, ...prompt.slice(1)];
   const options = { temperature: 0, ignoreEnd: true, maxTokens: decodeTokens };
-  for await (const token of model.generate({ ids: prompt() }, { ...options, maxTokens: 2 })) void token; // warm-up
+  for await (const token of model.generate({ ids: other }, { ...options, maxTokens: 2 })) void token; // warm-up
 
   const before = model.counters;
   const startedAt = performance.now();
   let at = startedAt;
   let first: { ms: number; counters: Counters } | undefined;
   const gaps: number[] = [];
-  for await (const token of model.generate({ ids: prompt() }, options)) {
+  for await (const token of model.generate({ ids: prompt }, options)) {
     void token;
     const now = performance.now();
     if (first) gaps.push(now - at);
@@ -142,7 +137,6 @@ function table(r: BenchReport): string {
 
 export async function benchCommand(options: Options, out: Output): Promise<void> {
   const model = await loadModel(options, out);
-  if (out.isTerminal) out.note('\r\x1b[K');
   try {
     const report = await benchmark(model, options.number('prompt-tokens') ?? 64, options.number('decode-tokens') ?? 16);
     out.write(options.flag('json') ? `${JSON.stringify(report, null, 2)}\n` : table(report));

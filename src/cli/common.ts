@@ -63,7 +63,7 @@ export async function loadModel(options: Options, out: Output, signal?: AbortSig
   const show = (p: LoadProgress): void => {
     if (out.isTerminal) out.note(`\r\x1b[K${progressLine(p)}`);
   };
-  return load(options.text('model')!, {
+  const model = await load(options.text('model')!, {
     weights: options.text('weights') as WeightsOption | undefined,
     contextLength: options.number('context-length'),
     prefillChunk: options.number('prefill-chunk'),
@@ -72,6 +72,8 @@ export async function loadModel(options: Options, out: Output, signal?: AbortSig
     kernels: options.text('kernels') as KernelChoice | undefined,
     signal,
   });
+  if (out.isTerminal) out.note('\r\x1b[K');
+  return model;
 }
 
 /** A JSON file with an array of token ids. */

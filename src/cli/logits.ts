@@ -68,7 +68,10 @@ export async function logitsCommand(options: Options, out: Output): Promise<void
         drawn.push(token.id);
       tensors.push({ name: 'greedy_ids', shape: [drawn.length], data: Int32Array.from(drawn) });
     }
-    await writeFile(options.text('out')!, encodeSafetensors(tensors));
+    const target = options.text('out')!;
+    await writeFile(target, encodeSafetensors(tensors)).catch((cause: unknown) => {
+      throw new InvalidRequest(`cannot write ${target}`, { file: target }, { cause });
+    });
   } finally {
     await model.dispose();
   }

@@ -50,7 +50,7 @@ const terminal: Output = {
 /** @returns the exit code: 0, 2 for bad input or an unusable model, 1 for anything unexpected */
 export async function main(argv: readonly string[], out: Output = terminal): Promise<number> {
   const [name, ...rest] = argv;
-  const command = name === undefined ? undefined : COMMANDS[name];
+  const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) {
     if (name === undefined || name === '--help' || name === '-h') {
       out.write(help());

@@ -1,5 +1,5 @@
 /** `webmoe run`: one prompt, or a chat at the terminal. */
-import { createInterface } from 'node:readline/promises';
+import { createInterface } from 'node:readline';
 import type { GenerateSummary, Model } from '../engine/model.ts';
 import type { ChatMessage } from '../text/chat-template.ts';
 import type { OptionSpec, Options } from './args.ts';
@@ -52,48 +52,47 @@ const figures = (s: GenerateSummary): string => {
   return `[${s.promptTokens} prompt tokens${cached}, first token after ${(s.timeToFirstTokenMs / 1000).toPrecision(3)} s, ${s.generatedTokens} tokens${speed}, ${s.finishReason}, seed ${s.seed}]\n`;
 };
 
+/** Every line of stdin, typed or piped, is a turn; the end of the input ends the chat. */
 async function chat(turn: Omit<Turn, 'signal'>, system: readonly ChatMessage[]): Promise<void> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  const isTyped = Boolean(process.stdin.isTTY);
+  const { out } = turn;
+  const lines = createInterface({ input: process.stdin, prompt: '> ', ...(isTyped ? { output: process.stderr } : {}) });
   let stop: AbortController | undefined;
-  let closed = false;
   lines.on('SIGINT', () => (stop ? stop.abort() : lines.close()));
-  lines.on('close', () => (closed = true));
-  turn.out.note('Ctrl+C stops an answer, or leaves. /new starts over.\n');
+  if (isTyped) out.note('Ctrl+C stops an answer, or leaves. /new starts over.\n');
   let messages = [...system];
-  while (!closed) {
-    const line = await lines.question('> ').catch(() => null);
-    if (line === null) break;
-    if (line.trim() === '') continue;
-    if (line.trim() === '/new') {
-      messages = [...system];
-      continue;
+  if (isTyped) lines.prompt();
+  // The iterator keeps the lines that arrive while an answer is being written; `question` would lose them.
+  for await (const line of lines) {
+    const said = line.trim();
+    if (said === '/new') messages = [...system];
+    else if (said !== '') {
+      messages.push({ role: 'user', content: line });
+      stop = new AbortController();
+      const { text } = await answer({ ...turn, signal: stop.signal }, messages);
+      stop = undefined;
+      messages.push({ role: 'assistant', content: text });
     }
-    messages.push({ role: 'user', content: line });
-    stop = new AbortController();
-    const { text } = await answer({ ...turn, signal: stop.signal }, messages);
-    stop = undefined;
-    messages.push({ role: 'assistant', content: text });
+    if (isTyped) lines.prompt();
   }
-  lines.close();
 }
 
 export async function runCommand(options: Options, out: Output): Promise<void> {
-  const abort = new AbortController();
   const prompt = options.text('prompt');
-  const model = await loadModel(options, out, abort.signal);
-  if (out.isTerminal) out.note('\r\x1b[K');
+  const system: ChatMessage[] =
+    options.text('system') === undefined ? [] : [{ role: 'system', content: options.text('system')! }];
+  const abort = new AbortController();
+  const interrupt = (): void => abort.abort();
+  const model = await loadModel(options, out);
   try {
-    const system: ChatMessage[] =
-      options.text('system') === undefined ? [] : [{ role: 'system', content: options.text('system')! }];
     if (prompt === undefined) {
       await chat({ model, options, out }, system);
       return;
     }
-    const interrupt = (): void => abort.abort();
     process.once('SIGINT', interrupt);
     await answer({ model, options, out, signal: abort.signal }, [...system, { role: 'user', content: prompt }]);
-    process.off('SIGINT', interrupt);
   } finally {
+    process.off('SIGINT', interrupt);
     await model.dispose();
   }
 }
