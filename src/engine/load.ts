@@ -27,6 +27,9 @@ export interface LoadOptions extends PlanOptions {
   readonly kernels?: KernelChoice | undefined;
 }
 
+/** A software adapter gains nothing from longer chunks, and stopping waits for the one that runs: a few seconds. */
+const SOFTWARE_CHUNK = 16;
+
 /** What loading would do, from configs and tensor headers alone: no weight is read, no GPU is touched. */
 export async function plan(
   source: ByteSource,
@@ -71,7 +74,11 @@ export async function loadOn(
       },
       text?.tokenizer ?? null,
     );
-    const { spec, plan } = planOpened(opened, gpu.facts.limits, options.weights ?? 'auto', options);
+    const prefillChunk = options.prefillChunk ?? (gpu.facts.adapter.isFallback ? SOFTWARE_CHUNK : undefined);
+    const { spec, plan } = planOpened(opened, gpu.facts.limits, options.weights ?? 'auto', {
+      ...options,
+      prefillChunk,
+    });
     if (plan.verdict === 'does-not-fit') {
       throw new OutOfBudget(
         `The model takes ${plan.totalBytes} bytes of GPU memory, the budget is ${plan.budgetBytes}: raise gpuBytes, shorten contextLength, or load with weights: "q4"`,
