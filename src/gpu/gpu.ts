@@ -48,6 +48,9 @@ export class Gpu {
   readonly #ownsDevice: boolean;
   #lost: GPUDeviceLostInfo | undefined;
   #refused: string | undefined;
+  readonly #onRefused = (event: GPUUncapturedErrorEvent): void => {
+    this.#refused ??= event.error.message;
+  };
 
   private constructor({ device, facts, counters, pipelines }: GpuParts, ownsDevice: boolean) {
     this.device = device;
@@ -56,7 +59,7 @@ export class Gpu {
     this.pipelines = pipelines;
     this.#ownsDevice = ownsDevice;
     this.lost = device.lost.then((info) => (this.#lost = info));
-    device.addEventListener?.('uncapturederror', (event) => (this.#refused ??= event.error.message));
+    device.addEventListener?.('uncapturederror', this.#onRefused);
   }
 
   static async open(options: OpenDeviceOptions = {}): Promise<Gpu> {
@@ -174,6 +177,7 @@ export class Gpu {
 
   dispose(): void {
     for (const buffer of [...this.ledger.liveBuffers]) this.destroyBuffer(buffer);
+    this.device.removeEventListener?.('uncapturederror', this.#onRefused);
     if (this.#ownsDevice) this.device.destroy();
   }
 }
