@@ -185,7 +185,21 @@ describe('the shipped model', () => {
     await page.evaluate(() => (globalThis as { lastDevice?: GPUDevice }).lastDevice?.destroy());
     await page.locator('.problem').waitFor(wait);
     expect(await problemId(page)).toBe('device-lost');
-    await page.getByRole('button', { name: 'Reload the model' }).waitFor();
+    await page.getByRole('button', { name: 'Reload the model' }).click();
+    await page.locator('.chat').waitFor(wait);
+    expect(await page.locator('.user .text').first().textContent()).toBe('What is the capital of France?');
+    await box.fill('Say no.');
+    await box.press('Enter');
+    await expect.poll(() => page.locator('.assistant .text').last().textContent(), wait).toMatch(/\w/);
+    expect(problems).toEqual([]);
+    await close();
+  });
+
+  it('loads from the files of a folder', async () => {
+    const { page, problems, close } = await site.open('/');
+    await page.locator('input[type=file]').setInputFiles('models/smolmoe-135m-instruct');
+    await page.locator('.chat').waitFor({ timeout: 600_000 });
+    expect(await page.locator('header').innerText()).toContain('smolmoe-135m-instruct');
     expect(problems).toEqual([]);
     await close();
   });
