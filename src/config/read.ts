@@ -9,7 +9,7 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 /** Keys that change nothing about the numbers of inference, in any family. */
 const IRRELEVANT = new Set(
   `_name_or_path architectures auto_map dtype torch_dtype transformers_version use_cache initializer_range attention_dropout
-  attn_implementation _attn_implementation output_attentions output_hidden_states output_router_logits router_aux_loss_coef
+  attn_implementation _attn_implementation _attn_implementation_autoset output_attentions output_hidden_states output_router_logits router_aux_loss_coef
   pad_token_id sep_token_id return_dict is_decoder id2label label2id quantization_config model_type pretraining_tp
   tokenizer_class experts_implementation _experts_implementation unsloth_fixed unsloth_version`.split(/\s+/),
 );

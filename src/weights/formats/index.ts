@@ -22,12 +22,14 @@ const PLAIN: Omit<WeightFormat, 'method'> = {
 };
 
 const FORMATS: readonly WeightFormat[] = [compressedTensors, mxfp4];
+/** Configurations that their format runs as they are meant; each is asked about once, before its first tensor. */
+const checked = new WeakSet<object>();
 
 function formatOf(quantization: Json | null): Omit<WeightFormat, 'method'> {
   if (quantization === null) return PLAIN;
-  const method =
-    typeof quantization === 'object' && !Array.isArray(quantization) ? quantization.quant_method : undefined;
-  if (typeof method !== 'string') {
+  const isObject = typeof quantization === 'object' && !Array.isArray(quantization);
+  const method = isObject ? quantization.quant_method : undefined;
+  if (!isObject || typeof method !== 'string') {
     throw new InvalidCheckpoint(
       'quantization',
       'config.json: quantization_config must be an object with a quant_method',
@@ -35,7 +37,11 @@ function formatOf(quantization: Json | null): Omit<WeightFormat, 'method'> {
     );
   }
   const format = FORMATS.find((f) => f.method === method);
-  if (format) return format;
+  if (format) {
+    if (!checked.has(quantization)) format.check(quantization);
+    checked.add(quantization);
+    return format;
+  }
   const supported = FORMATS.map((f) => f.method);
   throw new UnsupportedModel(
     `config.json: weights quantised with ${JSON.stringify(method.slice(0, 40))} are not supported; supported are ${supported.join(', ')}, and plain bf16, f16, f32. Another upload of the same model may fit`,
@@ -44,11 +50,11 @@ function formatOf(quantization: Json | null): Omit<WeightFormat, 'method'> {
 }
 
 /**
- * Checks config.json's quantization_config before any tensor is looked at.
+ * Checks config.json's quantization_config without a tensor.
  * @throws UnsupportedModel naming the method or the setting that is not run
  */
 export function checkQuantization(quantization: Json | null): void {
-  if (quantization !== null) formatOf(quantization).check(quantization);
+  formatOf(quantization);
 }
 
 /**
