@@ -6,6 +6,7 @@ import type { Plan, PlanOptions } from './engine/plan.ts';
 import type { WeightsOption } from './engine/precision.ts';
 import { filesSource } from './weights/files-source.ts';
 import { blockSource } from './weights/block-source.ts';
+import { forwardSource } from './weights/forward-source.ts';
 import { httpSource } from './weights/http-source.ts';
 import type { ByteSource } from './weights/source.ts';
 
@@ -17,7 +18,7 @@ const HTTP_BLOCKS = 10;
 
 export function toByteSource(source: ModelSource): ByteSource {
   if (typeof source === 'string' || source instanceof URL)
-    return blockSource(httpSource(source), { blocks: HTTP_BLOCKS });
+    return blockSource(forwardSource(httpSource(source)), { blocks: HTTP_BLOCKS });
   return 'stream' in source ? source : filesSource(source);
 }
 

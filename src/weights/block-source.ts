@@ -1,6 +1,6 @@
 /**
  * Small reads served from aligned blocks: a model has tens of thousands of tensors, and one request for each would cost a round trip each
- * and run into a server's rate limit. Large reads pass straight through.
+ * and run into a server's rate limit. Large reads pass straight through, where the server can start in the middle.
  */
 import type { ByteSource } from './source.ts';
 import { readBytes } from './source.ts';
@@ -54,9 +54,11 @@ export function blockSource(
   return {
     label: source.label,
     size: (file, signal) => source.size(file, signal),
+    seeks: (file) => source.seeks?.(file) ?? true,
     async *stream(file, begin, end, signal) {
       signal?.throwIfAborted();
-      const size = end - begin < blockBytes / 2 ? await source.size(file, signal) : null;
+      const isLarge = end - begin >= blockBytes / 2 && (source.seeks?.(file) ?? true);
+      const size = isLarge ? null : await source.size(file, signal);
       if (size === null || end > size) {
         yield* source.stream(file, begin, end, signal);
         return;

@@ -36,6 +36,8 @@ export class HttpFile {
   direct: URL | null = null;
   /** Bytes of the whole file, once known. */
   size: number | null = null;
+  /** The server sent the whole file when asked for one byte. */
+  isRangeless = false;
   readonly #versions = new Map<string, string>();
 
   constructor(name: string, url: URL) {

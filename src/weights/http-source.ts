@@ -96,6 +96,7 @@ class HttpSource implements ByteSource {
     if (size === null && response.status === 200) size = await this.#count(file, transfer, response);
     if (size === null) file.fail('the server does not tell its size: it should expose Content-Range or Content-Length');
     file.checkVersion(response, size);
+    file.isRangeless = response.status === 200 && size !== 1;
     return size;
   }
 
@@ -104,6 +105,10 @@ class HttpSource implements ByteSource {
     for await (const piece of transfer.body(response, 0, COUNTED_BYTES)) size += piece.length;
     if (size === COUNTED_BYTES) file.fail('the server does not tell its size: it should send Content-Length');
     return size;
+  }
+
+  seeks(name: string): boolean {
+    return !this.#file(name).isRangeless;
   }
 
   async *stream(name: string, begin: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
