@@ -45,10 +45,12 @@ export function formatCount(count: number): string {
 }
 
 export function formatSeconds(seconds: number): string {
-  return seconds < 60 ? `${Math.ceil(seconds)} s` : `${Math.floor(seconds / 60)} min ${Math.ceil(seconds % 60)} s`;
+  const whole = Math.ceil(seconds);
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
-function progressLine(p: LoadProgress): string {
+/** One line of a terminal, without its end. */
+export function progressLine(p: LoadProgress): string {
   if (p.phase !== 'weights') return { open: 'reading configs', compile: 'compiling shaders', ready: '' }[p.phase];
   const share = p.totalBytes ? p.loadedBytes / p.totalBytes : 1;
   const bar = '#'.repeat(Math.round(share * 24)).padEnd(24, '.');
@@ -87,5 +89,6 @@ export function parseIds(text: string, file: string): number[] {
   if (!Array.isArray(json) || !json.every((id) => Number.isInteger(id) && (id as number) >= 0)) {
     throw new InvalidRequest(`${file} must hold a JSON array of token ids, as in [1, 2, 3]`, { file });
   }
+  if (json.length === 0) throw new InvalidRequest(`${file} is empty: there is nothing to score`, { file });
   return json as number[];
 }

@@ -1,5 +1,6 @@
 /** `webmoe logits`: scores token ids and writes what the golden fixtures hold, for comparison with other implementations. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { InvalidRequest } from '../errors.ts';
 import type { LayerRouting } from '../engine/session.ts';
 import type { OptionSpec, Options } from './args.ts';
@@ -48,6 +49,9 @@ export async function logitsCommand(options: Options, out: Output): Promise<void
     }),
     file,
   );
+  const target = options.text('out')!;
+  if (!(await stat(dirname(target)).catch(() => null))?.isDirectory())
+    throw new InvalidRequest(`cannot write ${target}: there is no folder ${dirname(target)}`, { file: target });
   const greedy = options.number('greedy') ?? 0;
   const model = await loadModel(options, out);
   try {
@@ -68,7 +72,6 @@ export async function logitsCommand(options: Options, out: Output): Promise<void
         drawn.push(token.id);
       tensors.push({ name: 'greedy_ids', shape: [drawn.length], data: Int32Array.from(drawn) });
     }
-    const target = options.text('out')!;
     await writeFile(target, encodeSafetensors(tensors)).catch((cause: unknown) => {
       throw new InvalidRequest(`cannot write ${target}`, { file: target }, { cause });
     });

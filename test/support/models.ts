@@ -39,7 +39,7 @@ export async function withModel<T>(
   use: (model: Model) => Promise<T>,
 ): Promise<T> {
   const bytes = typeof source === 'string' ? pathSource(source) : source;
-  const model = await loadOn(gpu.share(), bytes, { contextLength: 128, ...options });
+  const model = await loadOn(gpu.share(), bytes, { contextLength: 128, prefillChunk: 128, ...options });
   try {
     return await use(model);
   } finally {

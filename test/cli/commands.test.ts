@@ -1,0 +1,149 @@
+/** The commands in this process: what they print, and one line for whatever is wrong. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { Inspection } from '../../src/engine/inspect.ts';
+import { cli } from '../support/cli.ts';
+import { withLetters } from '../support/letters.ts';
+import { filesOf, fixturePath, SHIPPED, text, withConfig, type Files } from '../support/models.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'webmoe-cli-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const at = (name: string): string => join(folder, name);
+const write = (name: string, files: Files): string => {
+  const path = mkdtempSync(at(name));
+  for (const [file, bytes] of Object.entries(files)) writeFileSync(join(path, file), bytes);
+  return path;
+};
+const olmoe = fixturePath('families/olmoe');
+
+describe('inspect', () => {
+  it('says what the shipped model is', async () => {
+    const { code, out, err } = await cli(['inspect', SHIPPED]);
+    expect([code, err]).toEqual([0, '']);
+    for (const said of [
+      'glm4-moe',
+      '135 M',
+      '109 M used a token',
+      '30 layers (29 with experts)',
+      '16 a layer of width 64, 8 a token',
+    ])
+      expect(out).toContain(said);
+    expect(out).toMatch(/int4/);
+    expect(out).toMatch(/as-is +fits/);
+  });
+
+  it('prints JSON, and reads no weights', async () => {
+    const { code, out } = await cli(['inspect', olmoe, '--json', '--gpu-gib', '0.0001', '--context-length', '64']);
+    expect(code).toBe(0);
+    const found = JSON.parse(out) as Inspection;
+    expect(found).toMatchObject({
+      family: 'olmoe',
+      layers: 2,
+      moeLayers: 2,
+      experts: { count: 16, perToken: 4, width: 32, shared: 0 },
+      hidden: 64,
+      vocab: 256,
+      maxContext: 512,
+      contextLength: 64,
+      budgetBytes: 0.0001 * 2 ** 30,
+    });
+    expect(found.fit['as-is'].verdict).toBe('does-not-fit');
+    expect(found.formats.bf16?.matrices).toBe(2 * (16 * 3 + 4 + 1) + 2);
+  });
+});
+
+describe('run', () => {
+  const model = write('letters', withLetters(filesOf(olmoe)));
+  const ask = [
+    'run',
+    '--model',
+    model,
+    '--prompt',
+    'abcdefgh',
+    '--temperature',
+    '2',
+    '--seed',
+    '7',
+    '--max-tokens',
+    '4',
+  ];
+
+  it('answers, and says what it took', async () => {
+    const { code, out, err } = await cli(ask);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^[a-p]{4,8}\n$/);
+    expect(err).toMatch(
+      /^\[\d prompt tokens, first token after [\d.]+ s, 4 tokens, [\d.e+]+ tokens\/s, length, seed 7\]\n$/,
+    );
+    const progress = await cli(ask, true);
+    expect(progress.out).toBe(out); // the same seed
+    expect(progress.err).toMatch(
+      /reading configs.*\[\.{24}\] 0 bytes of 528 kB.*compiling shaders.*\[4 prompt tokens/s,
+    ); // the bar is gone when the answer comes
+  });
+});
+
+describe('bad input ends with 2 and one line', () => {
+  const broken = (changes: Record<string, unknown>): string => write('broken', withConfig(filesOf(olmoe), changes));
+  writeFileSync(at('empty.json'), '[]');
+  writeFileSync(at('words.json'), '["a"]');
+  writeFileSync(at('far.json'), '[256]');
+  writeFileSync(at('one.json'), '[1]');
+  const truncated = filesOf(olmoe);
+  const shard = 'model-00002-of-00002.safetensors';
+  truncated[shard] = truncated[shard]!.slice(0, -1);
+  const score = ['logits', '--model', olmoe, '--out', at('x'), '--ids'];
+
+  it.each<[string[], RegExp]>([
+    [['fly'], /unknown command fly/],
+    [['constructor'], /unknown command constructor/],
+    [['run'], /--model is required/],
+    [['run', '--model', olmoe, '--bogus'], /bogus/],
+    [['run', '--model', olmoe, 'extra'], /extra/],
+    [['run', '--model', olmoe, '--temperature', 'warm'], /--temperature/],
+    [['run', '--model', olmoe, '--weights', 'q5'], /--weights must be one of auto, as-is, q8, q4/],
+    [['run', '--model', at('nowhere'), '--prompt', 'x'], /nowhere/],
+    [['run', '--model', olmoe, '--prompt', 'x'], /tokenizer\.json/],
+    [['run', '--model', olmoe, '--prompt', 'x', '--context-length', '9999'], /contextLength/],
+    [['run', '--model', olmoe, '--prompt', 'x', '--gpu-gib', '0.0001'], /does not fit/],
+    [['inspect'], /give a folder or URL/],
+    [['inspect', at('nowhere')], /nowhere/],
+    [['inspect', olmoe, olmoe], /unexpected argument/],
+    [['inspect', broken({ model_type: 'mamba' })], /mamba/],
+    [['inspect', broken({ router_softcap: 30 })], /router_softcap/],
+    [['inspect', broken({ hidden_act: 'relu' })], /relu/],
+    [['inspect', broken({ quantization_config: { quant_method: 'awq' } })], /awq/],
+    [['inspect', broken({ hidden_size: 128 })], /\[.*\]/],
+    [['inspect', write('cut', truncated)], /model-00002-of-00002/],
+    [['inspect', write('none', { 'config.json': text('{}') })], /model_type/],
+    [['inspect', 'http://127.0.0.1:1/model'], /127\.0\.0\.1/],
+    [[...score, at('missing.json')], /cannot read .*missing\.json/],
+    [[...score, at('words.json')], /words\.json must hold a JSON array of token ids/],
+    [[...score, at('empty.json')], /empty/],
+    [[...score, at('far.json')], /Token 0 of the prompt is 256/],
+    [
+      ['logits', '--model', olmoe, '--ids', at('one.json'), '--out', at('no/such/folder')],
+      /cannot write .*no\/such\/folder/,
+    ],
+    [['bench', '--model', olmoe, '--decode-tokens', '1'], /--decode-tokens must be a whole number of at least 2/],
+  ])('webmoe %j', async (argv, message) => {
+    const { code, out, err } = await cli(argv);
+    expect(err).toMatch(message);
+    expect([code, out, err.split('\n').length]).toEqual([2, '', 2]);
+    expect(err.startsWith('webmoe: ')).toBe(true);
+  });
+});
+
+it('helps', async () => {
+  const all = await cli(['--help']);
+  expect(all.code).toBe(0);
+  for (const command of ['run', 'logits', 'inspect', 'bench']) {
+    expect(all.out).toContain(command);
+    const own = await cli([command, '--help']);
+    expect([own.code, own.err]).toEqual([0, '']);
+    expect(own.out).toMatch(new RegExp(`^usage: webmoe ${command}`));
+  }
+  expect(await cli([])).toEqual({ code: 2, out: all.out, err: '' });
+});

@@ -1,0 +1,82 @@
+/** Scores and benchmarks as the command line gives them. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { BenchReport } from '../../src/cli/bench.ts';
+import { cli } from '../support/cli.ts';
+import { expectClose } from '../support/conformance.ts';
+import { Golden } from '../support/golden.ts';
+import { fixturePath } from '../support/models.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'webmoe-cli-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const at = (name: string): string => join(folder, name);
+
+describe('logits', () => {
+  it.each(['olmoe', 'deepseek-v3'])('%s: writes what the golden file holds', async (family) => {
+    const model = fixturePath(`families/${family}`);
+    const golden = new Golden(`${model}/golden.safetensors`);
+    const out = at(`${family}.safetensors`);
+    writeFileSync(at('ids.json'), JSON.stringify(golden.ids('prompt_ids')));
+    const argv = ['logits', '--model', model, '--ids', at('ids.json'), '--out', out, '--greedy', '16', '--hidden'];
+    expect(await cli(argv)).toEqual({ code: 0, out: '', err: '' });
+    const written = new Golden(out);
+    const names = ['logits', 'hidden', 'topk_ids', 'topk_weights', 'greedy_ids'];
+    for (const name of names) expect(written.shape(name), name).toEqual(golden.shape(name));
+    for (const name of ['topk_ids', 'greedy_ids']) expect(written.ids(name)).toEqual(golden.ids(name));
+    for (const name of ['logits', 'hidden', 'topk_weights'])
+      expectClose(written.floats(name), golden.floats(name), 1e-3, name);
+  });
+});
+
+describe('bench', () => {
+  it('counts what a token costs, and prints all of it as JSON', async () => {
+    const argv = [
+      'bench',
+      '--model',
+      fixturePath('families/mixtral'),
+      '--prefill-chunk',
+      '32',
+      '--prompt-tokens',
+      '20',
+      '--decode-tokens',
+      '5',
+      '--json',
+    ];
+    const { code, out, err } = await cli(argv);
+    expect([code, err]).toEqual([0, '']);
+    const report = JSON.parse(out) as BenchReport;
+    const { prefill, decode } = report;
+    expect(report).toMatchObject({ layers: 2, moeLayers: 2, precision: 'as-is' });
+    expect(prefill).toMatchObject({ tokens: 20, submits: 1, readbacks: 1 });
+    expect(decode).toMatchObject({
+      tokens: 4,
+      submitsPerToken: 1,
+      readbacksPerToken: 1,
+      createdPerToken: { buffers: 0, bindGroups: 0, pipelines: 0 },
+    });
+    expect(decode.dispatchesPerToken).toBeLessThanOrEqual(3 + 2 * 12);
+    expect(prefill.dispatches).toBeLessThanOrEqual(3 + 2 * 16);
+    expect(report.gpuBytes.kv).toBe(2 * 2 * 2 * 16 * 512 * 4); // layers, keys and values, kv heads, head size, positions, f32
+    const positive = [
+      report.ttftMs,
+      prefill.tokensPerSecond,
+      decode.tokensPerSecond,
+      decode.uploadBytesPerToken,
+      decode.itlMs.median,
+      ...Object.values(report.gpuBytes),
+    ];
+    for (const value of positive) expect(value).toBeGreaterThan(0);
+    expect(decode.itlMs.p95).toBeGreaterThanOrEqual(decode.itlMs.median);
+    expect(decode.uploadBytesPerToken).toBeLessThan(256); // the step uniform, no more
+    expect(Object.keys(report.gpuBytes).sort()).toEqual(['activations', 'experts', 'kv', 'weights']);
+    expect(Object.keys(report.adapter).sort()).toEqual(['architecture', 'description', 'isFallback', 'vendor']);
+
+    // Mixtral's own arithmetic: bf16 everywhere, norms in f32. D 64, F 96, V 256, 4 heads of 16 over 2, 2 of 8 experts.
+    const attention = 2 * 64 * (64 + 32 + 32 + 64);
+    const layer = attention + 2 * 8 * 64 + 2 * (2 * 3 * 64 * 96) + 4 * 2 * 64;
+    const head = 2 * 256 * 64;
+    expect(decode.weightBytesPerToken).toBe(2 * layer + head + 2 * 64 + 4 * 64);
+  });
+});
