@@ -6,6 +6,6 @@ export default defineConfig({
   platform: 'neutral',
   target: 'es2022',
   dts: { sourcemap: false },
-  external: [/^node:/, 'webgpu'],
+  deps: { neverBundle: [/^node:/, 'webgpu'] },
   clean: true,
 });
