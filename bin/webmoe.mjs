@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command line. In a clone, where dist/ may be missing or old, it builds first: quietly, and once, however many commands start together.
+// The command line. In a clone, where packages and dist/ may be missing or old, it installs and builds first: quietly, and once, however many commands start together.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -58,17 +58,17 @@ function build() {
     shell: process.platform === 'win32',
   });
   if (done.status === 0) return;
-  process.stderr.write(`${done.stdout ?? ''}${done.stderr ?? ''}webmoe: building it failed; run npm ci and try again\n`);
+  process.stderr.write(
+    `${done.stdout ?? ''}${done.stderr ?? ''}webmoe: building it failed; run npm ci and try again\n`,
+  );
   release();
   process.exit(done.status ?? 1);
 }
 
 if (existsSync(join(root, 'src'))) {
+  const { ensurePackages } = await import(pathToFileURL(join(root, 'scripts/setup.mjs')).href);
+  ensurePackages();
   while (ageOf(lock) !== null || !isFresh()) {
-    if (!existsSync(join(root, 'node_modules'))) {
-      process.stderr.write('webmoe: its packages are not installed; run npm ci in the clone\n');
-      process.exit(1);
-    }
     if (!acquire()) {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
       continue;

@@ -16,8 +16,8 @@ export function run(command, args, options = {}) {
   return done.status ?? 1;
 }
 
-export function mustRun(command, args, what) {
-  if (run(command, args) !== 0) {
+export function mustRun(command, args, what, options = {}) {
+  if (run(command, args, options) !== 0) {
     console.error(`${what} failed: ${command} ${args.join(' ')}`);
     process.exit(1);
   }
@@ -28,8 +28,9 @@ export function ensurePackages() {
   const stamp = join(root, 'node_modules/.package-lock.json');
   const lock = join(root, 'package-lock.json');
   if (existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(lock).mtimeMs) return;
-  console.log('Installing packages...');
-  mustRun('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], 'Installing packages');
+  console.error('Installing packages...');
+  const quietOutput = { stdio: ['ignore', 'ignore', 'inherit'] }; // standard output may be a command's answer
+  mustRun('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], 'Installing packages', quietOutput);
 }
 
 const CANDIDATES = [
