@@ -41,7 +41,7 @@ fn matvec_partials(t: u32, first_row: u32, lane: u32) {
 #endif
       for (var r = 0u; r < ROWS_PER_LANE; r++) {
         let row = min(first_row + team * ROWS_PER_LANE + r, N - 1u);
-        sums[r] += dot32(weight32(0u, row, chunk), part);
+        sums[r] += weight_scale(0u, row, chunk) * dot32(unscaled32(0u, row, chunk), part);
       }
     }
   }

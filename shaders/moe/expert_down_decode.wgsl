@@ -43,8 +43,9 @@ fn expert_down_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(loca
       let chunk = item % W_CHUNKS;
       let slot = chosen_slot(t, k);
       if (slot != MISSING) {
-        let product = dot32(weight32(slot_matrix(slot), row, chunk), x_chunk(t * TOP_K + k, chunk));
-        sum += chosen_weight(t, k) * product;
+        let matrix = slot_matrix(slot);
+        let product = dot32(unscaled32(matrix, row, chunk), x_chunk(t * TOP_K + k, chunk));
+        sum += chosen_weight(t, k) * weight_scale(matrix, row, chunk) * product;
       }
     }
   }

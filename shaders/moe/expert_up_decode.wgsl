@@ -38,7 +38,9 @@ fn expert_up_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_
     let chunk = i * PARTS + lane % PARTS;
     if (chunk < W_CHUNKS) {
       let x32 = x_chunk(t, chunk);
-      sums += vec2<f32>(dot32(weight32(matrix, row, chunk), x32), dot32(weight32(matrix, row + 1u, chunk), x32));
+      let gate = weight_scale(matrix, row, chunk) * dot32(unscaled32(matrix, row, chunk), x32);
+      let up = weight_scale(matrix, row + 1u, chunk) * dot32(unscaled32(matrix, row + 1u, chunk), x32);
+      sums += vec2<f32>(gate, up);
     }
   }
   parts[lane] = sums;

@@ -159,7 +159,7 @@ fn add_block(block: u32, lane: u32) {
       for (var j = 0u; j < BLOCK_CHUNKS / PARTS; j++) {
         let local = j * PARTS + at % PARTS;
         let chunk = block * BLOCK_CHUNKS + local;
-        if (chunk < W_CHUNKS) { sum += dot32(weight32(0u, at / PARTS, chunk), staged_chunk(local)); }
+        if (chunk < W_CHUNKS) { sum += weight_scale(0u, at / PARTS, chunk) * dot32(unscaled32(0u, at / PARTS, chunk), staged_chunk(local)); }
       }
       parts[at] = sum;
     }

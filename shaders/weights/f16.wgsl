@@ -1,5 +1,6 @@
 // Weight format f16: two a word, even k in the low half; subnormals are exact. See src/weights/layout.ts and weights/bf16.wgsl.
 #import shared/f16
+#import weights/unscaled
 override W_CHUNKS: u32;
 override W_CHUNK_VEC4: u32;
 

@@ -1,4 +1,5 @@
 // Weight format f32: one a word. See src/weights/layout.ts and weights/bf16.wgsl.
+#import weights/unscaled
 override W_CHUNKS: u32;
 override W_CHUNK_VEC4: u32;
 

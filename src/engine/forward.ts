@@ -12,7 +12,7 @@ import {
   latentAttention,
   type AttentionStep,
   type KvCache,
-  type StepPhases,
+  type Phase,
 } from '../layers/attention.ts';
 import { denseLayer } from '../layers/ffn.ts';
 import { linear } from '../layers/linear.ts';
@@ -139,11 +139,6 @@ export class Forward {
     this.#gpu.write(this.#step, new Uint8Array(writeStep(this.#stepBytes, tokens, position, sampling)));
   }
 
-  #phases(batch: Batch): StepPhases {
-    if (batch === 'one') return { attend: 'decode', multiply: 'decode' };
-    return { attend: 'prefill', multiply: this.#gpu.facts.adapter.isFallback ? 'decode' : 'prefill' };
-  }
-
   recorder(): Recorder {
     return new Recorder(this.#gpu, this.#step);
   }
@@ -151,7 +146,7 @@ export class Forward {
   /** Embedding and all layers; the residual stream ends in `residualA`. */
   body(batch: Batch, taps?: { readonly hidden: BufferView }): Promise<Program> {
     const r = this.recorder();
-    const phases = this.#phases(batch);
+    const phase: Phase = batch === 'one' ? 'decode' : 'prefill';
     const { embed, layers } = this.#weights;
     const a = this.#activations;
     const { hidden } = this.config;
@@ -174,7 +169,7 @@ export class Forward {
       const weights = layers[i]!;
       const attention: AttentionStep = {
         label: `layer ${i}`,
-        phases,
+        phase,
         eps: this.config.normEps,
         x: a.residualA,
         out: a.residualB,
@@ -192,7 +187,7 @@ export class Forward {
       }
       const ffn = {
         label: `layer ${i}`,
-        phase: phases.multiply,
+        phase,
         eps: this.config.normEps,
         x: a.residualB,
         out: a.residualA,
@@ -249,7 +244,7 @@ export class Forward {
       { x: this.#activations.residualA, gamma: this.#weights.finalNorm, out: normed },
       { size: hidden, eps },
     );
-    linear(r, 'head', { x: normed, weights: this.#weights.head, out }, { phase: this.#phases('chunk').multiply });
+    linear(r, 'head', { x: normed, weights: this.#weights.head, out }, { phase: 'prefill' });
     return r.finish();
   }
 

@@ -13,13 +13,6 @@ import type { GroupedWeights, LatentWeights } from './weights.ts';
 /** Which of an operation's two kernels: one for few tokens, or one that shares what it reads among many. */
 export type Phase = 'decode' | 'prefill';
 
-/** The kernels of a step. They differ on a software adapter, where tiles lose to the plain product even for long prompts. */
-export interface StepPhases {
-  readonly attend: Phase;
-  /** Linear maps and experts. */
-  readonly multiply: Phase;
-}
-
 export interface KvCache {
   readonly keys: BufferView; // [Hk, C, key size]
   readonly values: BufferView; // [Hk, C, value size]
@@ -28,7 +21,7 @@ export interface KvCache {
 
 export interface AttentionStep {
   readonly label: string;
-  readonly phases: StepPhases;
+  readonly phase: Phase;
   readonly eps: number;
   readonly x: BufferView; // [T, D]
   /** x + attention; another buffer than x. */
@@ -82,7 +75,7 @@ export function groupedAttention(
   s: AttentionStep,
 ): void {
   const { label, eps, x, scratch, cache } = s;
-  const phase = s.phases.multiply;
+  const phase = s.phase;
   const { heads, kvHeads, headSize, scale, window } = config;
   normedLinear(
     r,
@@ -120,7 +113,7 @@ export function latentAttention(
   s: AttentionStep,
 ): void {
   const { label, x, scratch, cache } = s;
-  const phase = s.phases.multiply;
+  const phase = s.phase;
   const { heads, kvRank, ropeSize, nopeSize, valueSize, scale, innerNormEps: eps } = config;
   const keySize = nopeSize + ropeSize;
   const row = weights.down.rows; // q or its latent, kv latent, shared rope key
@@ -175,7 +168,7 @@ export function latentAttention(
 
 function attend(
   r: Recorder,
-  { label, phases, scratch, cache }: AttentionStep,
+  { label, phase, scratch, cache }: AttentionStep,
   shape: { heads: number; kvHeads: number; keySize: number; valueSize: number; scale: number; window: number | null },
   sinks: BufferView | null,
 ): void {
@@ -190,6 +183,6 @@ function attend(
       partials: scratch.partials,
       out: scratch.attended,
     },
-    { ...shape, capacity: cache.capacity, phase: phases.attend },
+    { ...shape, capacity: cache.capacity, phase },
   );
 }

@@ -91,7 +91,8 @@ export function moeLayer(
   const { arena, slot, slotTable } = weights.experts;
   const shape = { hidden, width, experts, topK };
   const home = { arena, slotTable };
-  if (phase === 'decode') {
+  // On a software adapter tiles lose to plain products, whatever the number of tokens.
+  if (phase === 'decode' || r.gpu.facts.adapter.isFallback) {
     expertUpDecode(r, `${label} up`, { ...home, x: normed, routed, act: scratch.act }, { ...shape, slot, activation });
     expertDownDecode(
       r,

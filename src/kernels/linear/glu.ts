@@ -4,7 +4,7 @@ import type { Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import { activationConstants } from '../activation.ts';
 import type { DeviceMatrix } from '../matrix.ts';
-import { matmulProduct, matvecProduct } from './shared.ts';
+import { productOf } from './shared.ts';
 
 export interface GluIo {
   readonly x: BufferView; // [T, K]
@@ -22,6 +22,8 @@ export interface GluOptions {
   readonly eps?: number;
 }
 
+const SHADERS = { matvec: 'linear/glu_matvec', lane: 'linear/glu_lane', matmul: 'linear/glu_matmul' } as const;
+
 /** out = activate(gate h, up h), where h is x or, with gamma, x / rms(x) * gamma. */
 export function glu(recorder: Recorder, label: string, io: GluIo, options: GluOptions): void {
   const { x, weights, out, gamma } = io;
@@ -30,12 +32,11 @@ export function glu(recorder: Recorder, label: string, io: GluIo, options: GluOp
   invariant(weights.rows % 2 === 0, `${label}: gate and up rows come in pairs, got ${weights.rows} rows`);
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
   invariant(one || !gamma, `${label}: the prefill kernel does not norm its input`);
+  const software = recorder.gpu.facts.adapter.isFallback;
   const input = { xRow: weights.cols, xAt: 0 };
-  const product = one
-    ? matvecProduct(weights, input, gamma ? eps! : null, recorder.gpu.facts.adapter.isFallback)
-    : matmulProduct(weights, input);
+  const { kind, product } = productOf(weights, input, { one, eps: gamma ? eps! : null, software });
   recorder.dispatch({
-    shader: one ? 'linear/glu_matvec' : 'linear/glu_matmul',
+    shader: SHADERS[kind],
     label,
     constants: { ...product.constants, ...activationConstants(activation) },
     imports: product.imports,

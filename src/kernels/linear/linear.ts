@@ -2,7 +2,7 @@ import type { BufferView } from '../../gpu/buffer.ts';
 import type { Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import type { DeviceMatrix } from '../matrix.ts';
-import { matmulProduct, matvecProduct } from './shared.ts';
+import { productOf } from './shared.ts';
 
 export interface LinearIo {
   readonly x: BufferView; // [T, xRow]
@@ -31,6 +31,8 @@ export interface LinearOptions {
   readonly row?: 'all' | 'last';
 }
 
+const SHADERS = { matvec: 'linear/matvec', lane: 'linear/matvec_lane', matmul: 'linear/matmul' } as const;
+
 /** out = (h W^T + bias) * rowScale + residual, where h is x or, with gamma, x / rms(x) * gamma. */
 export function linear(recorder: Recorder, label: string, io: LinearIo, options: LinearOptions): void {
   const { x, weights, out, bias, residual, rowScale, gamma } = io;
@@ -39,11 +41,10 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
   const one = phase === 'decode' || last;
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
   invariant(one || !gamma, `${label}: the prefill kernel does not norm its input`);
-  const product = one
-    ? matvecProduct(weights, { xRow, xAt }, gamma ? eps! : null, recorder.gpu.facts.adapter.isFallback)
-    : matmulProduct(weights, { xRow, xAt });
+  const software = recorder.gpu.facts.adapter.isFallback;
+  const { kind, product } = productOf(weights, { xRow, xAt }, { one, eps: gamma ? eps! : null, software });
   recorder.dispatch({
-    shader: one ? 'linear/matvec' : 'linear/matmul',
+    shader: SHADERS[kind],
     label,
     constants: {
       ...product.constants,
@@ -52,7 +53,7 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
       BIAS: bias !== undefined,
       RESIDUAL: residual !== undefined,
       ROW_SCALE: rowScale !== undefined,
-      ...(one ? { LAST: last } : {}),
+      ...(kind === 'matmul' ? {} : { LAST: last }),
     },
     imports: product.imports,
     bindings: {

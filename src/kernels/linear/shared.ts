@@ -13,6 +13,9 @@ export interface InputRows {
 
 const TILE_TOKENS = 32;
 const TILE_ROWS = 64;
+/** Of a workgroup of linear/lane_rows: 16 lanes with 4 rows each. */
+const LANE_WORKGROUP_ROWS = 64;
+const LANE_TOKENS = 4;
 
 export interface Product {
   readonly constants: Constants;
@@ -30,27 +33,58 @@ const common = ({ layout, rows, cols }: DeviceMatrix, { xRow, xAt }: InputRows):
   K_TAIL: cols % CHUNK !== 0,
 });
 
+const norm = (eps: number | null): Constants => ({ GAMMA: eps !== null, ...(eps === null ? {} : { EPS: eps }) });
+
 /** For shaders that import `linear/matvec_rows`. `eps` is null without a fused norm. */
-export function matvecProduct(weights: DeviceMatrix, input: InputRows, eps: number | null, software: boolean): Product {
-  const { lanes, rowsPerLane, rows } = matvecShape(weights, software);
+function matvecProduct(weights: DeviceMatrix, input: InputRows, eps: number | null): Product {
+  const { lanes, rowsPerLane, rows } = matvecShape(weights);
   return {
     constants: {
       ...common(weights, input),
       LANES: lanes,
       ROWS_PER_LANE: rowsPerLane,
-      GAMMA: eps !== null,
-      ...(eps === null ? {} : { EPS: eps }),
+      ...norm(eps),
     },
     imports: weightFormat(weights.layout, weights).imports,
     grid: (tokens) => foldGrid(ceilDiv(weights.rows, rows), tokens),
   };
 }
 
+/** For shaders that import `linear/lane_rows`. `block`: four tokens a lane; only without a fused norm. */
+function laneProduct(weights: DeviceMatrix, input: InputRows, eps: number | null, block: boolean): Product {
+  return {
+    constants: { ...common(weights, input), ...norm(eps), BLOCK: block },
+    imports: weightFormat(weights.layout, weights).imports,
+    grid: (tokens) =>
+      foldGrid(ceilDiv(weights.rows, LANE_WORKGROUP_ROWS), block ? ceilDiv(tokens, LANE_TOKENS) : tokens),
+  };
+}
+
 /** For shaders that import `linear/matmul_tile`. */
-export function matmulProduct(weights: DeviceMatrix, input: InputRows): Product {
+function matmulProduct(weights: DeviceMatrix, input: InputRows): Product {
   return {
     constants: common(weights, input),
     imports: weightFormat(weights.layout, weights).imports,
     grid: (tokens) => foldGrid(ceilDiv(weights.rows, TILE_ROWS), ceilDiv(tokens, TILE_TOKENS)),
   };
+}
+
+export interface ProductOptions {
+  /** Each token by itself; otherwise weights are shared among tokens, and there is no fused norm. */
+  readonly one: boolean;
+  /** Null without a fused norm. */
+  readonly eps: number | null;
+  /** Whether the adapter is a CPU: `facts.adapter.isFallback`. */
+  readonly software: boolean;
+}
+
+/** Which kernel: see shaders/linear/matvec_rows, lane_rows and matmul_tile. */
+export function productOf(
+  weights: DeviceMatrix,
+  input: InputRows,
+  { one, eps, software }: ProductOptions,
+): { readonly kind: 'matvec' | 'lane' | 'matmul'; readonly product: Product } {
+  if (software) return { kind: 'lane', product: laneProduct(weights, input, eps, !one) };
+  if (one) return { kind: 'matvec', product: matvecProduct(weights, input, eps) };
+  return { kind: 'matmul', product: matmulProduct(weights, input) };
 }

@@ -54,10 +54,8 @@ export function expertDownDecode(
   const { hidden, width } = slot;
   const { constants, imports, bindings } = expertMatrix('down', slot, io);
   const values = topK * alignUp(width, CHUNK);
-  const parts = partsOf(
-    matvecShape({ rows: hidden, cols: values }, recorder.gpu.facts.adapter.isFallback).lanes,
-    values,
-  );
+  const lanes = recorder.gpu.facts.adapter.isFallback ? 1 : matvecShape({ rows: hidden, cols: values }).lanes;
+  const parts = partsOf(lanes, values);
   recorder.dispatch({
     shader: 'moe/expert_down_decode',
     label,

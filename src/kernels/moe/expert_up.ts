@@ -57,10 +57,8 @@ export function expertUpDecode(recorder: Recorder, label: string, io: ExpertUpDe
   const { topK, slot, activation } = shape;
   const { hidden, width } = slot;
   const { constants, imports, bindings } = expertMatrix('gateUp', slot, io);
-  const parts = partsOf(
-    matvecShape({ rows: 2 * width * topK, cols: hidden }, recorder.gpu.facts.adapter.isFallback).lanes,
-    hidden,
-  );
+  const lanes = recorder.gpu.facts.adapter.isFallback ? 1 : matvecShape({ rows: 2 * width * topK, cols: hidden }).lanes;
+  const parts = partsOf(lanes, hidden);
   recorder.dispatch({
     shader: 'moe/expert_up_decode',
     label,

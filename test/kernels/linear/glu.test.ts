@@ -49,7 +49,7 @@ const cases: Case[] = [
 ];
 const normed: Case = { name: 'normed', tokens: 3, width: 37, cols: 100, activation: SILU, normed: true };
 
-/** Kernels as for a software adapter: one lane a row, up to 256 rows a workgroup. */
+/** Kernels as for a software adapter. */
 const software = pretend(gpu, true);
 
 async function check(phase: GluOptions['phase'], c: Case, on = gpu): Promise<void> {
@@ -85,17 +85,21 @@ describe.each(['decode', 'prefill'] as const)('linear/glu, %s', (phase) => {
 
 describe('linear/glu_matvec', () => {
   it('normed', () => check('decode', normed));
+});
 
-  const wide: Case = { name: 'more_rows_than_lanes', tokens: 2, width: 547, cols: 40, activation: SILU, normed: true };
-  it.each([...cases, normed, wide])('$name, for software', (c) => check('decode', c, software));
-  it('notices rows beyond the lanes that nobody writes', () =>
-    expectMutantToFail(
-      software,
-      shaderText,
-      'linear/glu_matvec',
-      (s) => s.replace('i < (ROWS / 2u + WG - 1u) / WG', 'i < 1u'),
-      () => check('decode', wide, software),
-    ));
+describe('linear/glu_lane', () => {
+  it.each([...cases, normed])('$name', (c) => check('decode', c, software));
+  it.each(cases)('$name, in blocks', (c) => check('prefill', c, software));
+  it.each<[string, GluOptions['phase'], (s: string) => string]>([
+    ['exchanges gate and up', 'decode', (s) => s.replace('products.c, products.d', 'products.d, products.c')],
+    ['skips tokens', 'prefill', (s) => s.replace('workgroup.z * TOKENS', 'workgroup.z')],
+    ['stores beyond F', 'decode', (s) => s.replace('&& f < N / 2u', '')],
+    ['mixes up tokens', 'prefill', (s) => s.replace('gate.z, up.z', 'gate.z, up.y')],
+  ])('notices a kernel that %s (%s)', async (_what, phase, mutate) => {
+    await expectMutantToFail(software, shaderText, 'linear/glu_lane', mutate, () =>
+      check(phase, named('more_than_a_tile'), software),
+    );
+  });
 });
 
 const named = (name: string): Case => cases.find((c) => c.name === name)!;

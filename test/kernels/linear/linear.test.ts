@@ -70,7 +70,7 @@ const layouts: Layout[] = [
   { kind: 'int', bits: 8, group: 1000, scale: 'f32', zeros: false },
 ];
 
-/** Kernels as for a software adapter: one lane a row, up to 256 rows a workgroup. */
+/** Kernels as for a software adapter. */
 const software = pretend(gpu, true);
 
 async function check(phase: Phase, c: Case, on = gpu): Promise<void> {
@@ -160,20 +160,6 @@ describe('linear/matvec', () => {
     );
   });
 
-  const two: Case = { name: 'two_rows_a_lane', tokens: 3, rows: 600, cols: 100, with: ['gamma', 'bias', 'residual'] };
-  const four: Case = { name: 'four_rows_a_lane', tokens: 2, rows: 1100, cols: 72, layout: INT4 };
-  it.each([...cases, ...decodeOnly.filter((c) => c.rows < 100), two, four])('$name, for software', (c) =>
-    check('decode', c, software),
-  );
-  it('notices rows beyond the lanes that nobody writes', () =>
-    expectMutantToFail(
-      software,
-      shaderText,
-      'linear/matvec',
-      (s) => s.replace('i < (ROWS + WG - 1u) / WG', 'i < 1u'),
-      () => check('decode', two, software),
-    ));
-
   it('norms tiny values with epsilon', () => checkTinyNorm({ name: 'tiny', tokens: 1, rows: 3, cols: 32 }));
 });
 
@@ -226,6 +212,43 @@ describe('linear/matmul', () => {
   });
 });
 
+describe('linear/matvec_lane', () => {
+  it.each([...cases, ...decodeOnly.filter((c) => c.rows < 100)])('$name', (c) => check('decode', c, software));
+  it.each([...cases, ...decodeOnly.filter((c) => c.last && !c.with)])('$name, in blocks', (c) =>
+    check('prefill', c, software),
+  );
+  it.each(layouts)('%o', async (layout) => {
+    await check('decode', { name: 'layout', tokens: 2, rows: 11, cols: 144, layout }, software);
+    await check('prefill', { name: 'layout', tokens: 6, rows: 11, cols: 144, layout }, software);
+  });
+
+  it.each<[string, Phase, string, string, (s: string) => string]>([
+    ['drops a chunk', 'decode', 'prime_sizes', 'linear/lane_rows', (s) => s.replace('chunk < W_CHUNKS', 'chunk < 1u')],
+    ['mixes up rows', 'decode', 'prime_sizes', 'linear/lane_rows', (s) => s.replace('dots, r == 2u', 'dots, r == 1u')],
+    ['forgets gamma', 'decode', 'norm', 'linear/lane_rows', (s) => s.replace('x[5] * gamma_quad(q + 5u)', 'x[5]')],
+    ['forgets the norm', 'decode', 'norm', 'linear/lane_rows', (s) => s.replace('scale * d', 'd')],
+    [
+      'takes the first token',
+      'decode',
+      'last_token',
+      'linear/matvec_lane',
+      (s) => s.replace('u_step.tokens - 1u', '0u'),
+    ],
+    ['mixes up tokens', 'prefill', 'prime_sizes', 'linear/lane_rows', (s) => s.replace('x.c)', 'x.b)')],
+    [
+      'skips tokens',
+      'prefill',
+      'prime_sizes',
+      'linear/matvec_lane',
+      (s) => s.replace('workgroup.z * TOKENS', 'workgroup.z'),
+    ],
+    ['writes beyond T', 'prefill', 'prime_sizes', 'linear/matvec_lane', (s) => s.replace('t < u_step.tokens &&', '')],
+    ['writes beyond N', 'decode', 'prime_sizes', 'linear/matvec_lane', (s) => s.replace('&& n < N)', ')')],
+  ])('notices a kernel that %s (%s)', async (_what, phase, name, path, mutate) => {
+    await expectMutantToFail(software, shaderText, path, mutate, () => check(phase, named(name), software));
+  });
+});
+
 describe('matvecShape', () => {
   it.each([
     [1, 1],
@@ -235,11 +258,9 @@ describe('matvecShape', () => {
     [64, 14336],
     [49152, 576],
   ])('%i x %i fills workgroups of 64 with whole teams', (rows, cols) => {
-    const shape = matvecShape({ rows, cols }, false);
+    const shape = matvecShape({ rows, cols });
     expect(shape.rows).toBe((64 / shape.lanes) * shape.rowsPerLane);
     expect(shape.rows).toBeLessThanOrEqual(64);
     expect(shape.rows % 2).toBe(0);
-    const software = matvecShape({ rows, cols }, true);
-    expect(software).toEqual({ lanes: 1, rowsPerLane: software.rowsPerLane, rows: 64 * software.rowsPerLane });
   });
 });

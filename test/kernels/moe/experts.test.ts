@@ -326,7 +326,7 @@ describe('expert kernels', () => {
       'moe/expert_down_decode',
       'forgets weights',
       'plain',
-      'chosen_weight(t, k) * product=>product',
+      'chosen_weight(t, k) * weight_scale=>weight_scale',
     ],
     [
       'moe/expert_down_decode',
