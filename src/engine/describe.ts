@@ -26,10 +26,10 @@ import { slotLayout, type SlotLayout } from '../moe/slots.ts';
 import { invariant } from '../util/assert.ts';
 import type { Checkpoint } from '../weights/checkpoint.ts';
 import {
-  expertBias,
   expertMatrices,
+  findExpertBias,
   findMatrix,
-  vector,
+  findVector,
   type ExpertBias,
   type ExpertMatrices,
 } from '../weights/formats/index.ts';
@@ -257,21 +257,19 @@ class Describer {
       mustBe(m.up, gateUp);
       mustBe(m.down, down);
     }
+    const biases = config.expertBias ? matrices.map((_, e) => findExpertBias(checkpoint, storage, e, shape)) : null;
     return {
       label,
       count: config.experts,
       slot: slotLayout({ hidden: model.hidden, width: config.width, gateUp, down, bias: config.expertBias }),
       matrices: (e) => matrices[e]!,
-      bias: config.expertBias ? (e, signal) => expertBias(checkpoint, storage, e, shape, signal) : null,
+      bias: biases && ((e, signal) => biases[e]!(signal)),
       storedBytes: matrices.reduce((n, m) => n + m.gate.storedBytes + m.up.storedBytes + m.down.storedBytes, 0),
     };
   }
 
   vector(name: string, length: number): VectorSpec {
-    const { checkpoint } = this.#in;
-    if (!checkpoint.has(name))
-      throw new InvalidCheckpoint('missing-tensor', `The checkpoint has no tensor ${name}`, { tensor: name });
-    return { label: name, length, load: (signal) => vector(checkpoint, name, length, signal) };
+    return { label: name, length, load: findVector(this.#in.checkpoint, name, length) };
   }
 
   /** A [1, D] matrix read as a vector. */
@@ -370,8 +368,23 @@ class Describer {
   }
 }
 
+/** A tensor inside a layer that nothing reads would change what the layer computes: a bias, a norm, a scale. */
+function refuseUnread({ checkpoint, names }: DescribeInput): void {
+  const unread = checkpoint.unasked().filter((name) => names.ofLayer(name) && !names.ignored(name));
+  if (unread.length === 0) return;
+  const more = unread.length > 3 ? ` and ${unread.length - 3} more` : '';
+  throw new UnsupportedModel(
+    `The checkpoint has tensors that config.json does not announce: ${unread.slice(0, 3).join(', ')}${more}. Without them the model would compute something else`,
+    { tensors: unread.slice(0, 100) },
+  );
+}
+
 /**
  * @throws InvalidCheckpoint for missing tensors and wrong shapes
- * @throws UnsupportedModel for formats that cannot be mixed or are not known
+ * @throws UnsupportedModel for formats that cannot be mixed or are not known, and for tensors of a layer that nothing reads
  */
-export const describeModel = (input: DescribeInput): ModelSpec => new Describer(input).model();
+export function describeModel(input: DescribeInput): ModelSpec {
+  const spec = new Describer(input).model();
+  refuseUnread(input);
+  return spec;
+}

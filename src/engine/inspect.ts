@@ -3,7 +3,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import { parameterCounts } from '../config/parameters.ts';
 import { WebmoeError } from '../errors.ts';
 import type { ByteSource } from '../weights/source.ts';
-import { openModel, planOpened, type PlanLimits } from './open.ts';
+import { openModel, planOpened, type OpenedModel, type PlanLimits } from './open.ts';
 import type { Plan, PlanOptions } from './plan.ts';
 import type { Precision } from './precision.ts';
 
@@ -44,6 +44,13 @@ function firstMoe(config: ModelConfig): Inspection['experts'] {
   return ffn ? { count: ffn.experts, perToken: ffn.topK, width: ffn.width, shared: ffn.shared?.width ?? 0 } : null;
 }
 
+function unused({ checkpoint, names }: OpenedModel): string[] {
+  const tensors = checkpoint.unasked().filter((name) => !names.ignored(name));
+  if (tensors.length === 0) return [];
+  const more = tensors.length > 3 ? ` and ${tensors.length - 3} more` : '';
+  return [`tensors that nothing reads: ${tensors.slice(0, 3).join(', ')}${more}`];
+}
+
 /** @throws UnsupportedModel or InvalidCheckpoint when the model cannot run at all, naming why */
 export async function inspect(
   source: ByteSource,
@@ -81,6 +88,6 @@ export async function inspect(
     fit: { 'as-is': fit('as-is'), q8: fit('q8'), q4: fit('q4') },
     budgetBytes: asIs.budgetBytes,
     contextLength: asIs.contextLength,
-    warnings: opened.checkpoint.warnings,
+    warnings: [...opened.checkpoint.warnings, ...unused(opened)],
   };
 }

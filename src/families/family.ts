@@ -25,6 +25,8 @@ export interface TensorNames {
   layer(index: number): LayerNames;
   /** Tensors that a checkpoint may carry and that nothing here reads: multi-token-prediction heads, rotary caches. */
   ignored(tensor: string): boolean;
+  /** Tensors of the layers that the config counts: one of them that nothing reads would change what is computed. */
+  ofLayer(tensor: string): boolean;
 }
 
 export interface LayerNames {

@@ -92,6 +92,7 @@ export function llamaNames(config: ModelConfig, naming: MoeNaming): TensorNames 
         ffn: ffnNames(layer, ffn, naming),
       };
     },
+    ofLayer: (tensor) => layerOf(tensor) >= 0 && layerOf(tensor) < config.layers.length,
     ignored: (tensor) =>
       tensor.endsWith('.rotary_emb.inv_freq') ||
       // Some tied checkpoints store the same matrix twice.

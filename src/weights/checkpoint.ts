@@ -22,6 +22,8 @@ export interface Checkpoint {
   /** @throws InvalidCheckpoint `missing-tensor` */
   tensor(name: string): TensorInfo;
   names(): IterableIterator<string>;
+  /** Tensors that nobody found by `has` or `tensor` so far, in the order of the files. */
+  unasked(): string[];
 }
 
 export const SINGLE_FILE = 'model.safetensors';
@@ -136,6 +138,7 @@ class TensorIndex implements Checkpoint {
   readonly files: readonly CheckpointFile[];
   readonly warnings: readonly string[];
   readonly #tensors: ReadonlyMap<string, TensorInfo>;
+  readonly #asked = new Set<string>();
 
   constructor(
     source: ByteSource,
@@ -150,13 +153,20 @@ class TensorIndex implements Checkpoint {
   }
 
   has(name: string): boolean {
-    return this.#tensors.has(name);
+    if (!this.#tensors.has(name)) return false;
+    this.#asked.add(name);
+    return true;
   }
 
   tensor(name: string): TensorInfo {
     const info = this.#tensors.get(name);
     if (!info) throw new InvalidCheckpoint('missing-tensor', `The checkpoint has no tensor ${name}`, { tensor: name });
+    this.#asked.add(name);
     return info;
+  }
+
+  unasked(): string[] {
+    return [...this.#tensors.keys()].filter((name) => !this.#asked.has(name));
   }
 
   names(): IterableIterator<string> {

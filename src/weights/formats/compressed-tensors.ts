@@ -52,6 +52,8 @@ function packedMatrix(
   const groups = ceilDiv(cols, group);
   const scale = checkpoint.tensor(`${name}.weight_scale`);
   expectShape(scale, scheme.strategy === 'tensor' ? [1] : [rows, groups]);
+  // Both are checked with the first rows that are read.
+  for (const beside of ['weight_shape', 'weight_g_idx']) checkpoint.has(`${name}.${beside}`);
   const zero = findZeros(checkpoint, name, scheme, { rows, groups });
   const layout: IntLayout = { kind: 'int', bits, group, scale: scaleType(scale), zeros: zero !== null };
   const values = plainRows(checkpoint, packed, { rowBytes: packed.shape[1]! * 4 });

@@ -159,19 +159,19 @@ function complete(
 }
 
 /**
- * A norm, a bias or another tensor of `length` values in any number type; dimensions of 1 do not count.
+ * A norm, a bias or another tensor of `length` values in any number type; dimensions of 1 do not count. Reads headers only.
+ * @returns what fetches the values
  * @throws InvalidCheckpoint `missing-tensor`, `wrong-shape`
  */
-export async function vector(
+export function findVector(
   checkpoint: Checkpoint,
   name: string,
   length: number,
-  signal?: AbortSignal,
-): Promise<Float32Array> {
+): (signal?: AbortSignal) => Promise<Float32Array> {
   const info = checkpoint.tensor(name);
   const dimensions = info.shape.filter((d) => d !== 1);
   if (dimensions.length > 1 || (dimensions[0] ?? 1) !== length) expectShape(info, [length]);
-  return readFloats(checkpoint, info, 0, length, signal);
+  return (signal) => readFloats(checkpoint, info, 0, length, signal);
 }
 
 export interface ExpertBias {
@@ -181,26 +181,31 @@ export interface ExpertBias {
 }
 
 /**
- * The biases of expert `e`, stored beside its matrices: fused [E, 2F] and [E, D], or one tensor each called `${matrix}.bias`.
+ * The biases of expert `e`, stored beside its matrices: fused [E, 2F] and [E, D], or one tensor each called `${matrix}.bias`. Reads headers only.
+ * @returns what fetches the values
  * @throws InvalidCheckpoint `missing-tensor`, `wrong-shape`
  */
-export async function expertBias(
+export function findExpertBias(
   checkpoint: Checkpoint,
   storage: ExpertStorage,
   e: number,
   { hidden, width, experts }: ExpertShape,
-  signal?: AbortSignal,
-): Promise<ExpertBias> {
+): (signal?: AbortSignal) => Promise<ExpertBias> {
   if (storage.kind === 'separate') {
     const { gate, up, down } = storage.expert(e);
-    const [g, u, d] = await Promise.all([
-      vector(checkpoint, `${gate}.bias`, width, signal),
-      vector(checkpoint, `${up}.bias`, width, signal),
-      vector(checkpoint, `${down}.bias`, hidden, signal),
-    ]);
-    return { gateUp: interleave(g, u), down: d };
+    const g = findVector(checkpoint, `${gate}.bias`, width);
+    const u = findVector(checkpoint, `${up}.bias`, width);
+    const d = findVector(checkpoint, `${down}.bias`, hidden);
+    return async (signal) => {
+      const [gates, ups, downs] = await Promise.all([g(signal), u(signal), d(signal)]);
+      return { gateUp: interleave(gates, ups), down: downs };
+    };
   }
-  const row = (name: string | null, beside: string, length: number): Promise<Float32Array> => {
+  const row = (
+    name: string | null,
+    beside: string,
+    length: number,
+  ): ((signal?: AbortSignal) => Promise<Float32Array>) => {
     if (name === null)
       throw new InvalidCheckpoint(
         'missing-tensor',
@@ -209,15 +214,14 @@ export async function expertBias(
       );
     const info = checkpoint.tensor(name);
     expectShape(info, [experts, length]);
-    return readFloats(checkpoint, info, e * length, length, signal);
+    return (signal) => readFloats(checkpoint, info, e * length, length, signal);
   };
-  const [both, d] = await Promise.all([
-    row(storage.gateUpBias, storage.gateUp, 2 * width),
-    row(storage.downBias, storage.down, hidden),
-  ]);
-  return {
-    gateUp: storage.gateRows === 'even' ? both : interleave(both.subarray(0, width), both.subarray(width)),
-    down: d,
+  const gateUp = row(storage.gateUpBias, storage.gateUp, 2 * width);
+  const down = row(storage.downBias, storage.down, hidden);
+  return async (signal) => {
+    const [both, d] = await Promise.all([gateUp(signal), down(signal)]);
+    const isPaired = storage.gateRows === 'even';
+    return { gateUp: isPaired ? both : interleave(both.subarray(0, width), both.subarray(width)), down: d };
   };
 }
 

@@ -6,7 +6,7 @@ import type { Json } from '../../../src/config/read.ts';
 import { bf16ToF32 } from '../../../src/util/half.ts';
 import type { ExpertStorage } from '../../../src/families/family.ts';
 import { openCheckpoint, type Checkpoint } from '../../../src/weights/checkpoint.ts';
-import { expertBias, expertMatrices, findMatrix, vector } from '../../../src/weights/formats/index.ts';
+import { findExpertBias, expertMatrices, findMatrix, findVector } from '../../../src/weights/formats/index.ts';
 import { pathSource } from '../../../src/weights/node-source.ts';
 import { floatsOf } from '../../support/weights.ts';
 
@@ -75,7 +75,7 @@ describe('compressed-tensors int4 (qwen3-moe-ct-int4)', async () => {
   test('a norm', async () => {
     const bits = raw('model.norm.weight');
     const expected = Array.from({ length: 64 }, (_, i) => bf16ToF32(bits.getUint16(2 * i, true)));
-    expect([...(await vector(checkpoint, 'model.norm.weight', 64))]).toEqual(expected);
+    expect([...(await findVector(checkpoint, 'model.norm.weight', 64)())]).toEqual(expected);
   });
 });
 
@@ -117,7 +117,7 @@ describe('mxfp4 (gpt-oss-mxfp4)', async () => {
 
   test('biases', async () => {
     const bias = raw(`${at}.gate_up_proj_bias`);
-    const { gateUp, down } = await expertBias(checkpoint, storage, 3, shape);
+    const { gateUp, down } = await findExpertBias(checkpoint, storage, 3, shape)();
     expect([...gateUp]).toEqual(
       Array.from({ length: 128 }, (_, i) => bf16ToF32(bias.getUint16(2 * (3 * 128 + i), true))),
     );

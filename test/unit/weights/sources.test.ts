@@ -7,7 +7,7 @@ import { InvalidCheckpoint, InvalidRequest, SourceError } from '../../../src/err
 import { blockSource } from '../../../src/weights/block-source.ts';
 import { openCheckpoint } from '../../../src/weights/checkpoint.ts';
 import { filesSource } from '../../../src/weights/files-source.ts';
-import { vector } from '../../../src/weights/formats/index.ts';
+import { findVector } from '../../../src/weights/formats/index.ts';
 import { pathSource } from '../../../src/weights/node-source.ts';
 import { readBytes, type ByteSource } from '../../../src/weights/source.ts';
 import { bytesOf, memorySource, rawFile, safetensors } from '../../support/weights.ts';
@@ -75,7 +75,7 @@ describe('pathSource', () => {
     await handle.close();
 
     const checkpoint = await openCheckpoint(pathSource(dir));
-    expect([...(await vector(checkpoint, 'v', 3))]).toEqual([...values]);
+    expect([...(await findVector(checkpoint, 'v', 3)())]).toEqual([...values]);
     const { begin } = checkpoint.tensor('pad');
     let total = 0;
     for await (const piece of checkpoint.source.stream('model.safetensors', begin, begin + 20e6)) {
