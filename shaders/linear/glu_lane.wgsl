@@ -1,4 +1,4 @@
-// linear/glu_lane: what linear/glu_matvec computes, as software adapters like it: see linear/lane_rows. Rows 2f of W are gate, rows 2f+1 up; N = 2F.
+// linear/glu_lane: what linear/glu_matvec computes, as software adapters like it: see linear/lane_products. Rows 2f of W are gate, rows 2f+1 up; N = 2F.
 // in   x [T,K] f32   W [2F,K] any weight format   gamma [K] f32 optional
 // out  out [T,F] f32
 // grid [2F / 64 folded, T, or T / 4 with BLOCK], workgroup 16; a lane owns 4 rows of W
@@ -37,7 +37,7 @@ fn glu_lane(
   let n = (folded(workgroup, workgroups) * WG + lane) * LANE_ROWS;
   if (n >= N) { return; }
   let t = workgroup.z * TOKENS;
-  let products = lane_products(t, n);
+  let products = lane_products(0u, rows_from(t), n);
   store_each(t, n / 2u, products.a, products.b);
   store_each(t, n / 2u + 1u, products.c, products.d);
 }

@@ -1,116 +1,23 @@
-// Four neighbouring rows of W against one row of x, or with BLOCK four, by one lane alone: for software adapters, where lanes are a CPU's vector,
-// a load is four loads with their checks, and a barrier makes a coroutine of every four lanes. Sums are named, because an array indexed by a loop
-// costs as much as a load does. 960 x 576 in int8 took 10 ms of CPU time with arrays and workgroup memory, takes 2.6 like this, and 1.2 a token
-// with BLOCK (SwiftShader, 2 cores). With GAMMA, x is RMS-normed on the way: the sum of squares is gathered beside the products.
+// The linear maps of software adapters: each lane takes four rows of W, for one token or with BLOCK four. See linear/lane_products.
 #import shared/step
-#import weight_format
-#import shared/dot32
-#import linear/x_rows
-#if GAMMA
-#import linear/gamma
-override EPS: f32;
-#endif
-override N: u32;
+#import linear/lane_products
 
 @group(0) @binding(1) var<storage, read> values: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> scales: array<u32>;
 
 const WG: u32 = 16u;
-const LANE_ROWS: u32 = 4u;
 
-/// A value for each token of the lane.
 #if BLOCK
 const TOKENS: u32 = 4u;
-alias Each = vec4<f32>;
-struct Inputs {
-  a: array<vec4<f32>, 8>,
-  b: array<vec4<f32>, 8>,
-  c: array<vec4<f32>, 8>,
-  d: array<vec4<f32>, 8>,
-}
 
 /// Tokens beyond the last repeat it.
-fn inputs(t: u32, chunk: u32) -> Inputs {
-  let last = u_step.tokens - 1u;
-  return Inputs(
-    x_chunk(t, chunk),
-    x_chunk(min(t + 1u, last), chunk),
-    x_chunk(min(t + 2u, last), chunk),
-    x_chunk(min(t + 3u, last), chunk),
-  );
-}
-
-fn row_dots(row: u32, chunk: u32, x: Inputs) -> Each {
-  let w = unscaled32(0u, row, chunk);
-  return weight_scale(0u, row, chunk) * vec4<f32>(dot32(w, x.a), dot32(w, x.b), dot32(w, x.c), dot32(w, x.d));
+fn rows_from(t: u32) -> Rows {
+  return min(vec4<u32>(t, t + 1u, t + 2u, t + 3u), vec4<u32>(u_step.tokens - 1u));
 }
 #else
 const TOKENS: u32 = 1u;
-alias Each = f32;
-alias Inputs = array<vec4<f32>, 8>;
 
-fn inputs(t: u32, chunk: u32) -> Inputs {
-  return x_chunk(t, chunk);
-}
-
-fn row_dots(row: u32, chunk: u32, x: Inputs) -> Each {
-  return weight_scale(0u, row, chunk) * dot32(unscaled32(0u, row, chunk), x);
+fn rows_from(t: u32) -> Rows {
+  return t;
 }
 #endif
-
-#if GAMMA
-fn gained(x: Inputs, chunk: u32) -> Inputs {
-  let q = chunk * 8u;
-  return Inputs(
-    x[0] * gamma_quad(q),
-    x[1] * gamma_quad(q + 1u),
-    x[2] * gamma_quad(q + 2u),
-    x[3] * gamma_quad(q + 3u),
-    x[4] * gamma_quad(q + 4u),
-    x[5] * gamma_quad(q + 5u),
-    x[6] * gamma_quad(q + 6u),
-    x[7] * gamma_quad(q + 7u),
-  );
-}
-#endif
-
-/// Products of rows n, n + 1, n + 2, n + 3.
-struct LaneProducts {
-  a: Each,
-  b: Each,
-  c: Each,
-  d: Each,
-}
-
-/// Of tokens t.. with rows n..; rows beyond N repeat the last one.
-fn lane_products(t: u32, n: u32) -> LaneProducts {
-  var a = Each();
-  var b = Each();
-  var c = Each();
-  var d = Each();
-#if GAMMA
-  var square = 0.0;
-#endif
-  for (var chunk = 0u; chunk < W_CHUNKS; chunk++) {
-#if GAMMA
-    let raw = inputs(t, chunk);
-    square += dot32(raw, raw);
-    let x = gained(raw, chunk);
-#else
-    let x = inputs(t, chunk);
-#endif
-    for (var r = 0u; r < LANE_ROWS; r++) {
-      let dots = row_dots(min(n + r, N - 1u), chunk, x);
-      a += select(Each(), dots, r == 0u);
-      b += select(Each(), dots, r == 1u);
-      c += select(Each(), dots, r == 2u);
-      d += select(Each(), dots, r == 3u);
-    }
-  }
-#if GAMMA
-  let scale = inverseSqrt(square / f32(K) + EPS);
-  return LaneProducts(scale * a, scale * b, scale * c, scale * d);
-#else
-  return LaneProducts(a, b, c, d);
-#endif
-}

@@ -1,4 +1,4 @@
-// linear/matvec_lane: what linear/matvec computes, as software adapters like it: see linear/lane_rows. LAST: only token T-1, into row 0 of out.
+// linear/matvec_lane: what linear/matvec computes, as software adapters like it: see linear/lane_products. LAST: only token T-1, into row 0 of out.
 // in   x [T,X_ROW] f32   W [N,K] any weight format   bias [N] residual [T,OUT_ROW] row_scale [T] gamma [K] f32, each optional
 // out  out [T,OUT_ROW] f32
 // grid [N / 64 folded, T, or T / 4 with BLOCK], workgroup 16; a lane owns 4 rows of W
@@ -40,7 +40,7 @@ fn matvec_lane(
 #else
   let t = row;
 #endif
-  let products = lane_products(t, n);
+  let products = lane_products(0u, rows_from(t), n);
   store_each(row, t, n, products.a);
   store_each(row, t, n + 1u, products.b);
   store_each(row, t, n + 2u, products.c);

@@ -91,8 +91,7 @@ export function moeLayer(
   const { arena, slot, slotTable } = weights.experts;
   const shape = { hidden, width, experts, topK };
   const home = { arena, slotTable };
-  // On a software adapter tiles lose to plain products, whatever the number of tokens.
-  if (phase === 'decode' || r.gpu.facts.adapter.isFallback) {
+  if (phase === 'decode') {
     expertUpDecode(r, `${label} up`, { ...home, x: normed, routed, act: scratch.act }, { ...shape, slot, activation });
     expertDownDecode(
       r,

@@ -4,7 +4,7 @@ import { alignUp, ceilDiv } from '../../util/math.ts';
 import { CHUNK } from '../../weights/layout.ts';
 import { matvecShape } from '../linear/matvec_shape.ts';
 import { tileBound, type TileRows } from './group.ts';
-import { expertMatrix, partsOf, TILE_COLUMNS, tileConstants, type ExpertHome, type SlotLayout } from './slot.ts';
+import { expertMatrix, partsOf, tileKernel, type ExpertHome, type SlotLayout } from './slot.ts';
 
 export interface ExpertDownShape {
   readonly experts: number; // E
@@ -27,13 +27,15 @@ export function expertDown(
 ): void {
   const { experts, topK, slot, tileRows } = shape;
   const { constants, imports, bindings } = expertMatrix('down', slot, io);
+  const software = recorder.gpu.facts.adapter.isFallback;
+  const kernel = tileKernel('moe/expert_down', slot.hidden, { tileRows, software });
   recorder.dispatch({
-    shader: 'moe/expert_down',
+    shader: kernel.shader,
     label,
-    constants: { ...constants, ...tileConstants(tileRows, slot.hidden), INTERLEAVED: false },
+    constants: { ...constants, ...kernel.constants, ...(software ? {} : { INTERLEAVED: false }) },
     imports,
     bindings: { ...bindings, x: io.act, tiles: io.tiles, y: io.y },
-    grid: ({ tokens }) => [ceilDiv(slot.hidden, TILE_COLUMNS), tileBound(tokens * topK, experts, tileRows), 1],
+    grid: ({ tokens }) => kernel.grid(tileBound(tokens * topK, experts, tileRows)),
   });
 }
 

@@ -5,7 +5,7 @@ import { ceilDiv } from '../../util/math.ts';
 import { activationConstants } from '../activation.ts';
 import { matvecShape } from '../linear/matvec_shape.ts';
 import { tileBound, type TileRows } from './group.ts';
-import { expertMatrix, partsOf, TILE_COLUMNS, tileConstants, type ExpertHome, type SlotLayout } from './slot.ts';
+import { expertMatrix, partsOf, tileKernel, type ExpertHome, type SlotLayout } from './slot.ts';
 
 export interface ExpertUpShape {
   readonly experts: number; // E
@@ -30,19 +30,21 @@ export function expertUp(
 ): void {
   const { experts, topK, slot, activation, tileRows } = shape;
   const { constants, imports, bindings } = expertMatrix('gateUp', slot, io);
+  const software = recorder.gpu.facts.adapter.isFallback;
+  const kernel = tileKernel('moe/expert_up', 2 * slot.width, { tileRows, software });
   recorder.dispatch({
-    shader: 'moe/expert_up',
+    shader: kernel.shader,
     label,
     constants: {
       ...constants,
-      ...tileConstants(tileRows, 2 * slot.width),
+      ...kernel.constants,
       ...activationConstants(activation),
-      INTERLEAVED: true,
+      ...(software ? {} : { INTERLEAVED: true }),
       TOP_K: topK,
     },
     imports,
     bindings: { ...bindings, x: io.x, pair_of_row: io.pairOfRow, tiles: io.tiles, act: io.act },
-    grid: ({ tokens }) => [ceilDiv(2 * slot.width, TILE_COLUMNS), tileBound(tokens * topK, experts, tileRows), 1],
+    grid: ({ tokens }) => kernel.grid(tileBound(tokens * topK, experts, tileRows)),
   });
 }
 

@@ -1,5 +1,6 @@
 /** What the expert kernels know of an expert's home: src/moe/slots.ts computes it. */
 import type { BufferView } from '../../gpu/buffer.ts';
+import type { Grid } from '../../gpu/recording.ts';
 import { ceilDiv } from '../../util/math.ts';
 import { CHUNK, weightFormat, type Layout, type MatrixShape } from '../../weights/layout.ts';
 import type { TileRows } from './group.ts';
@@ -68,13 +69,26 @@ export function expertMatrix(
 }
 
 /** Rows of the matrix that one workgroup of the tile kernels takes. */
-export const TILE_COLUMNS = 64;
+const TILE_COLUMNS = 64;
 
-export const tileConstants = (tileRows: TileRows, columns: number): Record<string, number | boolean> => ({
-  BM: tileRows,
-  TALL: tileRows === 32,
-  N: columns,
-});
+/** A tile kernel and its grid over `columns` rows of the matrix. On a software adapter lanes take four rows of a tile each: see shaders/moe/expert_lane. */
+export function tileKernel(
+  name: string,
+  columns: number,
+  { tileRows, software }: { readonly tileRows: TileRows; readonly software: boolean },
+): {
+  readonly shader: string;
+  readonly constants: Record<string, number | boolean>;
+  readonly grid: (tiles: number) => Grid;
+} {
+  const workgroups = ceilDiv(columns, TILE_COLUMNS);
+  if (!software) {
+    const constants = { BM: tileRows, TALL: tileRows === 32, N: columns };
+    return { shader: name, constants, grid: (tiles) => [workgroups, tiles, 1] };
+  }
+  const constants = { N: columns, BLOCK: true, GAMMA: false };
+  return { shader: `${name}_lane`, constants, grid: (tiles) => [workgroups, tiles, tileRows / 4] };
+}
 
 /** Lanes of a decode kernel that share one output: no more than its dot products have chunks. */
 export function partsOf(lanes: number, values: number): number {

@@ -223,10 +223,22 @@ describe('linear/matvec_lane', () => {
   });
 
   it.each<[string, Phase, string, string, (s: string) => string]>([
-    ['drops a chunk', 'decode', 'prime_sizes', 'linear/lane_rows', (s) => s.replace('chunk < W_CHUNKS', 'chunk < 1u')],
-    ['mixes up rows', 'decode', 'prime_sizes', 'linear/lane_rows', (s) => s.replace('dots, r == 2u', 'dots, r == 1u')],
-    ['forgets gamma', 'decode', 'norm', 'linear/lane_rows', (s) => s.replace('x[5] * gamma_quad(q + 5u)', 'x[5]')],
-    ['forgets the norm', 'decode', 'norm', 'linear/lane_rows', (s) => s.replace('scale * d', 'd')],
+    [
+      'drops a chunk',
+      'decode',
+      'prime_sizes',
+      'linear/lane_products',
+      (s) => s.replace('chunk < W_CHUNKS', 'chunk < 1u'),
+    ],
+    [
+      'mixes up rows',
+      'decode',
+      'prime_sizes',
+      'linear/lane_products',
+      (s) => s.replace('dots, r == 2u', 'dots, r == 1u'),
+    ],
+    ['forgets gamma', 'decode', 'norm', 'linear/lane_products', (s) => s.replace('x[5] * gamma_quad(q + 5u)', 'x[5]')],
+    ['forgets the norm', 'decode', 'norm', 'linear/lane_products', (s) => s.replace('scale * d', 'd')],
     [
       'takes the first token',
       'decode',
@@ -234,7 +246,13 @@ describe('linear/matvec_lane', () => {
       'linear/matvec_lane',
       (s) => s.replace('u_step.tokens - 1u', '0u'),
     ],
-    ['mixes up tokens', 'prefill', 'prime_sizes', 'linear/lane_rows', (s) => s.replace('x.c)', 'x.b)')],
+    [
+      'mixes up tokens',
+      'prefill',
+      'prime_sizes',
+      'linear/lane_products',
+      (s) => s.replace('x_chunk(rows.z', 'x_chunk(rows.y'),
+    ],
     [
       'skips tokens',
       'prefill',

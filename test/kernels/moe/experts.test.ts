@@ -244,15 +244,34 @@ describe('moe/expert_up', () => void it.each(cases)('$name', checks['moe/expert_
 describe('moe/expert_down', () => void it.each(cases)('$name', checks['moe/expert_down']));
 describe('moe/expert_up_decode', () => void it.each(decodeCases)('$name', checks['moe/expert_up_decode']));
 describe('moe/expert_down_decode', () => void it.each(decodeCases)('$name', checks['moe/expert_down_decode']));
-describe('decode kernels on a software adapter', () => {
-  it.each<Kernel>(['moe/expert_up_decode', 'moe/expert_down_decode'])('%s', async (kernel) => {
-    pretendGpu(false);
-    try {
-      for (const name of ['one_of_everything', 'odd_sizes', 'missing', 'mixed_layouts'])
-        await checks[kernel](named(name));
-    } finally {
-      pretendGpu(true);
-    }
+const onSoftware = async (kernel: Kernel, names: readonly string[]): Promise<void> => {
+  pretendGpu(false);
+  try {
+    for (const name of names) await checks[kernel](named(name));
+  } finally {
+    pretendGpu(true);
+  }
+};
+
+describe('on a software adapter', () => {
+  const names = ['no_tokens', 'one_of_everything', 'odd_sizes', 'missing', 'mixed_layouts'];
+  it.each<Kernel>(['moe/expert_up_decode', 'moe/expert_down_decode'])('%s', (kernel) => onSoftware(kernel, names));
+  it.each<Kernel>(['moe/expert_up', 'moe/expert_down'])('%s', (kernel) =>
+    onSoftware(kernel, [...names, 'several_tiles', 'tall_tiles', 'more_than_a_column_block']),
+  );
+  it.each<[Kernel, string, string, string]>([
+    ['moe/expert_up', 'moe/expert_up_lane', 'odd_sizes', 'ups.z=>ups.y'],
+    ['moe/expert_up', 'moe/expert_up_lane', 'odd_sizes', 'row < end && f < F=>f < F'],
+    ['moe/expert_up', 'moe/expert_up_lane', 'odd_sizes', 'pairs / TOP_K=>pairs'],
+    ['moe/expert_up', 'moe/expert_up_lane', 'missing', 'slot != MISSING=>slot != 12345u'],
+    ['moe/expert_down', 'moe/expert_down_lane', 'odd_sizes', 'd < N) { y=>d < N + 1u) { y'],
+    ['moe/expert_down', 'moe/expert_down_lane', 'several_tiles', 'workgroup.z * 4u=>0u'],
+    ['moe/expert_down', 'moe/expert_down_lane', 'odd_sizes', 'slot_bias(slot, d)=>0.0'],
+    ['moe/expert_down', 'moe/expert_lane', 'several_tiles', 'tile.y + min=>min'],
+  ])('%s: %s fails %s with %s', async (kernel, path, name, change) => {
+    const [before, after] = change.split('=>') as [string, string];
+    const mutate = (s: string): string => s.replace(before, after);
+    await expectMutantToFail(gpu, shaderText, path, mutate, () => onSoftware(kernel, [name]));
   });
 });
 describe('moe/combine', () => {
