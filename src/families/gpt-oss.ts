@@ -4,7 +4,7 @@ import type { GroupedAttention, MoeFfn } from '../config/model-config.ts';
 import type { ConfigReader } from '../config/read.ts';
 import { readRope } from '../config/rope.ts';
 import type { ExpertStorage, Family } from './family.ts';
-import { llamaNames } from './llama-names.ts';
+import { llamaNames, separateExperts } from './llama-names.ts';
 
 function readMoe(c: ConfigReader): MoeFfn {
   c.only('hidden_act', 'silu'); // the activation below is the family's own
@@ -30,8 +30,11 @@ function readMoe(c: ConfigReader): MoeFfn {
   };
 }
 
-/** All experts in one tensor: plain ones [E, in, out], MXFP4 `_blocks` and `_scales` [E, out, in]; gate and up rows alternate in both. */
-const fusedExperts = (block: string): readonly ExpertStorage[] => [
+/**
+ * All experts in one tensor: plain ones [E, in, out], MXFP4 `_blocks` and `_scales` [E, out, in]; gate and up rows alternate in both.
+ * Quantised by others, one tensor an expert and projection.
+ */
+const experts = (block: string): readonly ExpertStorage[] => [
   {
     kind: 'fused',
     gateUp: `${block}.experts.gate_up_proj`,
@@ -41,6 +44,7 @@ const fusedExperts = (block: string): readonly ExpertStorage[] => [
     orientation: 'in-out',
     gateRows: 'even',
   },
+  ...separateExperts()(block),
 ];
 
 export const gptOss: Family = {
@@ -75,5 +79,5 @@ export const gptOss: Family = {
     return { ...model, layers };
   },
 
-  names: (config) => llamaNames(config, { block: 'mlp', router: 'router', experts: fusedExperts }),
+  names: (config) => llamaNames(config, { block: 'mlp', router: 'router', experts }),
 };

@@ -11,7 +11,7 @@ export interface MoeNaming {
   /** As in `gate` of `model.layers.0.mlp.gate`. */
   readonly router: string;
   /** Ways to store the experts of `model.layers.0.mlp`, in order of preference. */
-  readonly experts: (block: string, ffn: MoeFfn) => readonly ExpertStorage[];
+  readonly experts: (block: string) => readonly ExpertStorage[];
   readonly shared?: string;
   readonly sharedGate?: string;
   /** The checkpoint has more layers than the config counts: heads that predict several tokens, which nothing here reads. */
@@ -67,7 +67,7 @@ function moeNames(layer: string, ffn: MoeFfn, naming: MoeNaming): MoeFfnNames {
     router,
     routerBias: ffn.router.logitBias ? `${router}.bias` : null,
     selectionBias: ffn.router.selectionBias ? `${router}.e_score_correction_bias` : null,
-    experts: naming.experts(block, ffn),
+    experts: naming.experts(block),
     shared: ffn.shared && naming.shared ? glu(`${block}.${naming.shared}`, PROJECTIONS) : null,
     sharedGate: ffn.shared?.gated && naming.sharedGate ? `${block}.${naming.sharedGate}` : null,
   };

@@ -137,6 +137,13 @@ it.each(['gpu', 'software'] as const)('runs MXFP4 with many experts, with the ke
   await expectReference(KERNELS[k], model, promptOf(model));
 });
 
+it('runs experts that were taken out of their common tensor to be packed', async () => {
+  const packing: Packing = { bits: 4, group: 32, zeros: 'packed' };
+  const json = configOf('gpt-oss', { ...quantization({ group_0: groupOf(['Linear'], packing) }), hidden_size: 96 });
+  const model = synthetic(json, { encode: allPacked(packing), experts: 'separate' });
+  await expectReference(KERNELS.software, model, promptOf(model));
+});
+
 describe('refuses by name', () => {
   const json = (changes: Record<string, unknown>): Record<string, unknown> => {
     const group = groupOf(['Linear'], { bits: 4, group: 32 });

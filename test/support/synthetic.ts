@@ -175,10 +175,11 @@ export const mxfp4: Encoding = ({ name, shape }) => {
 
 type Shapes = Record<string, readonly number[]>;
 
-const gluShapes = ({ gate, up, down }: GluNames, width: number, hidden: number): Shapes => ({
+const gluShapes = ({ gate, up, down }: GluNames, width: number, hidden: number, bias = false): Shapes => ({
   [`${gate}.weight`]: [width, hidden],
   [`${up}.weight`]: [width, hidden],
   [`${down}.weight`]: [hidden, width],
+  ...(bias ? { [`${gate}.bias`]: [width], [`${up}.bias`]: [width], [`${down}.bias`]: [hidden] } : {}),
 });
 
 function attentionShapes(config: ModelConfig, names: TensorNames, i: number): Shapes {
@@ -222,14 +223,14 @@ function attentionShapes(config: ModelConfig, names: TensorNames, i: number): Sh
   };
 }
 
-function ffnShapes(config: ModelConfig, names: TensorNames, i: number): Shapes {
+function ffnShapes(config: ModelConfig, names: TensorNames, i: number, storedAs?: 'separate'): Shapes {
   const { hidden } = config;
   const ffn = config.layers[i]!.ffn;
   const n = names.layer(i).ffn;
   if (ffn.kind === 'dense' && n.kind === 'dense') return gluShapes(n, ffn.width, hidden);
   if (ffn.kind !== 'moe' || n.kind !== 'moe') throw new Error('names of another kind than the config');
   const { experts, width } = ffn;
-  const storage = n.experts[0]!;
+  const storage = n.experts.find((s) => s.kind === (storedAs ?? s.kind))!;
   const fused = (s: typeof storage): Shapes =>
     s.kind === 'fused'
       ? {
@@ -244,7 +245,7 @@ function ffnShapes(config: ModelConfig, names: TensorNames, i: number): Shapes {
     [`${n.router}.weight`]: [experts, hidden],
     ...(n.routerBias ? { [n.routerBias]: [experts] } : {}),
     ...(n.selectionBias ? { [n.selectionBias]: [experts] } : {}),
-    ...Object.assign({}, ...separate.map((glu) => gluShapes(glu, width, hidden))),
+    ...Object.assign({}, ...separate.map((glu) => gluShapes(glu, width, hidden, ffn.expertBias))),
     ...fused(storage),
     ...(n.shared && ffn.shared ? gluShapes(n.shared, ffn.shared.width, hidden) : {}),
     ...(n.sharedGate ? { [`${n.sharedGate}.weight`]: [1, hidden] } : {}),
@@ -252,13 +253,13 @@ function ffnShapes(config: ModelConfig, names: TensorNames, i: number): Shapes {
 }
 
 /** Every tensor of a model, in the order of the layers. */
-export function tensorShapes(config: ModelConfig, names: TensorNames): Shapes {
+export function tensorShapes(config: ModelConfig, names: TensorNames, experts?: 'separate'): Shapes {
   const { vocab, hidden } = config;
   const layers = config.layers.map((_, i) => ({
     [names.layer(i).attentionNorm]: [hidden],
     ...attentionShapes(config, names, i),
     [names.layer(i).ffnNorm]: [hidden],
-    ...ffnShapes(config, names, i),
+    ...ffnShapes(config, names, i, experts),
   }));
   return {
     [`${names.embed}.weight`]: [vocab, hidden],
@@ -295,16 +296,18 @@ export interface SyntheticOptions {
   readonly encode?: Encoding;
   /** Above 1: shards with an index file. */
   readonly shards?: number;
+  /** One tensor an expert and projection, in a family that publishes all experts in one. */
+  readonly experts?: 'separate';
 }
 
 /** A model folder in memory. `json` is its config.json. */
 export function synthetic(json: Record<string, unknown>, options: SyntheticOptions = {}): Synthetic {
-  const { seed = 1, shards = 1, encode = plain('F32') } = options;
+  const { seed = 1, shards = 1, encode = plain('F32'), experts } = options;
   const text = JSON.stringify(json);
   const { config, names } = readModelConfig(text);
   const weights = new Map<string, Float64Array>();
   const stores: Record<string, TensorSpec>[] = Array.from({ length: shards }, () => ({}));
-  Object.entries(tensorShapes(config, names)).forEach(([name, shape], i) => {
+  Object.entries(tensorShapes(config, names, experts)).forEach(([name, shape], i) => {
     const wanted: Wanted = { name, shape, values: draw(name, shape, seed * 10_000 + i) };
     const encoded = encode(wanted);
     weights.set(name, encoded.numbers);

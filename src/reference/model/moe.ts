@@ -64,12 +64,14 @@ function glu(x: Float64Array, w: Glu, activation: Activation): Float64Array {
   );
 }
 
-const separate = (names: GluNames, weights: Weights): Glu => ({
-  gate: need(weights, `${names.gate}.weight`),
-  up: need(weights, `${names.up}.weight`),
-  down: need(weights, `${names.down}.weight`),
-  bias: null,
-});
+function separate(names: GluNames, weights: Weights, biased = false): Glu {
+  const all = (suffix: string): Omit<Glu, 'bias'> => ({
+    gate: need(weights, `${names.gate}.${suffix}`),
+    up: need(weights, `${names.up}.${suffix}`),
+    down: need(weights, `${names.down}.${suffix}`),
+  });
+  return { ...all('weight'), bias: biased ? all('bias') : null };
+}
 
 /** Expert e of a tensor of rank 3 that holds all; `rows` of its outputs are picked, in order. */
 function fusedRows(
@@ -88,8 +90,14 @@ function fusedRows(
   return out;
 }
 
-function expertOf(storage: ExpertStorage, e: number, weights: Weights, width: number, hidden: number): Glu {
-  if (storage.kind === 'separate') return separate(storage.expert(e), weights);
+function expertOf(
+  storage: ExpertStorage,
+  e: number,
+  weights: Weights,
+  { width, expertBias }: MoeFfn,
+  hidden: number,
+): Glu {
+  if (storage.kind === 'separate') return separate(storage.expert(e), weights, expertBias);
   const inOut = storage.orientation === 'in-out';
   const even = storage.gateRows === 'even';
   const rowsOf = (part: 0 | 1): number[] =>
@@ -131,7 +139,7 @@ function moe(
   const storage = storageOf(names, weights);
   const experts = new Map<number, Glu>();
   const expert = (e: number, hidden: number): Glu => {
-    const known = experts.get(e) ?? expertOf(storage, e, weights, config.width, hidden);
+    const known = experts.get(e) ?? expertOf(storage, e, weights, config, hidden);
     experts.set(e, known);
     return known;
   };
