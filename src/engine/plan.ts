@@ -259,7 +259,7 @@ export interface PlanInput {
 
 /**
  * @throws InvalidRequest for impossible wishes
- * @throws OutOfBudget when some part cannot be bound on this device whatever the budget
+ * @throws OutOfBudget when some part, or what a chunk needs, cannot be bound on this device whatever the budget
  */
 export function planModel({ config, spec, precision, bindingBytes, options }: PlanInput): Plan {
   const contextLength = options.contextLength ?? Math.min(config.maxContext, DEFAULT_CONTEXT);
@@ -291,6 +291,13 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
   const { matrices, vectors, experts } = denseParts(spec);
   const arenas = planArenas(spec, bindingBytes);
   const activations = activationBytes(config, prefillChunk, contextLength);
+  const [largest, largestBytes] = Object.entries(activations).sort(([, a], [, b]) => b - a)[0]!;
+  if (largestBytes > bindingBytes) {
+    throw new OutOfBudget(
+      `A chunk of ${prefillChunk} tokens needs ${largestBytes} bytes at once (${largest}), more than this GPU binds (${bindingBytes}): ask for a shorter prefillChunk`,
+      { prefillChunk, buffer: largest, bytes: largestBytes, bindingBytes },
+    );
+  }
   const partBytes = matrices.flatMap((m) => m.parts).map((p) => planes(p.layout, p).bytes);
   const ropes = new Set(config.layers.map((l) => JSON.stringify(l.attention.rope)));
   const routedByOne = sum(moeLayers(config).map((m) => routedStride(DECODE_TOKENS, m.topK)));

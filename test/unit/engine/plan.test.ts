@@ -121,6 +121,17 @@ describe('wishes', () => {
     expect((await plan(source, { contextLength: 40, prefillChunk: 1000 })).prefillChunk).toBe(40);
   });
 
+  it('a chunk whose activations no binding holds is refused by name', async () => {
+    const error = await plan(olmoe, { limits: DESKTOP, contextLength: 4096, prefillChunk: 4096 }).catch(
+      (e: unknown) => e,
+    );
+    expect(error).not.toBeInstanceOf(Error); // 4096 tokens of 8 experts are 256 MiB
+    const limits = { ...DESKTOP, maxStorageBufferBindingSize: 255 * 2 ** 20 };
+    const refused = plan(olmoe, { limits, contextLength: 4096, prefillChunk: 4096 });
+    await expect(refused).rejects.toThrow(OutOfBudget);
+    await expect(refused).rejects.toThrow(/prefillChunk/);
+  });
+
   it('an aborted plan rejects with the reason', async () => {
     const reason = new Error('enough');
     await expect(plan(source, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
