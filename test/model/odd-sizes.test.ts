@@ -44,3 +44,14 @@ it.each([
   const model = synthetic(json, { encode: plain('BF16') });
   for (const kernels of Object.values(KERNELS)) await expectReference(kernels, model, promptOf(model));
 });
+
+it('cuts matrices where a binding would overflow, and gives each layer an arena', async () => {
+  // 19 KiB hold the keys of 64 positions; the embedding of 251 rows, which is the head too, takes 47.
+  const small = { num_experts: 2, num_experts_per_tok: 2, moe_intermediate_size: 8, mlp_only_layers: [] };
+  const model = synthetic(configOf('qwen3-moe', small), { encode: plain('BF16') });
+  for (const kernels of Object.values(KERNELS)) {
+    const { facts } = kernels;
+    const limits = { ...facts.limits, maxStorageBufferBindingSize: 19 * 1024 };
+    await expectReference(kernels.share({ ...facts, limits }), model, promptOf(model), { prefillChunk: 8 });
+  }
+});
