@@ -1,4 +1,6 @@
 /** source -> configs -> plan -> buffers -> Model: the one place that wires everything. */
+import type { ModelConfig } from '../config/model-config.ts';
+import { parameterCounts } from '../config/parameters.ts';
 import { OutOfBudget } from '../errors.ts';
 import type { KernelChoice } from '../gpu/device.ts';
 import { Gpu } from '../gpu/gpu.ts';
@@ -7,7 +9,7 @@ import type { ByteSource } from '../weights/source.ts';
 import { Forward } from './forward.ts';
 import { Model } from './model.ts';
 import { DEFAULT_DEVICE_LIMITS, openModel, planOpened, type PlanLimits } from './open.ts';
-import type { Plan, PlanOptions } from './plan.ts';
+import { DEFAULT_CHUNK, type Plan, type PlanOptions } from './plan.ts';
 import type { WeightsOption } from './precision.ts';
 import { ProgressMeter, type LoadProgress } from './progress.ts';
 import { Session } from './session.ts';
@@ -27,8 +29,14 @@ export interface LoadOptions extends PlanOptions {
   readonly kernels?: KernelChoice | undefined;
 }
 
-/** A software adapter gains nothing from longer chunks, and stopping waits for the one that runs: a few seconds. */
-const SOFTWARE_CHUNK = 16;
+/** Multiplications of one submit on a software adapter: tens of seconds at most, for which stopping has to wait. */
+const SOFTWARE_CHUNK_WORK = 14e9;
+
+/** A power of two from 16 to the default, by the model's size. */
+function softwareChunk(config: ModelConfig): number {
+  const tokens = SOFTWARE_CHUNK_WORK / parameterCounts(config).active;
+  return Math.min(DEFAULT_CHUNK, Math.max(16, 2 ** Math.floor(Math.log2(tokens))));
+}
 
 /** What loading would do, from configs and tensor headers alone: no weight is read, no GPU is touched. */
 export async function plan(
@@ -74,7 +82,8 @@ export async function loadOn(
       },
       text?.tokenizer ?? null,
     );
-    const prefillChunk = options.prefillChunk ?? (gpu.facts.adapter.isFallback ? SOFTWARE_CHUNK : undefined);
+    const prefillChunk =
+      options.prefillChunk ?? (gpu.facts.adapter.isFallback ? softwareChunk(opened.config) : undefined);
     const { spec, plan } = planOpened(opened, gpu.facts.limits, options.weights ?? 'auto', {
       ...options,
       prefillChunk,

@@ -15,7 +15,7 @@ import type { Precision } from './precision.ts';
 export interface PlanOptions {
   /** Longest conversation in tokens; default: what the model claims, at most 4,096. */
   readonly contextLength?: number | undefined;
-  /** Prompt tokens that go through the model at once; default 256 (16 on a software adapter). Bounds activation memory and the work of one submit. */
+  /** Prompt tokens that go through the model at once; default 256 (fewer for a large model on a software adapter). Bounds activation memory and the work of one submit. */
   readonly prefillChunk?: number | undefined;
   /** GPU memory that webmoe may use; default 6 GiB. */
   readonly gpuBytes?: number | undefined;
