@@ -1,9 +1,9 @@
 // linear/glu_lane: what linear/glu_matvec computes, as software adapters like it: see linear/lane_products. Rows 2f of W are gate, rows 2f+1 up; N = 2F.
 // in   x [T,K] f32   W [2F,K] any weight format   gamma [K] f32 optional
 // out  out [T,F] f32
-// grid [2F / 64 folded, T, or T / 4 with BLOCK], workgroup 16; a lane owns 4 rows of W
+// grid [2F / 64 folded, T], or with BLOCK [2F / 128 folded, T / 4], workgroup 16; a lane owns 4 or 8 rows of W
 // num  as linear/matvec_lane
-// cost reads W once a token, or once for 4, and x once for 4 rows
+// cost reads W once a token, or once for 4, and x once for 4 or 8 rows
 // twin src/reference/linear/glu.ts   entry src/kernels/linear/glu.ts
 #import shared/fold
 #import shared/activation
@@ -40,4 +40,8 @@ fn glu_lane(
   let products = lane_products(0u, rows_from(t), n);
   store_each(t, n / 2u, products.a, products.b);
   store_each(t, n / 2u + 1u, products.c, products.d);
+#if BLOCK
+  store_each(t, n / 2u + 2u, products.e, products.f);
+  store_each(t, n / 2u + 3u, products.g, products.h);
+#endif
 }

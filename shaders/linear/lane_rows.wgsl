@@ -1,4 +1,4 @@
-// The linear maps of software adapters: each lane takes four rows of W, for one token or with BLOCK four. See linear/lane_products.
+// The linear maps of software adapters: each lane takes four rows of W for one token, or with BLOCK eight for four. See linear/lane_products.
 #import shared/step
 #import linear/lane_products
 

@@ -1,9 +1,9 @@
 // linear/matvec_lane: what linear/matvec computes, as software adapters like it: see linear/lane_products. LAST: only token T-1, into row 0 of out.
 // in   x [T,X_ROW] f32   W [N,K] any weight format   bias [N] residual [T,OUT_ROW] row_scale [T] gamma [K] f32, each optional
 // out  out [T,OUT_ROW] f32
-// grid [N / 64 folded, T, or T / 4 with BLOCK], workgroup 16; a lane owns 4 rows of W
+// grid [N / 64 folded, T], or with BLOCK [N / 128 folded, T / 4], workgroup 16; a lane owns 4 or 8 rows of W
 // num  f32; chunks in k order; same bits every run
-// cost reads W once a token, or once for 4, and x once for 4 rows
+// cost reads W once a token, or once for 4, and x once for 4 or 8 rows
 // twin src/reference/linear/linear.ts   entry src/kernels/linear/linear.ts
 #import shared/fold
 #import linear/lane_rows
@@ -45,4 +45,10 @@ fn matvec_lane(
   store_each(row, t, n + 1u, products.b);
   store_each(row, t, n + 2u, products.c);
   store_each(row, t, n + 3u, products.d);
+#if BLOCK
+  store_each(row, t, n + 4u, products.e);
+  store_each(row, t, n + 5u, products.f);
+  store_each(row, t, n + 6u, products.g);
+  store_each(row, t, n + 7u, products.h);
+#endif
 }

@@ -1,9 +1,9 @@
 // moe/expert_down_lane: what moe/expert_down computes, as software adapters like it: see linear/lane_products
 // in   arena (values, scales)   slot_table [E]   x [P,F] f32: act in row order   tiles [1 + bound,4]: see moe/group
 // out  y [P,D] f32, in row order; zero where the expert's slot is missing
-// grid [D / 64, bound, BM / 4], workgroup 16; a lane owns 4 d of 4 rows of a tile
+// grid [D / 128, bound, BM / 4], workgroup 16; a lane owns 8 d of 4 rows of a tile
 // num  f32; chunks in k order; same bits every run
-// cost reads 4 rows of down and 4 of x for 16 products a lane
+// cost reads 8 rows of down and 4 of x for 32 products a lane
 // twin src/reference/moe/expert_down.ts   entry src/kernels/moe/expert_down.ts
 #import moe/expert_lane
 
@@ -37,4 +37,8 @@ fn expert_down_lane(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_
   store_each(row, d + 1u, slot, products.b, end);
   store_each(row, d + 2u, slot, products.c, end);
   store_each(row, d + 3u, slot, products.d, end);
+  store_each(row, d + 4u, slot, products.e, end);
+  store_each(row, d + 5u, slot, products.f, end);
+  store_each(row, d + 6u, slot, products.g, end);
+  store_each(row, d + 7u, slot, products.h, end);
 }

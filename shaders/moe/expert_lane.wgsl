@@ -1,4 +1,4 @@
-// Tiles of experts on software adapters: a lane takes four rows of the expert's matrix and four rows of the tile. See linear/lane_products.
+// Tiles of experts on software adapters: a lane takes eight rows of the expert's matrix and four rows of the tile. See linear/lane_products.
 #import moe/expert
 #import linear/lane_products
 

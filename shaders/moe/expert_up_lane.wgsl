@@ -1,9 +1,9 @@
 // moe/expert_up_lane: what moe/expert_up computes, as software adapters like it: see linear/lane_products
 // in   arena (values, scales)   slot_table [E]   x [T,D] f32   pair_of_row [P]   tiles [1 + bound,4]: see moe/group
 // out  act [P,F] f32, in row order; zero where the expert's slot is missing
-// grid [2F / 64, bound, BM / 4], workgroup 16; a lane owns 2 f of 4 rows of a tile
+// grid [2F / 128, bound, BM / 4], workgroup 16; a lane owns 4 f of 4 rows of a tile
 // num  f32; chunks in k order; same bits every run
-// cost reads 4 rows of gate_up and 4 of x for 16 products a lane
+// cost reads 8 rows of gate_up and 4 of x for 32 products a lane
 // twin src/reference/moe/expert_up.ts   entry src/kernels/moe/expert_up.ts
 #import shared/activation
 #import moe/expert_lane
@@ -44,4 +44,6 @@ fn expert_up_lane(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
   let end = tile.y + tile.z;
   store_each(tile.y + first, n / 2u, slot, products.a, products.b, end);
   store_each(tile.y + first, n / 2u + 1u, slot, products.c, products.d, end);
+  store_each(tile.y + first, n / 2u + 2u, slot, products.e, products.f, end);
+  store_each(tile.y + first, n / 2u + 3u, slot, products.g, products.h, end);
 }

@@ -13,9 +13,10 @@ export interface InputRows {
 
 const TILE_TOKENS = 32;
 const TILE_ROWS = 64;
-/** Of a workgroup of linear/lane_rows: 16 lanes with 4 rows each. */
-const LANE_WORKGROUP_ROWS = 64;
-const LANE_TOKENS = 4;
+/** Of a workgroup of linear/lane_rows: 16 lanes with 4 rows of one token, or 8 of four. */
+const LANE_ROWS = 64;
+const BLOCK_ROWS = 128;
+const BLOCK_TOKENS = 4;
 
 export interface Product {
   readonly constants: Constants;
@@ -56,7 +57,9 @@ function laneProduct(weights: DeviceMatrix, input: InputRows, eps: number | null
     constants: { ...common(weights, input), ...norm(eps), BLOCK: block },
     imports: weightFormat(weights.layout, weights).imports,
     grid: (tokens) =>
-      foldGrid(ceilDiv(weights.rows, LANE_WORKGROUP_ROWS), block ? ceilDiv(tokens, LANE_TOKENS) : tokens),
+      block
+        ? foldGrid(ceilDiv(weights.rows, BLOCK_ROWS), ceilDiv(tokens, BLOCK_TOKENS))
+        : foldGrid(ceilDiv(weights.rows, LANE_ROWS), tokens),
   };
 }
 

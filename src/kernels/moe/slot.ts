@@ -70,8 +70,10 @@ export function expertMatrix(
 
 /** Rows of the matrix that one workgroup of the tile kernels takes. */
 const TILE_COLUMNS = 64;
+/** The same on a software adapter: 16 lanes with 8 each. */
+const LANE_COLUMNS = 128;
 
-/** A tile kernel and its grid over `columns` rows of the matrix. On a software adapter lanes take four rows of a tile each: see shaders/moe/expert_lane. */
+/** A tile kernel and its grid over `columns` rows of the matrix. On a software adapter lanes take four rows of a tile: see shaders/moe/expert_lane. */
 export function tileKernel(
   name: string,
   columns: number,
@@ -81,11 +83,12 @@ export function tileKernel(
   readonly constants: Record<string, number | boolean>;
   readonly grid: (tiles: number) => Grid;
 } {
-  const workgroups = ceilDiv(columns, TILE_COLUMNS);
   if (!software) {
+    const workgroups = ceilDiv(columns, TILE_COLUMNS);
     const constants = { BM: tileRows, TALL: tileRows === 32, N: columns };
     return { shader: name, constants, grid: (tiles) => [workgroups, tiles, 1] };
   }
+  const workgroups = ceilDiv(columns, LANE_COLUMNS);
   const constants = { N: columns, BLOCK: true, GAMMA: false };
   return { shader: `${name}_lane`, constants, grid: (tiles) => [workgroups, tiles, tileRows / 4] };
 }

@@ -238,7 +238,7 @@ describe('linear/matvec_lane', () => {
       (s) => s.replace('dots, r == 2u', 'dots, r == 1u'),
     ],
     ['forgets gamma', 'decode', 'norm', 'linear/lane_products', (s) => s.replace('x[5] * gamma_quad(q + 5u)', 'x[5]')],
-    ['forgets the norm', 'decode', 'norm', 'linear/lane_products', (s) => s.replace('scale * d', 'd')],
+    ['forgets the norm', 'decode', 'norm', 'linear/lane_products', (s) => s.replace('scale * p.d', 'p.d')],
     [
       'takes the first token',
       'decode',
