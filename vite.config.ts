@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 /** The everyday subset: no browser, no long sweeps. */
@@ -13,6 +14,8 @@ export default defineConfig({
   test: {
     globalSetup: ['test/support/global-setup.ts'],
     pool: 'forks',
+    // On two cores vitest would leave one idle. The full run measures times and keeps to its default.
+    ...(fast ? { maxWorkers: Math.max(2, availableParallelism() - 1) } : {}),
     projects: [
       project('unit', ['test/{unit,house}/**/*.test.ts'], 60_000),
       project('gpu', ['test/{kernels,stages,model,cli}/**/*.test.ts'], 300_000),

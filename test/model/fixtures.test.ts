@@ -1,6 +1,6 @@
 /**
  * Every fixture against the values that transformers computed: routing and greedy ids exactly, logits and hidden states to 1e-3 of RMS;
- * with the kernels for GPUs and those for software adapters, in chunks of any size, and what a token costs.
+ * with the kernels for GPUs and those for software adapters, and what a token costs.
  */
 import { describe, expect, it } from 'vitest';
 import { sortedRouting } from '../../src/cli/logits.ts';
@@ -86,15 +86,6 @@ describe.each(FIXTURES)('%s', (fixture) => {
         }
       }),
   );
-
-  it('gives the same logits whatever the chunks', async () => {
-    // Chunks of 1 are what decode computes token by token; 39 of 40 tokens leave one for it; software tiles nothing, so one size shows it.
-    const logits = (k: 'gpu' | 'software', prefillChunk: number): Promise<Float32Array> =>
-      withModel(KERNELS[k], folder, { prefillChunk }, async (model) => (await model.logits(prompt)).logits);
-    const whole = await logits('gpu', prompt.length);
-    for (const size of [1, 7, 39]) expectClose(await logits('gpu', size), whole, 1e-4, `chunks of ${size}`);
-    expectClose(await logits('software', 7), whole, 1e-4, 'chunks of 7, software');
-  });
 });
 
 it('gives back every byte', async () => {
