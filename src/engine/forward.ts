@@ -42,9 +42,11 @@ export interface RoutedSlice {
   readonly offset: number;
 }
 
-/** What `Forward.logits` copies out after each layer, when asked. */
+/** Where the residual stream goes after the embedding and each layer but the last. */
 export interface Taps {
-  readonly hidden: boolean;
+  readonly hidden: BufferView; // [L+1, tokens, D]
+  /** Most tokens of a step. */
+  readonly tokens: number;
 }
 
 export class Forward {
@@ -144,7 +146,7 @@ export class Forward {
   }
 
   /** Embedding and all layers; the residual stream ends in `residualA`. */
-  body(batch: Batch, taps?: { readonly hidden: BufferView }): Promise<Program> {
+  body(batch: Batch, taps?: Taps): Promise<Program> {
     const r = this.recorder();
     const phase: Phase = batch === 'one' ? 'decode' : 'prefill';
     const { embed, layers } = this.#weights;
@@ -153,12 +155,11 @@ export class Forward {
     for (const { firstRow, matrix } of embed.parts) {
       embedRows(r, 'embed', { ids: a.ids, weights: matrix, out: a.residualA }, { firstRow });
     }
-    const chunk = this.plan.prefillChunk;
     const tap = (index: number): void => {
       if (!taps) return;
       r.copy(`tap hidden ${index}`, ({ tokens }) => ({
         from: a.residualA,
-        to: subview(taps.hidden, index * chunk * hidden * 4, chunk * hidden * 4),
+        to: subview(taps.hidden, index * taps.tokens * hidden * 4, taps.tokens * hidden * 4),
         bytes: tokens * hidden * 4,
       }));
     };

@@ -179,7 +179,7 @@ export class Model {
         drawn = await this.#work(session.step(drawn.id, sampling));
       }
     } catch (error) {
-      if (options.signal?.aborted) return summary('abort');
+      if (options.signal?.aborted && error === options.signal.reason) return summary('abort');
       session.forget(); // whatever failed, the cache's contents are no longer certain
       throw await this.#parts.gpu.explain(error);
     } finally {

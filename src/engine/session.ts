@@ -190,20 +190,20 @@ export class Session {
     const { config, plan } = this.#forward;
     const { vocab, hidden } = config;
     const layers = config.layers.length;
-    const chunkSize = plan.prefillChunk;
     const limit = this.#gpu.facts.limits.maxStorageBufferBindingSize;
-    const most = Math.max(1, Math.min(chunkSize, Math.floor(limit / (4 * vocab))));
+    const widest = Math.max(vocab, options.hidden ? (layers + 1) * hidden : 0);
+    const most = Math.max(1, Math.min(plan.prefillChunk, Math.floor(limit / (4 * widest))));
     const scratch = (label: string, bytes: number): BufferView =>
       wholeBuffer(this.#gpu.createBuffer(label, 'activations', bytes));
     const out = scratch('all logits', most * vocab * 4);
     const normed = scratch('final norm', most * hidden * 4);
-    const taps = options.hidden ? scratch('taps', (layers + 1) * chunkSize * hidden * 4) : null;
+    const taps = options.hidden ? scratch('taps', (layers + 1) * most * hidden * 4) : null;
     try {
       const all = await this.#forward.allLogits(out, normed);
       const bodies = taps
         ? {
-            one: await this.#forward.body('one', { hidden: taps }),
-            chunk: await this.#forward.body('chunk', { hidden: taps }),
+            one: await this.#forward.body('one', { hidden: taps, tokens: most }),
+            chunk: await this.#forward.body('chunk', { hidden: taps, tokens: most }),
           }
         : null;
       const routing = this.#forward.routing('one').slices.map(({ topK }): LayerRouting => ({
@@ -236,7 +236,7 @@ export class Session {
           for (let l = 0; l <= layers; l++) {
             const view =
               l < layers
-                ? subview(taps, l * chunkSize * hidden * 4, chunk.length * hidden * 4)
+                ? subview(taps, l * most * hidden * 4, chunk.length * hidden * 4)
                 : subview(normed, 0, chunk.length * hidden * 4);
             result.hidden.set(new Float32Array(await this.#gpu.read(view)), (l * ids.length + position) * hidden);
           }
