@@ -83,7 +83,7 @@ export async function loadOn(
       text?.tokenizer ?? null,
     );
     const prefillChunk =
-      options.prefillChunk ?? (gpu.facts.adapter.isFallback ? softwareChunk(opened.config) : undefined);
+      options.prefillChunk ?? (gpu.facts.kernels === 'software' ? softwareChunk(opened.config) : undefined);
     const { spec, plan } = planOpened(opened, gpu.facts.limits, options.weights ?? 'auto', {
       ...options,
       prefillChunk,

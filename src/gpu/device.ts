@@ -9,8 +9,13 @@ export interface AdapterFacts {
   readonly isFallback: boolean;
 }
 
+/** Kernels shaped for a GPU, or for a CPU that plays one. */
+export type KernelChoice = 'gpu' | 'software';
+
 export interface DeviceFacts {
   readonly adapter: AdapterFacts;
+  /** By what the adapter is, unless `openDevice` was told otherwise. */
+  readonly kernels: KernelChoice;
   readonly features: ReadonlySet<string>;
   readonly limits: Readonly<Record<LimitName, number>>;
 }
@@ -37,8 +42,6 @@ export interface OpenDeviceOptions {
   /** Choose kernels as for a GPU, or as for a software adapter, whatever the adapter is; default: by what it is. */
   readonly kernels?: KernelChoice | undefined;
 }
-
-export type KernelChoice = 'gpu' | 'software';
 
 export interface OpenedDevice {
   readonly device: GPUDevice;
@@ -73,13 +76,13 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Opene
       throw new DeviceCapability('no-adapter', `The graphics adapter gives no device: ${why}`, {}, { cause });
     });
   const { vendor, architecture, description } = adapter.info;
-  const isSoftware =
+  const isFallback =
     adapter.info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${architecture} ${description}`);
-  const isFallback = options.kernels ? options.kernels === 'software' : isSoftware;
   return {
     device,
     facts: Object.freeze({
       adapter: Object.freeze({ vendor, architecture, description, isFallback }),
+      kernels: options.kernels ?? (isFallback ? 'software' : 'gpu'),
       features: new Set<string>(device.features as unknown as Iterable<string>),
       limits: Object.freeze(Object.fromEntries(LIMITS.map((name) => [name, device.limits[name]]))) as Record<
         LimitName,

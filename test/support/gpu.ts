@@ -13,8 +13,8 @@ export interface TestGpuOptions extends Omit<OpenDeviceOptions, 'gpu'> {
 }
 
 /** The same device with kernels chosen for hardware or for software. */
-export function pretend(gpu: Gpu, isFallback: boolean): Gpu {
-  return gpu.share({ ...gpu.facts, adapter: { ...gpu.facts.adapter, isFallback } });
+export function pretend(gpu: Gpu, software: boolean): Gpu {
+  return gpu.share({ ...gpu.facts, kernels: software ? 'software' : 'gpu' });
 }
 
 /** Opens Dawn. Closes with the test file. */

@@ -32,7 +32,7 @@ export function glu(recorder: Recorder, label: string, io: GluIo, options: GluOp
   invariant(weights.rows % 2 === 0, `${label}: gate and up rows come in pairs, got ${weights.rows} rows`);
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
   invariant(one || !gamma, `${label}: the prefill kernel does not norm its input`);
-  const software = recorder.gpu.facts.adapter.isFallback;
+  const software = recorder.gpu.facts.kernels === 'software';
   const input = { xRow: weights.cols, xAt: 0 };
   const { kind, product } = productOf(weights, input, { one, eps: gamma ? eps! : null, software });
   recorder.dispatch({

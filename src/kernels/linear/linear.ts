@@ -41,7 +41,7 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
   const one = phase === 'decode' || last;
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
   invariant(one || !gamma, `${label}: the prefill kernel does not norm its input`);
-  const software = recorder.gpu.facts.adapter.isFallback;
+  const software = recorder.gpu.facts.kernels === 'software';
   const { kind, product } = productOf(weights, { xRow, xAt }, { one, eps: gamma ? eps! : null, software });
   recorder.dispatch({
     shader: SHADERS[kind],

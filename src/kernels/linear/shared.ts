@@ -77,7 +77,7 @@ export interface ProductOptions {
   readonly one: boolean;
   /** Null without a fused norm. */
   readonly eps: number | null;
-  /** Whether the adapter is a CPU: `facts.adapter.isFallback`. */
+  /** Kernels for an adapter that is a CPU: `facts.kernels`. */
   readonly software: boolean;
 }
 

@@ -27,7 +27,7 @@ export function expertDown(
 ): void {
   const { experts, topK, slot, tileRows } = shape;
   const { constants, imports, bindings } = expertMatrix('down', slot, io);
-  const software = recorder.gpu.facts.adapter.isFallback;
+  const software = recorder.gpu.facts.kernels === 'software';
   const kernel = tileKernel('moe/expert_down', slot.hidden, { tileRows, software });
   recorder.dispatch({
     shader: kernel.shader,
@@ -56,7 +56,7 @@ export function expertDownDecode(
   const { hidden, width } = slot;
   const { constants, imports, bindings } = expertMatrix('down', slot, io);
   const values = topK * alignUp(width, CHUNK);
-  const lanes = recorder.gpu.facts.adapter.isFallback ? 1 : matvecShape({ rows: hidden, cols: values }).lanes;
+  const lanes = recorder.gpu.facts.kernels === 'software' ? 1 : matvecShape({ rows: hidden, cols: values }).lanes;
   const parts = partsOf(lanes, values);
   recorder.dispatch({
     shader: 'moe/expert_down_decode',

@@ -30,7 +30,7 @@ export function expertUp(
 ): void {
   const { experts, topK, slot, activation, tileRows } = shape;
   const { constants, imports, bindings } = expertMatrix('gateUp', slot, io);
-  const software = recorder.gpu.facts.adapter.isFallback;
+  const software = recorder.gpu.facts.kernels === 'software';
   const kernel = tileKernel('moe/expert_up', 2 * slot.width, { tileRows, software });
   recorder.dispatch({
     shader: kernel.shader,
@@ -59,7 +59,8 @@ export function expertUpDecode(recorder: Recorder, label: string, io: ExpertUpDe
   const { topK, slot, activation } = shape;
   const { hidden, width } = slot;
   const { constants, imports, bindings } = expertMatrix('gateUp', slot, io);
-  const lanes = recorder.gpu.facts.adapter.isFallback ? 1 : matvecShape({ rows: 2 * width * topK, cols: hidden }).lanes;
+  const lanes =
+    recorder.gpu.facts.kernels === 'software' ? 1 : matvecShape({ rows: 2 * width * topK, cols: hidden }).lanes;
   const parts = partsOf(lanes, hidden);
   recorder.dispatch({
     shader: 'moe/expert_up_decode',

@@ -140,6 +140,7 @@ const params = new URLSearchParams(location.search);
 
 const device: ChatModel['device'] = {
   adapter: { vendor: 'acme', architecture: 'gen-1', description: 'Acme 3000', isFallback: params.has('software') },
+  kernels: 'gpu',
   features: new Set(['shader-f16']),
   limits: {
     maxBufferSize: 2 ** 28,

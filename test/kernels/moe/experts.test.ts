@@ -23,7 +23,7 @@ const gpu = await openTestGpu({ defaultLimits: true });
 /** The decode kernels share an output among lanes on a GPU only; these tests run on a CPU that says so. */
 const pretendGpu = (yes: boolean): void => {
   const { facts } = gpu;
-  Object.assign(gpu, { facts: { ...facts, adapter: { ...facts.adapter, isFallback: !yes } } });
+  Object.assign(gpu, { facts: { ...facts, kernels: yes ? 'gpu' : 'software' } });
 };
 pretendGpu(true);
 
