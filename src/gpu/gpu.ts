@@ -171,10 +171,6 @@ export class Gpu {
     }
   }
 
-  resetCounters(): void {
-    Object.assign(this.counters, noCounts());
-  }
-
   dispose(): void {
     for (const buffer of [...this.ledger.liveBuffers]) this.destroyBuffer(buffer);
     this.device.removeEventListener?.('uncapturederror', this.#onRefused);

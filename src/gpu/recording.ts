@@ -116,15 +116,6 @@ export class Program {
     this.#stepGroup = stepGroup;
   }
 
-  get labels(): readonly string[] {
-    return this.#steps.map((s) => s.label);
-  }
-
-  /** Each dispatch or copy as a program of its own, to be timed or looked at alone. */
-  get parts(): readonly { readonly label: string; readonly program: Program }[] {
-    return this.#steps.map((step) => ({ label: step.label, program: new Program(this.#gpu, [step], this.#stepGroup) }));
-  }
-
   /** Neighbouring dispatches share one compute pass; a copy ends it. */
   encode(encoder: GPUCommandEncoder, shape: StepShape): void {
     const { counters } = this.#gpu;
