@@ -55,7 +55,8 @@ export type { GeneratedToken, GenerateOptions, GenerateSummary, Model } from './
 export type { Plan, PlanOptions } from './engine/plan.ts';
 export type { WeightsOption } from './engine/precision.ts';
 export type { LoadProgress } from './engine/progress.ts';
-export type { LayerRouting, LogitsResult } from './engine/session.ts';
+export type { LayerRouting } from './engine/routing.ts';
+export type { LogitsResult } from './engine/session.ts';
 export type { ModelText, Prompt } from './engine/text.ts';
 export type { ModelConfig } from './config/model-config.ts';
 export type { ByteSource } from './weights/source.ts';

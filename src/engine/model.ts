@@ -1,15 +1,19 @@
 /** A loaded model: generates, scores, frees. */
 import type { ModelConfig } from '../config/model-config.ts';
 import type { GenerationDefaults } from '../config/load.ts';
-import { InvalidRequest } from '../errors.ts';
+import { InvalidRequest, SourceError } from '../errors.ts';
 import type { BufferRole } from '../gpu/buffer.ts';
 import type { DeviceFacts } from '../gpu/device.ts';
 import type { Counters, Gpu } from '../gpu/gpu.ts';
 import { createDetokenizer } from '../text/detokenizer.ts';
 import { createStopScanner } from '../text/stop.ts';
 import { resolveSampling, type SamplingOptions } from './sampling.ts';
+import type { ExpertStore } from '../moe/store.ts';
+import type { ExpertMonitor, RecordLevel } from './expert-monitor.ts';
+import type { ExpertStats, StepEvent } from './expert-stats.ts';
 import type { Plan } from './plan.ts';
-import type { DrawnToken, LayerRouting, LogitsResult, Session } from './session.ts';
+import type { LayerRouting } from './routing.ts';
+import type { DrawnToken, LogitsResult, Session } from './session.ts';
 import { promptIds, type ModelText, type Prompt } from './text.ts';
 
 export interface GenerateOptions extends SamplingOptions {
@@ -57,6 +61,8 @@ export interface ModelParts {
   readonly plan: Plan;
   readonly session: Session;
   readonly text: ModelText | null;
+  readonly store: ExpertStore;
+  readonly monitor: ExpertMonitor;
 }
 
 export class Model {
@@ -97,6 +103,20 @@ export class Model {
 
   get gpuBytes(): Readonly<Record<BufferRole, number>> {
     return this.#parts.gpu.ledger.bytesByRole();
+  }
+
+  /** Where the experts are and how well the store does; null for a model without experts. */
+  expertStats(): ExpertStats | null {
+    return this.#parts.store.total ? this.#parts.monitor.stats() : null;
+  }
+
+  /**
+   * Calls `listener` with every step from now on.
+   * @param level `ids` adds which experts each token used and where each came from
+   * @returns stops it
+   */
+  onStep(listener: (event: StepEvent) => void, level: RecordLevel = 'counts'): () => void {
+    return this.#parts.monitor.listen(listener, level);
   }
 
   /** Tokens that end an answer. */
@@ -176,11 +196,12 @@ export class Model {
         if (checked.stopped) return summary('stop');
         if (isLast) return summary('length');
         signal.throwIfAborted();
-        drawn = await this.#work(session.step(drawn.id, sampling));
+        drawn = await this.#work(session.step(drawn.id, sampling, signal));
       }
     } catch (error) {
       if (options.signal?.aborted && error === options.signal.reason) return summary('abort');
-      session.forget(); // whatever failed, the cache's contents are no longer certain
+      // A token whose experts could not be fetched left nothing behind; after anything else the cache's contents are no longer certain.
+      if (!(error instanceof SourceError)) session.forget();
       throw await this.#parts.gpu.explain(error);
     } finally {
       release();
