@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import { InvalidRequest } from '../errors.ts';
 import type { Model } from '../engine/model.ts';
 import { moeLayers } from '../engine/plan.ts';
-import type { LayerRouting } from '../engine/session.ts';
+import type { LayerRouting } from '../engine/routing.ts';
 import { promptIds } from '../engine/text.ts';
 import { writeTrace } from '../trace/npz.ts';
 import { ABSENT, joinTraces, type Trace, type TraceModel, type TraceStep } from '../trace/trace.ts';

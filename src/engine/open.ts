@@ -93,7 +93,8 @@ export function planOpened(
     try {
       const planned = attempt(precision);
       const { verdict, minimumBytes } = planned.plan;
-      if (verdict === 'fits' || verdict === 'tight') return planned;
+      const isWished = verdict === 'streams' && options.expertsResident !== undefined;
+      if (verdict === 'fits' || verdict === 'tight' || isWished) return planned;
       if (verdict === 'streams') streams = planned;
       tried.push(`${precision} takes at least ${minimumBytes} bytes`);
     } catch (error) {
