@@ -1,5 +1,6 @@
 // How fast a record is checked: the checksum of src/weights/records/checksum.ts over 4 MiB, one core. Prints one line for each alignment.
 //   node bench/checksum.mjs
+import { performance } from 'node:perf_hooks';
 import { rolldown } from 'rolldown';
 
 const bundle = await rolldown({ input: new URL('../src/weights/records/checksum.ts', import.meta.url).pathname });

@@ -46,7 +46,13 @@ export const writeManifest = (folder: RecordFolder, manifest: Manifest): Promise
   writeAtomic(folder, MANIFEST, encodeManifest(manifest));
 
 export function encodeManifest({ popularity, ...manifest }: Manifest): Uint8Array<ArrayBuffer> {
-  const files = manifest.files.map(({ slots: _slots, sums: _sums, ...file }) => file);
+  const files = manifest.files.map(({ name, recordBytes, count, stride, planes }) => ({
+    name,
+    recordBytes,
+    count,
+    stride,
+    planes,
+  }));
   const json = new TextEncoder().encode(
     JSON.stringify({ ...manifest, files, popularity: popularity === null ? null : popularity.length }),
   );
