@@ -37,11 +37,12 @@ export class ExpertMonitor {
   readonly #layers: LayerTotals[];
   readonly #recent: Recent[] = [];
   readonly #listeners = new Map<(event: StepEvent) => void, RecordLevel>();
-  storage: ExpertStats['storage'] = { kind: 'none', note: null };
+  storage: ExpertStats['storage'];
   download: ExpertStats['download'] = null;
 
-  constructor(store: ExpertStore, plan: Plan) {
+  constructor(store: ExpertStore, plan: Plan, storage: ExpertStats['storage']) {
     this.#store = store;
+    this.storage = storage;
     this.#plan = plan;
     this.#mode = plan.verdict === 'streams' ? 'optimistic' : 'resident';
     this.#layers = store.experts.map(() => ({ needed: 0, hits: 0, compared: 0, repeated: 0, last: null }));

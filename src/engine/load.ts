@@ -9,8 +9,11 @@ import type { ByteSource } from '../weights/source.ts';
 import { Forward } from './forward.ts';
 import { createPolicy, DEFAULT_POLICY } from '../policy/index.ts';
 import { ExpertStore } from '../moe/store.ts';
-import { ExpertFetcher } from './fetch.ts';
+import { DenseRecords } from './dense-records.ts';
 import { ExpertMonitor } from './expert-monitor.ts';
+import { ExpertService } from './expert-service.ts';
+import { ExpertFetcher } from './fetch.ts';
+import { openKeeping, type KeepingOptions } from './keeping.ts';
 import { measureSync } from './measure.ts';
 import { ModePicker, type ModeOption } from './mode.ts';
 import { Model } from './model.ts';
@@ -23,7 +26,7 @@ import { Session } from './session.ts';
 import { loadText } from './text.ts';
 import { Uploader } from './upload.ts';
 
-export interface LoadOptions extends PlanOptions {
+export interface LoadOptions extends PlanOptions, KeepingOptions {
   /** Default `auto`: as published if that fits `gpuBytes`, else 8 bits, else 4. */
   readonly weights?: WeightsOption | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
@@ -34,6 +37,10 @@ export interface LoadOptions extends PlanOptions {
   readonly defaultLimits?: boolean | undefined;
   /** How tokens run while experts are missing; default `auto`: whatever was measured to cost less. */
   readonly mode?: ModeOption | undefined;
+  /** `early`: the model can be used as soon as everything but its experts is there, which then come as they are needed; default `complete`. */
+  readonly start?: 'complete' | 'early' | undefined;
+  /** Whether experts that are missing are fetched behind the chat, into free slots and onto the disk; default true. */
+  readonly collect?: boolean | undefined;
   /** Which expert leaves when another needs its slot: one of POLICY_NAMES. */
   readonly policy?: string | undefined;
   /** Kernels for a GPU or for a software adapter; default: by what the adapter is. To compare, and to count. */
@@ -79,6 +86,7 @@ export async function loadOn(
 ): Promise<Model> {
   const { signal } = options;
   const progress = new ProgressMeter(options.onProgress ?? (() => undefined));
+  const cleanUp: (() => Promise<void> | undefined)[] = [];
   progress.enter('open');
   try {
     const opened = await openModel(source, signal);
@@ -111,18 +119,25 @@ export async function loadOn(
     }
     const { homes, plan } = await allocateHomes(gpu, config, planned);
     progress.enter('weights', plan.downloadBytes);
-    const uploader = new Uploader(gpu, (bytes) => progress.add(bytes), signal);
+    const { keeping, about } = await openKeeping(opened, planned, options);
+    cleanUp.push(() => keeping?.records.close());
+    const dense = keeping && new DenseRecords(gpu, keeping.records, plan.bytes.weights);
+    const uploader = new Uploader(gpu, (bytes) => progress.add(bytes), signal, dense);
     const specs = expertSpecs(spec);
-    const fetcher = new ExpertFetcher({ uploader, experts: specs, origin: source.origin ?? 'disk' });
+    const fetcher = new ExpertFetcher({ gpu, uploader, experts: specs, origin: source.origin ?? 'disk', cache: keeping });
     const counts = specs.map((x) => x.count);
     const store = new ExpertStore({
       homes,
       experts: counts,
       arenas: plan.arenas,
-      policy: createPolicy(options.policy ?? DEFAULT_POLICY, { layers: counts.length, experts: Math.max(0, ...counts) }),
+      policy: createPolicy(
+        options.policy ?? DEFAULT_POLICY,
+        { layers: counts.length, experts: Math.max(0, ...counts) },
+        keeping?.records.popularity ? { warm: keeping.records.popularity } : {},
+      ),
       fill: fetcher.fill,
     });
-    const isFull = plan.verdict !== 'streams';
+    const isFull = plan.verdict !== 'streams' && options.start !== 'early';
     const weights = await uploader.model(spec, homes, async (layer) => {
       // In order, one by one: most files are ordered so.
       const all = isFull ? store.experts[layer]! : 0;
@@ -132,13 +147,37 @@ export async function loadOn(
     progress.enter('compile');
     const forward = await Forward.create(gpu, config, plan, weights, homes);
     const modes = new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.sampled));
-    const monitor = new ExpertMonitor(store, plan);
-    const session = await Session.open({ gpu, forward, store, modes, onStep: monitor.add, isWatched: monitor.isWatched });
+    const monitor = new ExpertMonitor(store, plan, about);
+    const session = await Session.open({
+      gpu,
+      forward,
+      store,
+      modes,
+      isWatched: monitor.isWatched,
+      onStep: (record) => {
+        monitor.add(record);
+        experts.onStep();
+      },
+    });
+    const experts = new ExpertService({
+      store,
+      monitor,
+      fetcher,
+      experts: specs,
+      dense,
+      keeping,
+      planned,
+      plan,
+      collects: options.collect ?? true,
+      rerecord: () => session.rerecord(),
+    });
     signal?.throwIfAborted();
     progress.enter('ready');
-    return new Model({ gpu, config, generation, endTokens: ends, plan, session, text, store, monitor });
+    experts.start();
+    return new Model({ gpu, config, generation, endTokens: ends, session, text, experts });
   } catch (error) {
     gpu.dispose();
+    for (const undo of cleanUp) await undo();
     throw error;
   }
 }

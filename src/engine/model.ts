@@ -8,8 +8,8 @@ import type { Counters, Gpu } from '../gpu/gpu.ts';
 import { createDetokenizer } from '../text/detokenizer.ts';
 import { createStopScanner } from '../text/stop.ts';
 import { resolveSampling, type SamplingOptions } from './sampling.ts';
-import type { ExpertStore } from '../moe/store.ts';
-import type { ExpertMonitor, RecordLevel } from './expert-monitor.ts';
+import type { RecordLevel } from './expert-monitor.ts';
+import type { ExpertService } from './expert-service.ts';
 import type { ExpertStats, StepEvent } from './expert-stats.ts';
 import type { Plan } from './plan.ts';
 import type { LayerRouting } from './routing.ts';
@@ -58,11 +58,9 @@ export interface ModelParts {
   readonly generation: GenerationDefaults;
   /** Tokens that end an answer. */
   readonly endTokens: readonly number[];
-  readonly plan: Plan;
   readonly session: Session;
   readonly text: ModelText | null;
-  readonly store: ExpertStore;
-  readonly monitor: ExpertMonitor;
+  readonly experts: ExpertService;
 }
 
 export class Model {
@@ -83,8 +81,9 @@ export class Model {
     return this.#parts.config;
   }
 
+  /** What was allocated: with fewer slots than planned where the GPU had no room, and as `setGpuBytes` last changed it. */
   get plan(): Plan {
-    return this.#parts.plan;
+    return this.#parts.experts.plan;
   }
 
   /** null when the checkpoint has no tokenizer.json. */
@@ -107,7 +106,8 @@ export class Model {
 
   /** Where the experts are and how well the store does; null for a model without experts. */
   expertStats(): ExpertStats | null {
-    return this.#parts.store.total ? this.#parts.monitor.stats() : null;
+    const { store, monitor } = this.#parts.experts;
+    return store.total ? monitor.stats() : null;
   }
 
   /**
@@ -116,7 +116,26 @@ export class Model {
    * @returns stops it
    */
   onStep(listener: (event: StepEvent) => void, level: RecordLevel = 'counts'): () => void {
-    return this.#parts.monitor.listen(listener, level);
+    return this.#parts.experts.monitor.listen(listener, level);
+  }
+
+  /**
+   * Changes how much GPU memory the model may use, between requests: fewer or more experts have a slot from then on. Answers stay the same.
+   * @throws OutOfBudget when it cannot run in so little; nothing changes then
+   */
+  async setGpuBytes(bytes: number): Promise<void> {
+    if (!(bytes > 0)) throw new InvalidRequest(`gpuBytes must be a number above 0, got ${bytes}`, { gpuBytes: bytes });
+    const release = await this.#acquire();
+    try {
+      await this.#work(this.#parts.experts.resize(bytes));
+    } finally {
+      release();
+    }
+  }
+
+  /** Resolves when all experts that can be fetched ahead of time are on the GPU or kept on disk. */
+  settled(): Promise<void> {
+    return this.#parts.experts.settled();
   }
 
   /** Tokens that end an answer. */
@@ -138,7 +157,8 @@ export class Model {
     prompt: Prompt,
     options: GenerateOptions = {},
   ): AsyncGenerator<GeneratedToken, GenerateSummary, void> {
-    const { session, generation, plan, text } = this.#parts;
+    const { session, generation, text, experts } = this.#parts;
+    const { plan } = this;
     const ids = promptIds(prompt, text);
     this.#checkIds(ids, 1);
     const sampling = resolveSampling(options, generation);
@@ -173,6 +193,7 @@ export class Model {
     };
     try {
       signal.throwIfAborted();
+      await this.#work(experts.grow());
       session.startRequest(ids);
       const limit = Math.min(maxTokens, room);
       let drawn: DrawnToken = await this.#work(
@@ -284,7 +305,8 @@ export class Model {
    */
   async dispose(): Promise<void> {
     this.#disposal.abort(new InvalidRequest('The model was disposed', {})); // only the first abort counts
-    this.#disposed ??= this.#working.then(() => {
+    this.#disposed ??= this.#working.then(async () => {
+      await this.#parts.experts.close();
       this.#parts.session.dispose();
       this.#parts.gpu.dispose();
     });

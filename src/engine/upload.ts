@@ -11,6 +11,7 @@ import type { DeviceExperts } from '../moe/experts.ts';
 import { invariant } from '../util/assert.ts';
 import { CHUNK, planes, sameLayout, type Layout, type MatrixShape } from '../weights/layout.ts';
 import type { NativeRows } from '../weights/matrix.ts';
+import type { DenseRecords } from './dense-records.ts';
 import type { ExpertsSpec, MatrixPart, MatrixSpec, ModelSpec, Piece, VectorSpec } from './describe.ts';
 import { BLOCK_BYTES } from './plan.ts';
 import type { ExpertHomes } from '../moe/homes.ts';
@@ -61,12 +62,22 @@ export class Uploader {
   readonly #gpu: Gpu;
   readonly #signal: AbortSignal | undefined;
   readonly #onBytes: (stored: number) => void;
+  readonly #dense: DenseRecords | null;
   #inFlight = 0;
   #quantizer: { staging: GPUBuffer; params: GPUBuffer; step: GPUBuffer } | undefined;
 
-  /** @param onBytes called with the number of checkpoint bytes each block used up */
-  constructor(gpu: Gpu, onBytes: (stored: number) => void, signal?: AbortSignal) {
+  /**
+   * @param onBytes called with the number of checkpoint bytes each block used up
+   * @param dense what an earlier session kept of everything outside the experts
+   */
+  constructor(
+    gpu: Gpu,
+    onBytes: (stored: number) => void,
+    signal?: AbortSignal,
+    dense: DenseRecords | null = null,
+  ) {
     this.#gpu = gpu;
+    this.#dense = dense;
     this.#onBytes = onBytes;
     this.#signal = signal;
   }
@@ -102,17 +113,18 @@ export class Uploader {
         this.#gpu.createBuffer(spec.label, 'weights', bytes),
       );
       const matrix = { view: wholeBuffer(buffer), rows, cols, layout };
-      await this.#fill(matrix, part, this.#signal);
+      if (await this.#dense?.restore(matrix.view)) {
+        for (const { source, begin, end } of part.pieces) this.#count(source, end - begin);
+      } else await this.#fill(matrix, part, this.#signal);
       parts.push({ firstRow: part.firstRow, matrix });
     }
     return { rows: spec.rows, cols: spec.cols, parts };
   }
 
   async vector(spec: VectorSpec): Promise<BufferView> {
-    const values = await spec.load(this.#signal);
-    const buffer = this.#gpu.createBuffer(spec.label, 'weights', values.byteLength);
-    this.#gpu.write(wholeBuffer(buffer), values);
-    return wholeBuffer(buffer);
+    const view = wholeBuffer(this.#gpu.createBuffer(spec.label, 'weights', 4 * spec.length));
+    if (!(await this.#dense?.restore(view))) this.#gpu.write(view, await spec.load(this.#signal));
+    return view;
   }
 
   /** Fills one slot with one expert. */

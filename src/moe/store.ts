@@ -161,6 +161,24 @@ export class ExpertStore {
     return load && load.done.catch(() => null); // a guess that fails is no failure
   }
 
+  /**
+   * Brings an expert into a slot that nobody has.
+   * @returns false when there is none, or when it is on its way already
+   * @throws what the fetch threw; the signal's reason
+   */
+  async fillFree(layer: number, expert: number, signal?: AbortSignal): Promise<boolean> {
+    if (this.residency.has(layer, expert) || this.residency.isLoading(layer, expert)) return false;
+    const load = this.#start(layer, expert, { atLayer: 0, isKept: () => true, signal });
+    await load?.done;
+    return load !== null;
+  }
+
+  /** The slot of an expert that is there; null when it is not. */
+  slotView(layer: number, expert: number): BufferView | null {
+    const slot = this.residency.slotOf(layer, expert);
+    return slot === null ? null : this.#homes.slotView(layer, slot);
+  }
+
   /** Notes that an expert which is there was used. @returns how it came to be there */
   use(layer: number, expert: number): 'slot' | 'prefetched' {
     const key = layer * this.#most + expert;
