@@ -180,10 +180,15 @@ export class Stepper {
   /** The experts of the first layer that missed, for certain; and those that later layers seem to want, as far as there is room. */
   async #fetchMissing(layer: number, routing: readonly LayerRouting[], { record, signal }: Step): Promise<void> {
     const wanted = routing.map(({ ids }) => new Set(ids));
-    const isKept = (l: number, e: number): boolean => l >= layer && wanted[l]!.has(e);
+    const isWanted = (l: number, e: number): boolean => l >= layer && wanted[l]!.has(e);
     const startedAt = performance.now();
-    const options = { atLayer: layer, isKept, signal };
-    const sure = this.#store.bring(layer, [...wanted[layer]!], options);
+    const sure = this.#store.bring(layer, [...wanted[layer]!], {
+      atLayer: layer,
+      isKept: () => false,
+      isSpared: isWanted,
+      signal,
+    });
+    const options = { atLayer: layer, isKept: isWanted, signal };
     const guesses: Promise<unknown>[] = [];
     for (let l = layer + 1; l < routing.length; l++) {
       for (const expert of wanted[l]!) {

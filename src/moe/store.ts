@@ -26,6 +26,8 @@ export interface BringOptions {
   readonly atLayer: number;
   /** Experts that must not leave for these. */
   readonly isKept: (layer: number, expert: number) => boolean;
+  /** Experts that had better stay, too. */
+  readonly isSpared?: ((layer: number, expert: number) => boolean) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -198,7 +200,10 @@ export class ExpertStore {
   }
 
   #start(layer: number, expert: number, options: BringOptions, speculative = false): Loading | null {
-    const claim = this.residency.claim(layer, expert, options.atLayer, options.isKept);
+    const { atLayer, isKept, isSpared } = options;
+    const claim =
+      (isSpared && this.residency.claim(layer, expert, atLayer, (l, e) => isKept(l, e) || isSpared(l, e))) ??
+      this.residency.claim(layer, expert, atLayer, isKept);
     if (!claim) return null;
     const { slot, evicted } = claim;
     if (evicted) this.#onEvicted(evicted.layer, evicted.expert);
