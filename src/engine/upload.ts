@@ -4,6 +4,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { Recorder } from '../gpu/recording.ts';
 import { STEP_BYTES } from '../gpu/step.ts';
 import type { DeviceMatrix } from '../kernels/matrix.ts';
+import { sameBlock, type DeviceRouter } from '../kernels/moe/router_block.ts';
 import { quantize, QUANTIZE_PARAMS_BYTES, quantizeParams } from '../kernels/repack/quantize.ts';
 import type { DeviceParts } from '../layers/parts.ts';
 import { mapWeights, type ModelWeights } from '../layers/weights.ts';
@@ -11,10 +12,10 @@ import type { DeviceExperts } from '../moe/experts.ts';
 import { invariant } from '../util/assert.ts';
 import { CHUNK, planes, sameLayout, type Layout, type MatrixShape } from '../weights/layout.ts';
 import type { NativeRows } from '../weights/matrix.ts';
-import type { ExpertsSpec, MatrixPart, MatrixSpec, ModelSpec, Piece, VectorSpec } from './describe.ts';
+import type { ExpertsSpec, MatrixPart, MatrixSpec, ModelSpec, Piece, RouterSpec, VectorSpec } from './describe.ts';
 import type { Plan } from './plan.ts';
 
-export type DeviceWeights = ModelWeights<DeviceParts, BufferView, DeviceExperts>;
+export type DeviceWeights = ModelWeights<DeviceParts, BufferView, DeviceExperts, DeviceRouter>;
 
 /** Rows are read in blocks of about this many bytes. */
 const BLOCK_BYTES = 2 * 2 ** 20;
@@ -81,7 +82,9 @@ export class Uploader {
         ),
       );
     }
+    const routers = await this.#routers(spec, plan);
     let moeLayer = 0;
+    let routed = 0;
     const weights = await mapWeights(spec, {
       matrix: (m: MatrixSpec) => this.matrix(m),
       vector: (v: VectorSpec) => this.vector(v),
@@ -91,6 +94,7 @@ export class Uploader {
         const firstSlot = plan.arenas[at]!.layers.indexOf(layer) * x.count;
         return this.experts(x, wholeBuffer(arenas[at]!), firstSlot);
       },
+      router: (r: RouterSpec) => this.router(r, routers[routed++]!),
     });
     await this.#gpu.idle();
     this.#releaseQuantizer();
@@ -117,6 +121,37 @@ export class Uploader {
     const buffer = this.#gpu.createBuffer(spec.label, 'weights', values.byteLength);
     this.#gpu.write(wholeBuffer(buffer), values);
     return wholeBuffer(buffer);
+  }
+
+  /** A place for each MoE layer's router block. */
+  async #routers(spec: ModelSpec, plan: Plan): Promise<DeviceRouter[]> {
+    const blocks = spec.layers.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.router.block] : []));
+    const places: DeviceRouter[] = [];
+    for (const { layers, bytes } of plan.routers) {
+      const buffer = await this.#gpu.allocating(`routers (${bytes} bytes)`, () =>
+        wholeBuffer(this.#gpu.createBuffer('routers', 'weights', bytes)),
+      );
+      let at = 0;
+      for (const layer of layers) {
+        const block = blocks[layer]!;
+        const hasTwin = layers.includes(layer + 1) && sameBlock(block, blocks[layer + 1]!);
+        places.push({
+          block,
+          view: subview(buffer, at, block.bytes),
+          withNext: hasTwin ? subview(buffer, at, 2 * block.bytes) : null,
+        });
+        at += block.bytes;
+      }
+    }
+    return places;
+  }
+
+  /** Fills one router block. */
+  async router({ matrix, vectors }: RouterSpec, place: DeviceRouter): Promise<DeviceRouter> {
+    const { layout, rows, cols } = matrix;
+    await this.#fill({ view: subview(place.view, 0, planes(layout, matrix).bytes), layout, rows, cols }, matrix);
+    for (const { at, vector } of vectors) this.#write(place.view, at, await vector.load(this.#signal));
+    return place;
   }
 
   async experts(spec: ExpertsSpec, arena: BufferView, firstSlot: number): Promise<DeviceExperts> {
