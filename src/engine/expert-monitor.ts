@@ -98,14 +98,12 @@ export class ExpertMonitor {
       replays: this.#replays,
       stallMs: this.#stallMs,
       bytes: { ...this.#bytes },
-      layers: this.#layers.map(
-        (layer, l): LayerStats => ({
-          experts: experts[l]!,
-          resident: residency.readyOf(l),
-          hitRate: rate(layer) ?? 0,
-          overlap: layer.compared ? layer.repeated / layer.compared : 0,
-        }),
-      ),
+      layers: this.#layers.map((layer, l): LayerStats => ({
+        experts: experts[l]!,
+        resident: residency.readyOf(l),
+        hitRate: rate(layer) ?? 0,
+        overlap: layer.compared ? layer.repeated / layer.compared : 0,
+      })),
       download: this.download,
       storage: this.storage,
       approximations: [],

@@ -5,6 +5,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { Recorder, type Program } from '../gpu/recording.ts';
 import { STEP_BYTES, writeStep, type SamplingParams } from '../gpu/step.ts';
 import { embedRows } from '../kernels/embed/embed_rows.ts';
+import { predictedIds } from '../kernels/moe/route.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { sample, SAMPLED_BYTES } from '../kernels/sample/sample.ts';
 import {
@@ -42,6 +43,13 @@ export interface RoutedSlice {
   readonly layer: number;
   readonly topK: number;
   readonly offset: number;
+  /** Ids behind the K weights: what the next MoE layer will likely choose, best first. 0 where nothing is predicted. */
+  readonly predicted: number;
+}
+
+export interface ForwardOptions {
+  /** A decode step also predicts, in each MoE layer whose successor's router is like its own, what that one will choose. Default false. */
+  readonly predict?: boolean;
 }
 
 /** Embedding and all layers, and where in it each MoE layer's stages begin. */
@@ -63,6 +71,17 @@ export interface Taps {
   readonly tokens: number;
 }
 
+/** By MoE layer, how many experts of the next one it can predict: none where the next router is not like its own. */
+function predictable(config: ModelConfig, { layers }: DeviceWeights): number[] {
+  const moes = moeLayers(config);
+  const routers = layers.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.router] : []));
+  return moes.map(({ topK, experts, router }, m) => {
+    const next = moes[m + 1];
+    const isAlike = next?.topK === topK && JSON.stringify(next.router) === JSON.stringify(router);
+    return isAlike && routers[m]!.withNext ? predictedIds(topK, experts) : 0;
+  });
+}
+
 export class Forward {
   readonly config: ModelConfig;
   readonly plan: Plan;
@@ -79,13 +98,23 @@ export class Forward {
   /** The last draw: id, log-probability. */
   readonly sampled: BufferView;
   readonly #decodeRouted: BufferView;
+  /** By MoE layer: how many ids a decode step predicts there. */
+  readonly #predicted: readonly number[];
 
-  private constructor(gpu: Gpu, config: ModelConfig, plan: Plan, weights: DeviceWeights, homes: ExpertHomes) {
+  private constructor(
+    gpu: Gpu,
+    config: ModelConfig,
+    plan: Plan,
+    weights: DeviceWeights,
+    homes: ExpertHomes,
+    options: ForwardOptions,
+  ) {
     this.#gpu = gpu;
     this.homes = homes;
     this.config = config;
     this.plan = plan;
     this.#weights = weights;
+    this.#predicted = options.predict ? predictable(config, weights) : moeLayers(config).map(() => 0);
     const buffer = (label: string, role: Parameters<Gpu['createBuffer']>[1], bytes: number, usage = 0): BufferView =>
       wholeBuffer(gpu.createBuffer(label, role, bytes, usage));
     this.#activations = Object.fromEntries(
@@ -115,7 +144,7 @@ export class Forward {
     this.tokenCounts = buffer('token counts', 'tables', 4 * config.vocab);
     this.sampled = buffer('sampled', 'activations', SAMPLED_BYTES);
     this.#step = buffer('step', 'tables', STEP_BYTES, GPUBufferUsage.UNIFORM);
-    this.#decodeRouted = buffer('routed (decode)', 'activations', Math.max(4, this.#routedBytes(DECODE_TOKENS)));
+    this.#decodeRouted = buffer('routed (decode)', 'activations', this.#decodeRoutedBytes());
   }
 
   /** @throws OutOfBudget when the GPU has no room for caches and activations */
@@ -125,10 +154,11 @@ export class Forward {
     plan: Plan,
     weights: DeviceWeights,
     homes: ExpertHomes,
+    options: ForwardOptions = {},
   ): Promise<Forward> {
     return gpu.allocating(
       `caches and activations (${plan.bytes.kv + plan.bytes.activations} bytes)`,
-      () => new Forward(gpu, config, plan, weights, homes),
+      () => new Forward(gpu, config, plan, weights, homes, options),
     );
   }
 
@@ -141,20 +171,21 @@ export class Forward {
     return this.#activations.logits;
   }
 
-  #routedBytes(tokens: number): number {
-    return sum(moeLayers(this.config).map((m) => routedStride(tokens, m.topK)));
+  #decodeRoutedBytes(): number {
+    return Math.max(4, sum(moeLayers(this.config).map((m) => routedStride(DECODE_TOKENS, m, true))));
   }
 
   /** The routing log that a batch writes, and where each MoE layer's part is. */
   routing(batch: Batch): { readonly view: BufferView; readonly slices: readonly RoutedSlice[] } {
-    const tokens = batch === 'one' ? DECODE_TOKENS : this.plan.prefillChunk;
+    const isOne = batch === 'one';
+    const tokens = isOne ? DECODE_TOKENS : this.plan.prefillChunk;
     let offset = 0;
-    const slices = moeLayers(this.config).map(({ topK }, layer): RoutedSlice => {
-      const slice = { layer, topK, offset };
-      offset += routedStride(tokens, topK);
+    const slices = moeLayers(this.config).map((ffn, layer): RoutedSlice => {
+      const slice = { layer, topK: ffn.topK, offset, predicted: isOne ? this.#predicted[layer]! : 0 };
+      offset += routedStride(tokens, ffn, isOne);
       return slice;
     });
-    return { view: batch === 'one' ? this.#decodeRouted : this.#activations.routed, slices };
+    return { view: isOne ? this.#decodeRouted : this.#activations.routed, slices };
   }
 
   /** Sets what the next encoded step reads; ordered with submits by the queue. */
@@ -233,7 +264,7 @@ export class Forward {
           ...ffn,
           activation,
           weights: weights.ffn,
-          gamma: weights.ffnNorm,
+          gamma: weights.ffn.norm,
           normed: a.normed,
           hidden: a.dense,
         });
@@ -245,8 +276,8 @@ export class Forward {
           moeLayer(r, config.ffn, weights.ffn, {
             ...ffn,
             hidden,
-            norm: weights.ffnNorm,
             routed: subview(routed, slice.offset, next - slice.offset),
+            predict: slice.predicted > 0,
             tileRows: TILE_ROWS,
             waveTable: waves ? this.homes.waveTable : undefined,
             scratch: { ...a, withShared: a.residualC },
@@ -291,7 +322,12 @@ export class Forward {
     sample(
       r,
       'sample',
-      { logits: this.#activations.logits, counts: this.tokenCounts, sampled: this.sampled, nextIds: this.#activations.ids },
+      {
+        logits: this.#activations.logits,
+        counts: this.tokenCounts,
+        sampled: this.sampled,
+        nextIds: this.#activations.ids,
+      },
       { vocab: this.config.vocab },
     );
     return r.finish();

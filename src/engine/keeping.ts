@@ -47,7 +47,9 @@ export interface OpenedKeeping {
 }
 
 function identityOf({ source, checkpoint }: OpenedModel, { spec, plan }: PlannedModel): CacheIdentity {
-  const slots = expertSpecs(spec).map(({ slot }) => `${layoutName(slot.gateUp)} ${layoutName(slot.down)} ${slot.bytes}`);
+  const slots = expertSpecs(spec).map(
+    ({ slot }) => `${layoutName(slot.gateUp)} ${layoutName(slot.down)} ${slot.bytes}`,
+  );
   return {
     source: source.label,
     revision: null,

@@ -124,7 +124,13 @@ export async function loadOn(
     const dense = keeping && new DenseRecords(gpu, keeping.records, plan.bytes.weights);
     const uploader = new Uploader(gpu, (bytes) => progress.add(bytes), signal, dense);
     const specs = expertSpecs(spec);
-    const fetcher = new ExpertFetcher({ gpu, uploader, experts: specs, origin: source.origin ?? 'disk', cache: keeping });
+    const fetcher = new ExpertFetcher({
+      gpu,
+      uploader,
+      experts: specs,
+      origin: source.origin ?? 'disk',
+      cache: keeping,
+    });
     const counts = specs.map((x) => x.count);
     const store = new ExpertStore({
       homes,
@@ -138,14 +144,14 @@ export async function loadOn(
       fill: fetcher.fill,
     });
     const isFull = plan.verdict !== 'streams' && options.start !== 'early';
-    const weights = await uploader.model(spec, homes, async (layer) => {
+    const weights = await uploader.model(spec, plan, homes, async (layer) => {
       // In order, one by one: most files are ordered so.
       const all = isFull ? store.experts[layer]! : 0;
       for (let e = 0; e < all; e++) await store.bring(layer, [e], { atLayer: layer, isKept: () => true, signal });
     });
     if (isFull) uploader.release();
     progress.enter('compile');
-    const forward = await Forward.create(gpu, config, plan, weights, homes);
+    const forward = await Forward.create(gpu, config, plan, weights, homes, { predict: !isFull });
     const modes = new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.sampled));
     const monitor = new ExpertMonitor(store, plan, about);
     const session = await Session.open({

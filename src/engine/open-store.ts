@@ -17,7 +17,7 @@ const SHRINK = 0.75;
 
 /** Plans to try when the GPU has less room than planned: fewer and fewer slots, down to the fewest. */
 export function* smallerPlans({ plan, replan }: Pick<PlannedModel, 'plan' | 'replan'>): Generator<Plan> {
-  for (let at = plan; ; ) {
+  for (let at = plan; ;) {
     yield at;
     const { count, minimum, experts } = at.slots;
     if (count <= minimum) return;

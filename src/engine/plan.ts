@@ -6,12 +6,12 @@ import { BINDING_ALIGNMENT, bufferBytes } from '../gpu/buffer.ts';
 import { STEP_BYTES } from '../gpu/step.ts';
 import { QUANTIZE_PARAMS_BYTES } from '../kernels/repack/quantize.ts';
 import { SAMPLED_BYTES } from '../kernels/sample/sample.ts';
-import type { LayerWeights } from '../layers/weights.ts';
 import { tileBound } from '../kernels/moe/group.ts';
+import { predictedIds, routedBytes } from '../kernels/moe/route.ts';
 import { alignUp, sum } from '../util/math.ts';
 import { layoutName, planes, sameLayout } from '../weights/layout.ts';
 import { arenaBytes, arenaSlots, fullArenas, partialArenas, type Arena, type LayerSlots } from './arenas.ts';
-import type { ExpertsSpec, MatrixSpec, ModelSpec, VectorSpec } from './describe.ts';
+import type { ExpertsSpec, LayerSpec, MatrixPart, MatrixSpec, ModelSpec, RouterSpec, VectorSpec } from './describe.ts';
 import type { Precision } from './precision.ts';
 
 export interface PlanOptions {
@@ -37,6 +37,12 @@ export const RING_SLOTS = 4;
 /** Rows of floats that are quantised at a time, twice this at most. */
 export const BLOCK_BYTES = 2 * 2 ** 20;
 export const QUANTIZER_BYTES = 2 * BLOCK_BYTES + bufferBytes(QUANTIZE_PARAMS_BYTES) + STEP_BYTES;
+
+/** Router blocks of neighbouring MoE layers, one after the other in one buffer: of all, unless they exceed a binding. */
+export interface RouterBuffer {
+  readonly layers: readonly number[];
+  readonly bytes: number;
+}
 
 export interface Plan {
   readonly precision: Precision;
@@ -72,6 +78,7 @@ export interface Plan {
   /** Weight matrices by what happens to them, as in `bf16 -> int4 g32 f16`. */
   readonly conversions: Readonly<Record<string, { readonly matrices: number; readonly bytes: number }>>;
   readonly arenas: readonly Arena[];
+  readonly routers: readonly RouterBuffer[];
   /** The token embedding's share of `bytes.weights`. */
   readonly embeddingBytes: number;
   /** Bytes of each activation buffer by name. */
@@ -145,8 +152,9 @@ export const midStride = (hidden: number): number => alignUp(DECODE_TOKENS * hid
 export const slotTableStride = (config: ModelConfig): number =>
   alignUp(Math.max(1, ...moeLayers(config).map((m) => m.experts)) * 4, BINDING_ALIGNMENT) / 4;
 
-/** Bytes from one layer's routing log to the next: a storage binding must start on a multiple of 256. */
-export const routedStride = (tokens: number, topK: number): number => alignUp(tokens * topK * 2 * 4, BINDING_ALIGNMENT);
+/** Bytes from one layer's routing log to the next: a storage binding must start on a multiple of 256. A decode step may predict as well. */
+export const routedStride = (tokens: number, { topK, experts }: MoeFfn, predicts = false): number =>
+  alignUp(routedBytes(tokens, topK, predicts ? predictedIds(topK, experts) : 0), BINDING_ALIGNMENT);
 
 function activationBytes(config: ModelConfig, chunk: number, context: number): Record<ActivationName, number> {
   const { hidden, vocab } = config;
@@ -180,7 +188,7 @@ function activationBytes(config: ModelConfig, chunk: number, context: number): R
       ),
     ),
     dense: f32(chunk * denseWidth),
-    routed: most([sum(moes.map((m) => routedStride(chunk, m.topK)))]),
+    routed: most([sum(moes.map((m) => routedStride(chunk, m)))]),
     sharedWeight: f32(chunk),
     pairOfRow: f32(pairs),
     rowOfPair: f32(pairs),
@@ -192,10 +200,33 @@ function activationBytes(config: ModelConfig, chunk: number, context: number): R
   };
 }
 
-type Layer = LayerWeights<MatrixSpec, VectorSpec, ExpertsSpec>;
+function planRouters(routers: readonly RouterSpec[], bindingBytes: number): RouterBuffer[] {
+  const buffers: { layers: number[]; bytes: number }[] = [];
+  routers.forEach(({ block: { bytes }, label }, layer) => {
+    if (bytes > bindingBytes) {
+      throw new OutOfBudget(`${label} takes ${bytes} bytes, more than this GPU binds at once (${bindingBytes})`, {
+        label,
+        bytes,
+        bindingBytes,
+      });
+    }
+    const last = buffers.at(-1);
+    if (last && last.bytes + bytes <= bindingBytes) {
+      last.layers.push(layer);
+      last.bytes += bytes;
+    } else buffers.push({ layers: [layer], bytes });
+  });
+  return buffers;
+}
 
-/** Every matrix and vector of a layer outside the experts. */
-function layerParts(layer: Layer): { matrices: MatrixSpec[]; vectors: VectorSpec[]; experts: ExpertsSpec | null } {
+interface LayerParts {
+  readonly matrices: MatrixSpec[];
+  readonly vectors: VectorSpec[];
+  readonly moe: { readonly router: RouterSpec; readonly experts: ExpertsSpec } | null;
+}
+
+/** Every matrix and vector of a layer outside the experts and the router. */
+function layerParts(layer: LayerSpec): LayerParts {
   const { attention: a, ffn } = layer;
   const present = <T>(values: readonly (T | null)[]): T[] => values.filter((v): v is T => v !== null);
   const dense = ffn.kind === 'dense' ? ffn : ffn.shared;
@@ -203,41 +234,52 @@ function layerParts(layer: Layer): { matrices: MatrixSpec[]; vectors: VectorSpec
     matrices: present<MatrixSpec>([
       ...(a.kind === 'grouped' ? [a.qkv, a.o] : [a.down, a.qUp, a.kvUp, a.o]),
       ...(dense ? [dense.gateUp, dense.down] : []),
-      ffn.kind === 'moe' ? ffn.router : null,
     ]),
     vectors: present<VectorSpec>([
       layer.attentionNorm,
-      layer.ffnNorm,
       ...(a.kind === 'grouped' ? [a.qkvBias, a.oBias, a.qNorm, a.kNorm, a.sinks] : [a.qNorm, a.kvNorm]),
-      ...(ffn.kind === 'moe' ? [ffn.logitBias, ffn.selectionBias, ffn.sharedGate] : []),
+      ffn.kind === 'dense' ? ffn.norm : null,
     ]),
-    experts: ffn.kind === 'moe' ? ffn.experts : null,
+    moe: ffn.kind === 'moe' ? ffn : null,
   };
 }
 
-/** Everything outside experts, flat; a tied head counts once. */
-export function denseParts(spec: ModelSpec): { matrices: MatrixSpec[]; vectors: VectorSpec[]; experts: ExpertsSpec[] } {
+interface ModelParts {
+  readonly matrices: MatrixSpec[];
+  readonly vectors: VectorSpec[];
+  readonly routers: RouterSpec[];
+  readonly experts: ExpertsSpec[];
+}
+
+/** Everything of a model, flat; a tied head counts once. */
+function modelParts(spec: ModelSpec): ModelParts {
   const layers = spec.layers.map(layerParts);
   return {
     matrices: [...new Set([spec.embed, spec.head, ...layers.flatMap((l) => l.matrices)])],
     vectors: [spec.finalNorm, ...layers.flatMap((l) => l.vectors)],
-    experts: layers.flatMap((l) => (l.experts ? [l.experts] : [])),
+    routers: layers.flatMap((l) => (l.moe ? [l.moe.router] : [])),
+    experts: layers.flatMap((l) => (l.moe ? [l.moe.experts] : [])),
   };
 }
 
-function conversions(spec: ModelSpec): Plan['conversions'] {
+/** What is read from the checkpoint row by row, outside the experts. */
+const matrixParts = ({ matrices, routers }: ModelParts): MatrixPart[] => [
+  ...matrices.flatMap((m) => m.parts),
+  ...routers.map((r) => r.matrix),
+];
+
+function conversions(parts: ModelParts): Plan['conversions'] {
   const found: Record<string, { matrices: number; bytes: number }> = {};
   const count = (format: string, layout: string, bytes: number): void => {
     const entry = (found[format === layout ? format : `${format} -> ${layout}`] ??= { matrices: 0, bytes: 0 });
     entry.matrices++;
     entry.bytes += bytes;
   };
-  const { matrices, experts } = denseParts(spec);
-  for (const part of matrices.flatMap((m) => m.parts)) {
+  for (const part of matrixParts(parts)) {
     for (const p of part.pieces)
       count(p.source.format, layoutName(part.layout), p.source.storedBytes * ((p.end - p.begin) / p.source.rows));
   }
-  for (const x of experts) {
+  for (const x of parts.experts) {
     for (let e = 0; e < x.count; e++) {
       const { gate, up, down } = x.matrices(e);
       for (const m of [gate, up]) count(m.format, layoutName(x.slot.gateUp), m.storedBytes);
@@ -265,7 +307,14 @@ function planHome(
   }
   const layers = spec.layers.flatMap(({ ffn }): LayerSlots[] =>
     ffn.kind === 'moe'
-      ? [{ label: ffn.experts.label, slotBytes: ffn.experts.slot.bytes, experts: ffn.experts.count, topK: ffn.experts.topK }]
+      ? [
+          {
+            label: ffn.experts.label,
+            slotBytes: ffn.experts.slot.bytes,
+            experts: ffn.experts.count,
+            topK: ffn.experts.topK,
+          },
+        ]
       : [],
   );
   const staging = stagingBytes(spec);
@@ -302,7 +351,11 @@ function stagingBytes(spec: ModelSpec): number {
   const slot = Math.max(...experts.map((x) => x.slot.bytes));
   const quantizes = experts.some((x) => {
     const { gate, up, down } = x.matrices(0);
-    return !sameLayout(gate.layout, x.slot.gateUp) || !sameLayout(up.layout, x.slot.gateUp) || !sameLayout(down.layout, x.slot.down);
+    return (
+      !sameLayout(gate.layout, x.slot.gateUp) ||
+      !sameLayout(up.layout, x.slot.gateUp) ||
+      !sameLayout(down.layout, x.slot.down)
+    );
   });
   return RING_SLOTS * slot + (quantizes ? QUANTIZER_BYTES : 0);
 }
@@ -347,7 +400,9 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
       { contextLength, bindingBytes },
     );
   }
-  const { matrices, vectors, experts } = denseParts(spec);
+  const parts = modelParts(spec);
+  const { matrices, vectors, experts } = parts;
+  const routers = planRouters(parts.routers, bindingBytes);
   const activations = activationBytes(config, prefillChunk, contextLength);
   const [largest, largestBytes] = Object.entries(activations).sort(([, a], [, b]) => b - a)[0]!;
   if (largestBytes > bindingBytes) {
@@ -358,9 +413,9 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
   }
   const partBytes = matrices.flatMap((m) => m.parts).map((p) => planes(p.layout, p).bytes);
   const ropes = new Set(config.layers.map((l) => JSON.stringify(l.attention.rope)));
-  const routedByOne = sum(moeLayers(config).map((m) => routedStride(DECODE_TOKENS, m.topK)));
+  const routedByOne = sum(moeLayers(config).map((m) => routedStride(DECODE_TOKENS, m, true)));
   const bytes = {
-    weights: sum(partBytes) + sum(vectors.map((v) => 4 * v.length)),
+    weights: sum(partBytes) + sum(vectors.map((v) => 4 * v.length)) + sum(routers.map((r) => r.bytes)),
     kv: sum(sizes.flatMap(kvOf)),
     activations: sum(Object.values(activations).map(bufferBytes)) + SAMPLED_BYTES + bufferBytes(routedByOne),
     tables:
@@ -391,12 +446,13 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
     minimumBytes,
     downloadBytes:
       sum(
-        matrices
-          .flatMap((m) => m.parts)
-          .flatMap((p) => p.pieces.map((x) => x.source.storedBytes * ((x.end - x.begin) / x.source.rows))),
+        matrixParts(parts).flatMap((p) =>
+          p.pieces.map((x) => x.source.storedBytes * ((x.end - x.begin) / x.source.rows)),
+        ),
       ) + sum(experts.map((x) => x.storedBytes)),
-    conversions: conversions(spec),
+    conversions: conversions(parts),
     arenas,
+    routers,
     embeddingBytes: sum(spec.embed.parts.map((p) => planes(p.layout, p).bytes)),
     activations,
   });

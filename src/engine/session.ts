@@ -274,11 +274,7 @@ async function recordBodies(forward: Forward, taps?: Taps): Promise<Bodies> {
 }
 
 async function record(forward: Forward): Promise<Programs> {
-  const [bodies, head, sampling] = await Promise.all([
-    recordBodies(forward),
-    forward.lastLogits(),
-    forward.sampling(),
-  ]);
+  const [bodies, head, sampling] = await Promise.all([recordBodies(forward), forward.lastLogits(), forward.sampling()]);
   return { bodies, head, sampling };
 }
 

@@ -135,9 +135,9 @@ export class Stepper {
   }
 
   #readRouting(bytes: ArrayBuffer): LayerRouting[] {
-    return this.#forward.routing('one').slices.map(({ topK, offset }) =>
-      routingAt(bytes, this.#routingAt + offset, topK),
-    );
+    return this.#forward
+      .routing('one')
+      .slices.map(({ topK, offset }) => routingAt(bytes, this.#routingAt + offset, topK));
   }
 
   #accountResident({ record }: Step, { routing }: TailResult): void {
@@ -160,7 +160,8 @@ export class Stepper {
       const result = (await this.#finish(step, bodies.one, begin))!;
       const isThere = (layer: number): boolean =>
         result.routing[layer]!.ids.every((e) => store.residency.inSnapshot(there, layer, e));
-      for (; exact < marks.length && isThere(exact); exact++) this.#accountPresent(record, exact, result.routing[exact]!);
+      for (; exact < marks.length && isThere(exact); exact++)
+        this.#accountPresent(record, exact, result.routing[exact]!);
       if (exact === marks.length) return result;
       step.tail?.undo(result.bytes);
       record.replays++;

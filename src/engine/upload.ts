@@ -4,6 +4,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { Recorder } from '../gpu/recording.ts';
 import { STEP_BYTES } from '../gpu/step.ts';
 import type { DeviceMatrix } from '../kernels/matrix.ts';
+import { sameBlock, type DeviceRouter } from '../kernels/moe/router_block.ts';
 import { quantize, QUANTIZE_PARAMS_BYTES, quantizeParams } from '../kernels/repack/quantize.ts';
 import type { DeviceParts } from '../layers/parts.ts';
 import { mapWeights, type ModelWeights } from '../layers/weights.ts';
@@ -12,11 +13,11 @@ import { invariant } from '../util/assert.ts';
 import { CHUNK, planes, sameLayout, type Layout, type MatrixShape } from '../weights/layout.ts';
 import type { NativeRows } from '../weights/matrix.ts';
 import type { DenseRecords } from './dense-records.ts';
-import type { ExpertsSpec, MatrixPart, MatrixSpec, ModelSpec, Piece, VectorSpec } from './describe.ts';
-import { BLOCK_BYTES } from './plan.ts';
+import type { ExpertsSpec, MatrixPart, MatrixSpec, ModelSpec, Piece, RouterSpec, VectorSpec } from './describe.ts';
+import { BLOCK_BYTES, type Plan } from './plan.ts';
 import type { ExpertHomes } from '../moe/homes.ts';
 
-export type DeviceWeights = ModelWeights<DeviceParts, BufferView, DeviceExperts>;
+export type DeviceWeights = ModelWeights<DeviceParts, BufferView, DeviceExperts, DeviceRouter>;
 
 /** `writeBuffer` copies; waiting for the queue after this many bytes bounds those copies. */
 const IN_FLIGHT_BYTES = 16 * 2 ** 20;
@@ -70,12 +71,7 @@ export class Uploader {
    * @param onBytes called with the number of checkpoint bytes each block used up
    * @param dense what an earlier session kept of everything outside the experts
    */
-  constructor(
-    gpu: Gpu,
-    onBytes: (stored: number) => void,
-    signal?: AbortSignal,
-    dense: DenseRecords | null = null,
-  ) {
+  constructor(gpu: Gpu, onBytes: (stored: number) => void, signal?: AbortSignal, dense: DenseRecords | null = null) {
     this.#gpu = gpu;
     this.#dense = dense;
     this.#onBytes = onBytes;
@@ -88,10 +84,13 @@ export class Uploader {
    */
   async model(
     spec: ModelSpec,
+    plan: Plan,
     homes: ExpertHomes,
     atExperts: (layer: number) => Promise<void>,
   ): Promise<DeviceWeights> {
     let layer = 0;
+    const routers = await this.#routers(spec, plan);
+    let routed = 0;
     const weights = await mapWeights(spec, {
       matrix: (m: MatrixSpec) => this.matrix(m),
       vector: (v: VectorSpec) => this.vector(v),
@@ -99,6 +98,7 @@ export class Uploader {
         await atExperts(layer);
         return homes.layer(layer++);
       },
+      router: (r: RouterSpec) => this.router(r, routers[routed++]!),
     });
     await this.#gpu.idle();
     return weights;
@@ -127,8 +127,49 @@ export class Uploader {
     return view;
   }
 
+  /** A place for each MoE layer's router block. */
+  async #routers(spec: ModelSpec, plan: Plan): Promise<DeviceRouter[]> {
+    const blocks = spec.layers.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.router.block] : []));
+    const places: DeviceRouter[] = [];
+    for (const { layers, bytes } of plan.routers) {
+      const buffer = await this.#gpu.allocating(`routers (${bytes} bytes)`, () =>
+        wholeBuffer(this.#gpu.createBuffer('routers', 'weights', bytes)),
+      );
+      let at = 0;
+      for (const layer of layers) {
+        const block = blocks[layer]!;
+        const hasTwin = layers.includes(layer + 1) && sameBlock(block, blocks[layer + 1]!);
+        places.push({
+          block,
+          view: subview(buffer, at, block.bytes),
+          withNext: hasTwin ? subview(buffer, at, 2 * block.bytes) : null,
+        });
+        at += block.bytes;
+      }
+    }
+    return places;
+  }
+
+  /** Fills one router block. */
+  async router({ matrix, vectors }: RouterSpec, place: DeviceRouter): Promise<DeviceRouter> {
+    if (await this.#dense?.restore(place.view)) {
+      for (const { source, begin, end } of matrix.pieces) this.#count(source, end - begin);
+      return place;
+    }
+    const { layout, rows, cols } = matrix;
+    const view = subview(place.view, 0, planes(layout, matrix).bytes);
+    await this.#fill({ view, layout, rows, cols }, matrix, this.#signal);
+    for (const { at, vector } of vectors) this.#write(place.view, at, await vector.load(this.#signal));
+    return place;
+  }
+
   /** Fills one slot with one expert. */
-  async expert({ slot, matrices, bias }: ExpertsSpec, e: number, home: BufferView, signal = this.#signal): Promise<void> {
+  async expert(
+    { slot, matrices, bias }: ExpertsSpec,
+    e: number,
+    home: BufferView,
+    signal = this.#signal,
+  ): Promise<void> {
     const { gate, up, down } = matrices(e);
     const at = (offset: number, layout: Layout, shape: MatrixShape): Target => ({
       ...shape,
@@ -185,11 +226,16 @@ export class Uploader {
       until,
       rows: [x, y],
     } of blocks(0, a.end, this.#blockRows(target), read)) {
-      await this.#place(target, 2 * row, {
-        values: zipRows(x.values, y.values, p.valueRowWords),
-        scales: zipRows(x.scales, y.scales, p.scaleRowWords),
-        zeros: zipRows(x.zeros, y.zeros, p.zeroRowWords),
-      }, signal);
+      await this.#place(
+        target,
+        2 * row,
+        {
+          values: zipRows(x.values, y.values, p.valueRowWords),
+          scales: zipRows(x.scales, y.scales, p.scaleRowWords),
+          zeros: zipRows(x.zeros, y.zeros, p.zeroRowWords),
+        },
+        signal,
+      );
       this.#count(a.source, until - row);
       this.#count(b.source, until - row);
     }
@@ -220,7 +266,11 @@ export class Uploader {
   }
 
   /** Raw float rows go to a staging buffer; a kernel turns them into native rows in place. */
-  async #quantize(target: Target, { source, begin, end, target: to, stride }: Piece, signal?: AbortSignal): Promise<void> {
+  async #quantize(
+    target: Target,
+    { source, begin, end, target: to, stride }: Piece,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const from = source.layout.kind;
     invariant(from === 'bf16' || from === 'f16' || from === 'f32', `cannot quantise ${from} rows on load`);
     const gpu = this.#gpu;

@@ -17,11 +17,13 @@ import { expertDown, expertDownDecode } from '../kernels/moe/expert_down.ts';
 import { expertUp, expertUpDecode } from '../kernels/moe/expert_up.ts';
 import { group, type TileRows } from '../kernels/moe/group.ts';
 import { route } from '../kernels/moe/route.ts';
+import type { DeviceRouter } from '../kernels/moe/router_block.ts';
 
 import type { Phase } from '../layers/attention.ts';
 import { feedForward } from '../layers/ffn.ts';
-import { onlyPart, type DeviceParts } from '../layers/parts.ts';
+import type { DeviceParts } from '../layers/parts.ts';
 import type { MoeWeights } from '../layers/weights.ts';
+import { invariant } from '../util/assert.ts';
 import type { DeviceExperts } from './experts.ts';
 
 export interface MoeStep {
@@ -31,9 +33,10 @@ export interface MoeStep {
   readonly eps: number;
   readonly x: BufferView; // [T, D]
   readonly out: BufferView; // [T, D], another buffer
-  readonly norm: BufferView; // [D]
   /** This layer's routing log. */
-  readonly routed: BufferView; // [T, 2K]: ids, then weight bits
+  readonly routed: BufferView; // [T, 2K]: ids, then weight bits; with `predict`, [T, predictedIds] follow
+  /** Also guess what the next MoE layer will choose; its router block must lie behind this layer's. Default false. */
+  readonly predict?: boolean;
   readonly tileRows: TileRows;
   /** Prompts only: the slots of one wave of experts, in place of the layer's own table. */
   readonly waveTable?: BufferView | undefined; // [E]
@@ -64,27 +67,22 @@ export interface MoeMarks {
 export function moeLayer(
   r: Recorder,
   config: MoeFfn,
-  weights: MoeWeights<DeviceParts, BufferView, DeviceExperts>,
+  weights: MoeWeights<DeviceParts, DeviceExperts, DeviceRouter>,
   s: MoeStep,
 ): MoeMarks {
-  const { label, phase, hidden, x, routed, scratch, tileRows } = s;
+  const { label, phase, hidden, x, routed, scratch, tileRows, predict = false } = s;
   const { experts, topK, width, activation } = config;
   const { normed } = scratch;
+  const { block, view, withNext } = weights.router;
+  const router = predict ? withNext : view;
+  invariant(router, `${label}: no router behind this one that it could predict for`);
+  const sharedWeight = block.sharedGate ? { sharedWeight: scratch.sharedWeight } : {};
   const atRoute = r.mark();
   route(
     r,
     `${label} route`,
-    {
-      x,
-      gamma: s.norm,
-      router: onlyPart(weights.router),
-      ...(weights.logitBias ? { logitBias: weights.logitBias } : {}),
-      ...(weights.selectionBias ? { selectionBias: weights.selectionBias } : {}),
-      ...(weights.sharedGate ? { sharedGate: weights.sharedGate, sharedWeight: scratch.sharedWeight } : {}),
-      normed,
-      routed,
-    },
-    { hidden, experts, topK, router: config.router, eps: s.eps },
+    { x, router, normed, routed, ...sharedWeight },
+    { block, topK, router: config.router, eps: s.eps, predict },
   );
   let residual = x;
   if (weights.shared) {
@@ -96,7 +94,7 @@ export function moeLayer(
       x: normed,
       hidden: scratch.dense,
       residual,
-      ...(weights.sharedGate ? { rowScale: scratch.sharedWeight } : {}),
+      ...(block.sharedGate ? { rowScale: scratch.sharedWeight } : {}),
       out: scratch.withShared,
     });
     residual = scratch.withShared;

@@ -63,7 +63,10 @@ export function decodeNpy(bytes: Uint8Array, name: string): NpyArray {
   const dims = /'shape': *\(([\d, ]*)\)/.exec(header)?.[1];
   if (!type || !Object.hasOwn(SIZES, type) || dims === undefined || !/'fortran_order': *False/.test(header))
     return refuse(`webmoe reads ${Object.keys(SIZES).join(', ')} in C order, not ${header.trim()}`);
-  const shape = dims.split(',').filter((d) => d.trim()).map(Number);
+  const shape = dims
+    .split(',')
+    .filter((d) => d.trim())
+    .map(Number);
   const count = shape.reduce((a, b) => a * b, 1);
   if (!Number.isSafeInteger(count) || bytes.length - end !== count * SIZES[type])
     refuse(`shape (${shape.join(', ')}) does not fit its ${bytes.length - end} bytes`);

@@ -27,7 +27,10 @@ async function outcome(model: Model): Promise<Outcome> {
   const prompt = promptOf(model);
   const logits = await model.logits(prompt);
   const drawn: Outcome['drawn'][number][] = [];
-  for await (const token of model.generate({ ids: prompt }, { temperature: 0, ignoreEnd: true, maxTokens: TOKENS, repetitionPenalty: 1.1 })) {
+  for await (const token of model.generate(
+    { ids: prompt },
+    { temperature: 0, ignoreEnd: true, maxTokens: TOKENS, repetitionPenalty: 1.1 },
+  )) {
     drawn.push({ id: token.id, logprob: token.logprob, ids: token.routing.map((r) => [...r.ids]) });
   }
   return { logits, drawn };
