@@ -25,6 +25,8 @@ export interface ChatViewOptions {
   readonly announce: (text: string) => void;
   /** What was being written before a reload. */
   readonly draft?: string;
+  /** Stands over the conversation. */
+  readonly above?: readonly HTMLElement[];
 }
 
 export class ChatView {
@@ -37,7 +39,8 @@ export class ChatView {
   /** Counts new chats: an answer that belongs to an earlier one is not shown. */
   #chatNumber = 0;
   readonly #onKey = (event: KeyboardEvent): void => {
-    if (event.key === 'Escape') this.#conversation.stop();
+    // A dialog over the page takes Esc for itself.
+    if (event.key === 'Escape' && !document.querySelector('dialog[open]')) this.#conversation.stop();
   };
 
   constructor(options: ChatViewOptions) {
@@ -48,7 +51,7 @@ export class ChatView {
       { onSend: (text) => void this.#send(text), onStop: () => this.#conversation.stop() },
       `${options.modelName} runs in this tab, on ${options.adapter}. Small models make things up.`,
     );
-    this.element = h('div', { class: 'chat' }, this.#log, this.#composer.element);
+    this.element = h('div', { class: 'chat' }, ...(options.above ?? []), this.#log, this.#composer.element);
     this.#restore();
     this.#composer.text = options.draft ?? '';
     document.addEventListener('keydown', this.#onKey);
