@@ -35,6 +35,11 @@ export class ChatView {
   readonly #log: HTMLElement;
   readonly #column: HTMLElement;
   readonly #composer: Composer;
+  /** What stands over the log comes and goes: the end stays in sight if it was. */
+  readonly #resized = new ResizeObserver(() => {
+    if (this.#atEnd) this.#log.scrollTop = this.#log.scrollHeight;
+  });
+  #atEnd = true;
   #pending: string | null = null;
   /** Counts new chats: an answer that belongs to an earlier one is not shown. */
   #chatNumber = 0;
@@ -52,6 +57,8 @@ export class ChatView {
       `${options.modelName} runs in this tab, on ${options.adapter}. Small models make things up.`,
     );
     this.element = h('div', { class: 'chat' }, ...(options.above ?? []), this.#log, this.#composer.element);
+    this.#log.addEventListener('scroll', () => (this.#atEnd = this.#follows));
+    this.#resized.observe(this.#log);
     this.#restore();
     this.#composer.text = options.draft ?? '';
     document.addEventListener('keydown', this.#onKey);
@@ -84,6 +91,7 @@ export class ChatView {
 
   dispose(): void {
     document.removeEventListener('keydown', this.#onKey);
+    this.#resized.disconnect();
     this.#conversation.stop();
   }
 
@@ -182,10 +190,14 @@ export class ChatView {
     this.#composer.setBusy(busy);
   }
 
+  get #follows(): boolean {
+    const { scrollHeight, scrollTop, clientHeight } = this.#log;
+    return scrollHeight - scrollTop - clientHeight < FOLLOW_WITHIN;
+  }
+
   /** Changes the log and stays at its end, unless the reader has scrolled up. */
   #following(change: () => void): void {
-    const { scrollHeight, scrollTop, clientHeight } = this.#log;
-    const follows = scrollHeight - scrollTop - clientHeight < FOLLOW_WITHIN;
+    const follows = this.#follows;
     change();
     if (follows) this.#log.scrollTop = this.#log.scrollHeight;
   }

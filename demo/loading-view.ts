@@ -26,10 +26,10 @@ export function progressLine({
   remainingSeconds,
 }: LoadProgress): string {
   if (totalBytes === 0) return '';
-  if (phase !== 'weights')
-    return loadedBytes < totalBytes
-      ? `${formatBytes(loadedBytes)} of ${formatBytes(totalBytes)} loaded; the rest follows while you chat`
-      : `${formatBytes(totalBytes)} loaded`;
+  if (phase !== 'weights') {
+    const [loaded, total] = [formatBytes(loadedBytes), formatBytes(totalBytes)];
+    return loaded === total ? `${total} loaded` : `${loaded} of ${total} loaded; the rest follows while you chat`;
+  }
   const parts = [`${formatBytes(loadedBytes)} of ${formatBytes(totalBytes)}`];
   if (bytesPerSecond) parts.push(`${formatBytes(bytesPerSecond)}/s`);
   if (remainingSeconds !== null) parts.push(`${formatDuration(remainingSeconds)} left`);

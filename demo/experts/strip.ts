@@ -20,7 +20,7 @@ export class ExpertStrip {
   readonly #noteText = h('span');
   readonly #details = new ExpertDetails('expert-details');
   readonly #more: HTMLButtonElement;
-  #latest: ExpertStats | null = null;
+  #shown: readonly [ExpertStats, StepHistory] | null = null;
   #isOpen = false;
   #noteSeen: string | null = null;
 
@@ -39,7 +39,7 @@ export class ExpertStrip {
     this.#download = h('div', { class: 'expert-download muted', hidden: true }, this.#downloadText, this.#downloadBar);
     const dismiss = iconButton('Dismiss', 'close', () => {
       this.#noteSeen = this.#noteText.textContent;
-      this.#note.hidden = true;
+      this.#again();
     });
     this.#note = h('div', { class: 'note tier', role: 'note', hidden: true }, this.#noteText, dismiss);
     this.element = h(
@@ -54,28 +54,39 @@ export class ExpertStrip {
   }
 
   show(stats: ExpertStats, history: StepHistory): void {
-    this.#latest = stats;
+    this.#shown = [stats, history];
     const worth = isWorthShowing(stats);
     this.#strip.hidden = !worth;
-    if (!worth) this.#setOpen(false);
+    const isOpen = this.#isOpen && worth;
+    this.#details.element.hidden = !isOpen;
+    this.#more.setAttribute('aria-expanded', String(isOpen));
     this.#sparkline.show(history.hitRates);
     setText(this.#hitRate, hitRateText(stats));
-    setText(this.#facts, stripFacts(stats, history.stallShare).join(' · '));
+    this.#showFacts(stripFacts(stats, history.stallShare));
     const approximate = approximateText(stats);
     this.#approximate.hidden = approximate === null;
     setText(this.#approximate, approximate ?? '');
-    this.#showDownload(stats);
+    // The details say both, too.
+    this.#showDownload(isOpen ? null : stats);
     const { note } = stats.storage;
-    this.#note.hidden = note === null || note === this.#noteSeen;
     setText(this.#noteText, note ?? '');
-    this.element.hidden = !worth && this.#note.hidden;
-    if (this.#isOpen) this.#details.show(stats);
+    const noteWanted = note !== null && note !== this.#noteSeen;
+    this.#note.hidden = !noteWanted || isOpen;
+    this.element.hidden = !worth && !noteWanted;
+    if (isOpen) this.#details.show(stats);
   }
 
-  #showDownload(stats: ExpertStats): void {
-    const text = downloadText(stats);
+  /** One element a fact, so that lines break between them. */
+  #showFacts(facts: readonly string[]): void {
+    while (this.#facts.childElementCount < facts.length) this.#facts.append(h('span'));
+    while (this.#facts.childElementCount > facts.length) this.#facts.lastElementChild?.remove();
+    facts.forEach((fact, i) => setText(this.#facts.children[i]!, fact));
+  }
+
+  #showDownload(stats: ExpertStats | null): void {
+    const text = stats && downloadText(stats);
     this.#download.hidden = text === null;
-    if (text === null || !stats.download) return;
+    if (text === null || !stats?.download) return;
     setText(this.#downloadText, text);
     this.#downloadBar.max = stats.download.totalBytes;
     this.#downloadBar.value = stats.download.loadedBytes;
@@ -83,13 +94,15 @@ export class ExpertStrip {
 
   #setOpen(open: boolean): void {
     this.#isOpen = open;
-    if (open && this.#latest) this.#details.show(this.#latest);
-    this.#details.element.hidden = !open;
-    this.#more.setAttribute('aria-expanded', String(open));
+    this.#again();
+  }
+
+  #again(): void {
+    if (this.#shown) this.show(...this.#shown);
   }
 }
 
 /** Writing the same text again would still make the browser lay out. */
-function setText(element: HTMLElement, text: string): void {
+function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -3,18 +3,22 @@ import type { ExpertStats } from '../../src/index.ts';
 import { formatBytes, formatCount, formatPercent } from '../format.ts';
 
 /** Whether there is anything to tell: a model that is on the card as a whole, exactly, needs no strip. */
-export const isWorthShowing = ({ mode, slots, experts, resident, download, approximations }: ExpertStats): boolean =>
-  mode !== 'resident' || slots < experts || resident < experts || download !== null || approximations.length > 0;
+export const isWorthShowing = (stats: ExpertStats): boolean =>
+  stats.mode !== 'resident' ||
+  stats.slots < stats.experts ||
+  stats.resident < stats.experts ||
+  downloadText(stats) !== null ||
+  stats.approximations.length > 0;
 
 export const streamedBytes = ({ bytes }: ExpertStats): number => bytes.memory + bytes.disk + bytes.network;
 
 export const hitRateText = ({ recentHitRate }: ExpertStats): string =>
-  recentHitRate === null ? 'no word yet' : `${formatPercent(recentHitRate)} on the card`;
+  recentHitRate === null ? 'no word yet' : `${formatPercent(recentHitRate)} hits`;
 
 /** The rest of the strip, most telling first. */
 export function stripFacts(stats: ExpertStats, stallShare: number | null): string[] {
   return [
-    `room for ${formatCount(Math.min(stats.slots, stats.experts))} of ${formatCount(stats.experts)} experts`,
+    `${formatCount(Math.min(stats.slots, stats.experts))} of ${formatCount(stats.experts)} experts fit`,
     stats.mode,
     `${formatBytes(streamedBytes(stats))} streamed`,
     ...(stallShare === null ? [] : [`${formatPercent(stallShare)} waiting`]),

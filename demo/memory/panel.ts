@@ -28,7 +28,7 @@ export function memoryPanel(model: ChatModel, onResized: (bytes: number) => void
   const slider = new MemorySlider(range, settled, {
     onInput: () => {
       clearTimeout(timer);
-      slider.expect('');
+      slider.expect('Let go to use it.');
     },
     onChange: (bytes) => {
       clearTimeout(timer);
@@ -39,10 +39,10 @@ export function memoryPanel(model: ChatModel, onResized: (bytes: number) => void
   const close = iconButton('Close', 'close', () => setOpen(false));
   const element = h(
     'section',
-    { id: 'memory-panel', class: 'panel', 'aria-labelledby': 'memory-title', hidden: true },
-    h('div', { class: 'panel-head' }, h('h2', { id: 'memory-title' }, 'Graphics memory'), close),
+    { id: 'memory-panel', class: 'panel', 'aria-label': 'Graphics memory', hidden: true },
     slider.element,
     bar,
+    close,
   );
   const toggle = iconButton('Graphics memory', 'memory', () => setOpen(!isOpen));
   toggle.setAttribute('aria-controls', element.id);

@@ -31,7 +31,7 @@ export class MemorySlider {
     this.element = h(
       'div',
       { class: 'memory' },
-      h('div', { class: 'memory-head' }, h('label', { for: id }, 'Graphics memory that webmoe may use'), this.#amount),
+      h('div', { class: 'memory-head' }, h('label', { for: id }, 'Graphics memory to use'), this.#amount),
       this.#input,
       h(
         'div',

@@ -9,7 +9,7 @@ export const amountText = (bytes: number, count: number, experts: number): strin
 const EXPECT: Readonly<Record<StoreMode, string>> = {
   resident: 'Every expert stays on the card: nothing has to be fetched while it writes.',
   optimistic: 'The experts it uses most stay on the card. Now and then a word waits for one that is fetched.',
-  lockstep: 'Only a few experts fit on the card. Nearly every word waits for some that are fetched.',
+  lockstep: 'Experts that are not on the card are fetched layer by layer: nearly every word waits for some.',
 };
 
 export const expectText = (mode: StoreMode, tokensPerSecond: number | null = null): string =>

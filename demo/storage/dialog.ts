@@ -61,9 +61,10 @@ export class StorageDialog {
       said.setAttribute('role', isError ? 'alert' : 'status');
     };
 
-    const refreshTotal = async (): Promise<void> => {
+    const refreshTotal = async (): Promise<readonly StoredModel[] | null> => {
       const models = await storage.list().catch(() => null);
       if (models && !signal.aborted) showTotal(models);
+      return models;
     };
     const showTotal = (models: readonly StoredModel[]): void => {
       keep.hidden = models.length === 0;
@@ -98,7 +99,7 @@ export class StorageDialog {
       const latestFirst = [...models].sort((a, b) => b.lastUsed.getTime() - a.lastUsed.getTime());
       list.replaceChildren(
         ...latestFirst.map((model) =>
-          modelRow(storage, model, { signal, onRemoved: removed, onVerified: () => void refreshTotal() }),
+          modelRow(storage, model, { signal, onRemoved: removed, onDropped: refreshTotal }),
         ),
       );
     } catch (error) {

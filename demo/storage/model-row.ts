@@ -10,8 +10,8 @@ export interface RowEvents {
   readonly signal: AbortSignal;
   /** It is gone from the disk. */
   readonly onRemoved: (model: StoredModel) => void;
-  /** Its size may be another now. */
-  readonly onVerified: () => void;
+  /** Its size is another now. @returns what is stored, or null when that could not be read */
+  readonly onDropped: () => Promise<readonly StoredModel[] | null>;
 }
 
 const isAbort = (error: unknown, signal: AbortSignal): boolean => signal.aborted || error === signal.reason;
@@ -68,7 +68,9 @@ export function modelRow(storage: ModelStorage, model: StoredModel, events: RowE
         },
       });
       say(verifiedText(result));
-      if (result.damaged > 0) events.onVerified();
+      const now = result.damaged > 0 ? await events.onDropped() : null;
+      const found = now?.find(({ id }) => id === model.id);
+      if (found) facts.textContent = factsOf(found);
     } catch (error) {
       if (isAbort(error, signal)) say('The check was stopped.');
       else say(errorSentence(error, `${name} could not be checked.`), true);
@@ -87,7 +89,8 @@ export function modelRow(storage: ModelStorage, model: StoredModel, events: RowE
     });
     const confirm = button('Delete', 'danger compact', () => void remove([confirm, keep]));
     confirm.setAttribute('aria-label', `Delete ${name} now`);
-    say(`Delete ${formatBytes(model.bytes)}? To use ${name} again it has to be downloaded again.`);
+    keep.setAttribute('aria-label', `Keep ${name}`);
+    say(`Delete ${formatBytes(model.bytes)}? To use ${name} again it has to be fetched again.`);
     actions.replaceChildren(confirm, keep);
     keep.focus();
   }

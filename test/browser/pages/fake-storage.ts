@@ -70,10 +70,18 @@ export class StorageScript implements ModelStorage {
     return [...this.#models];
   }
 
-  verify(_: string, options: Parameters<ModelStorage['verify']>[1] = {}): Promise<VerifyResult> {
+  verify(id: string, options: Parameters<ModelStorage['verify']>[1] = {}): Promise<VerifyResult> {
     const { signal, onProgress } = options;
     return new Promise((resolve, reject) => {
-      this.#verify = { resolve, reject, onProgress };
+      this.#verify = {
+        resolve: (result) => {
+          const bytes = result.damaged * 2e8;
+          this.#models = this.#models.map((m) => (m.id === id ? { ...m, bytes: m.bytes - bytes } : m));
+          resolve(result);
+        },
+        reject,
+        onProgress,
+      };
       signal?.addEventListener('abort', () => reject(signal.reason));
     });
   }

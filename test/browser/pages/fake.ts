@@ -33,6 +33,7 @@ const ERRORS = {
   source: () => new SourceError('https://example.org/m/: model.safetensors gave status 503'),
   unsupported: () => new UnsupportedModel('model_type "mamba" is not known'),
   fault: () => new TypeError('x is undefined'),
+  'in-use': () => new InvalidRequest('The model is in use in another tab: close that first', {}),
   full: () => new InvalidRequest('The prompt has 300 tokens', { promptTokens: 300, contextLength: CONTEXT }),
 } as const;
 export type FakeError = keyof typeof ERRORS;
