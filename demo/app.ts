@@ -88,8 +88,7 @@ export class App {
     else await this.#showStart();
   }
 
-  async #showStart(): Promise<void> {
-    const choice = this.#shipped;
+  async #showStart(choice = this.#shipped): Promise<void> {
     this.#choice = choice;
     const key = keyOf(choice);
     this.#leaveStart();
@@ -237,14 +236,17 @@ export class App {
       return;
     }
     this.#showProblem(loadProblem(error), [
-      { label: 'Try again', run: () => void this.#retry() },
+      { label: 'Try again', run: () => void this.#retry(error) },
       folderButton('quiet', (files) => void this.#loadFiles(files)),
     ]);
   }
 
-  /** The same files once more; a URL goes back to its question. */
-  #retry(): Promise<void> {
-    return typeof this.#choice.source === 'string' ? this.#showStart() : this.#load(this.#choice);
+  /** The same files once more; a URL goes back to its question, and so does what was too large: there is the slider. */
+  #retry(error: unknown): Promise<void> {
+    const { source } = this.#choice;
+    return typeof source === 'string' || error instanceof OutOfBudget
+      ? this.#showStart(this.#choice)
+      : this.#load(this.#choice);
   }
 
   #showProblem(problem: Problem, actions: readonly (Action | HTMLElement)[]): void {

@@ -18,7 +18,7 @@ export const hitRateText = ({ recentHitRate }: ExpertStats): string =>
 /** The rest of the strip, most telling first. */
 export function stripFacts(stats: ExpertStats, stallShare: number | null): string[] {
   return [
-    `${formatCount(Math.min(stats.slots, stats.experts))} of ${formatCount(stats.experts)} experts fit`,
+    `${formatCount(Math.min(stats.slots, stats.experts))} of ${formatCount(stats.experts)} experts`,
     stats.mode,
     `${formatBytes(streamedBytes(stats))} streamed`,
     ...(stallShare === null ? [] : [`${formatPercent(stallShare)} waiting`]),

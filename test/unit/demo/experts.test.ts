@@ -93,7 +93,7 @@ describe('the strip', () => {
   ])('%s', (_, stats, shown) => expect(isWorthShowing({ ...STATS, ...stats })).toBe(shown));
 
   it('says what is known', () => {
-    expect(stripFacts(STATS, null)).toEqual(['96 of 128 experts fit', 'optimistic', '6.00 MB streamed']);
+    expect(stripFacts(STATS, null)).toEqual(['96 of 128 experts', 'optimistic', '6.00 MB streamed']);
     expect(stripFacts(STATS, 0.104).at(-1)).toBe('10% waiting');
     expect(hitRateText(STATS)).toBe('no word yet');
     expect(hitRateText({ ...STATS, recentHitRate: 0.999 })).toBe('99% hits');
