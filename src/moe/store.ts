@@ -84,6 +84,7 @@ export class ExpertStore {
   readonly #fill: FillSlot;
   readonly #most: number;
   readonly #loading = new Map<number, Loading>();
+  readonly #followers = new WeakMap<AbortSignal, Set<AbortController>>();
   /** By key: brought by a guess, and not used yet. */
   readonly #guessed: Uint8Array;
   readonly governor = new PrefetchGovernor();
@@ -228,8 +229,7 @@ export class ExpertStore {
     if (this.#loading.size === 0) this.#busySince = performance.now();
     const key = layer * this.#most + expert;
     const controller = new AbortController();
-    const stop = (): void => controller.abort(options.signal?.reason);
-    options.signal?.addEventListener('abort', stop, { once: true });
+    const forget = this.#follow(options.signal, controller);
     const done = this.#fill(layer, expert, this.#homes.slotView(layer, slot), controller.signal)
       .then(
         (filled) => {
@@ -244,7 +244,7 @@ export class ExpertStore {
         },
       )
       .finally(() => {
-        options.signal?.removeEventListener('abort', stop);
+        forget();
         if (this.#loading.get(key)?.speculative && !this.#guessed[key]) this.governor.onLeave(key);
         this.#loading.delete(key);
         if (this.#loading.size === 0) this.#busyMs += performance.now() - this.#busySince;
@@ -252,6 +252,19 @@ export class ExpertStore {
     const load: Loading = { done, controller, speculative };
     this.#loading.set(key, load);
     return load;
+  }
+
+  /** Lets `signal` abort `controller`, by one listener for all that follow it. @returns stops that */
+  #follow(signal: AbortSignal | undefined, controller: AbortController): () => void {
+    if (!signal) return () => undefined;
+    let followers = this.#followers.get(signal);
+    if (!followers) {
+      this.#followers.set(signal, (followers = new Set()));
+      const all = followers;
+      signal.addEventListener('abort', () => all.forEach((c) => c.abort(signal.reason)), { once: true });
+    }
+    followers.add(controller);
+    return () => void followers.delete(controller);
   }
 
   #onEvicted(layer: number, expert: number): void {
