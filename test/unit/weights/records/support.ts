@@ -63,3 +63,7 @@ export async function readAll(cache: RecordCache, records = everyRecord()): Prom
   }
   return found;
 }
+
+export const ALL = everyRecord().length;
+/** In whole strides. */
+export const TOTAL = 6 * 8192 + 6 * 4096 + 2 * 12288;
