@@ -3,6 +3,7 @@ import { StorageError } from '../../errors.ts';
 import { invariant } from '../../util/assert.ts';
 import { readAtomic, removeAtomic, writeAtomic } from './atomic-file.ts';
 import type { RecordFolder } from './folder.ts';
+import { sourceKey } from './identity.ts';
 
 export interface BlobStore {
   /** null when there is none, or it is damaged. */
@@ -10,6 +11,11 @@ export interface BlobStore {
   /** @returns false when it could not be kept: no room, or the disk failed; then what was there before stays */
   writeBlob(name: string, bytes: Uint8Array): Promise<boolean>;
   removeBlob(name: string): Promise<void>;
+}
+
+/** Of what is kept of a source whatever its precision. Open to all tabs: whoever cannot read them reads the source. @throws StorageError */
+export async function sourceBlobs(root: RecordFolder, source: string, revision: string | null): Promise<BlobStore> {
+  return folderBlobs(await root.folder(sourceKey(source, revision)));
 }
 
 const PREFIX = 'blob-';
@@ -20,7 +26,7 @@ export const isBlobFile = (name: string): boolean => /^blob-[a-z0-9-]+\.[01]$/.t
 export function folderBlobs(folder: RecordFolder): BlobStore {
   const tails = new Map<string, Promise<unknown>>();
   /** In turn for each name: two writers must not pick the same place. */
-  const inTurn = <T>(name: string, work: () => Promise<T>): Promise<T> => {
+  const inTurn = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
     invariant(/^[a-z0-9-]{1,40}$/.test(name), `${JSON.stringify(name)} cannot name a blob`);
     const next = (tails.get(name) ?? Promise.resolve()).then(work, work);
     tails.set(name, next);

@@ -19,6 +19,8 @@ import type { VerifyResult } from './stored.ts';
 export interface CacheOptions {
   /** Most that this model's records may take on disk; default: all of them. Manifest, journal and blobs are not counted. */
   readonly diskBytes?: number | undefined;
+  /** Asked once, for bytes, when the disk has no room for all of the model; answers how many it freed: `RecordStorage.makeRoom`. */
+  readonly makeRoom?: ((bytes: number) => Promise<number>) | undefined;
   /** When written records are flushed and marked; default: after 64 MiB, 512 records or half a second. */
   readonly groups?: Partial<GroupLimits> | undefined;
   /** Milliseconds since 1970; default `Date.now`. */
@@ -69,6 +71,8 @@ export class RecordCache implements BlobStore {
   #isFull = false;
   /** The disk fails: nothing is written any more. */
   #isBroken = false;
+  /** Some marks could not be made. */
+  #isUnsafe = false;
   #closing: Promise<void> | null = null;
 
   private constructor(parts: CacheParts, kept: KeptCache | null, options: CacheOptions, replaced: string | null) {
@@ -79,7 +83,10 @@ export class RecordCache implements BlobStore {
     this.#diskBytes = options.diskBytes ?? Infinity;
     this.#now = options.now ?? Date.now;
     this.#files = new OpenFiles(parts.folder);
-    this.#commits = new Commits(this.#files, parts.tables, options.groups ?? {}, (error) => this.#fail(error));
+    this.#commits = new Commits(this.#files, parts.tables, options.groups ?? {}, (error) => {
+      this.#isUnsafe = true;
+      this.#fail(error);
+    });
     this.#blobs = folderBlobs(parts.folder);
     this.#fileOf = new Map(parts.tables.map((table, i) => [table.spec.name, i]));
     invariant(this.#fileOf.size === parts.tables.length, 'two record files have one name');
@@ -103,14 +110,20 @@ export class RecordCache implements BlobStore {
         // Twice, so that neither place has to grow when the disk is full.
         for (let i = 0; i < 2; i++) await cache.#commits.compact((epoch) => cache.#describe(epoch));
       }
-      if (cache.totalBytes <= cache.#diskBytes && !(await reserve(cache.#files, parts.tables))) {
-        cache.#note = `The disk has no room for all of the model's ${gigabytes(cache.totalBytes)}: what fits is kept`;
-      }
+      if (cache.totalBytes <= cache.#diskBytes) await cache.#reserve(options.makeRoom);
       return cache;
     } catch (error) {
       await cache.#files.close();
       throw error;
     }
+  }
+
+  async #reserve(makeRoom: CacheOptions['makeRoom']): Promise<void> {
+    const { tables } = this.#parts;
+    if (await reserve(this.#files, tables)) return;
+    const missing = tables.reduce((sum, { fileBytes }) => sum - fileBytes, this.totalBytes);
+    if (makeRoom && (await makeRoom(missing)) > 0 && (await reserve(this.#files, tables))) return;
+    this.#note = `The disk has no room for all of the model's ${gigabytes(this.totalBytes)}: what fits is kept`;
   }
 
   /** Of whole strides on disk. */
@@ -155,8 +168,8 @@ export class RecordCache implements BlobStore {
   async #readPlaced(table: RecordTable, placed: Placed, into: Uint8Array): Promise<boolean> {
     try {
       const data = await this.#files.get(dataName(table.spec));
-      const bytes = await data.read(into, placed.slot * table.stride);
-      if (bytes === into.length && checksum(into) === placed.sum) return true;
+      const bytes = into.length === placed.bytes ? await data.read(into, placed.slot * table.stride) : -1;
+      if (bytes === placed.bytes && checksum(into) === placed.sum) return true;
     } catch (error) {
       if (!(error instanceof StorageError)) throw error; // the browser took the file away: as good as damaged
     }
@@ -189,41 +202,51 @@ export class RecordCache implements BlobStore {
   }
 
   async #writeRecord(table: RecordTable, index: number, bytes: Uint8Array): Promise<boolean> {
-    await this.#commits.room();
-    const sum = checksum(bytes);
-    const old = table.find(index);
-    if (old?.sum === sum) return true;
-    if (old) this.#drop(table, index);
-    if (this.#isBroken || !this.#fitsBudget(table)) return false;
+    await this.#commits.enter(table.stride);
+    let placed: Placed | null = null;
+    try {
+      const sum = checksum(bytes);
+      const old = table.find(index);
+      if (old?.sum === sum && old.bytes === bytes.length) return true;
+      if (old) this.#drop(table, index);
+      placed = await this.#writeNew(table, { index, bytes: bytes.length, sum }, bytes);
+      return placed !== null;
+    } finally {
+      if (placed) this.#commits.wrote(this.#fileOf.get(table.spec.name)!, placed);
+      else this.#commits.left(table.stride);
+    }
+  }
+
+  /** null when it is not kept. */
+  async #writeNew(table: RecordTable, record: Omit<Placed, 'slot'>, bytes: Uint8Array): Promise<Placed | null> {
+    if (this.#isBroken || !this.#fitsBudget(table)) return null;
     const slot = table.take();
     const end = (slot + 1) * table.stride;
-    if (this.#isFull && end > table.fileBytes) {
-      table.free(slot);
-      return false;
-    }
+    let isWritten = false;
     this.#writingBytes += table.stride;
     try {
+      if (this.#isFull && end > table.fileBytes) return null;
       const data = await this.#files.get(dataName(table.spec));
       await data.write(bytes, slot * table.stride);
+      isWritten = true;
     } catch (error) {
-      table.free(slot);
       if (!(error instanceof StorageError)) throw error;
       this.#fail(error);
-      return false;
+      return null;
     } finally {
       this.#writingBytes -= table.stride;
+      if (!isWritten) table.free(slot);
     }
-    const placed: Placed = { index, slot, sum };
+    const placed = { ...record, slot };
     table.fileBytes = Math.max(table.fileBytes, end);
     table.place(placed, 'written');
-    this.#commits.wrote(this.#fileOf.get(table.spec.name)!, placed);
-    return true;
+    return placed;
   }
 
   /** Returns when everything written so far would survive a crash. @returns false when something would not; `note` says why */
   async sync(): Promise<boolean> {
     await this.#commits.sync();
-    return !this.#isBroken;
+    return !this.#isUnsafe;
   }
 
   /** Kept by the next sessions; how it fades is the caller's. @returns false when the disk failed */
@@ -255,8 +278,9 @@ export class RecordCache implements BlobStore {
       for (let index = 0; index < table.spec.count; index++) {
         signal?.throwIfAborted();
         if (table.state(index) === 'absent') continue;
-        await this.read(table.spec.name, index, record);
-        onProgress?.(++done, total);
+        await this.read(table.spec.name, index, record.subarray(0, table.find(index)!.bytes));
+        done++;
+        onProgress?.(done, total);
       }
     }
     return { records: done, damaged: this.#damaged - before };

@@ -31,8 +31,9 @@ export class Commits {
   #drops: JournalEntry[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #tail: Promise<unknown> = Promise.resolve();
-  /** Bytes of the groups that are being committed. */
-  #flushingBytes = 0;
+  /** Bytes that are not safe yet: entered, written, or being flushed. */
+  #aheadBytes = 0;
+  readonly #waiting: (() => void)[] = [];
 
   /** @param onFailure hears of marks that could not be made: from then on nothing new will be found again */
   constructor(
@@ -53,22 +54,33 @@ export class Commits {
     this.#journalBytes = journalBytes;
   }
 
-  /** The record's bytes are in its file. */
+  /** Before a record is written. Waits while too much is being written or waits to be flushed. @param bytes its stride */
+  async enter(bytes: number): Promise<void> {
+    while (this.#aheadBytes > 0 && this.#aheadBytes + bytes > GROUPS_AHEAD * this.#limits.bytes) {
+      this.#commitNow();
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    this.#aheadBytes += bytes;
+  }
+
+  /** A record that entered was not written. */
+  left(bytes: number): void {
+    this.#aheadBytes -= bytes;
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  /** A record that entered is in its file. */
   wrote(file: number, placed: Placed): void {
     this.#written.push({ file, ...placed });
     this.#writtenBytes += this.#tables[file]!.stride;
-    if (this.#writtenBytes >= this.#limits.bytes || this.#written.length >= this.#limits.records) this.#commitNow();
+    const isGroup = this.#writtenBytes >= this.#limits.bytes || this.#written.length >= this.#limits.records;
+    if (isGroup || this.#waiting.length > 0) this.#commitNow();
     else this.#commitSoon();
   }
 
   dropped(file: number, index: number): void {
-    this.#drops.push({ file, index, slot: NO_SLOT, sum: 0 });
+    this.#drops.push({ file, index, slot: NO_SLOT, bytes: 0, sum: 0 });
     this.#commitSoon();
-  }
-
-  /** Returns at once unless too much waits to be flushed. */
-  async room(): Promise<void> {
-    while (this.#flushingBytes + this.#writtenBytes > GROUPS_AHEAD * this.#limits.bytes) await this.sync();
   }
 
   /** Returns when all that was written before is safe and marked, or has failed. */
@@ -112,7 +124,6 @@ export class Commits {
     this.#written = [];
     this.#drops = [];
     this.#writtenBytes = 0;
-    this.#flushingBytes += bytes;
     const commit = this.#inTurn(async () => {
       try {
         await this.#commit(written, drops);
@@ -120,7 +131,7 @@ export class Commits {
         if (!(error instanceof StorageError)) throw error;
         this.#onFailure(error);
       } finally {
-        this.#flushingBytes -= bytes;
+        this.left(bytes);
       }
     });
     void commit.then(); // what is not a StorageError is a mistake of ours: it must show as an unhandled rejection

@@ -55,6 +55,8 @@ export const sourceKey = (source: string, revision: string | null): string => ha
 export const modelFolderName = ({ source, revision, precision, format }: CacheIdentity): string =>
   `${sourceKey(source, revision)}-${hashName([precision, format])}`;
 
+export const isSourceKey = (name: string): boolean => /^[0-9a-f]{16}$/.test(name);
+
 export const isModelFolderName = (name: string): boolean => /^[0-9a-f]{16}-[0-9a-f]{16}$/.test(name);
 
 /** A collision costs nothing but time: the whole identity is compared after the name. */

@@ -10,20 +10,22 @@ export interface JournalEntry {
   readonly index: number;
   /** Place in the file, in strides; NO_SLOT: the record is dropped. */
   readonly slot: number;
+  /** Length of the record. */
+  readonly bytes: number;
   readonly sum: number;
 }
 
 export const NO_SLOT = 0xffffffff;
-/** Words: file, index, slot, checksum of the record, check. */
-export const ENTRY_BYTES = 20;
+/** Words: file, index, slot, bytes and checksum of the record, check. */
+export const ENTRY_BYTES = 24;
 const ENTRY_WORDS = ENTRY_BYTES / 4;
 
 /** @param epoch of the manifest that they continue */
 export function encodeEntries(entries: readonly JournalEntry[], epoch: number): Uint8Array<ArrayBuffer> {
   const words = new Uint32Array(entries.length * ENTRY_WORDS);
-  entries.forEach(({ file, index, slot, sum }, i) => {
-    words.set([file, index, slot, sum], i * ENTRY_WORDS);
-    words[i * ENTRY_WORDS + 4] = checkOf(words, i, epoch);
+  entries.forEach(({ file, index, slot, bytes, sum }, i) => {
+    words.set([file, index, slot, bytes, sum], i * ENTRY_WORDS);
+    words[i * ENTRY_WORDS + 5] = checkOf(words, i, epoch);
   });
   return new Uint8Array(words.buffer);
 }
@@ -35,8 +37,15 @@ export function decodeEntries(bytes: Uint8Array, epoch: number): JournalEntry[] 
   const entries: JournalEntry[] = [];
   for (let i = 0; i < count; i++) {
     const at = i * ENTRY_WORDS;
-    if (words[at + 4] !== checkOf(words, i, epoch)) break;
-    entries.push({ file: words[at]!, index: words[at + 1]!, slot: words[at + 2]!, sum: words[at + 3]! });
+    if (words[at + 5] !== checkOf(words, i, epoch)) break;
+    const [file, index, slot, length, sum] = words.subarray(at, at + 5) as unknown as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    entries.push({ file, index, slot, bytes: length, sum });
   }
   return entries;
 }

@@ -1,8 +1,8 @@
 /**
  * What a folder of records holds: whose they are, where each one is, and its checksum. Written whole (`atomic-file.ts`); the journal continues it.
  *
- * Words 0 and 1 are the format version and the length of a JSON text; the text; padding to 4 bytes; for each file `count` slots and `count`
- * checksums; the popularity.
+ * Words 0 and 1 are the format version and the length of a JSON text; the text; padding to 4 bytes; for each file `count` slots, `count`
+ * lengths and `count` checksums; the popularity.
  */
 import { readAtomic, writeAtomic } from './atomic-file.ts';
 import type { RecordFolder } from './folder.ts';
@@ -19,6 +19,8 @@ export interface ManifestFile extends RecordFileSpec {
   readonly planes: null;
   /** NO_SLOT where a record is absent: the presence map. `count` words. */
   readonly slots: Uint32Array;
+  /** Bytes of each record. */
+  readonly lengths: Uint32Array;
   readonly sums: Uint32Array;
 }
 
@@ -57,16 +59,17 @@ export function encodeManifest({ popularity, ...manifest }: Manifest): Uint8Arra
     JSON.stringify({ ...manifest, files, popularity: popularity === null ? null : popularity.length }),
   );
   const textEnd = 8 + Math.ceil(json.length / 4) * 4;
-  const counted = manifest.files.reduce((sum, { count }) => sum + 2 * count, 0);
+  const counted = manifest.files.reduce((sum, { count }) => sum + 3 * count, 0);
   const bytes = new Uint8Array(textEnd + 4 * (counted + (popularity?.length ?? 0)));
   new Uint32Array(bytes.buffer, 0, 2).set([FORMAT_VERSION, json.length]);
   bytes.set(json, 8);
   const words = new Uint32Array(bytes.buffer, textEnd);
   let at = 0;
-  for (const { slots, sums, count } of manifest.files) {
+  for (const { slots, lengths, sums, count } of manifest.files) {
     words.set(slots, at);
-    words.set(sums, at + count);
-    at += 2 * count;
+    words.set(lengths, at + count);
+    words.set(sums, at + 2 * count);
+    at += 3 * count;
   }
   if (popularity) new Float32Array(bytes.buffer, textEnd + 4 * at).set(popularity);
   return bytes;
@@ -80,7 +83,7 @@ export function decodeManifest(bytes: Uint8Array<ArrayBuffer>): Manifest | null 
   if (version !== FORMAT_VERSION || textEnd > bytes.length) return null;
   const head = readHead(bytes.subarray(8, 8 + length));
   if (!head) return null;
-  const counted = head.files.reduce((sum, { count }) => sum + 2 * count, 0);
+  const counted = head.files.reduce((sum, { count }) => sum + 3 * count, 0);
   if (bytes.length !== textEnd + 4 * (counted + (head.popularity ?? 0))) return null;
   let at = bytes.byteOffset + textEnd;
   const words = (count: number): Uint32Array => {
@@ -88,13 +91,18 @@ export function decodeManifest(bytes: Uint8Array<ArrayBuffer>): Manifest | null 
     at += 4 * count;
     return found;
   };
-  const files = head.files.map((file) => ({ ...file, slots: words(file.count), sums: words(file.count) }));
+  const files = head.files.map((file) => ({
+    ...file,
+    slots: words(file.count),
+    lengths: words(file.count),
+    sums: words(file.count),
+  }));
   const popularity = head.popularity === null ? null : new Float32Array(bytes.buffer, at, head.popularity).slice();
   return { ...head, files, popularity };
 }
 
 type Head = Omit<Manifest, 'files' | 'popularity'> & {
-  readonly files: readonly Omit<ManifestFile, 'slots' | 'sums'>[];
+  readonly files: readonly Omit<ManifestFile, 'slots' | 'lengths' | 'sums'>[];
   readonly popularity: number | null;
 };
 

@@ -8,6 +8,7 @@ import { decodeEntries, ENTRY_BYTES } from './journal.ts';
 import type { RecordLock } from './lock.ts';
 import { readManifest, type Manifest } from './manifest.ts';
 import { dataName, RecordTable, type RecordFileSpec } from './record-table.ts';
+import { sweep } from './sweep.ts';
 
 export interface OpenCacheOptions extends CacheOptions {
   /** Keeps other tabs and processes out. Without one the caller knows that there are none. */
@@ -43,6 +44,7 @@ export async function openRecordCache(
     }
     const kept = reason === null ? manifest : null;
     const tables = files.map((spec) => new RecordTable(spec));
+    if (kept) await sweep(folder, files);
     const journalBytes = kept ? await restore(folder, kept, tables) : 0;
     const parts = { id, folder, identity: merge(kept, identity), tables, lease };
     return await RecordCache.start(parts, kept && { manifest: kept, journalBytes }, options, reason);
@@ -89,8 +91,9 @@ export async function restore(
   manifest: Manifest,
   tables: readonly RecordTable[],
 ): Promise<number> {
-  manifest.files.forEach(({ slots, sums, count }, i) => {
-    for (let index = 0; index < count; index++) tables[i]!.replay({ index, slot: slots[index]!, sum: sums[index]! });
+  manifest.files.forEach(({ slots, lengths, sums, count }, i) => {
+    for (let index = 0; index < count; index++)
+      tables[i]!.replay({ index, slot: slots[index]!, bytes: lengths[index]!, sum: sums[index]! });
   });
   const entries = decodeEntries(await readJournal(folder), manifest.epoch);
   for (const { file, ...placed } of entries) tables[file]?.replay(placed);

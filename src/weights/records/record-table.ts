@@ -24,6 +24,8 @@ const STATES: readonly RecordState[] = ['absent', 'written', 'marked'];
 export interface Placed {
   readonly index: number;
   readonly slot: number;
+  /** Length of the record. */
+  readonly bytes: number;
   readonly sum: number;
 }
 
@@ -35,6 +37,7 @@ export class RecordTable {
   fileBytes = 0;
   #present = 0;
   readonly #slots: Uint32Array;
+  readonly #bytes: Uint32Array;
   readonly #sums: Uint32Array;
   readonly #states: Uint8Array;
   /** Slots that a record has, or is being written to. */
@@ -49,6 +52,7 @@ export class RecordTable {
     this.spec = spec;
     this.stride = strideOf(spec.recordBytes);
     this.#slots = new Uint32Array(spec.count).fill(NO_SLOT);
+    this.#bytes = new Uint32Array(spec.count);
     this.#sums = new Uint32Array(spec.count);
     this.#states = new Uint8Array(spec.count);
     this.#taken = new Uint8Array(spec.count);
@@ -66,12 +70,13 @@ export class RecordTable {
   /** null when absent. */
   find(index: number): Placed | null {
     if (this.state(index) === 'absent') return null;
-    return { index, slot: this.#slots[index]!, sum: this.#sums[index]! };
+    return { index, slot: this.#slots[index]!, bytes: this.#bytes[index]!, sum: this.#sums[index]! };
   }
 
   /** Whether the record is still what `find` gave. */
-  holds({ index, slot, sum }: Placed): boolean {
-    return this.#states[index] !== 0 && this.#slots[index] === slot && this.#sums[index] === sum;
+  holds({ index, slot, bytes, sum }: Placed): boolean {
+    if (this.#states[index] === 0) return false;
+    return this.#slots[index] === slot && this.#bytes[index] === bytes && this.#sums[index] === sum;
   }
 
   /** The lowest place that nothing has, so that a file grows no further than it must; taken until `free` or `drop`. */
@@ -86,9 +91,10 @@ export class RecordTable {
     this.#taken[slot] = 0;
   }
 
-  place({ index, slot, sum }: Placed, state: 'written' | 'marked'): void {
+  place({ index, slot, bytes, sum }: Placed, state: 'written' | 'marked'): void {
     if (this.#states[index] === 0) this.#present++;
     this.#slots[index] = slot;
+    this.#bytes[index] = bytes;
     this.#sums[index] = sum;
     this.#states[index] = STATES.indexOf(state);
     this.#taken[slot] = 1;
@@ -103,14 +109,14 @@ export class RecordTable {
   }
 
   /** Reads back what a manifest or a journal says; NO_SLOT drops. @returns false when it makes no sense */
-  replay({ index, slot, sum }: Placed): boolean {
+  replay({ index, slot, bytes, sum }: Placed): boolean {
     const { count } = this.spec;
-    if (index >= count || (slot >= count && slot !== NO_SLOT)) return false;
+    if (index >= count || (slot >= count && slot !== NO_SLOT) || bytes > this.spec.recordBytes) return false;
     this.drop(index);
     if (slot === NO_SLOT) return true;
     // A later mark says that the place was given away, whoever had it.
     if (this.#taken[slot]) this.drop(this.#slots.indexOf(slot));
-    this.place({ index, slot, sum }, 'marked');
+    this.place({ index, slot, bytes, sum }, 'marked');
     return true;
   }
 
@@ -121,10 +127,10 @@ export class RecordTable {
     });
   }
 
-  /** What a manifest may say: marked records only. Slots and checksums, `count` words each. */
-  snapshot(): { readonly slots: Uint32Array; readonly sums: Uint32Array } {
+  /** What a manifest may say: marked records only. `count` words each. */
+  snapshot(): { readonly slots: Uint32Array; readonly lengths: Uint32Array; readonly sums: Uint32Array } {
     const slots = this.#slots.map((slot, i) => (STATES[this.#states[i]!] === 'marked' ? slot : NO_SLOT));
-    return { slots, sums: this.#sums.slice() };
+    return { slots, lengths: this.#bytes.slice(), sums: this.#sums.slice() };
   }
 
   /** One more than the highest place in use. */
