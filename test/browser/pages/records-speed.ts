@@ -1,0 +1,38 @@
+/** How fast a folder is, in bytes a second. The page cache is warm: this is the cost of the way, not of the disk. */
+import type { RecordFolder } from '../../../src/weights/records/folder.ts';
+import { pattern } from '../../support/record-folder-cases.ts';
+
+const MIB = 2 ** 20;
+const FILE = 256 * MIB;
+const RECORD = 6 * MIB;
+
+/** Writes a file of 256 MiB in records of 6 MiB, and flushes. */
+export async function writeSpeed(folder: RecordFolder): Promise<number> {
+  const file = (await folder.open('speed', { create: true }))!;
+  const record = pattern(RECORD);
+  const start = performance.now();
+  for (let at = 0; at + RECORD <= FILE; at += RECORD) await file.write(record, at);
+  await file.flush();
+  const seconds = (performance.now() - start) / 1000;
+  await file.close();
+  return FILE / seconds;
+}
+
+/** Reads records of 6 MiB at random places, `inFlight` at a time. */
+export async function readSpeed(folder: RecordFolder, inFlight: number): Promise<number> {
+  const file = (await folder.open('speed'))!;
+  const records = Math.floor(FILE / RECORD);
+  const READS = 120;
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    const into = new Uint8Array(RECORD);
+    for (let i = next++; i < READS; i = next++) await file.read(into, ((i * 17) % records) * RECORD);
+  };
+  await lane(); // warms up
+  next = 0;
+  const start = performance.now();
+  await Promise.all(Array.from({ length: inFlight }, lane));
+  const seconds = (performance.now() - start) / 1000;
+  await file.close();
+  return (READS * RECORD) / seconds;
+}
