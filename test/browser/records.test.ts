@@ -27,31 +27,3 @@ describe('a folder in a worker of the page', () => {
     expect(opened.problems).toEqual([]);
   });
 });
-
-it('says how fast each way is', async () => {
-  await opened.page.evaluate(() => window.records.clear());
-  const here = (await opened.page.evaluate(() => window.records.inWorker('speed'))) as { write: number; read: number };
-  const { worker, async: slow } = await opened.page.evaluate(async () => {
-    const { openers, readSpeed, writeSpeed } = window.records;
-    const measure = async (backend: 'worker' | 'async'): Promise<Record<string, number>> => {
-      const folder = await openers[backend]();
-      await folder.remove('speed');
-      const write = await writeSpeed(folder);
-      const speeds = { write, one: await readSpeed(folder, 1), four: await readSpeed(folder, 4) };
-      await folder.close();
-      return speeds;
-    };
-    return { worker: await measure('worker'), async: await measure('async') };
-  });
-  const gb = (bytes: number | undefined): string => `${((bytes ?? 0) / 1e9).toFixed(2)} GB/s`;
-  console.log(
-    [
-      'records of 6 MiB at random places, page cache warm:',
-      `  sync handles, this thread: read ${gb(here.read)}, write ${gb(here.write)}`,
-      `  sync handles, I/O worker: read ${gb(worker.one)}, four at once ${gb(worker.four)}, write ${gb(worker.write)}`,
-      `  asynchronous: read ${gb(slow.one)}, four at once ${gb(slow.four)}, write ${gb(slow.write)}`,
-    ].join('\n'),
-  );
-  expect(worker.one).toBeGreaterThan(slow.one!);
-  expect(here.read).toBeGreaterThan(worker.one!);
-});

@@ -29,4 +29,4 @@ const faults: Readonly<Record<WorkerFault, () => void>> = {
   },
   silent: () => addEventListener('message', (event) => event.stopImmediatePropagation()),
 };
-faults[(self as unknown as { readonly name: WorkerFault }).name]();
+export const breakHandles = (): void => faults[(self as unknown as { readonly name: WorkerFault }).name]();

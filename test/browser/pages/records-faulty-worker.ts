@@ -1,3 +1,6 @@
-/** The I/O worker in a browser with a fault. Imports run in this order. */
-import './records-faults.ts';
-import '../../../src/weights/records/opfs-worker.ts';
+/** The I/O worker in a browser with a fault. */
+import { serveOpfs } from '../../../src/weights/records/opfs-server.ts';
+import { breakHandles } from './records-faults.ts';
+
+breakHandles();
+serveOpfs();

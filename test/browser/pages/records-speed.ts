@@ -3,10 +3,10 @@ import type { RecordFolder } from '../../../src/weights/records/folder.ts';
 import { pattern } from '../../support/record-folder-cases.ts';
 
 const MIB = 2 ** 20;
-const FILE = 256 * MIB;
+const FILE = 192 * MIB;
 const RECORD = 6 * MIB;
 
-/** Writes a file of 256 MiB in records of 6 MiB, and flushes. */
+/** Writes a file of 192 MiB in records of 6 MiB, and flushes. */
 export async function writeSpeed(folder: RecordFolder): Promise<number> {
   const file = (await folder.open('speed', { create: true }))!;
   const record = pattern(RECORD);
@@ -22,7 +22,7 @@ export async function writeSpeed(folder: RecordFolder): Promise<number> {
 export async function readSpeed(folder: RecordFolder, inFlight: number): Promise<number> {
   const file = (await folder.open('speed'))!;
   const records = Math.floor(FILE / RECORD);
-  const READS = 120;
+  const READS = 96;
   let next = 0;
   const lane = async (): Promise<void> => {
     const into = new Uint8Array(RECORD);
