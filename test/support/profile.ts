@@ -43,15 +43,15 @@ async function start(dir: string, url: string): Promise<RunningProfile> {
   // A process group of its own, so that it can be killed as one.
   const child = spawn(
     CHROMIUM,
-    [...CHROMIUM_ARGS, '--headless=new', '--remote-debugging-port=0', `--user-data-dir=${dir}`, 'about:blank'],
+    [...CHROMIUM_ARGS, '--headless=new', '--remote-debugging-port=0', `--user-data-dir=${dir}`, url],
     { detached: true, stdio: 'ignore' },
   );
   const kill = (): Promise<void> => killGroup(child);
   try {
     const browser = await chromium.connectOverCDP(`http://127.0.0.1:${await portOf(portFile)}`);
     const context = browser.contexts()[0]!;
-    const page = context.pages()[0] ?? (await context.newPage());
-    await page.goto(url);
+    const page = context.pages()[0]!;
+    await page.waitForLoadState();
     const close = async (): Promise<void> => {
       const session = await browser.newBrowserCDPSession();
       const ended = child.exitCode === null ? once(child, 'exit') : Promise.resolve();

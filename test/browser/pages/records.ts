@@ -6,6 +6,7 @@ import { opfsAsyncFolder } from '../../../src/weights/records/opfs-async-folder.
 import { opfsRemoteFolder } from '../../../src/weights/records/opfs-remote.ts';
 import { equal, folderCases, pattern } from '../../support/record-folder-cases.ts';
 import { readSpeed, writeSpeed } from './records-speed.ts';
+import { openStore, readStore, writeForEver } from './store.ts';
 
 /** What the worker does to the browser's sync access handles before it serves: see records-faults.ts. */
 export type WorkerFault = 'none' | 'no-sync-handles' | 'invalid-state-once' | 'always-held' | 'modeless' | 'silent';
@@ -59,6 +60,15 @@ async function clear(): Promise<void> {
   for await (const name of root.keys()) await root.removeEntry(name, { recursive: true });
 }
 
+/** Files in the folder of `openStore`, whatever made them. */
+async function namesInStore(): Promise<string[]> {
+  let folder = await navigator.storage.getDirectory();
+  for (const name of [TOP_FOLDER, 'store']) folder = await folder.getDirectoryHandle(name, { create: true });
+  const names: string[] = [];
+  for await (const name of folder.keys()) names.push(name);
+  return names;
+}
+
 /** What an error shows of itself, for the test to compare. */
 async function caught(
   action: Promise<unknown>,
@@ -80,15 +90,19 @@ export const records = {
   equal,
   faultyWorker,
   inWorker,
+  namesInStore,
   openBrowserFolder,
   openers,
+  openStore,
   opfsAsyncFolder,
   opfsRemoteFolder,
   pattern,
   persist,
   persisted,
   readSpeed,
+  readStore,
   runCase,
+  writeForEver,
   writeSpeed,
 };
 
