@@ -55,6 +55,7 @@ export function blockSource(
     label: source.label,
     size: (file, signal) => source.size(file, signal),
     seeks: (file) => source.seeks?.(file) ?? true,
+    version: (file) => source.version?.(file) ?? null,
     async *stream(file, begin, end, signal) {
       signal?.throwIfAborted();
       const isLarge = end - begin >= blockBytes / 2 && (source.seeks?.(file) ?? true);

@@ -111,6 +111,10 @@ class HttpSource implements ByteSource {
     return !this.#file(name).isRangeless;
   }
 
+  version(name: string): string | null {
+    return this.#file(name).version;
+  }
+
   async *stream(name: string, begin: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
     const file = this.#file(name);
     let at = begin;

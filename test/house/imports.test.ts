@@ -34,7 +34,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'cli/dawn.ts': ['webgpu'],
 };
 /** Runs in Node only, loaded by src/node.ts. */
-const NODE_FILES = ['weights/node-source.ts'];
+const NODE_FILES = ['weights/node-source.ts', 'weights/records/node-folder.ts', 'weights/records/node-lock.ts'];
 
 interface Import {
   readonly from: string;
