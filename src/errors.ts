@@ -135,13 +135,3 @@ export class DeviceLost extends WebmoeError {
 export class InvalidRequest extends WebmoeError {
   readonly code = 'invalid-request';
 }
-
-/** The cache on disk cannot be read or written: another tab holds it, the browser took it away, its worker ended. */
-export class StorageError extends WebmoeError {
-  readonly code = 'storage';
-}
-
-/** There is no room for the cache: the disk is full, or the browser grants this page no more. */
-export class QuotaExceeded extends WebmoeError {
-  readonly code = 'quota-exceeded';
-}

@@ -339,28 +339,25 @@ describe('two tabs', () => {
     const second = await openBeside(first);
     const acquire = (page: Page): Promise<boolean> =>
       page.evaluate(async () => {
-        const lock = window.records.browserLock();
-        const release = await lock.tryAcquire('model');
-        Object.assign(window, { lock, release });
-        return release !== null;
+        const lease = await window.records.webLock().acquire('model');
+        Object.assign(window, { lease });
+        return lease !== null;
       });
-    const heldElsewhere = (page: Page): Promise<boolean> =>
-      page.evaluate(() =>
-        (window as unknown as { lock: ReturnType<typeof window.records.browserLock> }).lock.heldElsewhere('model'),
-      );
+    const isHeld = (page: Page): Promise<boolean> => page.evaluate(() => window.records.webLock().isHeld('model'));
     const release = (page: Page): Promise<void> =>
-      page.evaluate(() => (window as unknown as { release(): void }).release());
+      page.evaluate(() => (window as unknown as { lease: { release(): Promise<void> } }).lease.release());
 
+    expect(await isHeld(first.page)).toBe(false);
     expect(await acquire(first.page)).toBe(true);
     expect(await acquire(second)).toBe(false);
-    expect(await heldElsewhere(first.page)).toBe(false);
-    expect(await heldElsewhere(second)).toBe(true);
+    expect(await isHeld(first.page)).toBe(true);
+    expect(await isHeld(second)).toBe(true);
     expect(await first.page.evaluate(() => window.records.inWorker('lock', 'model'))).toBe(false);
     expect(await first.page.evaluate(() => window.records.inWorker('lock', 'another model'))).toBe(true);
     await release(first.page);
     expect(await acquire(second)).toBe(true);
     await release(second);
-    expect(await heldElsewhere(second)).toBe(false);
+    expect(await isHeld(second)).toBe(false);
 
     expect(await acquire(first.page)).toBe(true);
     expect(await acquire(second)).toBe(false);
@@ -376,15 +373,14 @@ describe('two tabs', () => {
       before: initScript(() => Reflect.deleteProperty(Navigator.prototype, 'locks')),
     });
     const seen = await opened.page.evaluate(async () => {
-      const [a, b] = [window.records.browserLock(), window.records.browserLock()];
-      const release = await a.tryAcquire('model');
-      const during = [release !== null, await b.tryAcquire('model'), await a.tryAcquire('model')];
-      const held = [await a.heldElsewhere('model'), await b.heldElsewhere('model')];
-      release?.();
-      release?.();
-      return { during, held, after: (await b.tryAcquire('model')) !== null };
+      const [a, b] = [window.records.webLock(), window.records.webLock()];
+      const lease = await a.acquire('model');
+      const during = [lease !== null, await b.acquire('model'), await a.acquire('model'), await b.isHeld('model')];
+      await lease?.release();
+      await lease?.release();
+      return { during, after: (await b.acquire('model')) !== null };
     });
-    expect(seen).toEqual({ during: [true, null, null], held: [false, true], after: true });
+    expect(seen).toEqual({ during: [true, null, null, true], after: true });
     await opened.close();
   });
 });

@@ -25,8 +25,9 @@ export class OpfsConnection {
       worker = startWorker();
     } catch (error) {
       throw new StorageError(
+        'unavailable',
         'The I/O worker cannot be started: allow workers of this origin in the Content-Security-Policy (worker-src)',
-        { reason: 'no-worker' },
+        {},
         { cause: error },
       );
     }
@@ -89,9 +90,7 @@ export class OpfsConnection {
 
   #die(how: string): void {
     if (this.#end) return;
-    this.#end = new StorageError(`The I/O worker ${how}: open the files again, or reload the page`, {
-      reason: 'worker',
-    });
+    this.#end = new StorageError('failed', `The I/O worker ${how}: open the files again, or reload the page`);
     this.#watch.abort();
     this.#worker.terminate();
     for (const { reject } of this.#pending.values()) reject(this.#end);

@@ -45,17 +45,19 @@ export interface WireError {
   readonly name: string;
   readonly message: string;
   readonly details: Readonly<Record<string, unknown>>;
+  /** Of a StorageError. */
+  readonly reason?: StorageError['reason'];
 }
 
 export function toWire(error: unknown): WireError {
   const { name, message } = error instanceof Error ? error : new Error(String(error));
-  return error instanceof WebmoeError
-    ? { code: error.code, name, message, details: error.details }
-    : { code: null, name, message, details: {} };
+  if (!(error instanceof WebmoeError)) return { code: null, name, message, details: {} };
+  const wire = { code: error.code, name, message, details: error.details };
+  return error instanceof StorageError ? { ...wire, reason: error.reason } : wire;
 }
 
-export function fromWire({ code, name, message, details }: WireError): Error {
-  if (code === 'storage') return new StorageError(message, details);
+export function fromWire({ code, name, message, details, reason = 'failed' }: WireError): Error {
+  if (code === 'storage') return new StorageError(reason, message, details);
   if (code === 'quota-exceeded') return new QuotaExceeded(message, details);
   const error = new Error(message);
   error.name = name;

@@ -50,7 +50,7 @@ class Io {
   }
 
   async connect(): Promise<OpfsConnection> {
-    if (this.#isClosed) throw new StorageError('The storage was closed: load the model again', { reason: 'closed' });
+    if (this.#isClosed) throw new StorageError('failed', 'The storage was closed: load the model again');
     if (this.#current?.isOver) this.#connection = this.#current = null;
     this.#connection ??= OpfsConnection.start(this.#startWorker);
     try {

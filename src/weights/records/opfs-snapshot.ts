@@ -66,9 +66,10 @@ export class SnapshotFile implements RecordFile {
   }
 
   async #refuse(): Promise<never> {
-    throw new StorageError(`${this.#label} is open in another tab, so that it can only be read here: close that tab`, {
-      file: this.#label,
-      reason: 'read-only',
-    });
+    throw new StorageError(
+      'in-use',
+      `${this.#label} is open in another tab, so that it can only be read here: close that tab`,
+      { file: this.#label },
+    );
   }
 }

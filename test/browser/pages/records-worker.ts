@@ -1,7 +1,7 @@
 /** Record folders in a dedicated worker, as an engine that runs in one has them. */
 import { openBrowserFolder, persist, TOP_FOLDER } from '../../../src/weights/records/browser-folder.ts';
-import { browserLock } from '../../../src/weights/records/locks.ts';
 import { opfsFolder } from '../../../src/weights/records/opfs-folder.ts';
+import { webLock } from '../../../src/weights/records/web-lock.ts';
 import { folderCases } from '../../support/record-folder-cases.ts';
 import { readSpeed, writeSpeed } from './records-speed.ts';
 
@@ -24,7 +24,7 @@ const calls = {
     return { kind: folder?.kind, note, persist: await persist() };
   },
   async lock(name: string): Promise<boolean> {
-    return (await browserLock().tryAcquire(name)) !== null;
+    return (await webLock().acquire(name)) !== null;
   },
 };
 

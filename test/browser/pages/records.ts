@@ -1,11 +1,11 @@
 /** Record folders on `window`, for tests that want to see them in a real browser. */
 import { openBrowserFolder, persist, persisted, TOP_FOLDER } from '../../../src/weights/records/browser-folder.ts';
 import type { RecordFolder } from '../../../src/weights/records/folder.ts';
-import { browserLock } from '../../../src/weights/records/locks.ts';
 import { opfsAsyncFolder } from '../../../src/weights/records/opfs-async-folder.ts';
 import { opfsRemoteFolder } from '../../../src/weights/records/opfs-remote.ts';
 import { equal, folderCases, pattern } from '../../support/record-folder-cases.ts';
 import { readSpeed, writeSpeed } from './records-speed.ts';
+import { webLock } from '../../../src/weights/records/web-lock.ts';
 import { openStore, readStore, writeForEver } from './store.ts';
 
 /** What the worker does to the browser's sync access handles before it serves: see records-faults.ts. */
@@ -84,7 +84,6 @@ async function caught(
 
 export const records = {
   TOP_FOLDER,
-  browserLock,
   caught,
   clear,
   equal,
@@ -103,6 +102,7 @@ export const records = {
   readStore,
   runCase,
   writeForEver,
+  webLock,
   writeSpeed,
 };
 
