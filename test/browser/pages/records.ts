@@ -6,7 +6,7 @@ import { opfsRemoteFolder } from '../../../src/weights/records/opfs-remote.ts';
 import { equal, folderCases, pattern } from '../../support/record-folder-cases.ts';
 import { readSpeed, writeSpeed } from './records-speed.ts';
 import { webLock } from '../../../src/weights/records/web-lock.ts';
-import { openStore, readStore, writeForEver } from './store.ts';
+import { openStore, readStore, storeFiles, writeForEver } from './store.ts';
 
 /** What the worker does to the browser's sync access handles before it serves: see records-faults.ts. */
 export type WorkerFault = 'none' | 'no-sync-handles' | 'invalid-state-once' | 'always-held' | 'modeless' | 'silent';
@@ -60,12 +60,12 @@ async function clear(): Promise<void> {
   for await (const name of root.keys()) await root.removeEntry(name, { recursive: true });
 }
 
-/** Files in the folder of `openStore`, whatever made them. */
-async function namesInStore(): Promise<string[]> {
-  let folder = await navigator.storage.getDirectory();
-  for (const name of [TOP_FOLDER, 'store']) folder = await folder.getDirectoryHandle(name, { create: true });
+/** Files in a folder of webmoe's, whatever made them. */
+async function rawNames(folder: string): Promise<string[]> {
+  let directory = await navigator.storage.getDirectory();
+  for (const name of [TOP_FOLDER, folder]) directory = await directory.getDirectoryHandle(name, { create: true });
   const names: string[] = [];
-  for await (const name of folder.keys()) names.push(name);
+  for await (const name of directory.keys()) names.push(name);
   return names;
 }
 
@@ -89,7 +89,7 @@ export const records = {
   equal,
   faultyWorker,
   inWorker,
-  namesInStore,
+  rawNames,
   openBrowserFolder,
   openers,
   openStore,
@@ -101,6 +101,7 @@ export const records = {
   readSpeed,
   readStore,
   runCase,
+  storeFiles,
   writeForEver,
   webLock,
   writeSpeed,

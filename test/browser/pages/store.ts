@@ -1,21 +1,40 @@
 /** Records that come and go while the browser is killed: what is marked must be whole. */
 import type { RecordFile, RecordFolder } from '../../../src/weights/records/folder.ts';
+import type { RecordCache } from '../../../src/weights/records/cache.ts';
+import { modelFolderName, type CacheIdentity } from '../../../src/weights/records/identity.ts';
+import { openRecordCache } from '../../../src/weights/records/open-cache.ts';
+import { webLock } from '../../../src/weights/records/web-lock.ts';
 import { pattern } from '../../support/record-folder-cases.ts';
 
 export const RECORDS = 12;
 const RECORD_BYTES = 2 ** 20 + 12;
 
-/** A place with `RECORDS` records; each holds the pattern of some seed, or nothing. */
+/** A place with `RECORDS` records; each is `recordOf` some seed, or absent. */
 export interface Store {
   /** Replaces a record. Once it returns, the record outlives a kill. */
   put(index: number, seed: number): Promise<void>;
-  /** The seed of a record, null when it holds none. @throws when the bytes are not those of the seed */
+  /** The seed of a record, null when it is absent. @throws when the bytes are not those of the seed */
   get(index: number): Promise<number | null>;
   close(): Promise<void>;
 }
 
-/** `mark-first` has a fault: the mark is there a while before the bytes are. */
-export type StoreKind = 'journal' | 'mark-first';
+/** `cache`: the one of the engine. `mark-first` has a fault: the mark is there a while before the bytes are. */
+export type StoreKind = 'journal' | 'mark-first' | 'cache';
+
+const recordOf = (seed: number): Uint8Array => {
+  const bytes = pattern(RECORD_BYTES, seed);
+  new DataView(bytes.buffer).setUint32(0, seed);
+  return bytes;
+};
+
+/** @throws when the bytes are not those of any seed */
+function seedOf(bytes: Uint8Array, index: number): number {
+  const seed = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+  const expected = recordOf(seed);
+  if (bytes.some((byte, i) => byte !== expected[i]))
+    throw new Error(`record ${index} is marked, and its bytes are not`);
+  return seed;
+}
 
 const MARK_WORDS = 4;
 const MARK_BYTES = 4 * MARK_WORDS;
@@ -39,7 +58,7 @@ class Journal implements Store {
       await this.#mark(index, seed);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    await this.#data.write(pattern(RECORD_BYTES, seed), index * RECORD_BYTES);
+    await this.#data.write(recordOf(seed), index * RECORD_BYTES);
     await this.#data.flush();
     await this.#mark(index, seed);
   }
@@ -50,11 +69,10 @@ class Journal implements Store {
     const [magic, place, seed, check] = mark;
     if (magic !== MAGIC || place !== index || check !== (seed! ^ MAGIC ^ index) >>> 0) return null;
     const bytes = new Uint8Array(RECORD_BYTES);
-    const count = await this.#data.read(bytes, index * RECORD_BYTES);
-    const expected = pattern(RECORD_BYTES, seed);
-    if (count !== RECORD_BYTES || bytes.some((byte, i) => byte !== expected[i]))
-      throw new Error(`record ${index} is marked with seed ${seed}, and its bytes are not`);
-    return seed!;
+    await this.#data.read(bytes, index * RECORD_BYTES);
+    const found = seedOf(bytes, index);
+    if (found !== seed) throw new Error(`record ${index} is marked with seed ${seed}, and holds ${found}`);
+    return found;
   }
 
   async close(): Promise<void> {
@@ -69,8 +87,41 @@ class Journal implements Store {
   }
 }
 
-export async function openStore(folder: RecordFolder, kind: StoreKind): Promise<Store> {
-  const inner = await folder.folder('store');
+const identity: CacheIdentity = {
+  source: 'https://example.org/model/',
+  revision: null,
+  precision: 'q4',
+  format: 'patterns',
+  recordVersion: 1,
+  files: [],
+};
+
+function cacheStore(cache: RecordCache): Store {
+  return {
+    async put(index, seed) {
+      if (!(await cache.write('records', index, recordOf(seed))) || !(await cache.sync()))
+        throw new Error(`record ${index} was not kept: ${cache.note}`);
+    },
+    async get(index) {
+      const bytes = new Uint8Array(RECORD_BYTES);
+      return (await cache.read('records', index, bytes)) ? seedOf(bytes, index) : null;
+    },
+    close: () => cache.close(),
+  };
+}
+
+/** Names of the store's folder, and of the files that belong in it. */
+export const storeFiles = (kind: StoreKind): { readonly folder: string; readonly files: readonly string[] } =>
+  kind === 'cache'
+    ? { folder: modelFolderName(identity), files: ['journal', 'manifest.0', 'manifest.1', 'records.records'] }
+    : { folder: 'store', files: ['data', 'marks'] };
+
+export async function openStore(root: RecordFolder, kind: StoreKind): Promise<Store> {
+  if (kind === 'cache') {
+    const files = [{ name: 'records', recordBytes: RECORD_BYTES, count: RECORDS }];
+    return cacheStore(await openRecordCache(root, identity, files, { lock: webLock() }));
+  }
+  const inner = await root.folder(storeFiles(kind).folder);
   const [data, marks] = await Promise.all([
     inner.open('data', { create: true }),
     inner.open('marks', { create: true }),
