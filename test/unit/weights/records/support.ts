@@ -28,15 +28,23 @@ export const ID = modelFolderName(identity);
 /** A cache's folder inside `root`. */
 export const inside = (root: RecordFolder): Promise<RecordFolder> => root.folder(ID);
 
+const made = new Map<string, Uint8Array>();
+
 /** What record `index` of `file` is. */
-export function recordOf(file: string, index: number, specOf: readonly RecordFileSpec[] = specs): Uint8Array {
-  const at = specOf.findIndex((s) => s.name === file);
-  const u = prng(1000 * at + index);
-  return Uint8Array.from({ length: specOf[at]!.recordBytes }, () => u() * 256);
+export function recordOf(file: string, index: number): Uint8Array {
+  const key = `${file} ${index}`;
+  let record = made.get(key);
+  if (!record) {
+    const at = specs.findIndex((s) => s.name === file);
+    const u = prng(1000 * at + index);
+    record = Uint8Array.from({ length: specs[at]!.recordBytes }, () => u() * 256);
+    made.set(key, record);
+  }
+  return record;
 }
 
-export const everyRecord = (of: readonly RecordFileSpec[] = specs): { file: string; index: number }[] =>
-  of.flatMap(({ name, count }) => Array.from({ length: count }, (_, index) => ({ file: name, index })));
+export const everyRecord = (): { file: string; index: number }[] =>
+  specs.flatMap(({ name, count }) => Array.from({ length: count }, (_, index) => ({ file: name, index })));
 
 /** @returns how many were kept */
 export async function writeAll(cache: RecordCache, records = everyRecord()): Promise<number> {
@@ -67,3 +75,23 @@ export async function readAll(cache: RecordCache, records = everyRecord()): Prom
 export const ALL = everyRecord().length;
 /** In whole strides. */
 export const TOTAL = 6 * 8192 + 6 * 4096 + 2 * 12288;
+
+/** A few megabytes, for tests on a disk. */
+export const bigSpecs: readonly RecordFileSpec[] = [
+  { name: 'experts.0', recordBytes: 40_000, count: 100 },
+  { name: 'experts.1', recordBytes: 30_000, count: 100 },
+  { name: 'dense', recordBytes: 100_000, count: 10 },
+];
+
+export const bigRecords = (): { file: string; index: number }[] =>
+  bigSpecs.flatMap(({ name, count }) => Array.from({ length: count }, (_, index) => ({ file: name, index })));
+
+export function bigRecord(file: string, index: number): Uint8Array {
+  const at = bigSpecs.findIndex((s) => s.name === file);
+  let word = 1000 * at + index + 1;
+  const words = Uint32Array.from(
+    { length: bigSpecs[at]!.recordBytes / 4 },
+    () => (word = Math.imul(word, 1664525) + 1013904223),
+  );
+  return new Uint8Array(words.buffer);
+}
