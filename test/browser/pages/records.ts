@@ -1,12 +1,14 @@
 /** Record folders on `window`, for tests that want to see them in a real browser. */
 import { openBrowserFolder, persist, persisted, TOP_FOLDER } from '../../../src/weights/records/browser-folder.ts';
 import type { RecordFolder } from '../../../src/weights/records/folder.ts';
+import { modelFolderName } from '../../../src/weights/records/identity.ts';
+import { openRecordCache } from '../../../src/weights/records/open-cache.ts';
 import { opfsAsyncFolder } from '../../../src/weights/records/opfs-async-folder.ts';
 import { opfsRemoteFolder } from '../../../src/weights/records/opfs-remote.ts';
 import { equal, folderCases, pattern } from '../../support/record-folder-cases.ts';
 import { readSpeed, writeSpeed } from './records-speed.ts';
 import { webLock } from '../../../src/weights/records/web-lock.ts';
-import { openStore, readStore, storeFiles, writeForEver } from './store.ts';
+import { identity, openStore, readStore, storeFiles, writeForEver } from './store.ts';
 
 /** What the worker does to the browser's sync access handles before it serves: see records-faults.ts. */
 export type WorkerFault = 'none' | 'no-sync-handles' | 'invalid-state-once' | 'always-held' | 'modeless' | 'silent';
@@ -88,10 +90,13 @@ export const records = {
   clear,
   equal,
   faultyWorker,
+  identity,
   inWorker,
   rawNames,
+  modelFolderName,
   openBrowserFolder,
   openers,
+  openRecordCache,
   openStore,
   opfsAsyncFolder,
   opfsRemoteFolder,

@@ -87,7 +87,7 @@ class Journal implements Store {
   }
 }
 
-const identity: CacheIdentity = {
+export const identity: CacheIdentity = {
   source: 'https://example.org/model/',
   revision: null,
   precision: 'q4',
