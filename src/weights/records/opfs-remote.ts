@@ -4,13 +4,15 @@ import { BufferPool } from './buffer-pool.ts';
 import { Chain } from './chain.ts';
 import type { RecordFile, RecordFolder } from './folder.ts';
 import { OpfsConnection } from './opfs-connection.ts';
+import { Gate } from './gate.ts';
 import { closedFile } from './opfs-errors.ts';
 import type { Args, CallName, Result } from './opfs-protocol.ts';
 import { startIoWorker } from './start-worker.ts';
 
 /** Large reads go in pieces, so that the worker reads the next one while the page copies the last. */
 const PIECE_BYTES = 2 * 2 ** 20;
-const PIECES_IN_FLIGHT = 8;
+/** Of all files: more would only leave the processor's caches. */
+const PIECES_IN_FLIGHT = 4;
 
 /**
  * The folder `path` of this site's storage, made when missing. When the worker dies, every call that waits is rejected, files stay closed, and the
@@ -39,6 +41,7 @@ class Io {
   #isClosed = false;
   #lastFile = 0;
   readonly buffers = new BufferPool(PIECE_BYTES, PIECES_IN_FLIGHT);
+  readonly gate = new Gate(PIECES_IN_FLIGHT);
   readonly files = new Set<RemoteFile>();
 
   constructor(startWorker: () => Worker) {
@@ -183,11 +186,11 @@ class RemoteFile implements RecordFile {
     await closed;
   }
 
-  /** Sends all pieces, at most some at a time; what it returns may still be under way. */
+  /** Sends all pieces; what it returns may still be under way. */
   async #startRead(into: Uint8Array, at: number): Promise<Promise<number>[]> {
     const pieces: Promise<number>[] = [];
     for (let done = 0; done < into.length; done += PIECE_BYTES) {
-      if (pieces.length >= PIECES_IN_FLIGHT) await pieces[pieces.length - PIECES_IN_FLIGHT];
+      await this.#io.gate.enter();
       const piece = this.#readPiece(into.subarray(done, done + PIECE_BYTES), at + done);
       piece.catch(() => undefined); // when several fail, the first one is reported
       pieces.push(piece);
@@ -197,10 +200,14 @@ class RemoteFile implements RecordFile {
 
   async #readPiece(into: Uint8Array, at: number): Promise<number> {
     const args = { file: this.#file, at, length: into.length, buffer: this.#io.buffers.take(into.length) };
-    const { bytes, buffer } = await this.#connection.call('read', args, [args.buffer]);
-    into.set(new Uint8Array(buffer, 0, bytes));
-    this.#io.buffers.give(buffer);
-    return bytes;
+    try {
+      const { bytes, buffer } = await this.#connection.call('read', args, [args.buffer]);
+      into.set(new Uint8Array(buffer, 0, bytes));
+      this.#io.buffers.give(buffer);
+      return bytes;
+    } finally {
+      this.#io.gate.leave();
+    }
   }
 
   #next<T>(action: () => Promise<T>): Promise<T> {
