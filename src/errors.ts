@@ -72,6 +72,11 @@ export class InvalidCheckpoint extends WebmoeError {
   }
 }
 
+/** A trace file is damaged, or holds something that is no trace. */
+export class InvalidTrace extends WebmoeError {
+  readonly code = 'invalid-trace';
+}
+
 /** Bytes could not be fetched: network, file system, server. */
 export class SourceError extends WebmoeError {
   readonly code = 'source';

@@ -1,9 +1,12 @@
 // moe/route: normed = rms_norm(x); logits = router . normed (+ logit_bias); score; the TOP_K best keys; their weights; optionally sigmoid(shared_gate . normed)
-// in   x [T,D] f32   gamma [D] f32   router [E,D] (values, scales)   logit_bias [E]   selection_bias [E]   shared_gate [D]
-// out  normed [T,D] f32   routed [T,2 TOP_K] u32: ids by descending key, then the bits of their f32 weights   shared_weight [T] f32
-// grid [T folded], workgroup WG; one workgroup a token
+//              with PREDICT also the PREDICTED best keys of the next MoE layer's router, as if x were its input
+// in   x [T,D] f32   router block (src/kernels/moe/router_block.ts): router [E,D] (values, scales), then in vectors gamma [D], logit_bias [E],
+//      selection_bias [E], shared_gate [D] f32; with PREDICT the next layer's block behind it
+// out  normed [T,D] f32   routed u32 [T,2 TOP_K]: ids by descending key, then the bits of their f32 weights; with PREDICT then [T,PREDICTED] ids
+//      shared_weight [T] f32
+// grid [T folded, z], workgroup WG; one workgroup a token; with PREDICT a second one, z = 1, beside it
 // num  f32 sums, each in a fixed order; ties go to the lower id; a NaN key still ranks somewhere, so ids are always TOP_K distinct experts
-// cost reads 3 D words and the router (once a token), writes D + 2 TOP_K words a token
+// cost reads 3 D words and the router (once a token), writes D + 2 TOP_K words a token; PREDICT reads the same again and writes PREDICTED
 // twin src/reference/moe/route.ts   entry src/kernels/moe/route.ts
 #import shared/step
 #import shared/fold
@@ -15,6 +18,18 @@ override D: u32;
 override E: u32;
 override TOP_K: u32;
 override EPS: f32;
+/// From one router block to the next; offsets of the vectors are in words from a block's start.
+override ROUTER_VEC4: u32;
+override GAMMA_AT: u32;
+#if LOGIT_BIAS
+override LOGIT_BIAS_AT: u32;
+#endif
+#if SELECTION_BIAS
+override SELECTION_BIAS_AT: u32;
+#endif
+#if SHARED_GATE
+override SHARED_GATE_AT: u32;
+#endif
 /// D goes through workgroup memory in BLOCKS blocks of BLOCK_CHUNKS chunks of 32 values.
 override BLOCKS: u32;
 override BLOCK_CHUNKS: u32;
@@ -31,19 +46,22 @@ override GROUP_KEEP: u32;
 #if SCALED
 @group(0) @binding(1) var<storage, read> scales: array<u32>;
 #endif
-@group(0) @binding(2) var<storage, read> x: array<f32>;
-@group(0) @binding(3) var<storage, read> gamma: array<f32>;
+@group(0) @binding(2) var<storage, read> vectors: array<f32>;
+@group(0) @binding(3) var<storage, read> x: array<f32>;
 @group(0) @binding(4) var<storage, read_write> normed: array<f32>;
 @group(0) @binding(5) var<storage, read_write> routed: array<u32>;
-#if LOGIT_BIAS
-@group(0) @binding(6) var<storage, read> logit_bias: array<f32>;
-#endif
-#if SELECTION_BIAS
-@group(0) @binding(7) var<storage, read> selection_bias: array<f32>;
-#endif
 #if SHARED_GATE
-@group(0) @binding(8) var<storage, read> shared_gate: array<f32>;
-@group(0) @binding(9) var<storage, read_write> shared_weight: array<f32>;
+@group(0) @binding(6) var<storage, read_write> shared_weight: array<f32>;
+#endif
+
+#if PREDICT
+override PREDICTED: u32; // at least TOP_K
+const CHOSEN: u32 = PREDICTED;
+/// 1 in the workgroup that predicts: which of the two blocks it reads.
+var<private> ahead: u32;
+#else
+const CHOSEN: u32 = TOP_K;
+const ahead: u32 = 0u;
 #endif
 
 /// Lanes that share one router row.
@@ -58,7 +76,12 @@ var<workgroup> staged: array<vec4<f32>, BLOCK_QUADS>;
 var<workgroup> parts: array<f32, E * PARTS>;
 var<workgroup> scores: array<f32, E>;
 var<workgroup> keys: array<u32, E>;
-var<workgroup> chosen: array<u32, TOP_K>;
+var<workgroup> chosen: array<u32, CHOSEN>;
+
+/// Value `at` of this workgroup's router block.
+fn vector(at: u32) -> f32 {
+  return vectors[ahead * ROUTER_VEC4 * 4u + at];
+}
 
 fn tree_sum(lane: u32, value: f32) -> f32 {
   tree[lane] = value;
@@ -121,10 +144,10 @@ fn stage(block: u32, from_x: u32, scale: f32, lane: u32) -> f32 {
       for (var j = 0u; j < 4u; j++) {
         let d = (block * BLOCK_QUADS + quad) * 4u + j;
         if (d < D) {
-          v[j] = x[from_x + d] * scale * gamma[d];
-          normed[from_x + d] = v[j];
+          v[j] = x[from_x + d] * scale * vector(GAMMA_AT + d);
+          if (ahead == 0u) { normed[from_x + d] = v[j]; }
 #if SHARED_GATE
-          gate += v[j] * shared_gate[d];
+          gate += v[j] * vector(SHARED_GATE_AT + d);
 #endif
         }
       }
@@ -159,7 +182,10 @@ fn add_block(block: u32, lane: u32) {
       for (var j = 0u; j < BLOCK_CHUNKS / PARTS; j++) {
         let local = j * PARTS + at % PARTS;
         let chunk = block * BLOCK_CHUNKS + local;
-        if (chunk < W_CHUNKS) { sum += weight_scale(0u, at / PARTS, chunk) * dot32(unscaled32(0u, at / PARTS, chunk), staged_chunk(local)); }
+        if (chunk < W_CHUNKS) {
+          let router = ahead * ROUTER_VEC4;
+          sum += weight_scale(router, at / PARTS, chunk) * dot32(unscaled32(router, at / PARTS, chunk), staged_chunk(local));
+        }
       }
       parts[at] = sum;
     }
@@ -175,7 +201,7 @@ fn score(lane: u32) {
       var logit = 0.0;
       for (var p = 0u; p < PARTS; p++) { logit += parts[e * PARTS + p]; }
 #if LOGIT_BIAS
-      logit += logit_bias[e];
+      logit += vector(LOGIT_BIAS_AT + e);
 #endif
 #if SCORE_SIGMOID
       logit = sigmoid(logit);
@@ -249,7 +275,7 @@ fn select_keys(lane: u32) {
     if (e < E) {
       var key = scores[e];
 #if SELECTION_BIAS
-      key += selection_bias[e];
+      key += vector(SELECTION_BIAS_AT + e);
 #endif
       keys[e] = ordered(key);
       parts[e] = key;
@@ -286,7 +312,7 @@ fn choose(lane: u32) {
         let other = keys[j];
         if (other > mine || (other == mine && j < e)) { rank++; }
       }
-      if (rank < TOP_K) { chosen[rank] = e; }
+      if (rank < CHOSEN) { chosen[rank] = e; }
     }
   }
   workgroupBarrier();
@@ -321,6 +347,12 @@ fn write_routed(t: u32, lane: u32) {
   }
 }
 
+#if PREDICT
+fn write_predicted(t: u32, lane: u32) {
+  if (lane < PREDICTED) { routed[u_step.tokens * 2u * TOP_K + t * PREDICTED + lane] = chosen[lane]; }
+}
+#endif
+
 @compute @workgroup_size(WG)
 fn route(
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -329,6 +361,9 @@ fn route(
 ) {
   let t = folded(workgroup, workgroups);
   if (t >= u_step.tokens) { return; }
+#if PREDICT
+  ahead = workgroup.z;
+#endif
   let from_x = t * D;
   let scale = inverse_rms(from_x, lane);
   var gate = 0.0;
@@ -340,11 +375,17 @@ fn route(
   }
 #if SHARED_GATE
   let gate_logit = tree_sum(lane, gate);
-  if (lane == 0u) { shared_weight[t] = sigmoid(gate_logit); }
+  if (lane == 0u && ahead == 0u) { shared_weight[t] = sigmoid(gate_logit); }
 #endif
   score(lane);
   workgroupBarrier();
   select_keys(lane);
   choose(lane);
+#if PREDICT
+  if (ahead == 1u) {
+    write_predicted(t, lane);
+    return;
+  }
+#endif
   write_routed(t, lane);
 }

@@ -14,14 +14,8 @@ import type {
   MoeFfnNames,
   TensorNames,
 } from '../families/family.ts';
-import type {
-  DenseWeights,
-  GroupedWeights,
-  LatentWeights,
-  LayerWeights,
-  ModelWeights,
-  MoeWeights,
-} from '../layers/weights.ts';
+import { routerBlock, type RouterBlock } from '../kernels/moe/router_block.ts';
+import type { DenseWeights, GroupedWeights, LatentWeights, LayerWeights, ModelWeights } from '../layers/weights.ts';
 import { slotLayout, type SlotLayout } from '../moe/slots.ts';
 import { invariant } from '../util/assert.ts';
 import type { Checkpoint } from '../weights/checkpoint.ts';
@@ -67,13 +61,23 @@ export interface VectorSpec {
 export interface ExpertsSpec {
   readonly label: string;
   readonly count: number; // E
+  readonly topK: number; // K
   readonly slot: SlotLayout;
   readonly matrices: (e: number) => ExpertMatrices;
   readonly bias: ((e: number, signal?: AbortSignal) => Promise<ExpertBias>) | null;
   readonly storedBytes: number;
 }
 
-export type ModelSpec = ModelWeights<MatrixSpec, VectorSpec, ExpertsSpec>;
+export interface RouterSpec {
+  readonly label: string;
+  readonly block: RouterBlock;
+  readonly matrix: MatrixPart; // [E, D], at the block's start
+  /** With byte offsets in the block. */
+  readonly vectors: readonly { readonly at: number; readonly vector: VectorSpec }[];
+}
+
+export type ModelSpec = ModelWeights<MatrixSpec, VectorSpec, ExpertsSpec, RouterSpec>;
+export type LayerSpec = LayerWeights<MatrixSpec, VectorSpec, ExpertsSpec, RouterSpec>;
 
 export interface DescribeInput {
   readonly config: ModelConfig;
@@ -111,20 +115,15 @@ class Describer {
     };
   }
 
-  layer(layer: LayerConfig, names: LayerNames): LayerWeights<MatrixSpec, VectorSpec, ExpertsSpec> {
-    const { hidden } = this.#in.config;
+  layer(layer: LayerConfig, names: LayerNames): LayerSpec {
     return {
-      attentionNorm: this.vector(names.attentionNorm, hidden),
-      ffnNorm: this.vector(names.ffnNorm, hidden),
+      attentionNorm: this.vector(names.attentionNorm, this.#in.config.hidden),
       attention: this.attention(layer.attention, names.attention),
-      ffn: this.ffn(layer.ffn, names.ffn),
+      ffn: this.ffn(layer.ffn, names),
     };
   }
 
-  attention(
-    config: AttentionConfig,
-    names: LayerNames['attention'],
-  ): LayerWeights<MatrixSpec, VectorSpec, ExpertsSpec>['attention'] {
+  attention(config: AttentionConfig, names: LayerNames['attention']): LayerSpec['attention'] {
     if (config.kind === 'grouped') {
       invariant(names.kind === 'grouped', 'attention names of another kind than the config');
       return this.grouped(config, names);
@@ -189,13 +188,19 @@ class Describer {
     };
   }
 
-  ffn(config: FfnConfig, names: LayerNames['ffn']): LayerWeights<MatrixSpec, VectorSpec, ExpertsSpec>['ffn'] {
+  ffn(config: FfnConfig, { ffn: names, ffnNorm }: LayerNames): LayerSpec['ffn'] {
+    const norm = this.vector(ffnNorm, this.#in.config.hidden);
     if (config.kind === 'dense') {
       invariant(names.kind === 'dense', 'ffn names of another kind than the config');
-      return this.dense(names, config.width);
+      return { norm, ...this.dense(names, config.width) };
     }
     invariant(names.kind === 'moe', 'ffn names of another kind than the config');
-    return this.moe(config, names);
+    return {
+      kind: 'moe',
+      router: this.router(config, names, norm),
+      experts: this.experts(config, names),
+      shared: names.shared && config.shared ? this.dense(names.shared, config.shared.width) : null,
+    };
   }
 
   dense(names: GluNames, width: DenseFfn['width']): DenseWeights<MatrixSpec> {
@@ -207,16 +212,33 @@ class Describer {
     };
   }
 
-  moe(config: MoeFfn, names: MoeFfnNames): MoeWeights<MatrixSpec, VectorSpec, ExpertsSpec> {
-    const { hidden } = this.#in.config;
+  router({ experts }: MoeFfn, names: MoeFfnNames, norm: VectorSpec): RouterSpec {
+    const { config, precision } = this.#in;
+    const shape = { rows: experts, cols: config.hidden };
+    const source = this.find(names.router, shape);
+    const layout = targetLayout(source.layout, 'router', precision);
+    const logitBias = names.routerBias === null ? null : this.vector(names.routerBias, experts);
+    const selectionBias = names.selectionBias === null ? null : this.vector(names.selectionBias, experts);
+    const sharedGate = names.sharedGate === null ? null : this.row(names.sharedGate, config.hidden);
+    const block = routerBlock({
+      hidden: config.hidden,
+      experts,
+      layout,
+      logitBias: logitBias !== null,
+      selectionBias: selectionBias !== null,
+      sharedGate: sharedGate !== null,
+    });
+    const vectors = [
+      { at: block.gammaAt, vector: norm },
+      { at: block.logitBiasAt, vector: logitBias },
+      { at: block.selectionBiasAt, vector: selectionBias },
+      { at: block.sharedGateAt, vector: sharedGate },
+    ];
     return {
-      kind: 'moe',
-      router: this.matrix(names.router, { rows: config.experts, cols: hidden }, 'router'),
-      logitBias: names.routerBias === null ? null : this.vector(names.routerBias, config.experts),
-      selectionBias: names.selectionBias === null ? null : this.vector(names.selectionBias, config.experts),
-      experts: this.experts(config, names),
-      shared: names.shared && config.shared ? this.dense(names.shared, config.shared.width) : null,
-      sharedGate: names.sharedGate === null ? null : this.row(names.sharedGate, hidden),
+      label: names.router,
+      block,
+      matrix: { ...shape, firstRow: 0, layout, pieces: [{ source, begin: 0, end: experts, target: 0, stride: 1 }] },
+      vectors: vectors.flatMap(({ at, vector }) => (vector ? [{ at, vector }] : [])),
     };
   }
 
@@ -261,6 +283,7 @@ class Describer {
     return {
       label,
       count: config.experts,
+      topK: config.topK,
       slot: slotLayout({ hidden: model.hidden, width: config.width, gateUp, down, bias: config.expertBias }),
       matrices: (e) => matrices[e]!,
       bias: biases && ((e, signal) => biases[e]!(signal)),

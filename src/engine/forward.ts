@@ -5,6 +5,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { Recorder, type Program } from '../gpu/recording.ts';
 import { STEP_BYTES, writeStep, type SamplingParams } from '../gpu/step.ts';
 import { embedRows } from '../kernels/embed/embed_rows.ts';
+import { predictedIds } from '../kernels/moe/route.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { sample, SAMPLED_BYTES } from '../kernels/sample/sample.ts';
 import {
@@ -17,13 +18,15 @@ import {
 import { denseLayer } from '../layers/ffn.ts';
 import { linear } from '../layers/linear.ts';
 import { ropeTable } from '../layers/rope.ts';
-import { moeLayer } from '../moe/block.ts';
+import { moeLayer, type MoeMarks } from '../moe/block.ts';
+import type { ExpertHomes } from '../moe/homes.ts';
 import { invariant } from '../util/assert.ts';
 import { sum } from '../util/math.ts';
 import {
   ACTIVATIONS,
   attentionSizes,
   DECODE_TOKENS,
+  midStride,
   moeLayers,
   routedStride,
   TILE_ROWS,
@@ -40,6 +43,25 @@ export interface RoutedSlice {
   readonly layer: number;
   readonly topK: number;
   readonly offset: number;
+  /** Ids behind the K weights: what the next MoE layer will likely choose, best first. 0 where nothing is predicted. */
+  readonly predicted: number;
+}
+
+export interface ForwardOptions {
+  /** A decode step also predicts, in each MoE layer whose successor's router is like its own, what that one will choose. Default false. */
+  readonly predict?: boolean;
+}
+
+/** Embedding and all layers, and where in it each MoE layer's stages begin. */
+export interface Body {
+  readonly program: Program;
+  readonly marks: readonly MoeMarks[];
+}
+
+export interface BodyOptions {
+  readonly taps?: Taps | undefined;
+  /** Prompts only: experts come in waves, each set with `ExpertHomes.setWave`. */
+  readonly waves?: boolean;
 }
 
 /** Where the residual stream goes after the embedding and each layer but the last. */
@@ -49,27 +71,50 @@ export interface Taps {
   readonly tokens: number;
 }
 
+/** By MoE layer, how many experts of the next one it can predict: none where the next router is not like its own. */
+function predictable(config: ModelConfig, { layers }: DeviceWeights): number[] {
+  const moes = moeLayers(config);
+  const routers = layers.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.router] : []));
+  return moes.map(({ topK, experts, router }, m) => {
+    const next = moes[m + 1];
+    const isAlike = next?.topK === topK && JSON.stringify(next.router) === JSON.stringify(router);
+    return isAlike && routers[m]!.withNext ? predictedIds(topK, experts) : 0;
+  });
+}
+
 export class Forward {
   readonly config: ModelConfig;
   readonly plan: Plan;
   readonly #gpu: Gpu;
   readonly #weights: DeviceWeights;
+  readonly homes: ExpertHomes;
   readonly #activations: Record<ActivationName, BufferView>;
   readonly #caches: readonly KvCache[];
   readonly #ropes: readonly BufferView[];
   readonly #step: BufferView;
   readonly #stepBytes = new ArrayBuffer(STEP_BYTES);
   /** [V] token counts for the penalties: see kernels/sample. */
-  readonly counts: BufferView;
+  readonly tokenCounts: BufferView;
   /** The last draw: id, log-probability. */
   readonly sampled: BufferView;
   readonly #decodeRouted: BufferView;
+  /** By MoE layer: how many ids a decode step predicts there. */
+  readonly #predicted: readonly number[];
 
-  private constructor(gpu: Gpu, config: ModelConfig, plan: Plan, weights: DeviceWeights) {
+  private constructor(
+    gpu: Gpu,
+    config: ModelConfig,
+    plan: Plan,
+    weights: DeviceWeights,
+    homes: ExpertHomes,
+    options: ForwardOptions,
+  ) {
     this.#gpu = gpu;
+    this.homes = homes;
     this.config = config;
     this.plan = plan;
     this.#weights = weights;
+    this.#predicted = options.predict ? predictable(config, weights) : moeLayers(config).map(() => 0);
     const buffer = (label: string, role: Parameters<Gpu['createBuffer']>[1], bytes: number, usage = 0): BufferView =>
       wholeBuffer(gpu.createBuffer(label, role, bytes, usage));
     this.#activations = Object.fromEntries(
@@ -96,17 +141,24 @@ export class Forward {
       }
       return view;
     });
-    this.counts = buffer('token counts', 'tables', 4 * config.vocab);
+    this.tokenCounts = buffer('token counts', 'tables', 4 * config.vocab);
     this.sampled = buffer('sampled', 'activations', SAMPLED_BYTES);
     this.#step = buffer('step', 'tables', STEP_BYTES, GPUBufferUsage.UNIFORM);
-    this.#decodeRouted = buffer('routed (decode)', 'activations', Math.max(4, this.#routedBytes(DECODE_TOKENS)));
+    this.#decodeRouted = buffer('routed (decode)', 'activations', this.#decodeRoutedBytes());
   }
 
   /** @throws OutOfBudget when the GPU has no room for caches and activations */
-  static create(gpu: Gpu, config: ModelConfig, plan: Plan, weights: DeviceWeights): Promise<Forward> {
+  static create(
+    gpu: Gpu,
+    config: ModelConfig,
+    plan: Plan,
+    weights: DeviceWeights,
+    homes: ExpertHomes,
+    options: ForwardOptions = {},
+  ): Promise<Forward> {
     return gpu.allocating(
       `caches and activations (${plan.bytes.kv + plan.bytes.activations} bytes)`,
-      () => new Forward(gpu, config, plan, weights),
+      () => new Forward(gpu, config, plan, weights, homes, options),
     );
   }
 
@@ -119,20 +171,21 @@ export class Forward {
     return this.#activations.logits;
   }
 
-  #routedBytes(tokens: number): number {
-    return sum(moeLayers(this.config).map((m) => routedStride(tokens, m.topK)));
+  #decodeRoutedBytes(): number {
+    return Math.max(4, sum(moeLayers(this.config).map((m) => routedStride(DECODE_TOKENS, m, true))));
   }
 
   /** The routing log that a batch writes, and where each MoE layer's part is. */
   routing(batch: Batch): { readonly view: BufferView; readonly slices: readonly RoutedSlice[] } {
-    const tokens = batch === 'one' ? DECODE_TOKENS : this.plan.prefillChunk;
+    const isOne = batch === 'one';
+    const tokens = isOne ? DECODE_TOKENS : this.plan.prefillChunk;
     let offset = 0;
-    const slices = moeLayers(this.config).map(({ topK }, layer): RoutedSlice => {
-      const slice = { layer, topK, offset };
-      offset += routedStride(tokens, topK);
+    const slices = moeLayers(this.config).map((ffn, layer): RoutedSlice => {
+      const slice = { layer, topK: ffn.topK, offset, predicted: isOne ? this.#predicted[layer]! : 0 };
+      offset += routedStride(tokens, ffn, isOne);
       return slice;
     });
-    return { view: batch === 'one' ? this.#decodeRouted : this.#activations.routed, slices };
+    return { view: isOne ? this.#decodeRouted : this.#activations.routed, slices };
   }
 
   /** Sets what the next encoded step reads; ordered with submits by the queue. */
@@ -145,8 +198,13 @@ export class Forward {
     return new Recorder(this.#gpu, this.#step);
   }
 
+  /** Rows of each expert in the layer that ran last: prompts only. */
+  get expertRows(): BufferView {
+    return this.#activations.counts;
+  }
+
   /** Embedding and all layers; the residual stream ends in `residualA`. */
-  body(batch: Batch, taps?: Taps): Promise<Program> {
+  async body(batch: Batch, { taps, waves = false }: BodyOptions = {}): Promise<Body> {
     const r = this.recorder();
     const phase: Phase = batch === 'one' ? 'decode' : 'prefill';
     const { embed, layers } = this.#weights;
@@ -164,16 +222,22 @@ export class Forward {
       }));
     };
     tap(0);
-    let moe = 0;
+    const marks: MoeMarks[] = [];
     const { view: routed, slices } = this.routing(batch);
+    /** A token's input of every MoE layer is kept, so that the token can start again from any of them. */
+    const mid = (m: number): BufferView => {
+      const stride = midStride(hidden);
+      return subview(a.mids, m * stride, stride);
+    };
     this.config.layers.forEach((config, i) => {
       const weights = layers[i]!;
+      const between = batch === 'one' && config.ffn.kind === 'moe' ? mid(marks.length) : a.residualB;
       const attention: AttentionStep = {
         label: `layer ${i}`,
         phase,
         eps: this.config.normEps,
         x: a.residualA,
-        out: a.residualB,
+        out: between,
         norm: weights.attentionNorm,
         rope: this.#ropes[i]!,
         cache: this.#caches[i]!,
@@ -190,7 +254,7 @@ export class Forward {
         label: `layer ${i}`,
         phase,
         eps: this.config.normEps,
-        x: a.residualB,
+        x: between,
         out: a.residualA,
       };
       if (config.ffn.kind === 'dense') {
@@ -200,26 +264,29 @@ export class Forward {
           ...ffn,
           activation,
           weights: weights.ffn,
-          gamma: weights.ffnNorm,
+          gamma: weights.ffn.norm,
           normed: a.normed,
           hidden: a.dense,
         });
       } else {
         invariant(weights.ffn.kind === 'moe', 'weights of another kind than the config');
-        const slice = slices[moe++]!;
-        const next = slices[moe]?.offset ?? routed.size;
-        moeLayer(r, config.ffn, weights.ffn, {
-          ...ffn,
-          hidden,
-          norm: weights.ffnNorm,
-          routed: subview(routed, slice.offset, next - slice.offset),
-          tileRows: TILE_ROWS,
-          scratch: { ...a, withShared: a.residualC },
-        });
+        const slice = slices[marks.length]!;
+        const next = slices[marks.length + 1]?.offset ?? routed.size;
+        marks.push(
+          moeLayer(r, config.ffn, weights.ffn, {
+            ...ffn,
+            hidden,
+            routed: subview(routed, slice.offset, next - slice.offset),
+            predict: slice.predicted > 0,
+            tileRows: TILE_ROWS,
+            waveTable: waves ? this.homes.waveTable : undefined,
+            scratch: { ...a, withShared: a.residualC },
+          }),
+        );
       }
       if (i + 1 < this.config.layers.length) tap(i + 1);
     });
-    return r.finish();
+    return { program: await r.finish(), marks };
   }
 
   /** Logits of the last token of the step. */
@@ -255,7 +322,12 @@ export class Forward {
     sample(
       r,
       'sample',
-      { logits: this.#activations.logits, counts: this.counts, sampled: this.sampled, nextIds: this.#activations.ids },
+      {
+        logits: this.#activations.logits,
+        counts: this.tokenCounts,
+        sampled: this.sampled,
+        nextIds: this.#activations.ids,
+      },
       { vocab: this.config.vocab },
     );
     return r.finish();

@@ -4,21 +4,29 @@ import { InvalidRequest, OutOfBudget } from '../errors.ts';
 import { partialsBytes } from '../kernels/attention/attention.ts';
 import { BINDING_ALIGNMENT, bufferBytes } from '../gpu/buffer.ts';
 import { STEP_BYTES } from '../gpu/step.ts';
+import { QUANTIZE_PARAMS_BYTES } from '../kernels/repack/quantize.ts';
 import { SAMPLED_BYTES } from '../kernels/sample/sample.ts';
-import type { LayerWeights } from '../layers/weights.ts';
 import { tileBound } from '../kernels/moe/group.ts';
+import { predictedIds, routedBytes } from '../kernels/moe/route.ts';
 import { alignUp, sum } from '../util/math.ts';
-import { layoutName, planes } from '../weights/layout.ts';
-import type { ExpertsSpec, MatrixSpec, ModelSpec, VectorSpec } from './describe.ts';
+import { layoutName, planes, sameLayout } from '../weights/layout.ts';
+import { arenaBytes, arenaSlots, fullArenas, partialArenas, type Arena, type LayerSlots } from './arenas.ts';
+import type { ExpertsSpec, LayerSpec, MatrixPart, MatrixSpec, ModelSpec, RouterSpec, VectorSpec } from './describe.ts';
+import type { StoreMode } from './expert-stats.ts';
 import type { Precision } from './precision.ts';
+import { predict, TYPICAL_HARDWARE, type Hardware, type TokenWork } from './predict.ts';
 
 export interface PlanOptions {
   /** Longest conversation in tokens; default: what the model claims, at most 4,096. */
   readonly contextLength?: number | undefined;
   /** Prompt tokens that go through the model at once; default 256 (fewer for a large model on a software adapter). Bounds activation memory and the work of one submit. */
   readonly prefillChunk?: number | undefined;
-  /** GPU memory that webmoe may use; default 6 GiB. */
+  /** GPU memory that webmoe may use; default 6 GiB. What is left beside everything else goes to experts; those that do not fit are streamed. */
   readonly gpuBytes?: number | undefined;
+  /** The share of the experts, 0 to 1, that have a slot on the GPU, in place of what `gpuBytes` leaves room for; at least K + 1 an arena. */
+  readonly expertsResident?: number | undefined;
+  /** What tokens a second are worked out from; null: they are not. Default: a middling graphics card. */
+  readonly hardware?: Hardware | null | undefined;
 }
 
 export const DEFAULT_CONTEXT = 4096;
@@ -28,12 +36,15 @@ export const DEFAULT_GPU_BYTES = 6 * 2 ** 30;
 export const TILE_ROWS = 16;
 /** The decode path takes at most this many tokens at once. */
 export const DECODE_TOKENS = 1;
+/** Records on their way to slots at a time. */
+export const RING_SLOTS = 4;
+/** Rows of floats that are quantised at a time, twice this at most. */
+export const BLOCK_BYTES = 2 * 2 ** 20;
+export const QUANTIZER_BYTES = 2 * BLOCK_BYTES + bufferBytes(QUANTIZE_PARAMS_BYTES) + STEP_BYTES;
 
-export interface Arena {
-  /** MoE layers (counted among MoE layers) whose experts live here, all of them. */
+/** Router blocks of neighbouring MoE layers, one after the other in one buffer: of all, unless they exceed a binding. */
+export interface RouterBuffer {
   readonly layers: readonly number[];
-  readonly slotBytes: number;
-  readonly slots: number;
   readonly bytes: number;
 }
 
@@ -48,16 +59,33 @@ export interface Plan {
     readonly activations: number;
     readonly tables: number;
     readonly readback: number;
+    /** What streaming passes through; 0 when every expert has a slot. */
+    readonly staging: number;
   };
   readonly totalBytes: number;
   readonly budgetBytes: number;
-  /** `tight`: within the budget, but with less than a tenth to spare. */
-  readonly verdict: 'fits' | 'tight' | 'does-not-fit';
+  /** `tight`: within the budget, but with less than a tenth to spare. `streams`: within it, with fewer slots than experts. */
+  readonly verdict: 'fits' | 'tight' | 'streams' | 'does-not-fit';
+  readonly slots: {
+    /** Experts that the GPU holds at once, of `experts` in all; at least `minimum`. */
+    readonly count: number;
+    readonly experts: number;
+    readonly minimum: number;
+    /** The largest, where layers differ. */
+    readonly bytesEach: number;
+  };
+  /** `totalBytes` with every expert on the GPU, and with as few as work. */
+  readonly fullBytes: number;
+  readonly minimumBytes: number;
+  /** How tokens will run, and about how many a second: see predict.ts for what that assumes. */
+  readonly mode: StoreMode;
+  readonly tokensPerSecond: number | null;
   /** Bytes that loading reads from the checkpoint. */
   readonly downloadBytes: number;
   /** Weight matrices by what happens to them, as in `bf16 -> int4 g32 f16`. */
   readonly conversions: Readonly<Record<string, { readonly matrices: number; readonly bytes: number }>>;
   readonly arenas: readonly Arena[];
+  readonly routers: readonly RouterBuffer[];
   /** The token embedding's share of `bytes.weights`. */
   readonly embeddingBytes: number;
   /** Bytes of each activation buffer by name. */
@@ -69,6 +97,7 @@ export const ACTIVATIONS = [
   'residualA',
   'residualB',
   'residualC',
+  'mids',
   'normed',
   'mid',
   'qLatent',
@@ -123,8 +152,16 @@ export function attentionSizes(a: AttentionConfig): AttentionSizes {
 export const moeLayers = (config: ModelConfig): MoeFfn[] =>
   config.layers.map((l) => l.ffn).filter((f) => f.kind === 'moe');
 
-/** Bytes from one layer's routing log to the next: a storage binding must start on a multiple of 256. */
-export const routedStride = (tokens: number, topK: number): number => alignUp(tokens * topK * 2 * 4, BINDING_ALIGNMENT);
+/** Bytes from one MoE layer's input to the next: decoding keeps all of a token's, to start again from any. */
+export const midStride = (hidden: number): number => alignUp(DECODE_TOKENS * hidden * 4, BINDING_ALIGNMENT);
+
+/** Entries from one layer's slot table to the next. */
+export const slotTableStride = (config: ModelConfig): number =>
+  alignUp(Math.max(1, ...moeLayers(config).map((m) => m.experts)) * 4, BINDING_ALIGNMENT) / 4;
+
+/** Bytes from one layer's routing log to the next: a storage binding must start on a multiple of 256. A decode step may predict as well. */
+export const routedStride = (tokens: number, { topK, experts }: MoeFfn, predicts = false): number =>
+  alignUp(routedBytes(tokens, topK, predicts ? predictedIds(topK, experts) : 0), BINDING_ALIGNMENT);
 
 function activationBytes(config: ModelConfig, chunk: number, context: number): Record<ActivationName, number> {
   const { hidden, vocab } = config;
@@ -143,6 +180,7 @@ function activationBytes(config: ModelConfig, chunk: number, context: number): R
     residualA: f32(chunk * hidden),
     residualB: f32(chunk * hidden),
     residualC: f32(chunk * hidden),
+    mids: Math.max(1, moes.length * midStride(hidden)),
     normed: f32(chunk * hidden),
     mid: f32(chunk * most(sizes.map((s) => s.mid))),
     qLatent: f32(chunk * most(latent.map((a) => a.qRank ?? 0))),
@@ -157,7 +195,7 @@ function activationBytes(config: ModelConfig, chunk: number, context: number): R
       ),
     ),
     dense: f32(chunk * denseWidth),
-    routed: most([sum(moes.map((m) => routedStride(chunk, m.topK)))]),
+    routed: most([sum(moes.map((m) => routedStride(chunk, m)))]),
     sharedWeight: f32(chunk),
     pairOfRow: f32(pairs),
     rowOfPair: f32(pairs),
@@ -169,34 +207,33 @@ function activationBytes(config: ModelConfig, chunk: number, context: number): R
   };
 }
 
-function planArenas(spec: ModelSpec, bindingBytes: number): Arena[] {
-  const arenas: { layers: number[]; slotBytes: number; slots: number; bytes: number }[] = [];
-  const experts = spec.layers
-    .map((l) => l.ffn)
-    .filter((f) => f.kind === 'moe')
-    .map((f) => f.experts);
-  experts.forEach(({ slot, count, label }, layer) => {
-    const bytes = slot.bytes * count;
+function planRouters(routers: readonly RouterSpec[], bindingBytes: number): RouterBuffer[] {
+  const buffers: { layers: number[]; bytes: number }[] = [];
+  routers.forEach(({ block: { bytes }, label }, layer) => {
     if (bytes > bindingBytes) {
-      throw new OutOfBudget(
-        `${label} take ${bytes} bytes, more than this GPU binds at once (${bindingBytes}); load with weights: "q4", or on a GPU with larger bindings`,
-        { label, bytes, bindingBytes },
-      );
+      throw new OutOfBudget(`${label} takes ${bytes} bytes, more than this GPU binds at once (${bindingBytes})`, {
+        label,
+        bytes,
+        bindingBytes,
+      });
     }
-    const last = arenas.at(-1);
-    if (last && last.slotBytes === slot.bytes && last.bytes + bytes <= bindingBytes) {
+    const last = buffers.at(-1);
+    if (last && last.bytes + bytes <= bindingBytes) {
       last.layers.push(layer);
-      last.slots += count;
       last.bytes += bytes;
-    } else arenas.push({ layers: [layer], slotBytes: slot.bytes, slots: count, bytes });
+    } else buffers.push({ layers: [layer], bytes });
   });
-  return arenas;
+  return buffers;
 }
 
-type Layer = LayerWeights<MatrixSpec, VectorSpec, ExpertsSpec>;
+interface LayerParts {
+  readonly matrices: MatrixSpec[];
+  readonly vectors: VectorSpec[];
+  readonly moe: { readonly router: RouterSpec; readonly experts: ExpertsSpec } | null;
+}
 
-/** Every matrix and vector of a layer outside the experts. */
-function layerParts(layer: Layer): { matrices: MatrixSpec[]; vectors: VectorSpec[]; experts: ExpertsSpec | null } {
+/** Every matrix and vector of a layer outside the experts and the router. */
+function layerParts(layer: LayerSpec): LayerParts {
   const { attention: a, ffn } = layer;
   const present = <T>(values: readonly (T | null)[]): T[] => values.filter((v): v is T => v !== null);
   const dense = ffn.kind === 'dense' ? ffn : ffn.shared;
@@ -204,41 +241,52 @@ function layerParts(layer: Layer): { matrices: MatrixSpec[]; vectors: VectorSpec
     matrices: present<MatrixSpec>([
       ...(a.kind === 'grouped' ? [a.qkv, a.o] : [a.down, a.qUp, a.kvUp, a.o]),
       ...(dense ? [dense.gateUp, dense.down] : []),
-      ffn.kind === 'moe' ? ffn.router : null,
     ]),
     vectors: present<VectorSpec>([
       layer.attentionNorm,
-      layer.ffnNorm,
       ...(a.kind === 'grouped' ? [a.qkvBias, a.oBias, a.qNorm, a.kNorm, a.sinks] : [a.qNorm, a.kvNorm]),
-      ...(ffn.kind === 'moe' ? [ffn.logitBias, ffn.selectionBias, ffn.sharedGate] : []),
+      ffn.kind === 'dense' ? ffn.norm : null,
     ]),
-    experts: ffn.kind === 'moe' ? ffn.experts : null,
+    moe: ffn.kind === 'moe' ? ffn : null,
   };
 }
 
-/** Everything outside experts, flat; a tied head counts once. */
-export function denseParts(spec: ModelSpec): { matrices: MatrixSpec[]; vectors: VectorSpec[]; experts: ExpertsSpec[] } {
+interface ModelParts {
+  readonly matrices: MatrixSpec[];
+  readonly vectors: VectorSpec[];
+  readonly routers: RouterSpec[];
+  readonly experts: ExpertsSpec[];
+}
+
+/** Everything of a model, flat; a tied head counts once. */
+function modelParts(spec: ModelSpec): ModelParts {
   const layers = spec.layers.map(layerParts);
   return {
     matrices: [...new Set([spec.embed, spec.head, ...layers.flatMap((l) => l.matrices)])],
     vectors: [spec.finalNorm, ...layers.flatMap((l) => l.vectors)],
-    experts: layers.flatMap((l) => (l.experts ? [l.experts] : [])),
+    routers: layers.flatMap((l) => (l.moe ? [l.moe.router] : [])),
+    experts: layers.flatMap((l) => (l.moe ? [l.moe.experts] : [])),
   };
 }
 
-function conversions(spec: ModelSpec): Plan['conversions'] {
+/** What is read from the checkpoint row by row, outside the experts. */
+const matrixParts = ({ matrices, routers }: ModelParts): MatrixPart[] => [
+  ...matrices.flatMap((m) => m.parts),
+  ...routers.map((r) => r.matrix),
+];
+
+function conversions(parts: ModelParts): Plan['conversions'] {
   const found: Record<string, { matrices: number; bytes: number }> = {};
   const count = (format: string, layout: string, bytes: number): void => {
     const entry = (found[format === layout ? format : `${format} -> ${layout}`] ??= { matrices: 0, bytes: 0 });
     entry.matrices++;
     entry.bytes += bytes;
   };
-  const { matrices, experts } = denseParts(spec);
-  for (const part of matrices.flatMap((m) => m.parts)) {
+  for (const part of matrixParts(parts)) {
     for (const p of part.pieces)
       count(p.source.format, layoutName(part.layout), p.source.storedBytes * ((p.end - p.begin) / p.source.rows));
   }
-  for (const x of experts) {
+  for (const x of parts.experts) {
     for (let e = 0; e < x.count; e++) {
       const { gate, up, down } = x.matrices(e);
       for (const m of [gate, up]) count(m.format, layoutName(x.slot.gateUp), m.storedBytes);
@@ -246,6 +294,95 @@ function conversions(spec: ModelSpec): Plan['conversions'] {
     }
   }
   return found;
+}
+
+/** The embedding's rows are looked up; a head that shares them is read whole. */
+function prediction(
+  { config, spec, bytes, slots }: { config: ModelConfig; spec: ModelSpec } & Pick<Plan, 'bytes' | 'slots'>,
+  hardware: Hardware | null | undefined,
+): Pick<Plan, 'mode' | 'tokensPerSecond'> {
+  const lookedUp = spec.head === spec.embed ? 0 : sum(spec.embed.parts.map((p) => planes(p.layout, p).bytes));
+  const work: TokenWork = {
+    layers: config.layers.length,
+    moe: spec.layers.flatMap(({ ffn }) =>
+      ffn.kind === 'moe' ? [{ topK: ffn.experts.topK, slotBytes: ffn.experts.slot.bytes }] : [],
+    ),
+    denseBytes: bytes.weights - lookedUp,
+    share: slots.experts ? slots.count / slots.experts : 1,
+  };
+  const { mode, seconds } = predict(work, hardware ?? TYPICAL_HARDWARE);
+  return { mode, tokensPerSecond: hardware === null ? null : 1 / seconds };
+}
+
+interface Room {
+  readonly bindingBytes: number;
+  /** Of everything but experts and what streams them. */
+  readonly restBytes: number;
+  readonly budgetBytes: number;
+}
+
+/** Where experts live: all in slots when they fit, else as many as fit. */
+function planHome(
+  spec: ModelSpec,
+  { bindingBytes, restBytes, budgetBytes }: Room,
+  { expertsResident: wanted }: PlanOptions,
+): Pick<Plan, 'arenas' | 'verdict' | 'slots' | 'fullBytes' | 'minimumBytes'> & { readonly staging: number } {
+  if (wanted !== undefined && !(wanted >= 0 && wanted <= 1)) {
+    throw new InvalidRequest(`expertsResident must be a share from 0 to 1, got ${wanted}`, { expertsResident: wanted });
+  }
+  const layers = spec.layers.flatMap(({ ffn }): LayerSlots[] =>
+    ffn.kind === 'moe'
+      ? [
+          {
+            label: ffn.experts.label,
+            slotBytes: ffn.experts.slot.bytes,
+            experts: ffn.experts.count,
+            topK: ffn.experts.topK,
+          },
+        ]
+      : [],
+  );
+  const staging = stagingBytes(spec);
+  const full = fullArenas(layers, bindingBytes);
+  const allExpertBytes = sum(layers.map((l) => l.slotBytes * l.experts));
+  const fullBytes = restBytes + allExpertBytes;
+  const minimum = layers.length ? partialArenas(layers, bindingBytes, 0) : [];
+  const minimumBytes = Math.min(fullBytes, restBytes + staging + arenaBytes(minimum));
+  const facts = (arenas: readonly Arena[]): Pick<Plan, 'arenas' | 'slots' | 'fullBytes' | 'minimumBytes'> => ({
+    arenas,
+    slots: {
+      count: arenaSlots(arenas),
+      experts: sum(layers.map((l) => l.experts)),
+      minimum: arenaSlots(minimum),
+      bytesEach: Math.max(0, ...layers.map((l) => l.slotBytes)),
+    },
+    fullBytes,
+    minimumBytes,
+  });
+  const share = wanted ?? (fullBytes <= budgetBytes ? 1 : (budgetBytes - restBytes - staging) / allExpertBytes);
+  if (share >= 1 && full) {
+    const verdict = fullBytes > budgetBytes ? 'does-not-fit' : fullBytes > 0.9 * budgetBytes ? 'tight' : 'fits';
+    return { ...facts(full), verdict, staging: 0 };
+  }
+  const arenas = partialArenas(layers, bindingBytes, Math.max(0, share));
+  const fits = restBytes + staging + arenaBytes(arenas) <= budgetBytes;
+  return { ...facts(arenas), verdict: fits ? 'streams' : 'does-not-fit', staging };
+}
+
+/** Buffers that stay while experts stream: see upload.ts and fetch.ts. */
+function stagingBytes(spec: ModelSpec): number {
+  const experts = spec.layers.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.experts] : []));
+  if (experts.length === 0) return 0;
+  const slot = Math.max(...experts.map((x) => x.slot.bytes));
+  const quantizes = experts.some((x) => {
+    const { gate, up, down } = x.matrices(0);
+    return (
+      !sameLayout(gate.layout, x.slot.gateUp) ||
+      !sameLayout(up.layout, x.slot.gateUp) ||
+      !sameLayout(down.layout, x.slot.down)
+    );
+  });
+  return RING_SLOTS * slot + (quantizes ? QUANTIZER_BYTES : 0);
 }
 
 export interface PlanInput {
@@ -288,8 +425,9 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
       { contextLength, bindingBytes },
     );
   }
-  const { matrices, vectors, experts } = denseParts(spec);
-  const arenas = planArenas(spec, bindingBytes);
+  const parts = modelParts(spec);
+  const { matrices, vectors, experts } = parts;
+  const routers = planRouters(parts.routers, bindingBytes);
   const activations = activationBytes(config, prefillChunk, contextLength);
   const [largest, largestBytes] = Object.entries(activations).sort(([, a], [, b]) => b - a)[0]!;
   if (largestBytes > bindingBytes) {
@@ -300,10 +438,9 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
   }
   const partBytes = matrices.flatMap((m) => m.parts).map((p) => planes(p.layout, p).bytes);
   const ropes = new Set(config.layers.map((l) => JSON.stringify(l.attention.rope)));
-  const routedByOne = sum(moeLayers(config).map((m) => routedStride(DECODE_TOKENS, m.topK)));
+  const routedByOne = sum(moeLayers(config).map((m) => routedStride(DECODE_TOKENS, m, true)));
   const bytes = {
-    weights: sum(partBytes) + sum(vectors.map((v) => 4 * v.length)),
-    experts: sum(arenas.map((a) => a.bytes)),
+    weights: sum(partBytes) + sum(vectors.map((v) => 4 * v.length)) + sum(routers.map((r) => r.bytes)),
     kv: sum(sizes.flatMap(kvOf)),
     activations: sum(Object.values(activations).map(bufferBytes)) + SAMPLED_BYTES + bufferBytes(routedByOne),
     tables:
@@ -312,29 +449,36 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
           (key) => (JSON.parse(key) as { inverseFrequencies: number[] }).inverseFrequencies.length * 8 * contextLength,
         ),
       ) +
-      4 * sum(experts.map((x) => x.count)) +
+      (experts.length + 1) * 4 * slotTableStride(config) +
       4 * config.vocab +
       STEP_BYTES,
     readback: SAMPLED_BYTES + bufferBytes(routedByOne),
   };
-  const totalBytes = sum(Object.values(bytes));
   const budgetBytes = options.gpuBytes ?? DEFAULT_GPU_BYTES;
+  const home = planHome(spec, { bindingBytes, restBytes: sum(Object.values(bytes)), budgetBytes }, options);
+  const { arenas, verdict, slots, fullBytes, minimumBytes } = home;
+  const all = { ...bytes, experts: arenaBytes(arenas), staging: home.staging };
   return Object.freeze({
     precision,
     contextLength,
     prefillChunk,
-    bytes,
-    totalBytes,
+    bytes: all,
+    totalBytes: sum(Object.values(all)),
     budgetBytes,
-    verdict: totalBytes > budgetBytes ? 'does-not-fit' : totalBytes > 0.9 * budgetBytes ? 'tight' : 'fits',
+    verdict,
+    slots,
+    fullBytes,
+    minimumBytes,
+    ...prediction({ config, spec, bytes: all, slots }, options.hardware),
     downloadBytes:
       sum(
-        matrices
-          .flatMap((m) => m.parts)
-          .flatMap((p) => p.pieces.map((x) => x.source.storedBytes * ((x.end - x.begin) / x.source.rows))),
+        matrixParts(parts).flatMap((p) =>
+          p.pieces.map((x) => x.source.storedBytes * ((x.end - x.begin) / x.source.rows)),
+        ),
       ) + sum(experts.map((x) => x.storedBytes)),
-    conversions: conversions(spec),
+    conversions: conversions(parts),
     arenas,
+    routers,
     embeddingBytes: sum(spec.embed.parts.map((p) => planes(p.layout, p).bytes)),
     activations,
   });

@@ -1,21 +1,20 @@
 /**
- * The weights of a model, by role. One shape serves twice: `M` and `V` are what to load (engine/describe.ts) and, after loading,
- * what lies on the GPU (engine/upload.ts).
+ * The weights of a model, by role. One shape serves twice: matrices `M`, vectors `V`, experts `X` and routers `R` are what to load
+ * (engine/describe.ts) and, after loading, what lies on the GPU (engine/upload.ts).
  */
 
-export interface ModelWeights<M, V, X> {
+export interface ModelWeights<M, V, X, R> {
   readonly embed: M; // [V, D]
   /** [V, D]; the same object as `embed` when tied. */
   readonly head: M;
   readonly finalNorm: V; // [D]
-  readonly layers: readonly LayerWeights<M, V, X>[];
+  readonly layers: readonly LayerWeights<M, V, X, R>[];
 }
 
-export interface LayerWeights<M, V, X> {
+export interface LayerWeights<M, V, X, R> {
   readonly attentionNorm: V; // [D]
-  readonly ffnNorm: V; // [D]
   readonly attention: GroupedWeights<M, V> | LatentWeights<M, V>;
-  readonly ffn: DenseWeights<M> | MoeWeights<M, V, X>;
+  readonly ffn: DenseLayerWeights<M, V> | MoeWeights<M, X, R>;
 }
 
 export interface GroupedWeights<M, V> {
@@ -49,29 +48,33 @@ export interface DenseWeights<M> {
   readonly down: M; // [D, width]
 }
 
-export interface MoeWeights<M, V, X> {
-  readonly kind: 'moe';
-  readonly router: M; // [E, D]
-  /** Added to the logits. */
-  readonly logitBias: V | null; // [E]
-  /** Added to the scores for selection. */
-  readonly selectionBias: V | null; // [E]
-  readonly experts: X;
-  readonly shared: DenseWeights<M> | null;
-  readonly sharedGate: V | null; // [D]
+/** Of a dense layer: a shared expert has no norm of its own. */
+export interface DenseLayerWeights<M, V> extends DenseWeights<M> {
+  readonly norm: V; // [D]
 }
 
-export interface WeightMapper<M, V, X, M2, V2, X2> {
+export interface MoeWeights<M, X, R> {
+  readonly kind: 'moe';
+  /** Norm, router matrix, its biases, shared gate: see kernels/moe/router_block.ts. */
+  readonly router: R;
+  readonly experts: X;
+  readonly shared: DenseWeights<M> | null;
+}
+
+export interface WeightMapper<M, V, X, R, M2, V2, X2, R2> {
   matrix(matrix: M): Promise<M2>;
   vector(vector: V): Promise<V2>;
   experts(experts: X): Promise<X2>;
+  router(router: R): Promise<R2>;
 }
 
 /** Turns every weight of a model into something else, in the order of the forward pass; a tied head stays tied. */
-export async function mapWeights<M, V, X, M2, V2, X2>(
-  model: ModelWeights<M, V, X>,
-  to: WeightMapper<M, V, X, M2, V2, X2>,
-): Promise<ModelWeights<M2, V2, X2>> {
+export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
+  model: ModelWeights<M, V, X, R>,
+  to: WeightMapper<M, V, X, R, M2, V2, X2, R2>,
+): Promise<ModelWeights<M2, V2, X2, R2>> {
+  type From = LayerWeights<M, V, X, R>;
+  type To = LayerWeights<M2, V2, X2, R2>;
   const optional = async <A, B>(value: A | null, map: (value: A) => Promise<B>): Promise<B | null> =>
     value === null ? null : map(value);
   const dense = async (w: DenseWeights<M>): Promise<DenseWeights<M2>> => ({
@@ -81,7 +84,7 @@ export async function mapWeights<M, V, X, M2, V2, X2>(
   });
   const vector = (v: V): Promise<V2> => to.vector(v);
 
-  const attention = async (w: LayerWeights<M, V, X>['attention']): Promise<LayerWeights<M2, V2, X2>['attention']> =>
+  const attention = async (w: From['attention']): Promise<To['attention']> =>
     w.kind === 'grouped'
       ? {
           kind: 'grouped',
@@ -103,26 +106,22 @@ export async function mapWeights<M, V, X, M2, V2, X2>(
           o: await to.matrix(w.o),
         };
 
-  const ffn = async (w: LayerWeights<M, V, X>['ffn']): Promise<LayerWeights<M2, V2, X2>['ffn']> =>
+  const ffn = async (w: From['ffn']): Promise<To['ffn']> =>
     w.kind === 'dense'
-      ? dense(w)
+      ? { norm: await vector(w.norm), ...(await dense(w)) }
       : {
           kind: 'moe',
-          router: await to.matrix(w.router),
-          logitBias: await optional(w.logitBias, vector),
-          selectionBias: await optional(w.selectionBias, vector),
+          router: await to.router(w.router),
           experts: await to.experts(w.experts),
           shared: await optional(w.shared, dense),
-          sharedGate: await optional(w.sharedGate, vector),
         };
 
   const embed = await to.matrix(model.embed);
-  const layers: LayerWeights<M2, V2, X2>[] = [];
+  const layers: To[] = [];
   for (const layer of model.layers) {
     layers.push({
       attentionNorm: await vector(layer.attentionNorm),
       attention: await attention(layer.attention),
-      ffnNorm: await vector(layer.ffnNorm),
       ffn: await ffn(layer.ffn),
     });
   }

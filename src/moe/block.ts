@@ -17,11 +17,13 @@ import { expertDown, expertDownDecode } from '../kernels/moe/expert_down.ts';
 import { expertUp, expertUpDecode } from '../kernels/moe/expert_up.ts';
 import { group, type TileRows } from '../kernels/moe/group.ts';
 import { route } from '../kernels/moe/route.ts';
+import type { DeviceRouter } from '../kernels/moe/router_block.ts';
 
 import type { Phase } from '../layers/attention.ts';
 import { feedForward } from '../layers/ffn.ts';
-import { onlyPart, type DeviceParts } from '../layers/parts.ts';
+import type { DeviceParts } from '../layers/parts.ts';
 import type { MoeWeights } from '../layers/weights.ts';
+import { invariant } from '../util/assert.ts';
 import type { DeviceExperts } from './experts.ts';
 
 export interface MoeStep {
@@ -31,10 +33,13 @@ export interface MoeStep {
   readonly eps: number;
   readonly x: BufferView; // [T, D]
   readonly out: BufferView; // [T, D], another buffer
-  readonly norm: BufferView; // [D]
   /** This layer's routing log. */
-  readonly routed: BufferView; // [T, 2K]: ids, then weight bits
+  readonly routed: BufferView; // [T, 2K]: ids, then weight bits; with `predict`, [T, predictedIds] follow
+  /** Also guess what the next MoE layer will choose; its router block must lie behind this layer's. Default false. */
+  readonly predict?: boolean;
   readonly tileRows: TileRows;
+  /** Prompts only: the slots of one wave of experts, in place of the layer's own table. */
+  readonly waveTable?: BufferView | undefined; // [E]
   readonly scratch: {
     readonly normed: BufferView; // [T, D]
     readonly withShared: BufferView; // [T, D]
@@ -49,29 +54,35 @@ export interface MoeStep {
   };
 }
 
+/** Where in a program a layer's stages begin: marks of its recorder. */
+export interface MoeMarks {
+  /** Everything before this is done when the layer's input is in `x`. */
+  readonly route: number;
+  /** The routing is known; what reads experts begins. */
+  readonly experts: number;
+  /** Experts are done. */
+  readonly combine: number;
+}
+
 export function moeLayer(
   r: Recorder,
   config: MoeFfn,
-  weights: MoeWeights<DeviceParts, BufferView, DeviceExperts>,
+  weights: MoeWeights<DeviceParts, DeviceExperts, DeviceRouter>,
   s: MoeStep,
-): void {
-  const { label, phase, hidden, x, routed, scratch, tileRows } = s;
+): MoeMarks {
+  const { label, phase, hidden, x, routed, scratch, tileRows, predict = false } = s;
   const { experts, topK, width, activation } = config;
   const { normed } = scratch;
+  const { block, view, withNext } = weights.router;
+  const router = predict ? withNext : view;
+  invariant(router, `${label}: no router behind this one that it could predict for`);
+  const sharedWeight = block.sharedGate ? { sharedWeight: scratch.sharedWeight } : {};
+  const atRoute = r.mark();
   route(
     r,
     `${label} route`,
-    {
-      x,
-      gamma: s.norm,
-      router: onlyPart(weights.router),
-      ...(weights.logitBias ? { logitBias: weights.logitBias } : {}),
-      ...(weights.selectionBias ? { selectionBias: weights.selectionBias } : {}),
-      ...(weights.sharedGate ? { sharedGate: weights.sharedGate, sharedWeight: scratch.sharedWeight } : {}),
-      normed,
-      routed,
-    },
-    { hidden, experts, topK, router: config.router, eps: s.eps },
+    { x, router, normed, routed, ...sharedWeight },
+    { block, topK, router: config.router, eps: s.eps, predict },
   );
   let residual = x;
   if (weights.shared) {
@@ -83,15 +94,16 @@ export function moeLayer(
       x: normed,
       hidden: scratch.dense,
       residual,
-      ...(weights.sharedGate ? { rowScale: scratch.sharedWeight } : {}),
+      ...(block.sharedGate ? { rowScale: scratch.sharedWeight } : {}),
       out: scratch.withShared,
     });
     residual = scratch.withShared;
   }
   const { arena, slot, slotTable } = weights.experts;
   const shape = { hidden, width, experts, topK };
-  const home = { arena, slotTable };
+  const home = { arena, slotTable: s.waveTable ?? slotTable };
   if (phase === 'decode') {
+    const atExperts = r.mark();
     expertUpDecode(r, `${label} up`, { ...home, x: normed, routed, act: scratch.act }, { ...shape, slot, activation });
     expertDownDecode(
       r,
@@ -99,11 +111,14 @@ export function moeLayer(
       { ...home, act: scratch.act, routed, residual, out: s.out },
       { ...shape, slot },
     );
-    return;
+    return { route: atRoute, experts: atExperts, combine: r.mark() };
   }
   const { pairOfRow, rowOfPair, tiles, counts, act, y } = scratch;
   group(r, `${label} group`, { routed, pairOfRow, rowOfPair, tiles, counts }, { experts, topK, tileRows });
+  const atExperts = r.mark();
   expertUp(r, `${label} up`, { ...home, x: normed, pairOfRow, tiles, act }, { ...shape, slot, activation, tileRows });
   expertDown(r, `${label} down`, { ...home, act, tiles, y }, { ...shape, slot, tileRows });
+  const atCombine = r.mark();
   combine(r, `${label} combine`, { y, rowOfPair, routed, residual, out: s.out }, { hidden, topK });
+  return { route: atRoute, experts: atExperts, combine: atCombine };
 }

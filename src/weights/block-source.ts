@@ -53,6 +53,7 @@ export function blockSource(
 
   return {
     label: source.label,
+    ...(source.origin && { origin: source.origin }),
     size: (file, signal) => source.size(file, signal),
     seeks: (file) => source.seeks?.(file) ?? true,
     version: (file) => source.version?.(file) ?? null,

@@ -58,6 +58,7 @@ function readBase(baseUrl: string | URL): URL {
 
 class HttpSource implements ByteSource {
   readonly label: string;
+  readonly origin = 'network';
   readonly #base: URL;
   readonly #fetch: typeof fetch;
   readonly #headers: Readonly<Record<string, string>>;

@@ -12,6 +12,8 @@ export interface ByteSource {
    * @throws SourceError when the file ends early or the transport fails for good
    */
   stream(file: string, begin: number, end: number, signal?: AbortSignal): AsyncIterable<Uint8Array>;
+  /** How far away the bytes are; default `disk`. */
+  readonly origin?: 'disk' | 'network';
   /** false once it is known that reading from the middle of a file costs all bytes before it; absent: it does not. */
   seeks?(file: string): boolean;
   /**

@@ -5,30 +5,28 @@ import type { Constants } from '../../gpu/shader.ts';
 import { invariant } from '../../util/assert.ts';
 import { alignUp, ceilDiv } from '../../util/math.ts';
 import { CHUNK, weightFormat } from '../../weights/layout.ts';
-import type { DeviceMatrix } from '../matrix.ts';
+import type { RouterBlock } from './router_block.ts';
 
 export interface RouteIo {
   /** The residual stream. */
   readonly x: BufferView; // [T, D]
-  readonly gamma: BufferView; // [D]
-  readonly router: DeviceMatrix; // [E, D]
-  readonly logitBias?: BufferView; // [E]
-  readonly selectionBias?: BufferView; // [E]
-  readonly sharedGate?: BufferView; // [D]
+  /** This layer's router block; with `predict`, the next MoE layer's behind it. */
+  readonly router: BufferView;
   readonly normed: BufferView; // [T, D] out
-  /** K ids by descending selection key, then the bits of their K f32 weights. */
-  readonly routed: BufferView; // [T, 2K] out
-  /** sigmoid(sharedGate . normed); comes with `sharedGate`. */
+  /** Of each token K ids by descending selection key, then the bits of their K f32 weights; behind all tokens what `predict` adds. */
+  readonly routed: BufferView; // [T, 2K] out; with `predict`, [T, predictedIds] follow
+  /** sigmoid(sharedGate . normed); comes with the block's shared gate. */
   readonly sharedWeight?: BufferView; // [T] out
 }
 
 export interface RouteShape {
-  readonly hidden: number; // D
-  readonly experts: number; // E, at most 512
+  readonly block: RouterBlock; // E at most 512
   readonly topK: number; // K, at most 32
   readonly router: RouterConfig;
   /** Of the norm. */
   readonly eps: number;
+  /** Also run the next MoE layer's norm, router and selection on this layer's x: which experts that layer is likely to take. Default false. */
+  readonly predict?: boolean;
 }
 
 export const MAX_EXPERTS = 512;
@@ -42,55 +40,63 @@ const PARTS = 4;
 const MOST_CHUNKS = 16;
 /** Weights of a router above which one workgroup of 64 would take longer than the launch: 256 lanes then. */
 const SMALL_ROUTER = 32768;
+/** Predicted experts beyond K: the next layer's own choice is among them more often than among the first K. */
+const PREDICTED_BEYOND = 2;
+
+/** Experts of the next MoE layer that `predict` names for a token, best first. */
+export const predictedIds = (topK: number, experts: number): number => Math.min(experts, topK + PREDICTED_BEYOND);
+
+/** Byte offset in `routed` of what is predicted for the first of `tokens` tokens. */
+export const predictedAt = (tokens: number, topK: number): number => tokens * topK * 2 * 4;
+
+/** Bytes of `routed`: ids and weights, and `predicted` ids a token. */
+export const routedBytes = (tokens: number, topK: number, predicted = 0): number =>
+  predictedAt(tokens, topK) + tokens * predicted * 4;
 
 /** RMS norm, router logits, scores, selection, weights: all that comes before the experts, in one dispatch. */
 export function route(recorder: Recorder, label: string, io: RouteIo, shape: RouteShape): void {
-  const { x, gamma, router, logitBias, selectionBias, sharedGate, normed, routed, sharedWeight } = io;
+  const { x, router, normed, routed, sharedWeight } = io;
+  const { block, predict = false } = shape;
   check(label, io, shape);
-  const format = weightFormat(router.layout, router);
-  const scaled = isScaled(router);
+  const format = weightFormat(block.layout, { rows: block.experts, cols: block.hidden });
+  const scaled = block.layout.kind === 'int' || block.layout.kind === 'mxfp4';
   const bindings = {
-    values: router.view,
-    ...(scaled ? { scales: router.view } : {}),
+    values: router,
+    ...(scaled ? { scales: router } : {}),
+    vectors: router,
     x,
-    gamma,
     normed,
     routed,
-    ...(logitBias ? { logit_bias: logitBias } : {}),
-    ...(selectionBias ? { selection_bias: selectionBias } : {}),
-    ...(sharedGate && sharedWeight ? { shared_gate: sharedGate, shared_weight: sharedWeight } : {}),
+    ...(sharedWeight ? { shared_weight: sharedWeight } : {}),
   };
-  const count = Object.keys(bindings).length;
-  invariant(count <= STORAGE_BUFFERS, `${label}: ${count} buffers; a router without scales would save one`);
+  invariant(Object.keys(bindings).length <= STORAGE_BUFFERS, `${label}: too many buffers`);
   recorder.dispatch({
     shader: 'moe/route',
     label,
     constants: {
       ...format.constants,
       ...sizes(shape),
+      ...blockConstants(block),
       ...routerConstants(shape.router),
       SCALED: scaled,
-      LOGIT_BIAS: logitBias !== undefined,
-      SELECTION_BIAS: selectionBias !== undefined,
-      SHARED_GATE: sharedGate !== undefined,
+      PREDICT: predict,
+      ...(predict ? { PREDICTED: predictedIds(shape.topK, block.experts) } : {}),
     },
     imports: format.imports,
     bindings,
-    grid: ({ tokens }) => foldGrid(tokens),
+    grid: ({ tokens }) => foldGrid(tokens, predict ? 2 : 1),
   });
 }
 
-const isScaled = ({ layout }: DeviceMatrix): boolean => layout.kind === 'int' || layout.kind === 'mxfp4';
-
-function check(label: string, io: RouteIo, { hidden, experts, topK, router }: RouteShape): void {
-  invariant(
-    io.router.rows === experts && io.router.cols === hidden,
-    `${label}: the router is not [${experts}, ${hidden}]`,
-  );
+function check(label: string, { router: view, sharedWeight }: RouteIo, shape: RouteShape): void {
+  const { block, topK, router, predict } = shape;
+  const { experts } = block;
+  const blocks = predict ? 2 : 1;
+  invariant(view.size >= blocks * block.bytes, `${label}: ${view.size} bytes do not hold ${blocks} router blocks`);
   invariant(experts <= MAX_EXPERTS && topK <= Math.min(experts, MAX_TOP_K), `${label}: top ${topK} of ${experts}`);
-  invariant(!io.logitBias === !router.logitBias, `${label}: logit bias`);
-  invariant(!io.selectionBias === !router.selectionBias, `${label}: selection bias`);
-  invariant(!io.sharedGate === !io.sharedWeight, `${label}: the shared gate and its output come together`);
+  invariant(block.logitBias === router.logitBias, `${label}: logit bias`);
+  invariant(block.selectionBias === router.selectionBias, `${label}: selection bias`);
+  invariant(block.sharedGate === !!sharedWeight, `${label}: the shared gate and its output come together`);
   if (!router.groups) return;
   const { count, keep, rank } = router.groups;
   const smallest = rank === 'top2-sum' ? 2 : 1;
@@ -98,7 +104,7 @@ function check(label: string, io: RouteIo, { hidden, experts, topK, router }: Ro
   invariant(keep >= 1 && keep <= count, `${label}: keeps ${keep} of ${count} groups`);
 }
 
-function sizes({ hidden, experts, topK, eps }: RouteShape): Constants {
+function sizes({ block: { hidden, experts }, topK, eps }: RouteShape): Constants {
   const chunks = ceilDiv(hidden, CHUNK);
   const blocks = ceilDiv(chunks, MOST_CHUNKS);
   return {
@@ -109,6 +115,20 @@ function sizes({ hidden, experts, topK, eps }: RouteShape): Constants {
     EPS: eps,
     BLOCKS: blocks,
     BLOCK_CHUNKS: alignUp(ceilDiv(chunks, blocks), PARTS),
+  };
+}
+
+function blockConstants(block: RouterBlock): Constants {
+  const { logitBias, selectionBias, sharedGate } = block;
+  return {
+    ROUTER_VEC4: block.bytes / 16,
+    GAMMA_AT: block.gammaAt / 4,
+    LOGIT_BIAS: logitBias,
+    ...(logitBias ? { LOGIT_BIAS_AT: block.logitBiasAt / 4 } : {}),
+    SELECTION_BIAS: selectionBias,
+    ...(selectionBias ? { SELECTION_BIAS_AT: block.selectionBiasAt / 4 } : {}),
+    SHARED_GATE: sharedGate,
+    ...(sharedGate ? { SHARED_GATE_AT: block.sharedGateAt / 4 } : {}),
   };
 }
 

@@ -9,8 +9,8 @@ const P3 = 0xc2b2ae3d | 0;
 const P4 = 0x27d4eb2f | 0;
 const P5 = 0x165667b1 | 0;
 
-/** Bytes copied at a time where the input does not start at a multiple of 4. A multiple of 16. */
-const COPY_BYTES = 64 * 1024;
+/** Bytes hashed at a time, a multiple of 16: copied where the input does not start at a multiple of 4. V8 compiles a loop better that is called more often. */
+const PIECE_BYTES = 64 * 1024;
 
 /** @returns an unsigned 32-bit number */
 export function checksum(bytes: Uint8Array, seed = 0): number {
@@ -36,15 +36,14 @@ export function checksum(bytes: Uint8Array, seed = 0): number {
 /** The four lanes over the first `striped` bytes (a multiple of 16), joined. */
 function hashStripes(bytes: Uint8Array, striped: number, seed: number): number {
   const lanes = Int32Array.of(seed + P1 + P2, seed + P2, seed, seed - P1);
-  if (bytes.byteOffset % 4 === 0) {
-    addStripes(lanes, new Int32Array(bytes.buffer, bytes.byteOffset, striped / 4));
-  } else {
-    const copy = new Uint8Array(Math.min(striped, COPY_BYTES));
-    for (let at = 0; at < striped; at += copy.length) {
-      const n = Math.min(copy.length, striped - at);
-      copy.set(bytes.subarray(at, at + n));
-      addStripes(lanes, new Int32Array(copy.buffer, 0, n / 4));
-    }
+  const copy = bytes.byteOffset % 4 === 0 ? null : new Uint8Array(Math.min(striped, PIECE_BYTES));
+  for (let at = 0; at < striped; at += PIECE_BYTES) {
+    const n = Math.min(PIECE_BYTES, striped - at);
+    copy?.set(bytes.subarray(at, at + n));
+    addStripes(
+      lanes,
+      copy ? new Int32Array(copy.buffer, 0, n / 4) : new Int32Array(bytes.buffer, bytes.byteOffset + at, n / 4),
+    );
   }
   const [a, b, c, d] = lanes as unknown as [number, number, number, number];
   return (((a << 1) | (a >>> 31)) + ((b << 7) | (b >>> 25)) + ((c << 12) | (c >>> 20)) + ((d << 18) | (d >>> 14))) | 0;

@@ -36,6 +36,8 @@ export interface MetadataOptions {
 }
 
 const BLOB = 'metadata';
+/** A source that failed a read with all its retries is not asked at such length again. */
+const FAILURE_CHECK_MS = 3000;
 const CONFIG_FILE = 'config.json';
 
 /** @param blobs `sourceBlobs` of the source. @throws the signal's reason when aborted */
@@ -155,10 +157,16 @@ class RememberingSource implements MetadataSource {
     }
     const isRemembered = this.#isRemembering && end - begin <= this.#roomBytes;
     const pieces: Uint8Array[] = [];
-    for await (const piece of this.#source.stream(file, begin, end, signal)) {
-      if (!this.#compared.has(file)) await this.#compareFile(file, signal);
-      if (isRemembered) pieces.push(piece.slice());
-      yield piece;
+    try {
+      for await (const piece of this.#source.stream(file, begin, end, signal)) {
+        if (!this.#compared.has(file)) await this.#compareFile(file, signal);
+        if (isRemembered) pieces.push(piece.slice());
+        yield piece;
+      }
+    } catch (error) {
+      // A file that became shorter fails before any byte comes: say why, and do not run into it for ever.
+      if (error instanceof SourceError && !this.#compared.has(file)) await this.#compareFile(file, signal, error);
+      throw error;
     }
     if (isRemembered && this.#isRemembering) await this.#remember(file, begin, end, pieces, signal);
   }
@@ -203,11 +211,18 @@ class RememberingSource implements MetadataSource {
     this.#isSaved = false;
   }
 
-  /** @throws SourceError when the file is no longer the one whose header is remembered */
-  async #compareFile(file: string, signal: AbortSignal | undefined): Promise<void> {
+  /**
+   * @param failure of a read that came before: then a source that does not answer says nothing new
+   * @throws SourceError when the file is no longer the one whose header is remembered
+   */
+  async #compareFile(file: string, signal: AbortSignal | undefined, failure?: SourceError): Promise<void> {
     const known = this.#reads.files.get(file);
     if (known) {
-      const size = await this.#source.size(file, signal);
+      const size = await (failure
+        ? this.#source.size(file, AbortSignal.timeout(FAILURE_CHECK_MS)).catch(() => {
+            throw failure;
+          })
+        : this.#source.size(file, signal));
       const version = this.#source.version?.(file) ?? null;
       if (size !== known.size || !versionsAgree(known.version, version)) {
         await this.#blobs.removeBlob(BLOB); // so that loading again starts anew

@@ -6,16 +6,19 @@ import { expertDown, expertDownDecode } from '../../../src/kernels/moe/expert_do
 import { expertUp, expertUpDecode } from '../../../src/kernels/moe/expert_up.ts';
 import { group, tileBound, type TileRows } from '../../../src/kernels/moe/group.ts';
 import { route } from '../../../src/kernels/moe/route.ts';
+import { routerBlock } from '../../../src/kernels/moe/router_block.ts';
 import { slotLayout } from '../../../src/moe/slots.ts';
 import { combine as combineTwin } from '../../../src/reference/moe/combine.ts';
 import { expertDown as expertDownTwin } from '../../../src/reference/moe/expert_down.ts';
 import { expertUp as expertUpTwin } from '../../../src/reference/moe/expert_up.ts';
 import { route as routeTwin } from '../../../src/reference/moe/route.ts';
+import { encodeMatrix } from '../../../src/reference/weights.ts';
 import type { Layout } from '../../../src/weights/layout.ts';
 import { asF32, expectClose, runKernel } from '../../support/conformance.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
 import { assign, makeArena, type Arena } from './arena.ts';
+import { routerWords } from './router.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
 
@@ -65,11 +68,18 @@ const layerOf = (c: Case): Layer => ({
   arena: makeArena(slotOf(c), c.experts),
 });
 
-async function run(phase: 'decode' | 'prefill', c: Case, { arena, ...vectors }: Layer): Promise<Float32Array> {
+async function run(phase: 'decode' | 'prefill', c: Case, layer: Layer): Promise<Float32Array> {
   const { tokens, hidden, width, experts, topK, tileRows } = c;
+  const { arena, router, ...vectors } = layer;
   const pairs = tokens * topK;
+  const block = routerBlock({ ...ROUTER, hidden, experts, layout: F32, sharedGate: false });
   const got = await runKernel(gpu, {
-    inputs: { ...vectors, arena: arena.words, slotTable: arena.slotTable },
+    inputs: {
+      x: layer.x,
+      router: routerWords(block, encodeMatrix(router, F32, { rows: experts, cols: hidden }), vectors),
+      arena: arena.words,
+      slotTable: arena.slotTable,
+    },
     outputs: {
       normed: tokens * hidden,
       routed: tokens * 2 * topK,
@@ -90,13 +100,7 @@ async function run(phase: 'decode' | 'prefill', c: Case, { arena, ...vectors }: 
       const home = { arena: v.arena!, slotTable: v.slotTable! };
       const shape = { hidden, experts, topK, tileRows, slot: slotOf(c), activation: ACTIVATION };
       const [x, normed, routed, act, out] = [v.x!, v.normed!, v.routed!, v.act!, v.out!];
-      const router = { view: v.router!, layout: F32, rows: experts, cols: hidden };
-      route(
-        r,
-        'route',
-        { x, gamma: v.gamma!, router, selectionBias: v.selectionBias!, normed, routed },
-        { ...shape, router: ROUTER, eps: EPS },
-      );
+      route(r, 'route', { x, router: v.router!, normed, routed }, { block, topK, router: ROUTER, eps: EPS });
       if (phase === 'decode') {
         expertUpDecode(r, 'up', { ...home, x: normed, routed, act }, shape);
         expertDownDecode(r, 'down', { ...home, act, routed, residual: x, out }, shape);

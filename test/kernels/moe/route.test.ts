@@ -1,13 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { RouterConfig } from '../../../src/config/model-config.ts';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
-import { route } from '../../../src/kernels/moe/route.ts';
+import { predictedAt, predictedIds, route, routedBytes } from '../../../src/kernels/moe/route.ts';
+import { routerBlock } from '../../../src/kernels/moe/router_block.ts';
 import { route as twin, type Routing } from '../../../src/reference/moe/route.ts';
 import { decodeMatrix, encodeMatrix } from '../../../src/reference/weights.ts';
 import type { Layout } from '../../../src/weights/layout.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
+import { routerWords } from './router.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
 
@@ -44,6 +46,8 @@ interface Case {
   /** Rows e and e + `ties` of the router are equal. */
   readonly ties?: number;
   readonly zeroTokens?: boolean;
+  /** The next layer's block lies behind this one's, and its choice is predicted. */
+  readonly predict?: boolean;
 }
 
 const cases: Case[] = [
@@ -170,42 +174,102 @@ const cases: Case[] = [
     router: SOFTMAX,
     layout: { kind: 'int', bits: 8, group: 32, scale: 'f16', zeros: false },
   },
+  {
+    name: 'int4_router_with_everything', // all the bindings that there can be
+    tokens: 2,
+    hidden: 61,
+    experts: 8,
+    topK: 2,
+    router: { ...SIGMOID, logitBias: true },
+    layout: { kind: 'int', bits: 4, group: 32, scale: 'f32', zeros: true },
+    sharedGate: true,
+    predict: true,
+  },
+  { name: 'predict_no_tokens', tokens: 0, hidden: 32, experts: 4, topK: 2, router: SOFTMAX, predict: true },
+  { name: 'predict_one_of_everything', tokens: 1, hidden: 1, experts: 1, topK: 1, router: SOFTMAX, predict: true },
+  { name: 'predict_softmax', tokens: 1, hidden: 96, experts: 16, topK: 4, router: SOFTMAX, predict: true },
+  { name: 'predict_all_experts', tokens: 1, hidden: 64, experts: 5, topK: 4, router: SOFTMAX, predict: true },
+  { name: 'predict_some_tokens', tokens: 3, hidden: 33, experts: 67, topK: 7, router: SOFTMAX, predict: true },
+  { name: 'predict_many_experts', tokens: 1, hidden: 64, experts: 512, topK: 32, router: SOFTMAX, predict: true },
+  { name: 'predict_several_blocks', tokens: 1, hidden: 1057, experts: 64, topK: 8, router: SOFTMAX, predict: true },
+  { name: 'predict_the_chosen', tokens: 1, hidden: 64, experts: 8, topK: 4, router: CHOSEN, predict: true },
+  {
+    name: 'predict_best_groups',
+    tokens: 2,
+    hidden: 64,
+    experts: 16,
+    topK: 6,
+    router: { ...SIGMOID, groups: { count: 4, keep: 2, rank: 'top2-sum', dropped: 'minus-infinity' } },
+    sharedGate: true,
+    predict: true,
+  },
+  {
+    name: 'predict_f32_ties',
+    tokens: 2,
+    hidden: 64,
+    experts: 12,
+    topK: 5,
+    router: SOFTMAX,
+    layout: { kind: 'f32' },
+    ties: 4,
+    predict: true,
+  },
 ];
 
-interface Inputs {
-  readonly x: Float32Array<ArrayBuffer>;
+/** What one router block holds. */
+interface Router {
   readonly gamma: Float32Array<ArrayBuffer>;
-  readonly words: Uint32Array<ArrayBuffer>;
+  readonly matrix: Uint32Array<ArrayBuffer>;
   readonly logitBias?: Float32Array<ArrayBuffer>;
   readonly selectionBias?: Float32Array<ArrayBuffer>;
   readonly sharedGate?: Float32Array<ArrayBuffer>;
 }
 
-function inputsOf(c: Case): Inputs {
-  const { tokens, hidden, experts, router } = c;
-  const rows = normals(2, experts * hidden, c.spread ?? 0.3);
+interface Inputs extends Router {
+  readonly x: Float32Array<ArrayBuffer>;
+  readonly next?: Router;
+}
+
+const layoutOf = (c: Case): Layout => c.layout ?? { kind: 'bf16' };
+
+function routerOf(c: Case, seed: number): Router {
+  const { hidden, experts, router } = c;
+  const rows = normals(seed + 2, experts * hidden, c.spread ?? 0.3);
   const { ties } = c;
   if (ties) rows.forEach((_, i) => i >= ties * hidden && (rows[i] = rows[i - ties * hidden]!));
   return {
-    x: normals(1, tokens * hidden, c.zeroTokens ? 0 : 2),
-    gamma: normals(3, hidden, 0.2, 1),
-    words: encodeMatrix(rows, c.layout ?? { kind: 'bf16' }, { rows: experts, cols: hidden }),
-    ...(router.logitBias ? { logitBias: normals(4, experts, 1, c.logitOffset) } : {}),
-    ...(router.selectionBias ? { selectionBias: normals(5, experts, 0.4, -0.6) } : {}),
-    ...(c.sharedGate ? { sharedGate: normals(6, hidden, 0.3) } : {}),
+    gamma: normals(seed + 3, hidden, 0.2, 1),
+    matrix: encodeMatrix(rows, layoutOf(c), { rows: experts, cols: hidden }),
+    ...(router.logitBias ? { logitBias: normals(seed + 4, experts, 1, c.logitOffset) } : {}),
+    ...(router.selectionBias ? { selectionBias: normals(seed + 5, experts, 0.4, -0.6) } : {}),
+    ...(c.sharedGate ? { sharedGate: normals(seed + 6, hidden, 0.3) } : {}),
   };
 }
 
+const inputsOf = (c: Case): Inputs => ({
+  x: normals(1, c.tokens * c.hidden, c.zeroTokens ? 0 : 2),
+  ...routerOf(c, 0),
+  ...(c.predict ? { next: routerOf(c, 10) } : {}),
+});
+
 interface Found extends Routing {
-  readonly words: Uint32Array<ArrayBuffer>; // [T, 2K]
+  /** [T, predictedIds]; empty without `predict`. */
+  readonly predicted: Uint32Array;
 }
 
+const predictedOf = (c: Case): number => (c.predict ? predictedIds(c.topK, c.experts) : 0);
+
 async function run(c: Case, inputs: Inputs): Promise<Found> {
-  const { name, tokens, hidden, experts, topK, layout = { kind: 'bf16' } } = c;
-  const { words, ...vectors } = inputs;
+  const { name, tokens, hidden, experts, topK, predict = false } = c;
+  const block = routerBlock({ ...c.router, hidden, experts, layout: layoutOf(c), sharedGate: c.sharedGate ?? false });
+  const blocks = [inputs, ...(inputs.next ? [inputs.next] : [])].map((r) => routerWords(block, r.matrix, r));
   const got = await runKernel(gpu, {
-    inputs: { words, ...vectors },
-    outputs: { normed: tokens * hidden, routed: tokens * 2 * topK, ...(c.sharedGate ? { sharedWeight: tokens } : {}) },
+    inputs: { x: inputs.x, router: Uint32Array.from(blocks.flatMap((words) => [...words])) },
+    outputs: {
+      normed: tokens * hidden,
+      routed: routedBytes(tokens, topK, predictedOf(c)) / 4,
+      ...(c.sharedGate ? { sharedWeight: tokens } : {}),
+    },
     step: { tokens, position: 0 },
     record: (r, v) =>
       route(
@@ -213,15 +277,12 @@ async function run(c: Case, inputs: Inputs): Promise<Found> {
         name,
         {
           x: v.x!,
-          gamma: v.gamma!,
-          router: { view: v.words!, layout, rows: experts, cols: hidden },
+          router: v.router!,
           normed: v.normed!,
           routed: v.routed!,
-          ...(v.logitBias ? { logitBias: v.logitBias } : {}),
-          ...(v.selectionBias ? { selectionBias: v.selectionBias } : {}),
-          ...(v.sharedGate ? { sharedGate: v.sharedGate, sharedWeight: v.sharedWeight! } : {}),
+          ...(c.sharedGate ? { sharedWeight: v.sharedWeight! } : {}),
         },
-        { hidden, experts, topK, router: c.router, eps: 1e-5 },
+        { block, topK, router: c.router, eps: 1e-5, predict },
       ),
   });
   const part = (offset: number): Uint32Array<ArrayBuffer> =>
@@ -234,14 +295,16 @@ async function run(c: Case, inputs: Inputs): Promise<Found> {
     ids: part(0),
     weights: Float64Array.from(asF32(part(topK))),
     sharedWeight: Float64Array.from(got.sharedWeight ? asF32(got.sharedWeight) : []),
-    words: got.routed!,
+    predicted: got.routed!.subarray(predictedAt(tokens, topK) / 4),
   };
 }
 
-function expected(c: Case, { words, ...vectors }: Inputs): Routing {
+function expected(c: Case, inputs: Inputs): Found {
   const shape = { rows: c.experts, cols: c.hidden };
-  const router = decodeMatrix(words, c.layout ?? { kind: 'bf16' }, shape);
-  return twin({ ...vectors, router }, { ...c, eps: 1e-5 });
+  const by = ({ matrix, ...vectors }: Router, topK: number): Routing =>
+    twin({ ...vectors, x: inputs.x, router: decodeMatrix(matrix, layoutOf(c), shape) }, { ...c, topK, eps: 1e-5 });
+  const { next, ...own } = inputs;
+  return { ...by(own, c.topK), predicted: next ? by(next, predictedOf(c)).ids : new Uint32Array() };
 }
 
 async function check(c: Case): Promise<void> {
@@ -249,6 +312,7 @@ async function check(c: Case): Promise<void> {
   const [got, want] = [await run(c, inputs), expected(c, inputs)];
   expectClose(got.normed, want.normed, 5e-6, `${c.name} normed`);
   expect([...got.ids]).toEqual([...want.ids]);
+  expect([...got.predicted]).toEqual([...want.predicted]);
   // Logits of up to 30 with errors of some 1e-7 each go through an exponential.
   expectClose(got.weights, want.weights, 1e-4, `${c.name} weights`);
   expectClose(got.sharedWeight, want.sharedWeight, 5e-6, `${c.name} shared weight`);
@@ -282,7 +346,7 @@ describe('moe/route', () => {
     };
     const after = await run(c, {
       ...inputs,
-      words: permute(inputs.words),
+      matrix: permute(inputs.matrix),
       selectionBias: permute(inputs.selectionBias!),
     });
     expect([...after.ids]).toEqual([...before.ids].map(moved));
@@ -298,6 +362,24 @@ describe('moe/route', () => {
     expect(Math.max(...ids)).toBeLessThan(c.experts);
   });
 
+  it('predicting changes no bit of the routing', async () => {
+    for (const c of named('int4_router_with_everything', 'predict_softmax', 'predict_some_tokens')) {
+      const { predicted, ...found } = await run(c, inputsOf(c));
+      const alone = { ...c, predict: false };
+      expect({ ...found, predicted: new Uint32Array() }).toEqual(await run(alone, inputsOf(alone)));
+      expect(predicted.length).toBe(c.tokens * predictedIds(c.topK, c.experts));
+    }
+  });
+
+  it('a layer predicts for a successor like itself what it chooses itself', async () => {
+    const c = named('predict_best_groups')[0]!;
+    const inputs = inputsOf(c);
+    const { ids, predicted } = await run(c, { ...inputs, next: inputs });
+    const each = predictedIds(c.topK, c.experts);
+    const first = Array.from({ length: c.tokens }, (_, t) => [...predicted.subarray(t * each, t * each + c.topK)]);
+    expect(first.flat()).toEqual([...ids]);
+  });
+
   it.each<[string, string[], (s: string) => string]>([
     ['lets ties go to the higher id', ['ties'], (s) => s.replace('j < e)) { rank++; }', 'j > e)) { rank++; }')],
     [
@@ -310,7 +392,29 @@ describe('moe/route', () => {
     ['keeps dropped groups', ['best_groups_by_one'], (s) => s.replace('keys[e] = ordered(0.0)', 'keys[e] = keys[e]')],
     ['stops at a workgroup of experts', ['more_experts_than_lanes'], (s) => s.replace('(E + WG - 1u) / WG', '1u')],
     ['forgets the scale', ['sigmoid_with_bias'], (s) => s.replace('weight * SCALE', 'weight')],
-    ['forgets gamma', ['softmax'], (s) => s.replace('* scale * gamma[d]', '* scale')],
+    ['forgets gamma', ['softmax'], (s) => s.replace('* scale * vector(GAMMA_AT + d)', '* scale')],
+    [
+      'predicts with this layer’s router',
+      ['predict_softmax'],
+      (s) => s.replace('let router = ahead * ROUTER_VEC4', 'let router = 0u'),
+    ],
+    ['predicts with this layer’s norm', ['predict_softmax'], (s) => s.replace('[ahead * ROUTER_VEC4 * 4u +', '[')],
+    [
+      'lets the next layer’s norm through',
+      ['predict_softmax'],
+      (s) => s.replace('if (ahead == 0u) { normed', 'if (ahead == 1u) { normed'),
+    ],
+    [
+      'lets the next layer’s shared gate through',
+      ['int4_router_with_everything'],
+      (s) => s.replace('lane == 0u && ahead == 0u', 'lane == 0u && ahead == 1u'),
+    ],
+    [
+      'predicts over the routing',
+      ['predict_some_tokens'],
+      (s) => s.replace('u_step.tokens * 2u * TOP_K + t * PREDICTED', '2u * TOP_K + t * PREDICTED'),
+    ],
+    ['predicts no more than it chooses', ['predict_softmax'], (s) => s.replace('lane < PREDICTED', 'lane < TOP_K')],
     [
       'rounds small softplus away',
       ['sqrt_softplus_of_small_scores'],

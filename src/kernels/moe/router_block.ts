@@ -1,0 +1,67 @@
+/**
+ * How all that the router of one MoE layer needs lies in one range of a buffer: the matrix [E, D] in its native layout, then f32 vectors, the
+ * norm's gamma [D], logit bias [E], selection bias [E], shared gate [D], those that there are. One range is one or two bindings whatever the
+ * family has, and blocks of one layout one after the other let a layer read its successor's.
+ */
+import { BINDING_ALIGNMENT, type BufferView } from '../../gpu/buffer.ts';
+import { alignUp } from '../../util/math.ts';
+import { planes, sameLayout, type Layout } from '../../weights/layout.ts';
+
+export interface RouterBlockShape {
+  readonly hidden: number; // D
+  readonly experts: number; // E
+  readonly layout: Layout;
+  readonly logitBias: boolean;
+  readonly selectionBias: boolean;
+  readonly sharedGate: boolean;
+}
+
+/** Byte offsets from the block's start, where the matrix is; -1 for a vector that is not there. */
+export interface RouterBlock extends RouterBlockShape {
+  readonly gammaAt: number;
+  readonly logitBiasAt: number;
+  readonly selectionBiasAt: number;
+  readonly sharedGateAt: number;
+  /** From one block to the next: a multiple of 256. */
+  readonly bytes: number;
+}
+
+/** A layer's router block on the GPU. */
+export interface DeviceRouter {
+  readonly block: RouterBlock;
+  readonly view: BufferView; // block.bytes
+  /** This block and the next MoE layer's, when that has the same layout and lies right behind. */
+  readonly withNext: BufferView | null; // 2 * block.bytes
+}
+
+export function routerBlock(shape: RouterBlockShape): RouterBlock {
+  const { hidden, experts, layout, logitBias, selectionBias, sharedGate } = shape;
+  let end = planes(layout, { rows: experts, cols: hidden }).bytes;
+  const place = (isThere: boolean, values: number): number => {
+    if (!isThere) return -1;
+    const at = end;
+    end += 4 * values;
+    return at;
+  };
+  return {
+    hidden,
+    experts,
+    layout,
+    logitBias,
+    selectionBias,
+    sharedGate,
+    gammaAt: place(true, hidden),
+    logitBiasAt: place(logitBias, experts),
+    selectionBiasAt: place(selectionBias, experts),
+    sharedGateAt: place(sharedGate, hidden),
+    bytes: alignUp(end, BINDING_ALIGNMENT),
+  };
+}
+
+export const sameBlock = (a: RouterBlock, b: RouterBlock): boolean =>
+  a.hidden === b.hidden &&
+  a.experts === b.experts &&
+  sameLayout(a.layout, b.layout) &&
+  a.logitBias === b.logitBias &&
+  a.selectionBias === b.selectionBias &&
+  a.sharedGate === b.sharedGate;
