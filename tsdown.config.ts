@@ -1,11 +1,32 @@
-import { defineConfig } from 'tsdown';
+import { defineConfig, type UserConfig } from 'tsdown';
 
-export default defineConfig({
-  entry: { index: 'src/index.ts', node: 'src/node.ts', cli: 'src/cli/main.ts' },
+const shared: UserConfig = {
   format: 'esm',
   platform: 'neutral',
   target: 'es2022',
-  dts: { sourcemap: false },
   deps: { neverBundle: [/^node:/, 'webgpu'] },
-  clean: true,
-});
+};
+
+export default defineConfig([
+  {
+    ...shared,
+    entry: { index: 'src/index.ts', node: 'src/node.ts', cli: 'src/cli/main.ts' },
+    dts: { sourcemap: false },
+    clean: true,
+    plugins: [
+      {
+        // Vite resolves the worker's source; beside the built files lies its build.
+        name: 'built-worker',
+        transform: (code, id) =>
+          id.endsWith('start-worker.ts') ? code.replace('./opfs-worker.ts', './opfs-worker.js') : null,
+      },
+    ],
+  },
+  {
+    ...shared,
+    // A build of its own, so that the file imports nothing: then it works in every bundler, as a module and as a classic script.
+    entry: { 'opfs-worker': 'src/weights/records/opfs-worker.ts' },
+    dts: false,
+    clean: false,
+  },
+]);

@@ -6,7 +6,8 @@ import { chromium, type Browser, type BrowserContext, type BrowserContextOptions
 import { build } from 'vite';
 import { serve } from '../../scripts/serve.mjs';
 
-const ARGS = [
+export const CHROMIUM = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
+export const CHROMIUM_ARGS: readonly string[] = [
   '--no-sandbox',
   '--disable-quic',
   '--no-first-run',
@@ -20,7 +21,7 @@ const ARGS = [
 ];
 
 const launch = (): Promise<Browser> =>
-  chromium.launch({ executablePath: process.env.CHROMIUM_PATH ?? '/usr/bin/chromium', headless: true, args: ARGS });
+  chromium.launch({ executablePath: CHROMIUM, headless: true, args: [...CHROMIUM_ARGS] });
 
 /** Builds the page as `npm start` does or, with `pages`, the test pages in test/browser/pages. */
 async function buildSite(outDir: string, pages: readonly string[]): Promise<void> {

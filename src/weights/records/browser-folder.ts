@@ -1,0 +1,102 @@
+/** The best folder that this browser gives, and why it is not a better one. */
+import type { RecordFolder } from './folder.ts';
+import { opfsAsyncFolder } from './opfs-async-folder.ts';
+import { opfsFolder } from './opfs-folder.ts';
+import { opfsRemoteFolder } from './opfs-remote.ts';
+import { hasSyncHandles } from './opfs-types.ts';
+
+/** Everything of webmoe's is in here; the number changes when an older version's files are of no use. */
+export const TOP_FOLDER = 'webmoe-v1';
+
+export interface BrowserFolderOptions {
+  /** Starts the I/O worker, for pages whose bundler or CSP wants another way: a worker that runs the package's `opfs-worker.js`. */
+  readonly worker?: () => Worker;
+}
+
+export interface BrowserFolder {
+  /** null when this browser keeps nothing. Whoever opened it closes it. */
+  readonly folder: RecordFolder | null;
+  /** One sentence for people about why it is not the fastest; null when it is. */
+  readonly note: string | null;
+}
+
+/** Tries sync access handles here (in a worker), then in an I/O worker, then the asynchronous interface. Never throws. */
+export async function openBrowserFolder(options: BrowserFolderOptions = {}): Promise<BrowserFolder> {
+  if (!globalThis.isSecureContext)
+    return none('This page came over an insecure connection, so the browser keeps no copy of the model.');
+  if (typeof navigator.storage?.getDirectory !== 'function')
+    return none('This browser has no private file system, so it keeps no copy of the model.');
+
+  const path = [TOP_FOLDER];
+  const fast = hasSyncHandles()
+    ? await attempt(() => opfsFolder(path))
+    : typeof Worker === 'function'
+      ? await attempt(() => opfsRemoteFolder(path, options.worker))
+      : new Error('there are no workers here');
+  if (!(fast instanceof Error)) return { folder: fast, note: null };
+
+  const slow = await attempt(() => opfsAsyncFolder(path));
+  if (!(slow instanceof Error))
+    return {
+      folder: slow,
+      note: `The copy of the model on this computer is read more slowly than it could be: ${lowerFirst(reason(fast))}.`,
+    };
+  return none(
+    `This browser refuses to store data for this site, so it keeps no copy of the model: ${lowerFirst(reason(slow))}. A private window may be why.`,
+  );
+}
+
+/** Asks the browser to keep this site's data when disk space runs low. Call it from a click. @returns whether it will */
+export const persist = (): Promise<boolean> => ask('persist');
+/** Whether the browser has agreed to keep this site's data. */
+export const persisted = (): Promise<boolean> => ask('persisted');
+
+async function ask(what: 'persist' | 'persisted'): Promise<boolean> {
+  try {
+    return (await navigator.storage[what]()) === true;
+  } catch {
+    return false; // not in workers, not everywhere
+  }
+}
+
+const none = (note: string): BrowserFolder => ({ folder: null, note });
+const reason = (error: Error): string => error.message.replace(/\.$/, '');
+const lowerFirst = (text: string): string => text.slice(0, 1).toLowerCase() + text.slice(1);
+
+/** The folder, if it holds what it is given: some private windows open one, and fail only then. */
+async function attempt(open: () => Promise<RecordFolder>): Promise<RecordFolder | Error> {
+  let folder: RecordFolder | null = null;
+  try {
+    folder = await open();
+    await probe(folder);
+    return folder;
+  } catch (error) {
+    await folder?.close().catch(() => undefined);
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+const PROBE = /^probe-(\d+)-/;
+/** Older probes are of pages that were closed in the middle of one. */
+const PROBE_MS = 60_000;
+
+async function probe(folder: RecordFolder): Promise<void> {
+  const name = `probe-${Date.now()}-${crypto.randomUUID()}`;
+  const bytes = crypto.getRandomValues(new Uint8Array(64));
+  try {
+    const file = await folder.open(name, { create: true });
+    await file?.write(bytes, 0);
+    await file?.flush();
+    const back = new Uint8Array(bytes.length);
+    const count = await file?.read(back, 0);
+    if (count !== bytes.length || back.some((byte, i) => byte !== bytes[i]))
+      throw new Error('a small file did not come back as it was written');
+    await file?.close();
+  } finally {
+    await folder.remove(name);
+  }
+  for (const { name: left } of await folder.list()) {
+    const startedAt = PROBE.exec(left)?.[1];
+    if (startedAt && Date.now() - Number(startedAt) > PROBE_MS) await folder.remove(left).catch(() => undefined);
+  }
+}

@@ -1,0 +1,36 @@
+/** Record folders in a dedicated worker, as an engine that runs in one has them. */
+import { openBrowserFolder, persist, TOP_FOLDER } from '../../../src/weights/records/browser-folder.ts';
+import { opfsFolder } from '../../../src/weights/records/opfs-folder.ts';
+import { webLock } from '../../../src/weights/records/web-lock.ts';
+import { folderCases } from '../../support/record-folder-cases.ts';
+import { readSpeed, writeSpeed } from './records-speed.ts';
+
+const calls = {
+  async runCase(name: string): Promise<void> {
+    const top = await opfsFolder([TOP_FOLDER]);
+    await folderCases.find((c) => c.name === name)!.run(await top.folder(`case-${crypto.randomUUID()}`));
+    await top.close();
+  },
+  async speed(): Promise<{ write: number; read: number }> {
+    const top = await opfsFolder([TOP_FOLDER]);
+    const write = await writeSpeed(top);
+    const read = await readSpeed(top, 1);
+    await top.close();
+    return { write, read };
+  },
+  async tier(): Promise<{ kind: string | undefined; note: string | null; persist: boolean }> {
+    const { folder, note } = await openBrowserFolder();
+    await folder?.close();
+    return { kind: folder?.kind, note, persist: await persist() };
+  },
+  async lock(name: string): Promise<boolean> {
+    return (await webLock().acquire(name)) !== null;
+  },
+};
+
+addEventListener('message', ({ data }: MessageEvent<{ call: keyof typeof calls; args: [string] }>) => {
+  calls[data.call](...data.args).then(
+    (result) => postMessage({ result }),
+    (error: unknown) => postMessage({ error: error instanceof Error ? `${error.name}: ${error.message}` : error }),
+  );
+});
