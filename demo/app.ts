@@ -1,17 +1,21 @@
 /** The page as a sequence of views: check the browser, ask, load, chat; and a problem view from anywhere. */
-import { DeviceCapability, type LoadOptions, type Plan, type Support } from '../src/index.ts';
+import { DeviceCapability, OutOfBudget, type LoadOptions, type Support } from '../src/index.ts';
 import { ChatView } from './chat-view.ts';
 import { Conversation, type Message } from './chat.ts';
 import { diagnosticsText } from './diagnostics.ts';
-import type { ChatModel, Engine } from './engine.ts';
+import type { ChatModel, Engine, PagePlan } from './engine.ts';
 import { detectEnvironment } from './environment.ts';
+import { expertMonitor, type ExpertMonitor } from './experts/monitor.ts';
 import { Frame } from './frame.ts';
 import { loadingView } from './loading-view.ts';
+import { MemoryChoices } from './memory/choices.ts';
+import { memoryPanel, type MemoryPanel } from './memory/panel.ts';
 import { nameOfUrl, type PageOptions } from './options.ts';
 import { loadProblem, lostProblem, type Problem } from './problem.ts';
 import { problemView, type Action } from './problem-view.ts';
 import { ReloadGuard } from './reload-guard.ts';
-import { folderButton, startView } from './start-view.ts';
+import { folderButton, startView, type StartView } from './start-view.ts';
+import { StorageDialog } from './storage/dialog.ts';
 import { supportProblem } from './support-page.ts';
 
 type Device = Extract<Support, { ok: true }>['device'];
@@ -29,6 +33,9 @@ interface Kept {
   readonly draft: string;
 }
 
+/** What the visitor's choices for a model are remembered by. */
+const keyOf = ({ source, name }: Choice): string => (typeof source === 'string' ? source : `folder:${name}`);
+
 /** After a loss: shorter jobs for the graphics card, whose watchdog is the usual cause. */
 const CAUTIOUS: LoadOptions = { prefillChunk: 64 };
 
@@ -38,9 +45,13 @@ export class App {
   readonly #shipped: Choice;
   readonly #autoload: boolean;
   readonly #guard = new ReloadGuard();
+  readonly #memory = new MemoryChoices();
   #device: Device | null = null;
   #model: ChatModel | null = null;
   #chat: ChatView | null = null;
+  #experts: ExpertMonitor | null = null;
+  #memoryPanel: MemoryPanel | null = null;
+  #start: StartView | null = null;
   #planning: AbortController | null = null;
   #choice: Choice;
 
@@ -51,9 +62,12 @@ export class App {
     this.#shipped = { source: modelUrl, name: nameOfUrl(modelUrl), from: host };
     this.#choice = this.#shipped;
     this.#autoload = options.autoload;
+    const { storage } = engine;
+    const dialog = storage === undefined ? null : new StorageDialog(storage);
     this.#frame = new Frame(root, {
       onNewChat: () => void this.#chat?.newChat(),
       onChangeModel: () => void this.#leaveChat().then(() => this.#showStart()),
+      ...(dialog && { onStorage: () => dialog.open() }),
     });
   }
 
@@ -74,20 +88,28 @@ export class App {
     else await this.#showStart();
   }
 
-  async #showStart(): Promise<void> {
-    const choice = this.#shipped;
+  async #showStart(choice = this.#shipped): Promise<void> {
     this.#choice = choice;
-    const view = startView({
+    const key = keyOf(choice);
+    this.#leaveStart();
+    const view = (this.#start = startView({
       name: choice.name,
       from: choice.from,
-      onLoad: () => void this.#load(choice),
+      replan: async (gpuBytes, signal) => {
+        const plan = await this.#plan(choice, signal, gpuBytes);
+        this.#memory.set(key, gpuBytes);
+        return plan;
+      },
+      onLoad: (gpuBytes) => {
+        if (gpuBytes !== null) this.#memory.set(key, gpuBytes);
+        void this.#load(choice);
+      },
       onFiles: (files) => void this.#loadFiles(files),
-    });
+    }));
     this.#frame.show('start', view.element);
-    this.#planning?.abort();
     const planning = (this.#planning = new AbortController());
     try {
-      const plan = await this.#plan(choice, planning.signal);
+      const plan = await this.#firstPlan(choice, planning.signal);
       if (planning.signal.aborted) return;
       view.showPlan(plan);
     } catch (error) {
@@ -95,11 +117,30 @@ export class App {
     }
   }
 
+  #leaveStart(): void {
+    this.#planning?.abort();
+    this.#start?.dispose();
+    this.#start = null;
+  }
+
+  /** With the memory that the visitor once chose, unless the model has outgrown it. */
+  async #firstPlan(choice: Choice, signal: AbortSignal): Promise<PagePlan> {
+    const chosen = this.#memory.get(keyOf(choice));
+    try {
+      return await this.#plan(choice, signal, chosen);
+    } catch (error) {
+      if (chosen === undefined || !(error instanceof OutOfBudget)) throw error;
+      this.#memory.forget(keyOf(choice));
+      return this.#plan(choice, signal);
+    }
+  }
+
   /** What loading would take on this very device. */
-  #plan(choice: Choice, signal: AbortSignal): Promise<Plan> {
+  #plan(choice: Choice, signal: AbortSignal, gpuBytes?: number): Promise<PagePlan> {
     const limits = this.#device?.limits;
     return this.#engine.plan(choice.source, {
       signal,
+      gpuBytes,
       ...(limits && {
         limits: {
           maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
@@ -115,7 +156,7 @@ export class App {
   }
 
   async #load(choice: Choice, options: LoadOptions = {}, kept?: Kept): Promise<void> {
-    this.#planning?.abort();
+    this.#leaveStart();
     this.#choice = choice;
     const abort = new AbortController();
     const view = loadingView(choice.name, () => {
@@ -126,6 +167,7 @@ export class App {
     try {
       const model = await this.#engine.load(choice.source, {
         ...options,
+        gpuBytes: this.#memory.get(keyOf(choice)),
         signal: abort.signal,
         onProgress: (progress) => view.show(progress),
       });
@@ -140,6 +182,11 @@ export class App {
     this.#model = model;
     const { description, architecture, vendor } = model.device.adapter;
     const conversation = new Conversation(model, kept?.messages);
+    const experts = (this.#experts = expertMonitor(model));
+    const memory = (this.#memoryPanel = memoryPanel(model, (bytes) => {
+      this.#memory.set(keyOf(choice), bytes);
+      experts?.refresh();
+    }));
     this.#chat = new ChatView({
       conversation,
       modelName: choice.name,
@@ -147,8 +194,9 @@ export class App {
       contextLength: model.plan.contextLength,
       announce: (text) => this.#frame.announce(text),
       draft: kept?.draft ?? '',
+      above: [memory, experts].flatMap((part) => (part ? [part.element] : [])),
     });
-    this.#frame.show('chat', this.#chat.element, choice.name);
+    this.#frame.show('chat', this.#chat.element, choice.name, memory ? [memory.toggle] : []);
     this.#chat.shown();
     this.#frame.announce(`${choice.name} is loaded.`);
     void model.lost.then(({ reason, message }) => {
@@ -175,6 +223,10 @@ export class App {
     this.#model = null;
     this.#chat?.dispose();
     this.#chat = null;
+    this.#experts?.dispose();
+    this.#experts = null;
+    this.#memoryPanel?.dispose();
+    this.#memoryPanel = null;
     await model?.dispose();
   }
 
@@ -184,14 +236,17 @@ export class App {
       return;
     }
     this.#showProblem(loadProblem(error), [
-      { label: 'Try again', run: () => void this.#retry() },
+      { label: 'Try again', run: () => void this.#retry(error) },
       folderButton('quiet', (files) => void this.#loadFiles(files)),
     ]);
   }
 
-  /** The same files once more; a URL goes back to its question. */
-  #retry(): Promise<void> {
-    return typeof this.#choice.source === 'string' ? this.#showStart() : this.#load(this.#choice);
+  /** The same files once more; a URL goes back to its question, and so does what was too large: there is the slider. */
+  #retry(error: unknown): Promise<void> {
+    const { source } = this.#choice;
+    return typeof source === 'string' || error instanceof OutOfBudget
+      ? this.#showStart(this.#choice)
+      : this.#load(this.#choice);
   }
 
   #showProblem(problem: Problem, actions: readonly (Action | HTMLElement)[]): void {

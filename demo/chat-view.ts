@@ -25,6 +25,8 @@ export interface ChatViewOptions {
   readonly announce: (text: string) => void;
   /** What was being written before a reload. */
   readonly draft?: string;
+  /** Stands over the conversation. */
+  readonly above?: readonly HTMLElement[];
 }
 
 export class ChatView {
@@ -33,11 +35,17 @@ export class ChatView {
   readonly #log: HTMLElement;
   readonly #column: HTMLElement;
   readonly #composer: Composer;
+  /** What stands over the log comes and goes: the end stays in sight if it was. */
+  readonly #resized = new ResizeObserver(() => {
+    if (this.#atEnd) this.#log.scrollTop = this.#log.scrollHeight;
+  });
+  #atEnd = true;
   #pending: string | null = null;
   /** Counts new chats: an answer that belongs to an earlier one is not shown. */
   #chatNumber = 0;
   readonly #onKey = (event: KeyboardEvent): void => {
-    if (event.key === 'Escape') this.#conversation.stop();
+    // A dialog over the page takes Esc for itself.
+    if (event.key === 'Escape' && !document.querySelector('dialog[open]')) this.#conversation.stop();
   };
 
   constructor(options: ChatViewOptions) {
@@ -48,7 +56,9 @@ export class ChatView {
       { onSend: (text) => void this.#send(text), onStop: () => this.#conversation.stop() },
       `${options.modelName} runs in this tab, on ${options.adapter}. Small models make things up.`,
     );
-    this.element = h('div', { class: 'chat' }, this.#log, this.#composer.element);
+    this.element = h('div', { class: 'chat' }, ...(options.above ?? []), this.#log, this.#composer.element);
+    this.#log.addEventListener('scroll', () => (this.#atEnd = this.#follows));
+    this.#resized.observe(this.#log);
     this.#restore();
     this.#composer.text = options.draft ?? '';
     document.addEventListener('keydown', this.#onKey);
@@ -81,6 +91,7 @@ export class ChatView {
 
   dispose(): void {
     document.removeEventListener('keydown', this.#onKey);
+    this.#resized.disconnect();
     this.#conversation.stop();
   }
 
@@ -179,10 +190,14 @@ export class ChatView {
     this.#composer.setBusy(busy);
   }
 
+  get #follows(): boolean {
+    const { scrollHeight, scrollTop, clientHeight } = this.#log;
+    return scrollHeight - scrollTop - clientHeight < FOLLOW_WITHIN;
+  }
+
   /** Changes the log and stays at its end, unless the reader has scrolled up. */
   #following(change: () => void): void {
-    const { scrollHeight, scrollTop, clientHeight } = this.#log;
-    const follows = scrollHeight - scrollTop - clientHeight < FOLLOW_WITHIN;
+    const follows = this.#follows;
     change();
     if (follows) this.#log.scrollTop = this.#log.scrollHeight;
   }

@@ -29,4 +29,21 @@ export const formatRate = (perSecond: number): string => `${perSecond.toFixed(pe
 
 export const formatCount = (n: number): string => n.toLocaleString('en');
 
+/** `87%`: 100 only for all, 0 only for none. */
+export function formatPercent(share: number): string {
+  const percent = Math.round(100 * share);
+  const shown = share > 0 && percent === 0 ? 1 : share < 1 && percent === 100 ? 99 : percent;
+  return `${shown}%`;
+}
+
+/** A day, as people say it: `today`, `yesterday`, `3 days ago`, `4 Oct 2026`. */
+export function formatDay(day: Date, now = new Date()): string {
+  const midnight = (date: Date): number => new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
+  const days = Math.round((midnight(now) - midnight(day)) / 86_400_000); // rounded: days with a change of clocks
+  if (days <= 0) return 'today';
+  if (days === 1) return 'yesterday';
+  if (days < 14) return `${days} days ago`;
+  return day.toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
+}
+
 export const plural = (n: number, noun: string): string => `${formatCount(n)} ${noun}${n === 1 ? '' : 's'}`;

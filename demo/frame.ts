@@ -2,6 +2,13 @@
 import { h, iconButton } from './dom.ts';
 import { themeButton } from './theme.ts';
 
+export interface FrameEvents {
+  readonly onNewChat: () => void;
+  readonly onChangeModel: () => void;
+  /** Absent: nothing is stored, there is nothing to manage. */
+  readonly onStorage?: () => void;
+}
+
 export type ViewName = 'checking' | 'start' | 'loading' | 'chat' | 'problem';
 
 /** Nine experts, three of them chosen. */
@@ -17,8 +24,11 @@ export class Frame {
   readonly #live: HTMLElement;
   readonly #model: HTMLElement;
   readonly #chatButtons: readonly HTMLButtonElement[];
+  /** Buttons that belong to the view. */
+  readonly #tools = h('span', { class: 'tools' });
+  readonly #storage: HTMLButtonElement | null;
 
-  constructor(root: HTMLElement, events: { readonly onNewChat: () => void; readonly onChangeModel: () => void }) {
+  constructor(root: HTMLElement, events: FrameEvents) {
     this.#root = root;
     this.#main = h('main', { id: 'main' });
     this.#banner = h('p', { class: 'banner', role: 'note', hidden: true });
@@ -28,13 +38,17 @@ export class Frame {
       iconButton('New chat', 'plus', events.onNewChat),
       iconButton('Change model', 'swap', events.onChangeModel),
     ];
+    const { onStorage } = events;
+    this.#storage = onStorage ? iconButton('Stored models', 'storage', onStorage) : null;
     const brand = h('span', { class: 'brand' }, mark(), h('span', { class: 'word' }, 'webmoe'));
-    const bar = h('header', {}, brand, this.#model, ...this.#chatButtons, themeButton());
+    const bar = h('header', {}, brand, this.#model, this.#tools, ...this.#chatButtons, this.#storage, themeButton());
     root.replaceChildren(bar, this.#banner, this.#main, this.#live);
   }
 
-  show(name: ViewName, view: HTMLElement, model = ''): void {
+  show(name: ViewName, view: HTMLElement, model = '', tools: readonly HTMLElement[] = []): void {
     this.#root.dataset.view = name;
+    this.#tools.replaceChildren(...tools);
+    if (this.#storage) this.#storage.hidden = name === 'checking';
     this.#model.textContent = model;
     this.#model.title = model;
     for (const button of this.#chatButtons) button.hidden = name !== 'chat';

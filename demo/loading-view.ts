@@ -25,7 +25,11 @@ export function progressLine({
   bytesPerSecond,
   remainingSeconds,
 }: LoadProgress): string {
-  if (phase !== 'weights' || totalBytes === 0) return totalBytes ? `${formatBytes(totalBytes)} loaded` : '';
+  if (totalBytes === 0) return '';
+  if (phase !== 'weights') {
+    const [loaded, total] = [formatBytes(loadedBytes), formatBytes(totalBytes)];
+    return loaded === total ? `${total} loaded` : `${loaded} of ${total} loaded; the rest follows while you chat`;
+  }
   const parts = [`${formatBytes(loadedBytes)} of ${formatBytes(totalBytes)}`];
   if (bytesPerSecond) parts.push(`${formatBytes(bytesPerSecond)}/s`);
   if (remainingSeconds !== null) parts.push(`${formatDuration(remainingSeconds)} left`);

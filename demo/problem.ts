@@ -37,6 +37,13 @@ function needsOf({ details }: WebmoeError): Problem['needs'] {
 const readableBytes = (message: string): string =>
   message.replace(/\b(\d{6,})\b(?: bytes)?/g, (_, digits: string) => formatBytes(Number(digits)));
 
+/** What went wrong, as a sentence: an error of webmoe or of the browser speaks for itself, a fault of ours does not. */
+export function errorSentence(error: unknown, otherwise: string): string {
+  if (error instanceof OutOfBudget) return readableBytes(error.message);
+  if (error instanceof WebmoeError) return error.message;
+  return error instanceof DOMException && error.message ? `${otherwise} The browser says: ${error.message}` : otherwise;
+}
+
 function withNeeds(error: WebmoeError, problem: Problem): Problem {
   const needs = needsOf(error);
   const readable = error instanceof OutOfBudget ? { ...problem, summary: readableBytes(problem.summary) } : problem;
@@ -78,7 +85,7 @@ export function loadProblem(error: unknown): Problem {
       error,
       problem(
         'The model does not fit on this graphics card',
-        'Close other tabs and programs, or choose a smaller model.',
+        'Close other tabs and programs, give webmoe less graphics memory, or choose a smaller model.',
       ),
     );
   if (error instanceof DeviceCapability)

@@ -1,12 +1,26 @@
-/** The question before a load: what it is, how large, and what happens. */
+/** The question before a load: what it is, how large, how much graphics memory it may use, and what happens. */
 import type { Plan } from '../src/index.ts';
 import { button, h, icon } from './dom.ts';
+import type { PagePlan } from './engine.ts';
 import { formatBytes, formatCount } from './format.ts';
+import { PlannedMemory } from './memory/planned.ts';
 
 export interface StartView {
   readonly element: HTMLElement;
   /** Fills in the figures. */
-  showPlan(plan: Plan): void;
+  showPlan(plan: PagePlan): void;
+  /** Gives up a plan under way. */
+  dispose(): void;
+}
+
+export interface StartChoice {
+  readonly name: string;
+  readonly from: string;
+  /** Plans again, with other graphics memory. */
+  readonly replan: (gpuBytes: number, signal: AbortSignal) => Promise<PagePlan>;
+  /** @param gpuBytes null when the visitor did not choose */
+  readonly onLoad: (gpuBytes: number | null) => void;
+  readonly onFiles: (files: readonly File[]) => void;
 }
 
 /** What happens to the weights while they load. */
@@ -28,17 +42,13 @@ export function folderButton(style: string, onFiles: (files: readonly File[]) =>
   return h('span', { class: 'file-button' }, open, input);
 }
 
-export function startView(choice: {
-  readonly name: string;
-  readonly from: string;
-  readonly onLoad: () => void;
-  readonly onFiles: (files: readonly File[]) => void;
-}): StartView {
+export function startView(choice: StartChoice): StartView {
   const download = h('dd', { 'data-fact': 'download' }, '…');
   const memory = h('dd', { 'data-fact': 'memory' }, '…');
   const context = h('dd', { 'data-fact': 'context' }, '…');
   const size = h('span', { class: 'size' }, '(…)');
-  const loadButton = button('Load the model', 'primary', choice.onLoad);
+  const planned = new PlannedMemory(choice.replan, showFigures);
+  const loadButton = button('Load the model', 'primary', () => choice.onLoad(planned.chosenBytes));
   loadButton.disabled = true;
   const fact = (name: string, value: HTMLElement): HTMLElement => h('div', {}, h('dt', {}, name), value);
   const element = h(
@@ -52,6 +62,7 @@ export function startView(choice: {
       'It runs on your own graphics card, through WebGPU. What you write stays in this tab: nothing is sent anywhere.',
     ),
     h('dl', { class: 'facts' }, fact('Download', download), fact('Graphics memory', memory), fact('Context', context)),
+    planned.element,
     h('div', { class: 'actions' }, loadButton, folderButton('quiet', choice.onFiles)),
     h(
       'p',
@@ -59,15 +70,23 @@ export function startView(choice: {
       'A folder on this computer works too: config.json, tokenizer.json and safetensors files. It is read in place, not uploaded.',
     ),
   );
+
+  function showFigures(plan: PagePlan): void {
+    size.textContent = `(${formatBytes(plan.downloadBytes)})`;
+    download.textContent = formatBytes(plan.downloadBytes);
+    // A plan that can leave experts out uses what it was given: that is no tight fit.
+    const tight = plan.verdict === 'tight' && !plan.slots;
+    memory.textContent = formatBytes(plan.totalBytes) + PRECISION[plan.precision] + (tight ? ', a tight fit' : '');
+    context.textContent = `${formatCount(plan.contextLength)} tokens`;
+    loadButton.disabled = false;
+  }
+
   return {
     element,
     showPlan(plan) {
-      size.textContent = `(${formatBytes(plan.downloadBytes)})`;
-      download.textContent = formatBytes(plan.downloadBytes);
-      memory.textContent =
-        formatBytes(plan.totalBytes) + PRECISION[plan.precision] + (plan.verdict === 'tight' ? ', a tight fit' : '');
-      context.textContent = `${formatCount(plan.contextLength)} tokens`;
-      loadButton.disabled = false;
+      showFigures(plan);
+      planned.start(plan);
     },
+    dispose: () => planned.dispose(),
   };
 }

@@ -1,22 +1,12 @@
 /** Light and dark: the system's choice, unless the visitor chose the other one. */
 import { iconButton, icon } from './dom.ts';
+import { recall, remember } from './remember.ts';
 
 const KEY = 'webmoe-theme';
 type Theme = 'light' | 'dark';
 
 const dark = window.matchMedia('(prefers-color-scheme: dark)');
 const systemTheme = (): Theme => (dark.matches ? 'dark' : 'light');
-
-/** Storage may be forbidden (private windows, blocked cookies): the choice then lasts as long as the page. */
-function stored(write?: Theme | null): string | null {
-  try {
-    if (write === null) localStorage.removeItem(KEY);
-    else if (write) localStorage.setItem(KEY, write);
-    return localStorage.getItem(KEY);
-  } catch {
-    return null;
-  }
-}
 
 export function themeButton(): HTMLButtonElement {
   const root = document.documentElement;
@@ -32,10 +22,10 @@ export function themeButton(): HTMLButtonElement {
     const followsSystem = next === systemTheme();
     if (followsSystem) delete root.dataset.theme;
     else root.dataset.theme = next;
-    stored(followsSystem ? null : next);
+    remember(KEY, followsSystem ? null : next);
     show();
   });
-  const kept = stored();
+  const kept = recall(KEY);
   if (kept === 'light' || kept === 'dark') root.dataset.theme = kept;
   dark.addEventListener('change', show);
   show();

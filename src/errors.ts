@@ -72,9 +72,42 @@ export class InvalidCheckpoint extends WebmoeError {
   }
 }
 
+/** A trace file is damaged, or holds something that is no trace. */
+export class InvalidTrace extends WebmoeError {
+  readonly code = 'invalid-trace';
+}
+
 /** Bytes could not be fetched: network, file system, server. */
 export class SourceError extends WebmoeError {
   readonly code = 'source';
+}
+
+/**
+ * The place where weights are kept on disk failed. `reason`: `in-use`: another tab or process has it; `unavailable`: there is none here;
+ * `failed`: reading or writing did. A model can always go on without it.
+ */
+export class StorageError extends WebmoeError {
+  readonly code: 'storage' | 'quota-exceeded' = 'storage';
+  readonly reason: 'in-use' | 'unavailable' | 'failed' | 'quota';
+
+  constructor(
+    reason: StorageError['reason'],
+    message: string,
+    details: Readonly<Record<string, unknown>> = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, { reason, ...details }, options);
+    this.reason = reason;
+  }
+}
+
+/** There is no room on the disk, or the browser grants no more of it. What was written before stays. */
+export class QuotaExceeded extends StorageError {
+  override readonly code = 'quota-exceeded';
+
+  constructor(message: string, details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
+    super('quota', message, details, options);
+  }
 }
 
 /** This browser, adapter or device lacks something. `reason` picks the help text that a page shows. */

@@ -50,12 +50,15 @@ export {
 } from './errors.ts';
 export { filesSource } from './weights/files-source.ts';
 export { httpSource } from './weights/http-source.ts';
+export type { ExpertOrigin, ExpertStats, LayerEvent, LayerStats, StepEvent, StoreMode } from './engine/expert-stats.ts';
 export type { LoadOptions } from './engine/load.ts';
 export type { GeneratedToken, GenerateOptions, GenerateSummary, Model } from './engine/model.ts';
 export type { Plan, PlanOptions } from './engine/plan.ts';
 export type { WeightsOption } from './engine/precision.ts';
 export type { LoadProgress } from './engine/progress.ts';
-export type { LayerRouting, LogitsResult } from './engine/session.ts';
+export type { LayerRouting } from './engine/routing.ts';
+export type { LogitsResult } from './engine/session.ts';
 export type { ModelText, Prompt } from './engine/text.ts';
 export type { ModelConfig } from './config/model-config.ts';
+export type { ModelStorage, StoredModel, VerifyResult } from './weights/records/stored.ts';
 export type { ByteSource } from './weights/source.ts';

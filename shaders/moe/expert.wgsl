@@ -12,7 +12,7 @@ override BIAS_AT: u32; // in words from the slot's start
 @group(0) @binding(3) var<storage, read> slot_table: array<u32>;
 
 const WG: u32 = 64u;
-/// The expert is not on the GPU and contributes zero.
+/// The expert is not on the GPU: a token by itself takes zero for it, a tile is left for another wave.
 const MISSING: u32 = 0xffffffffu;
 
 fn slot_matrix(slot: u32) -> u32 {

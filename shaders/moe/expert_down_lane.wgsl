@@ -1,6 +1,6 @@
 // moe/expert_down_lane: what moe/expert_down computes, as software adapters like it: see linear/lane_products
 // in   arena (values, scales)   slot_table [E]   x [P,F] f32: act in row order   tiles [1 + bound,4]: see moe/group
-// out  y [P,D] f32, in row order; zero where the expert's slot is missing
+// out  y [P,D] f32, in row order; rows whose expert has no slot are left as they are
 // grid [D / 128, bound, BM / 4], workgroup 16; a lane owns 8 d of 4 rows of a tile
 // num  f32; chunks in k order; same bits every run
 // cost reads 8 rows of down and 4 of x for 32 products a lane
@@ -29,8 +29,8 @@ fn expert_down_lane(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_
   let d = (workgroup.x * LANES + lane) * LANE_ROWS;
   if (first >= tile.z || d >= N) { return; }
   let slot = slot_table[tile.x];
-  var products = LaneProducts(); // stay zero for a missing expert
-  if (slot != MISSING) { products = lane_products(slot_matrix(slot), rows_of_tile(tile, first), d); }
+  if (slot == MISSING) { return; }
+  let products = lane_products(slot_matrix(slot), rows_of_tile(tile, first), d);
   let row = tile.y + first;
   let end = tile.y + tile.z;
   store_each(row, d, slot, products.a, end);

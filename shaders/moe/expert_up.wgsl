@@ -1,6 +1,6 @@
 // moe/expert_up: act[r,f] = activate(gate_f . x[token(r)] + bias, up_f . x[token(r)] + bias), row by row of each tile, by the tile's expert
 // in   arena (values, scales)   slot_table [E]   x [T,D] f32   pair_of_row [P]   tiles [1 + bound,4]: see moe/group
-// out  act [P,F] f32, in row order; zero where the expert's slot is missing
+// out  act [P,F] f32, in row order; rows whose expert has no slot are left as they are
 // grid [2F / 64, bound], workgroup 64; one workgroup owns 32 f of one tile; those beyond the last tile leave at once
 // num  f32 sums over k: quads of 4 in order
 // cost reads 64 rows of gate_up and BM rows of x (gathered), writes 32 BM words a workgroup
@@ -20,16 +20,14 @@ fn expert_up(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
   if (workgroup.y >= tiles[0].x) { return; }
   let tile = tiles[1u + workgroup.y];
   let slot = slot_table[tile.x];
+  if (slot == MISSING) { return; }
   let first_f = workgroup.x * (COLUMNS / 2u);
-  var sums: array<vec4<f32>, LANE_ROWS>; // stay zero for a missing expert, and activate(0, 0) is zero
-  if (slot != MISSING) {
-    var tokens: array<u32, LANE_LOADS>;
-    for (var i = 0u; i < LANE_LOADS; i++) {
-      // Rows beyond the tile repeat its last one; their products are dropped.
-      tokens[i] = pair_of_row[tile.y + min(load_row(lane, i), tile.z - 1u)] / TOP_K;
-    }
-    sums = tile_products(slot, 2u * first_f, tokens, lane);
+  var tokens: array<u32, LANE_LOADS>;
+  for (var i = 0u; i < LANE_LOADS; i++) {
+    // Rows beyond the tile repeat its last one; their products are dropped.
+    tokens[i] = pair_of_row[tile.y + min(load_row(lane, i), tile.z - 1u)] / TOP_K;
   }
+  let sums = tile_products(slot, 2u * first_f, tokens, lane);
   for (var i = 0u; i < LANE_ROWS; i++) {
     let r = tile_row(lane, i);
     for (var j = 0u; j < 2u; j++) {

@@ -1,6 +1,6 @@
 // moe/expert_up_lane: what moe/expert_up computes, as software adapters like it: see linear/lane_products
 // in   arena (values, scales)   slot_table [E]   x [T,D] f32   pair_of_row [P]   tiles [1 + bound,4]: see moe/group
-// out  act [P,F] f32, in row order; zero where the expert's slot is missing
+// out  act [P,F] f32, in row order; rows whose expert has no slot are left as they are
 // grid [2F / 128, bound, BM / 4], workgroup 16; a lane owns 4 f of 4 rows of a tile
 // num  f32; chunks in k order; same bits every run
 // cost reads 8 rows of gate_up and 4 of x for 32 products a lane
@@ -35,12 +35,10 @@ fn expert_up_lane(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_in
   let n = (workgroup.x * LANES + lane) * LANE_ROWS;
   if (first >= tile.z || n >= N) { return; }
   let slot = slot_table[tile.x];
-  var products = LaneProducts(); // stay zero for a missing expert, and activate(0, 0) is zero
-  if (slot != MISSING) {
-    let rows = rows_of_tile(tile, first);
-    let pairs = vec4<u32>(pair_of_row[rows.x], pair_of_row[rows.y], pair_of_row[rows.z], pair_of_row[rows.w]);
-    products = lane_products(slot_matrix(slot), pairs / TOP_K, n);
-  }
+  if (slot == MISSING) { return; }
+  let rows = rows_of_tile(tile, first);
+  let pairs = vec4<u32>(pair_of_row[rows.x], pair_of_row[rows.y], pair_of_row[rows.z], pair_of_row[rows.w]);
+  let products = lane_products(slot_matrix(slot), pairs / TOP_K, n);
   let end = tile.y + tile.z;
   store_each(tile.y + first, n / 2u, slot, products.a, products.b, end);
   store_each(tile.y + first, n / 2u + 1u, slot, products.c, products.d, end);

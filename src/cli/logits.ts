@@ -2,7 +2,7 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InvalidRequest } from '../errors.ts';
-import type { LayerRouting } from '../engine/session.ts';
+import type { LayerRouting } from '../engine/routing.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { loadModel, MODEL_OPTIONS, parseIds, type Output } from './common.ts';
 import { encodeSafetensors, type NamedTensor } from './write-safetensors.ts';

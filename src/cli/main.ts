@@ -1,4 +1,4 @@
-/** The command line: `webmoe run | logits | inspect | bench`. Exit 0, or 2 with one line on stderr for bad input. */
+/** The command line: `webmoe run | logits | inspect | bench | trace record | trace replay`. Exit 0, or 2 with one line on stderr for bad input. */
 import { InvalidRequest, WebmoeError } from '../errors.ts';
 import { readOptions, usage, type OptionSpec, type Options } from './args.ts';
 import { BENCH_OPTIONS, benchCommand } from './bench.ts';
@@ -6,9 +6,12 @@ import type { Output } from './common.ts';
 import { INSPECT_OPTIONS, inspectCommand } from './inspect.ts';
 import { LOGITS_OPTIONS, logitsCommand } from './logits.ts';
 import { RUN_OPTIONS, runCommand } from './run.ts';
+import { TRACE_RECORD_OPTIONS, traceRecordCommand } from './trace-record.ts';
+import { TRACE_REPLAY_OPTIONS, traceReplayCommand } from './trace-replay.ts';
 
 interface Command {
   readonly about: string;
+  /** What it takes beside options; one that ends in ... may come many times. */
   readonly argument: string;
   readonly options: Readonly<Record<string, OptionSpec>>;
   run(options: Options, out: Output): Promise<void>;
@@ -29,13 +32,33 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: inspectCommand,
   },
   bench: { about: 'speed, and what it costs the GPU', argument: '', options: BENCH_OPTIONS, run: benchCommand },
+  'trace record': {
+    about: 'chat through a list of prompts and write the routing',
+    argument: '',
+    options: TRACE_RECORD_OPTIONS,
+    run: traceRecordCommand,
+  },
+  'trace replay': {
+    about: 'hit rates of cache policies on recorded routing',
+    argument: 'FILE...',
+    options: TRACE_REPLAY_OPTIONS,
+    run: traceReplayCommand,
+  },
 };
+
+/** Commands of two words take two arguments. */
+function split(argv: readonly string[]): { name: string | undefined; rest: readonly string[] } {
+  const pair = argv.slice(0, 2).join(' ');
+  return Object.hasOwn(COMMANDS, pair) ? { name: pair, rest: argv.slice(2) } : { name: argv[0], rest: argv.slice(1) };
+}
+
+const positionals = ({ argument }: Command): number => (argument.endsWith('...') ? Infinity : argument ? 1 : 0);
 
 const help = (): string =>
   [
     'usage: webmoe COMMAND [options]',
     '',
-    ...Object.entries(COMMANDS).map(([name, c]) => `  ${name.padEnd(9)}${c.about}`),
+    ...Object.entries(COMMANDS).map(([name, c]) => `  ${name.padEnd(14)}${c.about}`),
     '',
     'webmoe COMMAND --help says more.',
     '',
@@ -49,7 +72,7 @@ const terminal: Output = {
 
 /** @returns the exit code: 0, 2 for bad input or an unusable model, 1 for anything unexpected */
 export async function main(argv: readonly string[], out: Output = terminal): Promise<number> {
-  const [name, ...rest] = argv;
+  const { name, rest } = split(argv);
   const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) {
     if (name === undefined || name === '--help' || name === '-h') {
@@ -64,7 +87,7 @@ export async function main(argv: readonly string[], out: Output = terminal): Pro
     return 0;
   }
   try {
-    await command.run(readOptions(rest, command.options, command.argument ? 1 : 0), out);
+    await command.run(readOptions(rest, command.options, positionals(command)), out);
     return 0;
   } catch (error) {
     if (out.isTerminal) out.note('\r\x1b[K');

@@ -61,6 +61,7 @@ export interface VectorSpec {
 export interface ExpertsSpec {
   readonly label: string;
   readonly count: number; // E
+  readonly topK: number; // K
   readonly slot: SlotLayout;
   readonly matrices: (e: number) => ExpertMatrices;
   readonly bias: ((e: number, signal?: AbortSignal) => Promise<ExpertBias>) | null;
@@ -282,6 +283,7 @@ class Describer {
     return {
       label,
       count: config.experts,
+      topK: config.topK,
       slot: slotLayout({ hidden: model.hidden, width: config.width, gateUp, down, bias: config.expertBias }),
       matrices: (e) => matrices[e]!,
       bias: biases && ((e, signal) => biases[e]!(signal)),

@@ -18,13 +18,15 @@ import {
 import { denseLayer } from '../layers/ffn.ts';
 import { linear } from '../layers/linear.ts';
 import { ropeTable } from '../layers/rope.ts';
-import { moeLayer } from '../moe/block.ts';
+import { moeLayer, type MoeMarks } from '../moe/block.ts';
+import type { ExpertHomes } from '../moe/homes.ts';
 import { invariant } from '../util/assert.ts';
 import { sum } from '../util/math.ts';
 import {
   ACTIVATIONS,
   attentionSizes,
   DECODE_TOKENS,
+  midStride,
   moeLayers,
   routedStride,
   TILE_ROWS,
@@ -52,6 +54,18 @@ export interface ForwardOptions {
   readonly approximate?: boolean;
 }
 
+/** Embedding and all layers, and where in it each MoE layer's stages begin. */
+export interface Body {
+  readonly program: Program;
+  readonly marks: readonly MoeMarks[];
+}
+
+export interface BodyOptions {
+  readonly taps?: Taps | undefined;
+  /** Prompts only: experts come in waves, each set with `ExpertHomes.setWave`. */
+  readonly waves?: boolean;
+}
+
 /** Where the residual stream goes after the embedding and each layer but the last. */
 export interface Taps {
   readonly hidden: BufferView; // [L+1, tokens, D]
@@ -75,13 +89,14 @@ export class Forward {
   readonly plan: Plan;
   readonly #gpu: Gpu;
   readonly #weights: DeviceWeights;
+  readonly homes: ExpertHomes;
   readonly #activations: Record<ActivationName, BufferView>;
   readonly #caches: readonly KvCache[];
   readonly #ropes: readonly BufferView[];
   readonly #step: BufferView;
   readonly #stepBytes = new ArrayBuffer(STEP_BYTES);
   /** [V] token counts for the penalties: see kernels/sample. */
-  readonly counts: BufferView;
+  readonly tokenCounts: BufferView;
   /** The last draw: id, log-probability. */
   readonly sampled: BufferView;
   readonly #decodeRouted: BufferView;
@@ -89,8 +104,16 @@ export class Forward {
   /** By MoE layer: how many ids a decode step predicts there. */
   readonly #predicted: readonly number[];
 
-  private constructor(gpu: Gpu, config: ModelConfig, plan: Plan, weights: DeviceWeights, options: ForwardOptions) {
+  private constructor(
+    gpu: Gpu,
+    config: ModelConfig,
+    plan: Plan,
+    weights: DeviceWeights,
+    homes: ExpertHomes,
+    options: ForwardOptions,
+  ) {
     this.#gpu = gpu;
+    this.homes = homes;
     this.config = config;
     this.plan = plan;
     this.#weights = weights;
@@ -122,7 +145,7 @@ export class Forward {
       }
       return view;
     });
-    this.counts = buffer('token counts', 'tables', 4 * config.vocab);
+    this.tokenCounts = buffer('token counts', 'tables', 4 * config.vocab);
     this.sampled = buffer('sampled', 'activations', SAMPLED_BYTES);
     this.#step = buffer('step', 'tables', STEP_BYTES, GPUBufferUsage.UNIFORM);
     this.#decodeRouted = buffer('routed (decode)', 'activations', this.#decodeRoutedBytes());
@@ -134,11 +157,12 @@ export class Forward {
     config: ModelConfig,
     plan: Plan,
     weights: DeviceWeights,
+    homes: ExpertHomes,
     options: ForwardOptions = {},
   ): Promise<Forward> {
     return gpu.allocating(
       `caches and activations (${plan.bytes.kv + plan.bytes.activations} bytes)`,
-      () => new Forward(gpu, config, plan, weights, options),
+      () => new Forward(gpu, config, plan, weights, homes, options),
     );
   }
 
@@ -178,8 +202,13 @@ export class Forward {
     return new Recorder(this.#gpu, this.#step);
   }
 
+  /** Rows of each expert in the layer that ran last: prompts only. */
+  get expertRows(): BufferView {
+    return this.#activations.counts;
+  }
+
   /** Embedding and all layers; the residual stream ends in `residualA`. */
-  body(batch: Batch, taps?: Taps): Promise<Program> {
+  async body(batch: Batch, { taps, waves = false }: BodyOptions = {}): Promise<Body> {
     const r = this.recorder();
     const phase: Phase = batch === 'one' ? 'decode' : 'prefill';
     const { embed, layers } = this.#weights;
@@ -197,16 +226,22 @@ export class Forward {
       }));
     };
     tap(0);
-    let moe = 0;
+    const marks: MoeMarks[] = [];
     const { view: routed, slices } = this.routing(batch);
+    /** A token's input of every MoE layer is kept, so that the token can start again from any of them. */
+    const mid = (m: number): BufferView => {
+      const stride = midStride(hidden);
+      return subview(a.mids, m * stride, stride);
+    };
     this.config.layers.forEach((config, i) => {
       const weights = layers[i]!;
+      const between = batch === 'one' && config.ffn.kind === 'moe' ? mid(marks.length) : a.residualB;
       const attention: AttentionStep = {
         label: `layer ${i}`,
         phase,
         eps: this.config.normEps,
         x: a.residualA,
-        out: a.residualB,
+        out: between,
         norm: weights.attentionNorm,
         rope: this.#ropes[i]!,
         cache: this.#caches[i]!,
@@ -223,7 +258,7 @@ export class Forward {
         label: `layer ${i}`,
         phase,
         eps: this.config.normEps,
-        x: a.residualB,
+        x: between,
         out: a.residualA,
       };
       if (config.ffn.kind === 'dense') {
@@ -239,21 +274,24 @@ export class Forward {
         });
       } else {
         invariant(weights.ffn.kind === 'moe', 'weights of another kind than the config');
-        const slice = slices[moe++]!;
-        const next = slices[moe]?.offset ?? routed.size;
-        moeLayer(r, config.ffn, weights.ffn, {
-          ...ffn,
-          hidden,
-          routed: subview(routed, slice.offset, next - slice.offset),
-          predict: slice.predicted > 0,
-          approximate: this.#approximate,
-          tileRows: TILE_ROWS,
-          scratch: { ...a, withShared: a.residualC },
-        });
+        const slice = slices[marks.length]!;
+        const next = slices[marks.length + 1]?.offset ?? routed.size;
+        marks.push(
+          moeLayer(r, config.ffn, weights.ffn, {
+            ...ffn,
+            hidden,
+            routed: subview(routed, slice.offset, next - slice.offset),
+            predict: slice.predicted > 0,
+            approximate: this.#approximate,
+            tileRows: TILE_ROWS,
+            waveTable: waves ? this.homes.waveTable : undefined,
+            scratch: { ...a, withShared: a.residualC },
+          }),
+        );
       }
       if (i + 1 < this.config.layers.length) tap(i + 1);
     });
-    return r.finish();
+    return { program: await r.finish(), marks };
   }
 
   /** Logits of the last token of the step. */
@@ -289,7 +327,12 @@ export class Forward {
     sample(
       r,
       'sample',
-      { logits: this.#activations.logits, counts: this.counts, sampled: this.sampled, nextIds: this.#activations.ids },
+      {
+        logits: this.#activations.logits,
+        counts: this.tokenCounts,
+        sampled: this.sampled,
+        nextIds: this.#activations.ids,
+      },
       { vocab: this.config.vocab },
     );
     return r.finish();

@@ -7,7 +7,17 @@ import { Gpu } from '../gpu/gpu.ts';
 import { endTokens } from '../text/end-tokens.ts';
 import type { ByteSource } from '../weights/source.ts';
 import { Forward } from './forward.ts';
+import { createPolicy, DEFAULT_POLICY } from '../policy/index.ts';
+import { ExpertStore } from '../moe/store.ts';
+import { DenseRecords } from './dense-records.ts';
+import { ExpertMonitor } from './expert-monitor.ts';
+import { ExpertService } from './expert-service.ts';
+import { ExpertFetcher } from './fetch.ts';
+import { openKeeping, type KeepingOptions } from './keeping.ts';
+import { measureSync } from './measure.ts';
+import { ModePicker, type ModeOption } from './mode.ts';
 import { Model } from './model.ts';
+import { allocateHomes, expertSpecs } from './open-store.ts';
 import { DEFAULT_DEVICE_LIMITS, openModel, planOpened, type PlanLimits } from './open.ts';
 import { DEFAULT_CHUNK, type Plan, type PlanOptions } from './plan.ts';
 import type { WeightsOption } from './precision.ts';
@@ -16,7 +26,7 @@ import { Session } from './session.ts';
 import { loadText } from './text.ts';
 import { Uploader } from './upload.ts';
 
-export interface LoadOptions extends PlanOptions {
+export interface LoadOptions extends PlanOptions, KeepingOptions {
   /** Default `auto`: as published if that fits `gpuBytes`, else 8 bits, else 4. */
   readonly weights?: WeightsOption | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
@@ -25,6 +35,14 @@ export interface LoadOptions extends PlanOptions {
   readonly gpu?: GPU | undefined;
   /** Use only WebGPU's guaranteed limits and no optional feature. */
   readonly defaultLimits?: boolean | undefined;
+  /** How tokens run while experts are missing; default `auto`: whatever was measured to cost less. */
+  readonly mode?: ModeOption | undefined;
+  /** `early`: the model can be used as soon as everything but its experts is there, which then come as they are needed; default `complete`. */
+  readonly start?: 'complete' | 'early' | undefined;
+  /** Whether experts that are missing are fetched behind the chat, into free slots and onto the disk; default true. */
+  readonly collect?: boolean | undefined;
+  /** Which expert leaves when another needs its slot: one of POLICY_NAMES. */
+  readonly policy?: string | undefined;
   /** Kernels for a GPU or for a software adapter; default: by what the adapter is. To compare, and to count. */
   readonly kernels?: KernelChoice | undefined;
 }
@@ -68,6 +86,7 @@ export async function loadOn(
 ): Promise<Model> {
   const { signal } = options;
   const progress = new ProgressMeter(options.onProgress ?? (() => undefined));
+  const cleanUp: (() => Promise<void> | undefined)[] = [];
   progress.enter('open');
   try {
     const opened = await openModel(source, signal);
@@ -84,29 +103,87 @@ export async function loadOn(
     );
     const prefillChunk =
       options.prefillChunk ?? (gpu.facts.kernels === 'software' ? softwareChunk(opened.config) : undefined);
-    const { spec, plan } = planOpened(opened, gpu.facts.limits, options.weights ?? 'auto', {
+    const planned = planOpened(opened, gpu.facts.limits, options.weights ?? 'auto', {
       ...options,
       prefillChunk,
     });
-    if (plan.verdict === 'does-not-fit') {
+    const { spec } = planned;
+    if (planned.plan.verdict === 'does-not-fit') {
       throw new OutOfBudget(
-        `The model takes ${plan.totalBytes} bytes of GPU memory, the budget is ${plan.budgetBytes}: raise gpuBytes, shorten contextLength, or load with weights: "q4"`,
+        `The model takes at least ${planned.plan.minimumBytes} bytes of GPU memory, the budget is ${planned.plan.budgetBytes}: raise gpuBytes, shorten contextLength, or load with weights: "q4"`,
         {
-          totalBytes: plan.totalBytes,
-          budgetBytes: plan.budgetBytes,
+          totalBytes: planned.plan.minimumBytes,
+          budgetBytes: planned.plan.budgetBytes,
         },
       );
     }
+    const { homes, plan } = await allocateHomes(gpu, config, planned);
     progress.enter('weights', plan.downloadBytes);
-    const weights = await new Uploader(gpu, (bytes) => progress.add(bytes), signal).model(spec, plan);
+    const { keeping, about } = await openKeeping(opened, planned, options);
+    cleanUp.push(() => keeping?.records.close());
+    const dense = keeping && new DenseRecords(gpu, keeping.records, plan.bytes.weights);
+    const uploader = new Uploader(gpu, (bytes) => progress.add(bytes), signal, dense);
+    const specs = expertSpecs(spec);
+    const fetcher = new ExpertFetcher({
+      gpu,
+      uploader,
+      experts: specs,
+      origin: source.origin ?? 'disk',
+      cache: keeping,
+    });
+    const counts = specs.map((x) => x.count);
+    const store = new ExpertStore({
+      homes,
+      experts: counts,
+      arenas: plan.arenas,
+      policy: createPolicy(
+        options.policy ?? DEFAULT_POLICY,
+        { layers: counts.length, experts: Math.max(0, ...counts) },
+        keeping?.records.popularity ? { warm: keeping.records.popularity } : {},
+      ),
+      fill: fetcher.fill,
+    });
+    const isFull = plan.verdict !== 'streams' && options.start !== 'early';
+    const weights = await uploader.model(spec, plan, homes, async (layer) => {
+      // In order, one by one: most files are ordered so.
+      const all = isFull ? store.experts[layer]! : 0;
+      for (let e = 0; e < all; e++) await store.bring(layer, [e], { atLayer: layer, isKept: () => true, signal });
+    });
+    if (isFull) uploader.release();
     progress.enter('compile');
-    const forward = await Forward.create(gpu, config, plan, weights);
-    const session = await Session.open(gpu, forward);
+    const forward = await Forward.create(gpu, config, plan, weights, homes, { predict: !isFull });
+    const modes = new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.sampled));
+    const monitor = new ExpertMonitor(store, plan, about);
+    const session = await Session.open({
+      gpu,
+      forward,
+      store,
+      modes,
+      isWatched: monitor.isWatched,
+      onStep: (record) => {
+        monitor.add(record);
+        experts.onStep();
+      },
+    });
+    const experts = new ExpertService({
+      store,
+      monitor,
+      fetcher,
+      experts: specs,
+      dense,
+      keeping,
+      planned,
+      plan,
+      collects: options.collect ?? true,
+      rerecord: () => session.rerecord(),
+    });
     signal?.throwIfAborted();
     progress.enter('ready');
-    return new Model({ gpu, config, generation, endTokens: ends, plan, session, text });
+    experts.start();
+    return new Model({ gpu, config, generation, endTokens: ends, session, text, experts });
   } catch (error) {
     gpu.dispose();
+    for (const undo of cleanUp) await undo();
     throw error;
   }
 }

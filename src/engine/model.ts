@@ -1,15 +1,19 @@
 /** A loaded model: generates, scores, frees. */
 import type { ModelConfig } from '../config/model-config.ts';
 import type { GenerationDefaults } from '../config/load.ts';
-import { InvalidRequest } from '../errors.ts';
+import { InvalidRequest, SourceError } from '../errors.ts';
 import type { BufferRole } from '../gpu/buffer.ts';
 import type { DeviceFacts } from '../gpu/device.ts';
 import type { Counters, Gpu } from '../gpu/gpu.ts';
 import { createDetokenizer } from '../text/detokenizer.ts';
 import { createStopScanner } from '../text/stop.ts';
 import { resolveSampling, type SamplingOptions } from './sampling.ts';
+import type { RecordLevel } from './expert-monitor.ts';
+import type { ExpertService } from './expert-service.ts';
+import type { ExpertStats, StepEvent } from './expert-stats.ts';
 import type { Plan } from './plan.ts';
-import type { DrawnToken, LayerRouting, LogitsResult, Session } from './session.ts';
+import type { LayerRouting } from './routing.ts';
+import type { DrawnToken, LogitsResult, Session } from './session.ts';
 import { promptIds, type ModelText, type Prompt } from './text.ts';
 
 export interface GenerateOptions extends SamplingOptions {
@@ -54,9 +58,9 @@ export interface ModelParts {
   readonly generation: GenerationDefaults;
   /** Tokens that end an answer. */
   readonly endTokens: readonly number[];
-  readonly plan: Plan;
   readonly session: Session;
   readonly text: ModelText | null;
+  readonly experts: ExpertService;
 }
 
 export class Model {
@@ -77,8 +81,9 @@ export class Model {
     return this.#parts.config;
   }
 
+  /** What was allocated: with fewer slots than planned where the GPU had no room, and as `setGpuBytes` last changed it. */
   get plan(): Plan {
-    return this.#parts.plan;
+    return this.#parts.experts.plan;
   }
 
   /** null when the checkpoint has no tokenizer.json. */
@@ -97,6 +102,40 @@ export class Model {
 
   get gpuBytes(): Readonly<Record<BufferRole, number>> {
     return this.#parts.gpu.ledger.bytesByRole();
+  }
+
+  /** Where the experts are and how well the store does; null for a model without experts. */
+  expertStats(): ExpertStats | null {
+    const { store, monitor } = this.#parts.experts;
+    return store.total ? monitor.stats() : null;
+  }
+
+  /**
+   * Calls `listener` with every step from now on.
+   * @param level `ids` adds which experts each token used and where each came from
+   * @returns stops it
+   */
+  onStep(listener: (event: StepEvent) => void, level: RecordLevel = 'counts'): () => void {
+    return this.#parts.experts.monitor.listen(listener, level);
+  }
+
+  /**
+   * Changes how much GPU memory the model may use, between requests: fewer or more experts have a slot from then on. Answers stay the same.
+   * @throws OutOfBudget when it cannot run in so little; nothing changes then
+   */
+  async setGpuBytes(bytes: number): Promise<void> {
+    if (!(bytes > 0)) throw new InvalidRequest(`gpuBytes must be a number above 0, got ${bytes}`, { gpuBytes: bytes });
+    const release = await this.#acquire();
+    try {
+      await this.#work(this.#parts.experts.resize(bytes));
+    } finally {
+      release();
+    }
+  }
+
+  /** Resolves when all experts that can be fetched ahead of time are on the GPU or kept on disk. */
+  settled(): Promise<void> {
+    return this.#parts.experts.settled();
   }
 
   /** Tokens that end an answer. */
@@ -118,7 +157,8 @@ export class Model {
     prompt: Prompt,
     options: GenerateOptions = {},
   ): AsyncGenerator<GeneratedToken, GenerateSummary, void> {
-    const { session, generation, plan, text } = this.#parts;
+    const { session, generation, text, experts } = this.#parts;
+    const { plan } = this;
     const ids = promptIds(prompt, text);
     this.#checkIds(ids, 1);
     const sampling = resolveSampling(options, generation);
@@ -153,6 +193,7 @@ export class Model {
     };
     try {
       signal.throwIfAborted();
+      await this.#work(experts.grow());
       session.startRequest(ids);
       const limit = Math.min(maxTokens, room);
       let drawn: DrawnToken = await this.#work(
@@ -176,11 +217,12 @@ export class Model {
         if (checked.stopped) return summary('stop');
         if (isLast) return summary('length');
         signal.throwIfAborted();
-        drawn = await this.#work(session.step(drawn.id, sampling));
+        drawn = await this.#work(session.step(drawn.id, sampling, signal));
       }
     } catch (error) {
       if (options.signal?.aborted && error === options.signal.reason) return summary('abort');
-      session.forget(); // whatever failed, the cache's contents are no longer certain
+      // A token whose experts could not be fetched left nothing behind; after anything else the cache's contents are no longer certain.
+      if (!(error instanceof SourceError)) session.forget();
       throw await this.#parts.gpu.explain(error);
     } finally {
       release();
@@ -263,7 +305,8 @@ export class Model {
    */
   async dispose(): Promise<void> {
     this.#disposal.abort(new InvalidRequest('The model was disposed', {})); // only the first abort counts
-    this.#disposed ??= this.#working.then(() => {
+    this.#disposed ??= this.#working.then(async () => {
+      await this.#parts.experts.close();
       this.#parts.session.dispose();
       this.#parts.gpu.dispose();
     });

@@ -58,6 +58,8 @@ export async function openModel(source: ByteSource, signal?: AbortSignal): Promi
 export interface PlannedModel {
   readonly spec: ModelSpec;
   readonly plan: Plan;
+  /** The same model and precision with other wishes. */
+  readonly replan: (changes: PlanOptions) => Plan;
 }
 
 /** What planning needs to know of a device; these are WebGPU's guaranteed minimums. */
@@ -65,7 +67,8 @@ export const DEFAULT_DEVICE_LIMITS = { maxStorageBufferBindingSize: 128 * 2 ** 2
 export type PlanLimits = typeof DEFAULT_DEVICE_LIMITS;
 
 /**
- * The plan for one precision, or for the first of as-is, q8, q4 that fits when `weights` is `auto`.
+ * The plan for one precision, or, when `weights` is `auto`, for the first of as-is, q8, q4 whose experts all fit; if none do, for the smallest,
+ * whose experts are streamed.
  * An explicit precision is planned even when it does not fit: the verdict says so.
  * @throws OutOfBudget when `auto` finds nothing that fits
  */
@@ -79,20 +82,27 @@ export function planOpened(
   const bindingBytes = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   const attempt = (precision: Precision): PlannedModel => {
     const spec = describeModel({ config, names, checkpoint, quantization, precision, bindingBytes });
-    return { spec, plan: planModel({ config, spec, precision, bindingBytes, options }) };
+    const replan = (changes: PlanOptions): Plan =>
+      planModel({ config, spec, precision, bindingBytes, options: { ...options, ...changes } });
+    return { spec, plan: replan({}), replan };
   };
   if (weights !== 'auto') return attempt(weights);
   const tried: string[] = [];
+  let streams: PlannedModel | undefined;
   for (const precision of ['as-is', 'q8', 'q4'] as const) {
     try {
       const planned = attempt(precision);
-      if (planned.plan.verdict !== 'does-not-fit') return planned;
-      tried.push(`${precision} takes ${planned.plan.totalBytes} bytes`);
+      const { verdict, minimumBytes } = planned.plan;
+      const isWished = verdict === 'streams' && options.expertsResident !== undefined;
+      if (verdict === 'fits' || verdict === 'tight' || isWished) return planned;
+      if (verdict === 'streams') streams = planned;
+      tried.push(`${precision} takes at least ${minimumBytes} bytes`);
     } catch (error) {
       if (!(error instanceof OutOfBudget)) throw error;
       tried.push(`${precision}: ${error.message}`);
     }
   }
+  if (streams) return streams;
   throw new OutOfBudget(`The model does not fit: ${tried.join('; ')}. Raise gpuBytes, or shorten contextLength`, {
     tried,
   });

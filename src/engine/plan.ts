@@ -4,11 +4,13 @@ import { InvalidRequest, OutOfBudget } from '../errors.ts';
 import { partialsBytes } from '../kernels/attention/attention.ts';
 import { BINDING_ALIGNMENT, bufferBytes } from '../gpu/buffer.ts';
 import { STEP_BYTES } from '../gpu/step.ts';
+import { QUANTIZE_PARAMS_BYTES } from '../kernels/repack/quantize.ts';
 import { SAMPLED_BYTES } from '../kernels/sample/sample.ts';
 import { tileBound } from '../kernels/moe/group.ts';
 import { predictedIds, routedBytes } from '../kernels/moe/route.ts';
 import { alignUp, sum } from '../util/math.ts';
-import { layoutName, planes } from '../weights/layout.ts';
+import { layoutName, planes, sameLayout } from '../weights/layout.ts';
+import { arenaBytes, arenaSlots, fullArenas, partialArenas, type Arena, type LayerSlots } from './arenas.ts';
 import type { ExpertsSpec, LayerSpec, MatrixPart, MatrixSpec, ModelSpec, RouterSpec, VectorSpec } from './describe.ts';
 import type { Precision } from './precision.ts';
 
@@ -17,8 +19,10 @@ export interface PlanOptions {
   readonly contextLength?: number | undefined;
   /** Prompt tokens that go through the model at once; default 256 (fewer for a large model on a software adapter). Bounds activation memory and the work of one submit. */
   readonly prefillChunk?: number | undefined;
-  /** GPU memory that webmoe may use; default 6 GiB. */
+  /** GPU memory that webmoe may use; default 6 GiB. What is left beside everything else goes to experts; those that do not fit are streamed. */
   readonly gpuBytes?: number | undefined;
+  /** The share of the experts, 0 to 1, that have a slot on the GPU, in place of what `gpuBytes` leaves room for; at least K + 1 an arena. */
+  readonly expertsResident?: number | undefined;
 }
 
 export const DEFAULT_CONTEXT = 4096;
@@ -28,14 +32,11 @@ export const DEFAULT_GPU_BYTES = 6 * 2 ** 30;
 export const TILE_ROWS = 16;
 /** The decode path takes at most this many tokens at once. */
 export const DECODE_TOKENS = 1;
-
-export interface Arena {
-  /** MoE layers (counted among MoE layers) whose experts live here, all of them. */
-  readonly layers: readonly number[];
-  readonly slotBytes: number;
-  readonly slots: number;
-  readonly bytes: number;
-}
+/** Records on their way to slots at a time. */
+export const RING_SLOTS = 4;
+/** Rows of floats that are quantised at a time, twice this at most. */
+export const BLOCK_BYTES = 2 * 2 ** 20;
+export const QUANTIZER_BYTES = 2 * BLOCK_BYTES + bufferBytes(QUANTIZE_PARAMS_BYTES) + STEP_BYTES;
 
 /** Router blocks of neighbouring MoE layers, one after the other in one buffer: of all, unless they exceed a binding. */
 export interface RouterBuffer {
@@ -54,11 +55,24 @@ export interface Plan {
     readonly activations: number;
     readonly tables: number;
     readonly readback: number;
+    /** What streaming passes through; 0 when every expert has a slot. */
+    readonly staging: number;
   };
   readonly totalBytes: number;
   readonly budgetBytes: number;
-  /** `tight`: within the budget, but with less than a tenth to spare. */
-  readonly verdict: 'fits' | 'tight' | 'does-not-fit';
+  /** `tight`: within the budget, but with less than a tenth to spare. `streams`: within it, with fewer slots than experts. */
+  readonly verdict: 'fits' | 'tight' | 'streams' | 'does-not-fit';
+  readonly slots: {
+    /** Experts that the GPU holds at once, of `experts` in all; at least `minimum`. */
+    readonly count: number;
+    readonly experts: number;
+    readonly minimum: number;
+    /** The largest, where layers differ. */
+    readonly bytesEach: number;
+  };
+  /** `totalBytes` with every expert on the GPU, and with as few as work. */
+  readonly fullBytes: number;
+  readonly minimumBytes: number;
   /** Bytes that loading reads from the checkpoint. */
   readonly downloadBytes: number;
   /** Weight matrices by what happens to them, as in `bf16 -> int4 g32 f16`. */
@@ -76,6 +90,7 @@ export const ACTIVATIONS = [
   'residualA',
   'residualB',
   'residualC',
+  'mids',
   'normed',
   'mid',
   'qLatent',
@@ -130,6 +145,13 @@ export function attentionSizes(a: AttentionConfig): AttentionSizes {
 export const moeLayers = (config: ModelConfig): MoeFfn[] =>
   config.layers.map((l) => l.ffn).filter((f) => f.kind === 'moe');
 
+/** Bytes from one MoE layer's input to the next: decoding keeps all of a token's, to start again from any. */
+export const midStride = (hidden: number): number => alignUp(DECODE_TOKENS * hidden * 4, BINDING_ALIGNMENT);
+
+/** Entries from one layer's slot table to the next. */
+export const slotTableStride = (config: ModelConfig): number =>
+  alignUp(Math.max(1, ...moeLayers(config).map((m) => m.experts)) * 4, BINDING_ALIGNMENT) / 4;
+
 /** Bytes from one layer's routing log to the next: a storage binding must start on a multiple of 256. A decode step may predict as well. */
 export const routedStride = (tokens: number, { topK, experts }: MoeFfn, predicts = false): number =>
   alignUp(routedBytes(tokens, topK, predicts ? predictedIds(topK, experts) : 0), BINDING_ALIGNMENT);
@@ -151,6 +173,7 @@ function activationBytes(config: ModelConfig, chunk: number, context: number): R
     residualA: f32(chunk * hidden),
     residualB: f32(chunk * hidden),
     residualC: f32(chunk * hidden),
+    mids: Math.max(1, moes.length * midStride(hidden)),
     normed: f32(chunk * hidden),
     mid: f32(chunk * most(sizes.map((s) => s.mid))),
     qLatent: f32(chunk * most(latent.map((a) => a.qRank ?? 0))),
@@ -175,26 +198,6 @@ function activationBytes(config: ModelConfig, chunk: number, context: number): R
     y: f32(pairs * hidden),
     logits: f32(vocab),
   };
-}
-
-function planArenas(experts: readonly ExpertsSpec[], bindingBytes: number): Arena[] {
-  const arenas: { layers: number[]; slotBytes: number; slots: number; bytes: number }[] = [];
-  experts.forEach(({ slot, count, label }, layer) => {
-    const bytes = slot.bytes * count;
-    if (bytes > bindingBytes) {
-      throw new OutOfBudget(
-        `${label} take ${bytes} bytes, more than this GPU binds at once (${bindingBytes}); load with weights: "q4", or on a GPU with larger bindings`,
-        { label, bytes, bindingBytes },
-      );
-    }
-    const last = arenas.at(-1);
-    if (last && last.slotBytes === slot.bytes && last.bytes + bytes <= bindingBytes) {
-      last.layers.push(layer);
-      last.slots += count;
-      last.bytes += bytes;
-    } else arenas.push({ layers: [layer], slotBytes: slot.bytes, slots: count, bytes });
-  });
-  return arenas;
 }
 
 function planRouters(routers: readonly RouterSpec[], bindingBytes: number): RouterBuffer[] {
@@ -286,6 +289,77 @@ function conversions(parts: ModelParts): Plan['conversions'] {
   return found;
 }
 
+interface Room {
+  readonly bindingBytes: number;
+  /** Of everything but experts and what streams them. */
+  readonly restBytes: number;
+  readonly budgetBytes: number;
+}
+
+/** Where experts live: all in slots when they fit, else as many as fit. */
+function planHome(
+  spec: ModelSpec,
+  { bindingBytes, restBytes, budgetBytes }: Room,
+  { expertsResident: wanted }: PlanOptions,
+): Pick<Plan, 'arenas' | 'verdict' | 'slots' | 'fullBytes' | 'minimumBytes'> & { readonly staging: number } {
+  if (wanted !== undefined && !(wanted >= 0 && wanted <= 1)) {
+    throw new InvalidRequest(`expertsResident must be a share from 0 to 1, got ${wanted}`, { expertsResident: wanted });
+  }
+  const layers = spec.layers.flatMap(({ ffn }): LayerSlots[] =>
+    ffn.kind === 'moe'
+      ? [
+          {
+            label: ffn.experts.label,
+            slotBytes: ffn.experts.slot.bytes,
+            experts: ffn.experts.count,
+            topK: ffn.experts.topK,
+          },
+        ]
+      : [],
+  );
+  const staging = stagingBytes(spec);
+  const full = fullArenas(layers, bindingBytes);
+  const allExpertBytes = sum(layers.map((l) => l.slotBytes * l.experts));
+  const fullBytes = restBytes + allExpertBytes;
+  const minimum = layers.length ? partialArenas(layers, bindingBytes, 0) : [];
+  const minimumBytes = Math.min(fullBytes, restBytes + staging + arenaBytes(minimum));
+  const facts = (arenas: readonly Arena[]): Pick<Plan, 'arenas' | 'slots' | 'fullBytes' | 'minimumBytes'> => ({
+    arenas,
+    slots: {
+      count: arenaSlots(arenas),
+      experts: sum(layers.map((l) => l.experts)),
+      minimum: arenaSlots(minimum),
+      bytesEach: Math.max(0, ...layers.map((l) => l.slotBytes)),
+    },
+    fullBytes,
+    minimumBytes,
+  });
+  const share = wanted ?? (fullBytes <= budgetBytes ? 1 : (budgetBytes - restBytes - staging) / allExpertBytes);
+  if (share >= 1 && full) {
+    const verdict = fullBytes > budgetBytes ? 'does-not-fit' : fullBytes > 0.9 * budgetBytes ? 'tight' : 'fits';
+    return { ...facts(full), verdict, staging: 0 };
+  }
+  const arenas = partialArenas(layers, bindingBytes, Math.max(0, share));
+  const fits = restBytes + staging + arenaBytes(arenas) <= budgetBytes;
+  return { ...facts(arenas), verdict: fits ? 'streams' : 'does-not-fit', staging };
+}
+
+/** Buffers that stay while experts stream: see upload.ts and fetch.ts. */
+function stagingBytes(spec: ModelSpec): number {
+  const experts = spec.layers.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.experts] : []));
+  if (experts.length === 0) return 0;
+  const slot = Math.max(...experts.map((x) => x.slot.bytes));
+  const quantizes = experts.some((x) => {
+    const { gate, up, down } = x.matrices(0);
+    return (
+      !sameLayout(gate.layout, x.slot.gateUp) ||
+      !sameLayout(up.layout, x.slot.gateUp) ||
+      !sameLayout(down.layout, x.slot.down)
+    );
+  });
+  return RING_SLOTS * slot + (quantizes ? QUANTIZER_BYTES : 0);
+}
+
 export interface PlanInput {
   readonly config: ModelConfig;
   readonly spec: ModelSpec;
@@ -328,7 +402,6 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
   }
   const parts = modelParts(spec);
   const { matrices, vectors, experts } = parts;
-  const arenas = planArenas(experts, bindingBytes);
   const routers = planRouters(parts.routers, bindingBytes);
   const activations = activationBytes(config, prefillChunk, contextLength);
   const [largest, largestBytes] = Object.entries(activations).sort(([, a], [, b]) => b - a)[0]!;
@@ -343,7 +416,6 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
   const routedByOne = sum(moeLayers(config).map((m) => routedStride(DECODE_TOKENS, m, true)));
   const bytes = {
     weights: sum(partBytes) + sum(vectors.map((v) => 4 * v.length)) + sum(routers.map((r) => r.bytes)),
-    experts: sum(arenas.map((a) => a.bytes)),
     kv: sum(sizes.flatMap(kvOf)),
     activations: sum(Object.values(activations).map(bufferBytes)) + SAMPLED_BYTES + bufferBytes(routedByOne),
     tables:
@@ -352,21 +424,26 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
           (key) => (JSON.parse(key) as { inverseFrequencies: number[] }).inverseFrequencies.length * 8 * contextLength,
         ),
       ) +
-      4 * sum(experts.map((x) => x.count)) +
+      (experts.length + 1) * 4 * slotTableStride(config) +
       4 * config.vocab +
       STEP_BYTES,
     readback: SAMPLED_BYTES + bufferBytes(routedByOne),
   };
-  const totalBytes = sum(Object.values(bytes));
   const budgetBytes = options.gpuBytes ?? DEFAULT_GPU_BYTES;
+  const home = planHome(spec, { bindingBytes, restBytes: sum(Object.values(bytes)), budgetBytes }, options);
+  const { arenas, verdict, slots, fullBytes, minimumBytes } = home;
+  const all = { ...bytes, experts: arenaBytes(arenas), staging: home.staging };
   return Object.freeze({
     precision,
     contextLength,
     prefillChunk,
-    bytes,
-    totalBytes,
+    bytes: all,
+    totalBytes: sum(Object.values(all)),
     budgetBytes,
-    verdict: totalBytes > budgetBytes ? 'does-not-fit' : totalBytes > 0.9 * budgetBytes ? 'tight' : 'fits',
+    verdict,
+    slots,
+    fullBytes,
+    minimumBytes,
     downloadBytes:
       sum(
         matrixParts(parts).flatMap((p) =>

@@ -2,22 +2,19 @@
  * One conversation on the GPU: which tokens the KV cache holds, prefill in chunks, one token at a time after that.
  * One submit and one small readback a token; nothing is created after `open`.
  */
-import { subview, type BufferView } from '../gpu/buffer.ts';
+import { subview, wholeBuffer, type BufferView } from '../gpu/buffer.ts';
 import { InvalidCheckpoint } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { Readback } from '../gpu/readback.ts';
 import type { Program } from '../gpu/recording.ts';
 import type { SamplingParams } from '../gpu/step.ts';
-import { promptCounts, readSampled, SAMPLED_BYTES, SAMPLED_WORDS } from '../kernels/sample/sample.ts';
-import { wholeBuffer } from '../gpu/buffer.ts';
+import { promptCounts, raisedCount, readSampled, SAMPLED_BYTES, SAMPLED_WORDS } from '../kernels/sample/sample.ts';
+import type { ExpertStore } from '../moe/store.ts';
 import { invariant } from '../util/assert.ts';
-import type { Batch, Forward } from './forward.ts';
-
-/** Which experts one token took in one MoE layer, in the order of their rank. */
-export interface LayerRouting {
-  readonly ids: Uint32Array; // [K]
-  readonly weights: Float32Array; // [K]
-}
+import type { Batch, Forward, Taps } from './forward.ts';
+import type { ModePicker } from './mode.ts';
+import type { LayerRouting } from './routing.ts';
+import { StepRecord } from './step-record.ts';
+import { Stepper, type Bodies, type Tail, type TailResult } from './stepper.ts';
 
 export interface DrawnToken {
   readonly id: number;
@@ -40,38 +37,52 @@ function assertFinite(logits: Float32Array): void {
   if (broken > 0) throw notFinite(broken);
 }
 
+export interface SessionParts {
+  readonly gpu: Gpu;
+  readonly forward: Forward;
+  readonly store: ExpertStore;
+  readonly modes: ModePicker;
+  /** Called with every exact step. */
+  readonly onStep: (record: StepRecord) => void;
+  /** Whether anybody reads what each layer used. */
+  readonly isWatched: () => boolean;
+}
+
+interface Programs {
+  readonly bodies: Bodies;
+  readonly head: Program;
+  readonly sampling: Program;
+}
+
 export class Session {
+  readonly #parts: SessionParts;
   readonly #gpu: Gpu;
   readonly #forward: Forward;
-  readonly #prefillBody: Program;
-  readonly #decodeBody: Program;
-  readonly #head: Program;
-  readonly #sampling: Program;
-  readonly #readback: Readback;
+  #programs: Programs;
+  readonly #stepper: Stepper;
   #cached: number[] = [];
+  /** What the GPU's token counts are when no guess is running: see kernels/sample. */
+  #counts: Uint32Array<ArrayBuffer>;
+  /** The first id of the next step that is on the GPU already. */
+  #nextOnGpu: number | null = null;
 
-  private constructor(
-    gpu: Gpu,
-    forward: Forward,
-    programs: { prefillBody: Program; decodeBody: Program; head: Program; sampling: Program },
-  ) {
+  private constructor(parts: SessionParts, programs: Programs) {
+    const { gpu, forward, store, modes } = parts;
+    this.#parts = parts;
     this.#gpu = gpu;
     this.#forward = forward;
-    this.#prefillBody = programs.prefillBody;
-    this.#decodeBody = programs.decodeBody;
-    this.#head = programs.head;
-    this.#sampling = programs.sampling;
-    this.#readback = new Readback(gpu, 'token', SAMPLED_BYTES + forward.routing('one').view.size);
+    this.#programs = programs;
+    this.#counts = new Uint32Array(forward.config.vocab);
+    this.#stepper = new Stepper({ gpu, forward, store, modes, tailBytes: SAMPLED_BYTES });
   }
 
-  static async open(gpu: Gpu, forward: Forward): Promise<Session> {
-    const [decodeBody, prefillBody, head, sampling] = await Promise.all([
-      forward.body('one'),
-      forward.body('chunk'),
-      forward.lastLogits(),
-      forward.sampling(),
-    ]);
-    return new Session(gpu, forward, { decodeBody, prefillBody, head, sampling });
+  static async open(parts: SessionParts): Promise<Session> {
+    return new Session(parts, await record(parts.forward));
+  }
+
+  /** Records every program again: after arenas were replaced. */
+  async rerecord(): Promise<void> {
+    this.#programs = await record(this.#forward);
   }
 
   /** Tokens whose keys and values are in the cache. */
@@ -93,7 +104,8 @@ export class Session {
 
   /** Prepares the token counts that penalties read. Once a request. */
   startRequest(prompt: readonly number[]): void {
-    this.#gpu.write(this.#forward.counts, promptCounts(prompt, this.#forward.config.vocab));
+    this.#counts = promptCounts(prompt, this.#forward.config.vocab);
+    this.#gpu.write(this.#forward.tokenCounts, this.#counts);
   }
 
   /**
@@ -114,69 +126,62 @@ export class Session {
       const position = this.#cached.length;
       const chunk = prompt.slice(position, position + prefillChunk);
       const isLast = position + chunk.length === prompt.length;
+      this.#nextOnGpu = null;
       this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
-      if (isLast) return this.#run(chunk, sampling);
-      await this.#advance(chunk, sampling);
+      if (isLast) return this.#draw(chunk, 'prefill', sampling, signal);
+      this.#forward.setStep(chunk.length, position, sampling);
+      await this.#run(chunk, 'prefill', null, signal);
+      this.#cached.push(...chunk);
       onChunk?.(this.#cached.length);
     }
   }
 
-  /** Feeds the token drawn last (already first in `ids` on the GPU) and draws the next. */
-  step(last: number, sampling: SamplingParams): Promise<DrawnToken> {
-    return this.#run([last], sampling);
+  /** Feeds the token drawn last and draws the next. */
+  step(last: number, sampling: SamplingParams, signal?: AbortSignal): Promise<DrawnToken> {
+    if (this.#nextOnGpu !== last) this.#gpu.write(this.#forward.ids, Uint32Array.of(last));
+    return this.#draw([last], 'decode', sampling, signal);
   }
 
-  /** A chunk in the middle of a prompt: no logits. */
-  async #advance(chunk: readonly number[], sampling: SamplingParams): Promise<void> {
-    const shape = { tokens: chunk.length, position: this.#cached.length };
-    this.#forward.setStep(shape.tokens, shape.position, sampling);
-    const encoder = this.#gpu.device.createCommandEncoder();
-    this.#body(chunk.length).encode(encoder, shape);
-    this.#gpu.submit(encoder.finish());
-    await this.#gpu.idle(); // one chunk in flight: stop stops, and a slow GPU's watchdog sees short submits
-    this.#cached.push(...chunk);
-  }
-
-  #body(tokens: number): Program {
-    return tokens === 1 ? this.#decodeBody : this.#prefillBody;
-  }
-
-  async #run(tokens: readonly number[], sampling: SamplingParams): Promise<DrawnToken> {
-    const forward = this.#forward;
-    const shape = { tokens: tokens.length, position: this.#cached.length };
-    forward.setStep(shape.tokens, shape.position, sampling);
-    const encoder = this.#gpu.device.createCommandEncoder();
-    this.#body(tokens.length).encode(encoder, shape);
-    this.#head.encode(encoder, shape);
-    this.#sampling.encode(encoder, shape);
-    const decode = forward.routing('one');
-    if (tokens.length > 1) this.#copyLastRouting(encoder, tokens.length, decode.view);
-    this.#readback.encode(encoder, forward.sampled);
-    this.#readback.encode(encoder, decode.view, SAMPLED_BYTES);
-    this.#gpu.submit(encoder.finish());
-    const bytes = await this.#readback.read(SAMPLED_BYTES + decode.view.size);
+  async #draw(
+    tokens: readonly number[],
+    phase: StepRecord['phase'],
+    sampling: SamplingParams,
+    signal: AbortSignal | undefined,
+  ): Promise<DrawnToken> {
+    const { head, sampling: draw } = this.#programs;
+    this.#nextOnGpu = null; // whatever happens until the token is drawn for good
+    this.#forward.setStep(tokens.length, this.#cached.length, sampling);
+    const tail: Tail = { programs: [head, draw], view: this.#forward.sampled, undo: (bytes) => this.#undoDraw(bytes) };
+    const result = await this.#run(tokens, phase, tail, signal);
     this.#cached.push(...tokens);
-    return this.#drawn(bytes);
-  }
-
-  /** The routing of a prompt's last token goes where a decode step would leave it. */
-  #copyLastRouting(encoder: GPUCommandEncoder, tokens: number, to: BufferView): void {
-    const from = this.#forward.routing('chunk');
-    this.#forward.routing('one').slices.forEach(({ topK, offset }, m) => {
-      const bytes = topK * 2 * 4;
-      const source = subview(from.view, from.slices[m]!.offset + (tokens - 1) * bytes, bytes);
-      encoder.copyBufferToBuffer(source.buffer, source.offset, to.buffer, to.offset + offset, bytes);
-    });
-  }
-
-  #drawn(bytes: ArrayBuffer): DrawnToken {
-    const routing = this.#forward.routing('one').slices.map(({ topK, offset }): LayerRouting => {
-      const at = SAMPLED_BYTES + offset;
-      return { ids: new Uint32Array(bytes, at, topK), weights: new Float32Array(bytes, at + 4 * topK, topK) };
-    });
-    const { id, logprob, brokenLogits } = readSampled(new Uint32Array(bytes, 0, SAMPLED_WORDS));
+    const { id, logprob, brokenLogits } = readSampled(new Uint32Array(result!.bytes, 0, SAMPLED_WORDS));
     if (brokenLogits > 0) throw notFinite(brokenLogits);
-    return { id, logprob, routing };
+    this.#counts[id] = raisedCount(this.#counts[id]!);
+    this.#nextOnGpu = id;
+    return { id, logprob, routing: result!.routing };
+  }
+
+  /** A token drawn from a pass that missed experts: its count goes back, and the draw that follows overwrites the rest. */
+  #undoDraw(bytes: ArrayBuffer): void {
+    const { id } = readSampled(new Uint32Array(bytes, 0, SAMPLED_WORDS));
+    this.#gpu.write(this.#forward.tokenCounts, this.#counts.subarray(id, id + 1), 4 * id);
+  }
+
+  /** Runs one exact step at the end of the cache. */
+  async #run(
+    tokens: readonly number[],
+    phase: StepRecord['phase'],
+    tail: Tail | null,
+    signal: AbortSignal | undefined,
+    bodies = this.#programs.bodies,
+  ): Promise<TailResult | null> {
+    const shape = { tokens: tokens.length, position: this.#cached.length };
+    const layers = this.#parts.store.experts.length;
+    const record = new StepRecord(layers, { phase, ...shape }, this.#parts.isWatched());
+    const result = await this.#stepper.run({ shape, bodies, tail, signal, record });
+    record.finish();
+    this.#parts.onStep(record);
+    return result;
   }
 
   /**
@@ -200,12 +205,8 @@ export class Session {
     const taps = options.hidden ? scratch('taps', (layers + 1) * most * hidden * 4) : null;
     try {
       const all = await this.#forward.allLogits(out, normed);
-      const bodies = taps
-        ? {
-            one: await this.#forward.body('one', { hidden: taps, tokens: most }),
-            chunk: await this.#forward.body('chunk', { hidden: taps, tokens: most }),
-          }
-        : null;
+      const bodies = taps ? await recordBodies(this.#forward, { hidden: taps, tokens: most }) : undefined;
+      const tail: Tail = { programs: [all], view: null, undo: () => undefined };
       const routing = this.#forward.routing('one').slices.map(({ topK }): LayerRouting => ({
         ids: new Uint32Array(ids.length * topK),
         weights: new Float32Array(ids.length * topK),
@@ -216,17 +217,14 @@ export class Session {
         hidden: taps ? new Float32Array((layers + 1) * ids.length * hidden) : null,
       };
       this.forget();
+      this.#nextOnGpu = null;
       for (let position = 0; position < ids.length; position += most) {
         options.signal?.throwIfAborted();
         const chunk = ids.slice(position, position + most);
-        const shape = { tokens: chunk.length, position };
         this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
-        this.#forward.setStep(shape.tokens, position);
-        const encoder = this.#gpu.device.createCommandEncoder();
+        this.#forward.setStep(chunk.length, position);
         const batch: Batch = chunk.length === 1 ? 'one' : 'chunk';
-        (bodies?.[batch] ?? this.#body(chunk.length)).encode(encoder, shape);
-        all.encode(encoder, shape);
-        this.#gpu.submit(encoder.finish());
+        await this.#run(chunk, 'prefill', tail, options.signal, bodies);
         this.#cached.push(...chunk);
         const logits = new Float32Array(await this.#gpu.read(subview(out, 0, chunk.length * vocab * 4)));
         assertFinite(logits);
@@ -262,8 +260,22 @@ export class Session {
   }
 
   dispose(): void {
-    this.#readback.dispose();
+    this.#stepper.dispose();
   }
+}
+
+async function recordBodies(forward: Forward, taps?: Taps): Promise<Bodies> {
+  const [one, chunk, waves] = await Promise.all([
+    forward.body('one', { taps }),
+    forward.body('chunk', { taps }),
+    forward.body('chunk', { taps, waves: true }),
+  ]);
+  return { one, chunk, waves };
+}
+
+async function record(forward: Forward): Promise<Programs> {
+  const [bodies, head, sampling] = await Promise.all([recordBodies(forward), forward.lastLogits(), forward.sampling()]);
+  return { bodies, head, sampling };
 }
 
 export interface LogitsResult {

@@ -12,13 +12,13 @@ import type { DeviceExperts } from '../moe/experts.ts';
 import { invariant } from '../util/assert.ts';
 import { CHUNK, planes, sameLayout, type Layout, type MatrixShape } from '../weights/layout.ts';
 import type { NativeRows } from '../weights/matrix.ts';
+import type { DenseRecords } from './dense-records.ts';
 import type { ExpertsSpec, MatrixPart, MatrixSpec, ModelSpec, Piece, RouterSpec, VectorSpec } from './describe.ts';
-import type { Plan } from './plan.ts';
+import { BLOCK_BYTES, type Plan } from './plan.ts';
+import type { ExpertHomes } from '../moe/homes.ts';
 
 export type DeviceWeights = ModelWeights<DeviceParts, BufferView, DeviceExperts, DeviceRouter>;
 
-/** Rows are read in blocks of about this many bytes. */
-const BLOCK_BYTES = 2 * 2 ** 20;
 /** `writeBuffer` copies; waiting for the queue after this many bytes bounds those copies. */
 const IN_FLIGHT_BYTES = 16 * 2 ** 20;
 
@@ -63,41 +63,44 @@ export class Uploader {
   readonly #gpu: Gpu;
   readonly #signal: AbortSignal | undefined;
   readonly #onBytes: (stored: number) => void;
+  readonly #dense: DenseRecords | null;
   #inFlight = 0;
   #quantizer: { staging: GPUBuffer; params: GPUBuffer; step: GPUBuffer } | undefined;
 
-  /** @param onBytes called with the number of checkpoint bytes each block used up */
-  constructor(gpu: Gpu, onBytes: (stored: number) => void, signal?: AbortSignal) {
+  /**
+   * @param onBytes called with the number of checkpoint bytes each block used up
+   * @param dense what an earlier session kept of everything outside the experts
+   */
+  constructor(gpu: Gpu, onBytes: (stored: number) => void, signal?: AbortSignal, dense: DenseRecords | null = null) {
     this.#gpu = gpu;
+    this.#dense = dense;
     this.#onBytes = onBytes;
     this.#signal = signal;
   }
 
-  async model(spec: ModelSpec, plan: Plan): Promise<DeviceWeights> {
-    const arenas: GPUBuffer[] = [];
-    for (const [i, arena] of plan.arenas.entries()) {
-      arenas.push(
-        await this.#gpu.allocating(`expert arena ${i} (${arena.bytes} bytes)`, () =>
-          this.#gpu.createBuffer(`experts ${i}`, 'experts', arena.bytes),
-        ),
-      );
-    }
+  /**
+   * Everything but experts, in the order of the forward pass, which is how most files are ordered.
+   * @param atExperts called where a layer's experts would be read; their slots are the caller's business
+   */
+  async model(
+    spec: ModelSpec,
+    plan: Plan,
+    homes: ExpertHomes,
+    atExperts: (layer: number) => Promise<void>,
+  ): Promise<DeviceWeights> {
+    let layer = 0;
     const routers = await this.#routers(spec, plan);
-    let moeLayer = 0;
     let routed = 0;
     const weights = await mapWeights(spec, {
       matrix: (m: MatrixSpec) => this.matrix(m),
       vector: (v: VectorSpec) => this.vector(v),
-      experts: async (x: ExpertsSpec) => {
-        const layer = moeLayer++;
-        const at = plan.arenas.findIndex((a) => a.layers.includes(layer));
-        const firstSlot = plan.arenas[at]!.layers.indexOf(layer) * x.count;
-        return this.experts(x, wholeBuffer(arenas[at]!), firstSlot);
+      experts: async () => {
+        await atExperts(layer);
+        return homes.layer(layer++);
       },
       router: (r: RouterSpec) => this.router(r, routers[routed++]!),
     });
     await this.#gpu.idle();
-    this.#releaseQuantizer();
     return weights;
   }
 
@@ -110,17 +113,18 @@ export class Uploader {
         this.#gpu.createBuffer(spec.label, 'weights', bytes),
       );
       const matrix = { view: wholeBuffer(buffer), rows, cols, layout };
-      await this.#fill(matrix, part);
+      if (await this.#dense?.restore(matrix.view)) {
+        for (const { source, begin, end } of part.pieces) this.#count(source, end - begin);
+      } else await this.#fill(matrix, part, this.#signal);
       parts.push({ firstRow: part.firstRow, matrix });
     }
     return { rows: spec.rows, cols: spec.cols, parts };
   }
 
   async vector(spec: VectorSpec): Promise<BufferView> {
-    const values = await spec.load(this.#signal);
-    const buffer = this.#gpu.createBuffer(spec.label, 'weights', values.byteLength);
-    this.#gpu.write(wholeBuffer(buffer), values);
-    return wholeBuffer(buffer);
+    const view = wholeBuffer(this.#gpu.createBuffer(spec.label, 'weights', 4 * spec.length));
+    if (!(await this.#dense?.restore(view))) this.#gpu.write(view, await spec.load(this.#signal));
+    return view;
   }
 
   /** A place for each MoE layer's router block. */
@@ -148,24 +152,24 @@ export class Uploader {
 
   /** Fills one router block. */
   async router({ matrix, vectors }: RouterSpec, place: DeviceRouter): Promise<DeviceRouter> {
+    if (await this.#dense?.restore(place.view)) {
+      for (const { source, begin, end } of matrix.pieces) this.#count(source, end - begin);
+      return place;
+    }
     const { layout, rows, cols } = matrix;
-    await this.#fill({ view: subview(place.view, 0, planes(layout, matrix).bytes), layout, rows, cols }, matrix);
+    const view = subview(place.view, 0, planes(layout, matrix).bytes);
+    await this.#fill({ view, layout, rows, cols }, matrix, this.#signal);
     for (const { at, vector } of vectors) this.#write(place.view, at, await vector.load(this.#signal));
     return place;
   }
 
-  async experts(spec: ExpertsSpec, arena: BufferView, firstSlot: number): Promise<DeviceExperts> {
-    const table = Uint32Array.from({ length: spec.count }, (_, e) => firstSlot + e);
-    for (let e = 0; e < spec.count; e++) {
-      await this.expert(spec, e, subview(arena, table[e]! * spec.slot.bytes, spec.slot.bytes));
-    }
-    const buffer = this.#gpu.createBuffer(`slots of ${spec.label}`, 'tables', table.byteLength);
-    this.#gpu.write(wholeBuffer(buffer), table);
-    return { arena, slot: spec.slot, slotTable: wholeBuffer(buffer) };
-  }
-
   /** Fills one slot with one expert. */
-  async expert({ slot, matrices, bias }: ExpertsSpec, e: number, home: BufferView): Promise<void> {
+  async expert(
+    { slot, matrices, bias }: ExpertsSpec,
+    e: number,
+    home: BufferView,
+    signal = this.#signal,
+  ): Promise<void> {
     const { gate, up, down } = matrices(e);
     const at = (offset: number, layout: Layout, shape: MatrixShape): Target => ({
       ...shape,
@@ -180,53 +184,58 @@ export class Uploader {
       stride: 2,
     });
     const gateUp = at(slot.gateUpAt, slot.gateUp, { rows: 2 * gate.rows, cols: gate.cols });
-    await this.#fill(gateUp, { pieces: [half(gate, 0), half(up, 1)] });
+    await this.#fill(gateUp, { pieces: [half(gate, 0), half(up, 1)] }, signal);
     const whole = at(slot.downAt, slot.down, down);
-    await this.#fill(whole, { pieces: [{ source: down, begin: 0, end: down.rows, target: 0, stride: 1 }] });
+    await this.#fill(whole, { pieces: [{ source: down, begin: 0, end: down.rows, target: 0, stride: 1 }] }, signal);
     if (bias) {
-      const values = await bias(e, this.#signal);
+      const values = await bias(e, signal);
       invariant(slot.bias, 'a slot without room for its biases');
       this.#write(home, slot.gateUpBiasAt, values.gateUp);
       this.#write(home, slot.downBiasAt, values.down);
     }
   }
 
-  async #fill(target: Target, { pieces }: Pick<MatrixPart, 'pieces'>): Promise<void> {
+  async #fill(target: Target, { pieces }: Pick<MatrixPart, 'pieces'>, signal: AbortSignal | undefined): Promise<void> {
     const [first, second] = pieces;
     if (!sameLayout(first!.source.layout, target.layout)) {
-      for (const piece of pieces) await this.#quantize(target, piece);
-    } else if (second && first!.stride === 2) await this.#zip(target, first!, second);
-    else for (const piece of pieces) await this.#copy(target, piece);
+      for (const piece of pieces) await this.#quantize(target, piece, signal);
+    } else if (second && first!.stride === 2) await this.#zip(target, first!, second, signal);
+    else for (const piece of pieces) await this.#copy(target, piece, signal);
   }
 
   #blockRows(target: Target): number {
     return Math.max(1, Math.floor(BLOCK_BYTES / (planes(target.layout, target).valueRowWords * 4)));
   }
 
-  async #copy(target: Target, { source, begin, end, target: to }: Piece): Promise<void> {
-    const read = (row: number, until: number): Promise<NativeRows> => source.read(row, until, this.#signal);
+  async #copy(target: Target, { source, begin, end, target: to }: Piece, signal?: AbortSignal): Promise<void> {
+    const read = (row: number, until: number): Promise<NativeRows> => source.read(row, until, signal);
     for await (const { row, until, rows } of blocks(begin, end, this.#blockRows(target), read)) {
-      await this.#place(target, to + row - begin, rows);
+      await this.#place(target, to + row - begin, rows, signal);
       this.#count(source, until - row);
     }
   }
 
-  async #zip(target: Target, a: Piece, b: Piece): Promise<void> {
+  async #zip(target: Target, a: Piece, b: Piece, signal?: AbortSignal): Promise<void> {
     const p = planes(target.layout, target);
     const read = async (row: number, until: number): Promise<[NativeRows, NativeRows]> => [
-      await a.source.read(row, until, this.#signal),
-      await b.source.read(row, until, this.#signal),
+      await a.source.read(row, until, signal),
+      await b.source.read(row, until, signal),
     ];
     for await (const {
       row,
       until,
       rows: [x, y],
     } of blocks(0, a.end, this.#blockRows(target), read)) {
-      await this.#place(target, 2 * row, {
-        values: zipRows(x.values, y.values, p.valueRowWords),
-        scales: zipRows(x.scales, y.scales, p.scaleRowWords),
-        zeros: zipRows(x.zeros, y.zeros, p.zeroRowWords),
-      });
+      await this.#place(
+        target,
+        2 * row,
+        {
+          values: zipRows(x.values, y.values, p.valueRowWords),
+          scales: zipRows(x.scales, y.scales, p.scaleRowWords),
+          zeros: zipRows(x.zeros, y.zeros, p.zeroRowWords),
+        },
+        signal,
+      );
       this.#count(a.source, until - row);
       this.#count(b.source, until - row);
     }
@@ -236,12 +245,12 @@ export class Uploader {
     this.#onBytes((source.storedBytes * rows) / source.rows);
   }
 
-  async #place(target: Target, row: number, rows: NativeRows): Promise<void> {
+  async #place(target: Target, row: number, rows: NativeRows, signal?: AbortSignal): Promise<void> {
     const p = planes(target.layout, target);
     this.#write(target.view, row * p.valueRowWords * 4, rows.values);
     if (rows.scales.length) this.#write(target.view, p.scalesAt + row * p.scaleRowWords * 4, rows.scales);
     if (rows.zeros.length) this.#write(target.view, p.zerosAt + row * p.zeroRowWords * 4, rows.zeros);
-    await this.#throttle();
+    await this.#throttle(signal);
   }
 
   #write(view: BufferView, at: number, data: Uint32Array | Float32Array): void {
@@ -249,15 +258,19 @@ export class Uploader {
     this.#inFlight += data.byteLength;
   }
 
-  async #throttle(): Promise<void> {
-    this.#signal?.throwIfAborted();
+  async #throttle(signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
     if (this.#inFlight < IN_FLIGHT_BYTES) return;
     await this.#gpu.idle();
     this.#inFlight = 0;
   }
 
   /** Raw float rows go to a staging buffer; a kernel turns them into native rows in place. */
-  async #quantize(target: Target, { source, begin, end, target: to, stride }: Piece): Promise<void> {
+  async #quantize(
+    target: Target,
+    { source, begin, end, target: to, stride }: Piece,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const from = source.layout.kind;
     invariant(from === 'bf16' || from === 'f16' || from === 'f32', `cannot quantise ${from} rows on load`);
     const gpu = this.#gpu;
@@ -278,7 +291,7 @@ export class Uploader {
       { from, layout: target.layout, shape: { rows: target.rows, cols }, maxRows: block },
     );
     const program = await recorder.finish();
-    const read = (row: number, until: number): Promise<NativeRows> => source.read(row, until, this.#signal);
+    const read = (row: number, until: number): Promise<NativeRows> => source.read(row, until, signal);
     for await (const { row, until, rows } of blocks(begin, end, block, read)) {
       this.#write(wholeBuffer(staging), 0, rows.values);
       this.#write(
@@ -290,11 +303,12 @@ export class Uploader {
       program.encode(encoder, { tokens: until - row, position: 0 });
       gpu.submit(encoder.finish());
       this.#count(source, until - row);
-      await this.#throttle();
+      await this.#throttle(signal);
     }
   }
 
-  #releaseQuantizer(): void {
+  /** Gives back what quantising took; it comes again when needed. */
+  release(): void {
     if (!this.#quantizer) return;
     for (const buffer of Object.values(this.#quantizer)) this.#gpu.destroyBuffer(buffer);
     this.#quantizer = undefined;

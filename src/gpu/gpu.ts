@@ -110,6 +110,15 @@ export class Gpu {
     return buffer;
   }
 
+  /** A buffer that the CPU writes in place, mapped already. Counted as staging. */
+  createMapped(label: string, size: number): GPUBuffer {
+    const usage = GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC;
+    const buffer = this.device.createBuffer({ label, size: bufferBytes(size), usage, mappedAtCreation: true });
+    this.counters.buffersCreated++;
+    this.ledger.add(buffer, 'staging');
+    return buffer;
+  }
+
   destroyBuffer(buffer: GPUBuffer): void {
     this.ledger.remove(buffer);
     buffer.destroy();

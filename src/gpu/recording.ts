@@ -47,6 +47,12 @@ interface CopyStep {
   readonly copy: (step: StepShape) => { from: BufferView; to: BufferView; bytes: number };
 }
 
+/** Steps [begin, end) of a program, by marks that its recorder gave. */
+export interface StepRange {
+  readonly begin?: number | undefined;
+  readonly end?: number | undefined;
+}
+
 /** Workgroups beyond the per-dimension limit of 65,535 spill into y; shaders join them with `shared/fold`. */
 export function foldGrid(workgroups: number, z = 1): Grid {
   const MAX = 65535;
@@ -89,6 +95,11 @@ export class Recorder {
     this.#steps.push({ kind: 'copy', label, copy });
   }
 
+  /** A place between two steps, at which a run of the program may begin or end. */
+  mark(): number {
+    return this.#steps.length;
+  }
+
   /** Waits for every pipeline to compile. */
   async finish(): Promise<Program> {
     for (const step of this.#steps) if (step.kind === 'dispatch') step.compiled = await step.pipeline;
@@ -117,10 +128,11 @@ export class Program {
   }
 
   /** Neighbouring dispatches share one compute pass; a copy ends it. */
-  encode(encoder: GPUCommandEncoder, shape: StepShape): void {
+  encode(encoder: GPUCommandEncoder, shape: StepShape, { begin = 0, end = this.#steps.length }: StepRange = {}): void {
     const { counters } = this.#gpu;
     let pass: GPUComputePassEncoder | undefined;
-    for (const step of this.#steps) {
+    for (let i = begin; i < end; i++) {
+      const step = this.#steps[i]!;
       if (step.kind === 'copy') {
         pass?.end();
         pass = undefined;

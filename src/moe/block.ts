@@ -40,6 +40,8 @@ export interface MoeStep {
   /** Obey the step's `ApproximateParams`. Default false: routing is exact. */
   readonly approximate?: boolean;
   readonly tileRows: TileRows;
+  /** Prompts only: the slots of one wave of experts, in place of the layer's own table. */
+  readonly waveTable?: BufferView | undefined; // [E]
   readonly scratch: {
     readonly normed: BufferView; // [T, D]
     readonly withShared: BufferView; // [T, D]
@@ -54,12 +56,22 @@ export interface MoeStep {
   };
 }
 
+/** Where in a program a layer's stages begin: marks of its recorder. */
+export interface MoeMarks {
+  /** Everything before this is done when the layer's input is in `x`. */
+  readonly route: number;
+  /** The routing is known; what reads experts begins. */
+  readonly experts: number;
+  /** Experts are done. */
+  readonly combine: number;
+}
+
 export function moeLayer(
   r: Recorder,
   config: MoeFfn,
   weights: MoeWeights<DeviceParts, DeviceExperts, DeviceRouter>,
   s: MoeStep,
-): void {
+): MoeMarks {
   const { label, phase, hidden, x, routed, scratch, tileRows, predict = false, approximate = false } = s;
   const { experts, topK, width, activation } = config;
   const { normed } = scratch;
@@ -70,6 +82,7 @@ export function moeLayer(
     ...(block.sharedGate ? { sharedWeight: scratch.sharedWeight } : {}),
     ...(approximate ? { slotTable: weights.experts.slotTable } : {}),
   };
+  const atRoute = r.mark();
   route(
     r,
     `${label} route`,
@@ -93,8 +106,9 @@ export function moeLayer(
   }
   const { arena, slot, slotTable } = weights.experts;
   const shape = { hidden, width, experts, topK };
-  const home = { arena, slotTable };
+  const home = { arena, slotTable: s.waveTable ?? slotTable };
   if (phase === 'decode') {
+    const atExperts = r.mark();
     expertUpDecode(r, `${label} up`, { ...home, x: normed, routed, act: scratch.act }, { ...shape, slot, activation });
     expertDownDecode(
       r,
@@ -102,11 +116,14 @@ export function moeLayer(
       { ...home, act: scratch.act, routed, residual, out: s.out },
       { ...shape, slot },
     );
-    return;
+    return { route: atRoute, experts: atExperts, combine: r.mark() };
   }
   const { pairOfRow, rowOfPair, tiles, counts, act, y } = scratch;
   group(r, `${label} group`, { routed, pairOfRow, rowOfPair, tiles, counts }, { experts, topK, tileRows });
+  const atExperts = r.mark();
   expertUp(r, `${label} up`, { ...home, x: normed, pairOfRow, tiles, act }, { ...shape, slot, activation, tileRows });
   expertDown(r, `${label} down`, { ...home, act, tiles, y }, { ...shape, slot, tileRows });
+  const atCombine = r.mark();
   combine(r, `${label} combine`, { y, rowOfPair, routed, residual, out: s.out }, { hidden, topK });
+  return { route: atRoute, experts: atExperts, combine: atCombine };
 }

@@ -53,8 +53,10 @@ export function blockSource(
 
   return {
     label: source.label,
+    ...(source.origin && { origin: source.origin }),
     size: (file, signal) => source.size(file, signal),
     seeks: (file) => source.seeks?.(file) ?? true,
+    version: (file) => source.version?.(file) ?? null,
     async *stream(file, begin, end, signal) {
       signal?.throwIfAborted();
       const isLarge = end - begin >= blockBytes / 2 && (source.seeks?.(file) ?? true);

@@ -18,6 +18,10 @@ export function filesSource(files: Iterable<File> | ReadonlyMap<string, Blob>, l
       signal?.throwIfAborted();
       return blobs.get(checkFileName(file))?.size ?? null;
     },
+    version: (file) => {
+      const blob = blobs.get(checkFileName(file));
+      return blob && 'lastModified' in blob ? `modified ${String(blob.lastModified)}` : null;
+    },
     async *stream(file, begin, end, signal) {
       const blob = blobs.get(checkFileName(file));
       if (!blob) throw new SourceError(`${label}: there is no ${file}`, { file });

@@ -69,8 +69,10 @@ export function forwardSource(source: ByteSource): ByteSource {
 
   return {
     label: source.label,
+    ...(source.origin && { origin: source.origin }),
     size: (file, signal) => source.size(file, signal),
     seeks: (file) => source.seeks?.(file) ?? true,
+    version: (file) => source.version?.(file) ?? null,
     async *stream(file, begin, end, signal) {
       const size = await source.size(file, signal);
       if (source.seeks?.(file) !== false || size === null || end > size) {

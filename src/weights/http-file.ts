@@ -39,6 +39,8 @@ export class HttpFile {
   /** The server sent the whole file when asked for one byte. */
   isRangeless = false;
   readonly #versions = new Map<string, string>();
+  /** An answer's ETag was weak: it may stay when bytes change. */
+  #isWeak = false;
 
   constructor(name: string, url: URL) {
     this.name = name;
@@ -86,11 +88,21 @@ export class HttpFile {
     }
   }
 
+  /** As `ByteSource.version`: the ETag when it is a strong one, else the time of the last change. */
+  get version(): string | null {
+    const etag = this.#versions.get('etag');
+    if (etag !== undefined && !this.#isWeak) return `etag ${etag}`;
+    const modified = this.#versions.get('last-modified');
+    return modified === undefined ? null : `modified ${modified}`;
+  }
+
   /** @throws SourceError when an answer contradicts an earlier one */
   checkVersion(response: Response, total: number | null): void {
     for (const header of ['etag', 'last-modified']) {
-      const value = response.headers.get(header)?.replace(/^W\//, '');
+      const shown = response.headers.get(header);
+      const value = shown?.replace(/^W\//, '');
       if (value === undefined) continue;
+      if (shown !== value) this.#isWeak = true;
       const before = this.#versions.get(header);
       if (before !== undefined && before !== value) this.#changed(header, before, value);
       this.#versions.set(header, value);

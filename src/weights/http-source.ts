@@ -58,6 +58,7 @@ function readBase(baseUrl: string | URL): URL {
 
 class HttpSource implements ByteSource {
   readonly label: string;
+  readonly origin = 'network';
   readonly #base: URL;
   readonly #fetch: typeof fetch;
   readonly #headers: Readonly<Record<string, string>>;
@@ -109,6 +110,10 @@ class HttpSource implements ByteSource {
 
   seeks(name: string): boolean {
     return !this.#file(name).isRangeless;
+  }
+
+  version(name: string): string | null {
+    return this.#file(name).version;
   }
 
   async *stream(name: string, begin: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {

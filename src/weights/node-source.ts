@@ -15,7 +15,7 @@ const codeOf = (error: unknown): string =>
 export function pathSource(dir: string): ByteSource {
   const root = resolve(dir);
   /** Size and time of each file when it was first seen: both must stay. */
-  const seen = new Map<string, string>();
+  const seen = new Map<string, { readonly size: number; readonly mtimeMs: number }>();
 
   const fail = (file: string, what: string, cause?: unknown): never => {
     throw new SourceError(`${join(root, file)}: ${what}`, { file, path: join(root, file) }, { cause });
@@ -24,11 +24,12 @@ export function pathSource(dir: string): ByteSource {
 
   const check = (file: string, stats: Stats): number => {
     if (!stats.isFile()) fail(file, 'is not a file');
-    const state = `${stats.size} bytes, ${stats.mtimeMs}`;
+    const { size, mtimeMs } = stats;
     const before = seen.get(file);
-    if (before !== undefined && before !== state) fail(file, 'changed while it was read: load the model again');
-    seen.set(file, state);
-    return stats.size;
+    if (before && (before.size !== size || before.mtimeMs !== mtimeMs))
+      fail(file, 'changed while it was read: load the model again');
+    seen.set(file, { size, mtimeMs });
+    return size;
   };
 
   const missing = async (error: unknown): Promise<null> => {
@@ -50,6 +51,10 @@ export function pathSource(dir: string): ByteSource {
         return failRead(file, error);
       }
       return check(file, stats);
+    },
+    version: (file) => {
+      const state = seen.get(file);
+      return state ? `modified ${state.mtimeMs}` : null;
     },
     async *stream(file, begin, end, signal) {
       signal?.throwIfAborted();

@@ -12,8 +12,15 @@ export interface ByteSource {
    * @throws SourceError when the file ends early or the transport fails for good
    */
   stream(file: string, begin: number, end: number, signal?: AbortSignal): AsyncIterable<Uint8Array>;
+  /** How far away the bytes are; default `disk`. */
+  readonly origin?: 'disk' | 'network';
   /** false once it is known that reading from the middle of a file costs all bytes before it; absent: it does not. */
   seeks?(file: string): boolean;
+  /**
+   * What tells one state of the file from another, as far as `size` or a read has shown it: `etag "..."`, or `modified <time>`. Two that begin
+   * with different words say nothing about each other. null when unknown.
+   */
+  version?(file: string): string | null;
 }
 
 /** Exactly the bytes [begin, end), in memory of their own. @throws SourceError */

@@ -17,24 +17,26 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   families: ['config', 'util', 'errors.ts'],
   weights: ['config/read.ts', 'type config', 'type families/family.ts', 'util', 'errors.ts'],
   text: ['util', 'errors.ts'],
-  trace: ['util', 'errors.ts'],
+  policy: ['util', 'errors.ts'],
+  trace: ['policy', 'util', 'errors.ts'],
   reference: ['util', 'type config', 'weights/layout.ts', 'type weights/matrix.ts', 'type families/family.ts'],
   kernels: ['gpu', 'weights/layout.ts', 'type weights/matrix.ts', 'type config', 'util', 'errors.ts'],
   layers: ['kernels', 'gpu', 'weights/layout.ts', 'type weights/matrix.ts', 'config', 'util', 'errors.ts'],
-  moe: ['layers', 'kernels', 'gpu', 'weights/layout.ts', 'type weights/matrix.ts', 'config', 'util', 'errors.ts'],
-  engine: 'layers moe kernels gpu families config weights text trace util errors.ts'.split(' '),
-  'index.ts': ['engine', 'weights', 'text', 'trace', 'type config', 'errors.ts'],
+  moe: ['layers', 'kernels', 'gpu', 'policy', 'weights/layout.ts', 'type weights/matrix.ts', 'config', 'util', 'errors.ts'],
+  engine: 'layers moe kernels gpu policy families config weights text trace util errors.ts'.split(' '),
+  'index.ts': ['engine', 'weights', 'text', 'trace', 'type policy', 'type config', 'errors.ts'],
 };
 /** Node's own surfaces; a page never loads them, and nothing but they themselves may import them. */
 const NODE_ONLY = ['cli', 'node.ts'];
 
 /** Packages beside the relative imports. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  trace: ['fflate'],
   text: ['@huggingface/jinja', '@huggingface/tokenizers'],
   'cli/dawn.ts': ['webgpu'],
 };
 /** Runs in Node only, loaded by src/node.ts. */
-const NODE_FILES = ['weights/node-source.ts'];
+const NODE_FILES = ['weights/node-source.ts', 'weights/records/node-folder.ts', 'weights/records/node-lock.ts'];
 
 interface Import {
   readonly from: string;
@@ -130,6 +132,8 @@ describe('imports', () => {
     ['src/families/a.ts', `const k = await import('../kernels/matrix.ts');`],
     ['src/reference/a.ts', `import { formats } from '../weights/formats/index.ts';`],
     ['src/reference/a.ts', `import type { BufferView } from '../gpu/buffer.ts';`],
+    ['src/policy/a.ts', `import { replay } from '../trace/replay.ts';`],
+    ['src/policy/a.ts', `import type { Slots } from '../moe/slots.ts';`],
     ['src/engine/a.ts', `import { openDawn } from '../cli/dawn.ts';`],
     ['src/engine/a.ts', `import { rmsNorm } from '../reference/norm/rms_norm.ts';`],
     ['src/engine/a.ts', `import '../../test/support/gpu.ts';`],

@@ -6,14 +6,16 @@ import { describe, expect, it } from 'vitest';
 import type { ModelConfig } from '../../src/config/model-config.ts';
 import { Forward, type ForwardOptions } from '../../src/engine/forward.ts';
 import { DEFAULT_DEVICE_LIMITS, openModel, planOpened } from '../../src/engine/open.ts';
-import { moeLayers } from '../../src/engine/plan.ts';
+import { expertSpecs } from '../../src/engine/open-store.ts';
+import { midStride, moeLayers, slotTableStride } from '../../src/engine/plan.ts';
 import { Uploader, type DeviceWeights } from '../../src/engine/upload.ts';
-import { wholeBuffer } from '../../src/gpu/buffer.ts';
+import { subview, wholeBuffer } from '../../src/gpu/buffer.ts';
 import type { Gpu } from '../../src/gpu/gpu.ts';
 import { Recorder, type Program } from '../../src/gpu/recording.ts';
 import { EXACT, STEP_BYTES, writeStep, type ApproximateParams } from '../../src/gpu/step.ts';
 import { predictedAt, predictedIds, route, routedBytes, type RouteShape } from '../../src/kernels/moe/route.ts';
 import type { DeviceRouter } from '../../src/kernels/moe/router_block.ts';
+import { ExpertHomes } from '../../src/moe/homes.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
 import { openTestGpu } from '../support/gpu.ts';
 import { fixturePath } from '../support/models.ts';
@@ -24,17 +26,31 @@ interface Loaded {
   readonly gpu: Gpu;
   readonly config: ModelConfig;
   readonly weights: DeviceWeights;
-  forward(layers: number, options: ForwardOptions): Promise<Forward>;
+  forward(options: ForwardOptions): Promise<Forward>;
 }
 
 async function load(fixture: string): Promise<Loaded> {
   const gpu = shared.share();
   const opened = await openModel(pathSource(fixturePath(fixture)));
   const { spec, plan } = planOpened(opened, DEFAULT_DEVICE_LIMITS, 'as-is', { contextLength: 8, prefillChunk: 4 });
-  const weights = await new Uploader(gpu, () => undefined).model(spec, plan);
   const { config } = opened;
-  const forward = (layers: number, options: ForwardOptions): Promise<Forward> =>
-    Forward.create(gpu, { ...config, layers: config.layers.slice(0, layers) }, plan, weights, options);
+  const experts = expertSpecs(spec);
+  const homes = await ExpertHomes.create(
+    gpu,
+    plan.arenas,
+    experts.map((x) => x.slot),
+    slotTableStride(config),
+  );
+  const uploader = new Uploader(gpu, () => undefined);
+  const weights = await uploader.model(spec, plan, homes, async (layer) => {
+    const first = plan.arenas.find((a) => a.layers.includes(layer))!.layers.indexOf(layer) * experts[layer]!.count;
+    for (let e = 0; e < experts[layer]!.count; e++) {
+      await uploader.expert(experts[layer]!, e, homes.slotView(layer, first + e));
+      homes.setSlot(layer, e, first + e);
+    }
+  });
+  const forward = (options: ForwardOptions): Promise<Forward> =>
+    Forward.create(gpu, config, plan, weights, homes, options);
   return { gpu, config, weights, forward };
 }
 
@@ -49,28 +65,24 @@ async function run(gpu: Gpu, program: Program): Promise<void> {
 async function decode(gpu: Gpu, forward: Forward, approximate?: ApproximateParams): Promise<Uint32Array> {
   gpu.write(forward.ids, Uint32Array.of(5));
   forward.setStep(1, 0, undefined, approximate);
-  await run(gpu, await forward.body('one'));
+  await run(gpu, (await forward.body('one')).program);
   return new Uint32Array(await gpu.read(forward.routing('one').view));
 }
 
-/** The router by itself, on what the last layer that ran had as its input. */
-async function choose(gpu: Gpu, router: DeviceRouter, shape: Omit<RouteShape, 'block'>): Promise<number[]> {
+/** The router by itself, on the input that MoE layer `m` had when a token went through the forward pass made last. */
+async function choose(gpu: Gpu, m: number, router: DeviceRouter, shape: Omit<RouteShape, 'block'>): Promise<number[]> {
   const { block, view } = router;
   const make = (label: string, bytes: number, usage = 0): ReturnType<typeof wholeBuffer> =>
     wholeBuffer(gpu.createBuffer(label, 'staging', bytes, usage));
-  const input = [...gpu.ledger.liveBuffers].filter(({ label }) => label === 'residualB').at(-1)!;
+  const mids = [...gpu.ledger.liveBuffers].filter(({ label }) => label === 'mids').at(-1)!;
+  const input = subview(wholeBuffer(mids), m * midStride(block.hidden), 4 * block.hidden);
   const routed = make('routed', routedBytes(1, shape.topK));
   const step = make('step', STEP_BYTES, GPUBufferUsage.UNIFORM);
   gpu.write(step, new Uint8Array(writeStep(new ArrayBuffer(STEP_BYTES), 1, 0)));
   const recorder = new Recorder(gpu, step);
   const sharedWeight = block.sharedGate ? { sharedWeight: make('shared weight', 4) } : {};
   const normed = make('normed', 4 * block.hidden);
-  route(
-    recorder,
-    'route',
-    { x: wholeBuffer(input), router: view, normed, routed, ...sharedWeight },
-    { ...shape, block },
-  );
+  route(recorder, 'route', { x: input, router: view, normed, routed, ...sharedWeight }, { ...shape, block });
   await run(gpu, await recorder.finish());
   return [...new Uint32Array(await gpu.read(routed)).subarray(0, shape.topK)];
 }
@@ -83,8 +95,7 @@ describe.each(FIXTURES)('%s', (fixture) => {
     const { gpu, config, weights, forward } = await load(fixture);
     const isMoe = config.layers.map((l) => l.ffn.kind === 'moe');
     const moes = moeLayers(config);
-    const layers = config.layers.length;
-    const [exact, predicting] = [await forward(layers, {}), await forward(layers, { predict: true })];
+    const [exact, predicting] = [await forward({}), await forward({ predict: true })];
     const plain = await decode(gpu, exact);
     const full = await decode(gpu, predicting);
     const { slices } = predicting.routing('one');
@@ -100,15 +111,12 @@ describe.each(FIXTURES)('%s', (fixture) => {
       expect(new Set(ids).size).toBe(predicted);
     }
 
-    // A model that ends with its MoE layer m leaves that layer's input where it was.
     for (const [m, slice] of slices.entries()) {
       if (!slice.predicted) continue;
       const at = isMoe.flatMap((moe, i) => (moe ? [i] : []))[m]!;
       const next = weights.layers[isMoe.indexOf(true, at + 1)]!.ffn;
       if (next.kind !== 'moe') throw new Error('not a MoE layer');
-      const cut = await forward(at + 1, {});
-      await decode(gpu, cut);
-      const chosen = await choose(gpu, next.router, {
+      const chosen = await choose(gpu, m, next.router, {
         topK: slice.predicted,
         router: moes[m]!.router,
         eps: config.normEps,
@@ -120,11 +128,10 @@ describe.each(FIXTURES)('%s', (fixture) => {
   });
 
   it('is exact until a step asks for approximations', async () => {
-    const { gpu, config, forward } = await load(fixture);
-    const layers = config.layers.length;
-    const exact = await forward(layers, {});
+    const { gpu, forward } = await load(fixture);
+    const exact = await forward({});
     const plain = await decode(gpu, exact);
-    const approximate = await forward(layers, { approximate: true });
+    const approximate = await forward({ approximate: true });
     expect(await decode(gpu, approximate)).toEqual(plain);
     const thinned = await decode(gpu, approximate, { ...EXACT, keepExperts: 1 });
     for (const [m, { offset, topK }] of approximate.routing('one').slices.entries()) {

@@ -18,7 +18,7 @@ export interface ExpertDownIo extends ExpertHome {
   readonly y: BufferView; // [P, D] out, in row order
 }
 
-/** y = down act + bias of every row, tile by tile; zero for experts without a slot. */
+/** y = down act + bias of every row, tile by tile. Rows of experts without a slot keep what they hold: waves of experts fill them one after the other. */
 export function expertDown(
   recorder: Recorder,
   label: string,

@@ -21,7 +21,7 @@ export interface ExpertUpIo extends ExpertHome {
   readonly act: BufferView; // [P, F] out, in row order
 }
 
-/** act = activate(gate x + bias, up x + bias) of every row, tile by tile; zero for experts without a slot. */
+/** act = activate(gate x + bias, up x + bias) of every row, tile by tile. Rows of experts without a slot keep what they hold: waves of experts fill them one after the other. */
 export function expertUp(
   recorder: Recorder,
   label: string,

@@ -24,7 +24,7 @@ export interface SlotLayout extends SlotShape {
   readonly bytes: number;
 }
 
-/** What a slot table holds for an expert that is not on the GPU: it contributes zero. */
+/** What a slot table holds for an expert that is not on the GPU. */
 export const MISSING_SLOT = 0xffffffff;
 
 /** Experts of one layer on the GPU. */

@@ -19,6 +19,9 @@ export function promptCounts(ids: Iterable<number>, vocab: number): Uint32Array<
   return counts;
 }
 
+/** A token's word of `counts` after it was generated once more: the kernel does the same. */
+export const raisedCount = (word: number): number => ((word & 0xffff) < 0xffff ? word + 1 : word);
+
 /** `logits` must lie in another GPUBuffer than the three that are written. */
 export interface Sample {
   readonly logits: BufferView; // [V]

@@ -1,7 +1,9 @@
 /** The chat page on a model that the test scripts: `window.fake` plays the engine. */
 import { App } from '../../../demo/app.ts';
-import type { ChatModel } from '../../../demo/engine.ts';
+import type { ChatModel, PagePlan } from '../../../demo/engine.ts';
 import { readOptions } from '../../../demo/options.ts';
+import { fakePlan, StoreScript } from './fake-store.ts';
+import { StorageScript } from './fake-storage.ts';
 import {
   DeviceCapability,
   InvalidRequest,
@@ -12,7 +14,6 @@ import {
   type GenerateSummary,
   type LoadOptions,
   type LoadProgress,
-  type Plan,
 } from '../../../src/index.ts';
 
 const CONTEXT = 200;
@@ -32,6 +33,7 @@ const ERRORS = {
   source: () => new SourceError('https://example.org/m/: model.safetensors gave status 503'),
   unsupported: () => new UnsupportedModel('model_type "mamba" is not known'),
   fault: () => new TypeError('x is undefined'),
+  'in-use': () => new InvalidRequest('The model is in use in another tab: close that first', {}),
   full: () => new InvalidRequest('The prompt has 300 tokens', { promptTokens: 300, contextLength: CONTEXT }),
 } as const;
 export type FakeError = keyof typeof ERRORS;
@@ -56,11 +58,29 @@ type Event = { readonly text: string } | { readonly end: Partial<GenerateSummary
 
 export class Fake {
   readonly prompts: unknown[] = [];
-  readonly loads: { readonly prefillChunk: number | undefined }[] = [];
+  readonly loads: { readonly prefillChunk: number | undefined; readonly gpuBytes: number | undefined }[] = [];
+  /** The graphics memory of every plan. */
+  readonly plans: (number | undefined)[] = [];
+  /** The experts of the model; null when it has no store. */
+  readonly store = params.has('store') ? new StoreScript((kind) => ERRORS[kind]()) : null;
+  readonly storage = new StorageScript(params.get('storage') ?? 'full', (kind) => ERRORS[kind]());
   disposed = 0;
   #events = new Queue<Event>();
+  #failingPlan: FakeError | null = null;
   #load: { options: LoadOptions; resolve: (model: ChatModel) => void; reject: (error: unknown) => void } | undefined;
   #lose: ((info: { reason: string; message: string }) => void) | undefined;
+
+  failNextPlan(kind: FakeError): void {
+    this.#failingPlan = kind;
+  }
+
+  async plan(gpuBytes?: number): Promise<PagePlan> {
+    this.plans.push(gpuBytes);
+    const failing = this.#failingPlan;
+    this.#failingPlan = null;
+    if (failing) throw ERRORS[failing]();
+    return { ...plan, ...(this.store && fakePlan(gpuBytes)) };
+  }
 
   progress(progress: LoadProgress): void {
     this.#load?.options.onProgress?.(progress);
@@ -91,7 +111,7 @@ export class Fake {
   }
 
   load(options: LoadOptions): Promise<ChatModel> {
-    this.loads.push({ prefillChunk: options.prefillChunk });
+    this.loads.push({ prefillChunk: options.prefillChunk, gpuBytes: options.gpuBytes });
     return new Promise((resolve, reject) => {
       this.#load = { options, resolve, reject };
       options.signal?.addEventListener('abort', () => reject(options.signal?.reason));
@@ -100,8 +120,10 @@ export class Fake {
 
   #model(): ChatModel {
     this.#events = new Queue<Event>();
+    const { gpuBytes } = this.loads.at(-1)!;
     return {
-      plan,
+      plan: { ...plan, ...(this.store && fakePlan(gpuBytes)) },
+      ...this.store?.open(gpuBytes),
       device,
       lost: new Promise((resolve) => (this.#lose = resolve)),
       dispose: async () => void this.disposed++,
@@ -159,7 +181,8 @@ const plan = {
   totalBytes: 332e6,
   downloadBytes: 129e6,
   verdict: 'fits',
-} as Plan;
+  budgetBytes: 6e9,
+} as PagePlan;
 
 declare global {
   interface Window {
@@ -172,8 +195,9 @@ const app = new App(
   document.getElementById('app')!,
   {
     checkSupport: async () => ({ ok: true, device }),
-    plan: async () => plan,
+    plan: (_, options) => window.fake.plan(options?.gpuBytes),
     load: (_, options) => window.fake.load(options ?? {}),
+    ...(params.has('storage') && { storage: params.get('storage') === 'none' ? null : window.fake.storage }),
   },
   readOptions(location.search, document.baseURI),
 );

@@ -45,7 +45,13 @@ describe('numbers for people', () => {
     expect(progressLine({ ...progress, bytesPerSecond: 12.4e6, remainingSeconds: 5.7 })).toBe(
       '58.2 MB of 129 MB · 12.4 MB/s · 6 s left',
     );
-    expect(progressLine({ ...progress, bytesPerSecond: null, remainingSeconds: null })).toBe('58.2 MB of 129 MB');
+    const unknown = { ...progress, bytesPerSecond: null, remainingSeconds: null } as const;
+    expect(progressLine(unknown)).toBe('58.2 MB of 129 MB');
+    expect(progressLine({ ...unknown, phase: 'compile' })).toBe(
+      '58.2 MB of 129 MB loaded; the rest follows while you chat',
+    );
+    expect(progressLine({ ...unknown, phase: 'ready', loadedBytes: 129e6 })).toBe('129 MB loaded');
+    expect(progressLine({ ...unknown, phase: 'open', loadedBytes: 0, totalBytes: 0 })).toBe('');
   });
 });
 

@@ -1,7 +1,9 @@
 /** Bad servers: right bytes or a typed error, in bounded tries, and never more of a file than needed. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { InvalidCheckpoint, InvalidRequest, SourceError } from '../../../src/errors.ts';
+import { blockSource } from '../../../src/weights/block-source.ts';
 import { openCheckpoint } from '../../../src/weights/checkpoint.ts';
+import { forwardSource } from '../../../src/weights/forward-source.ts';
 import { parseContentRange } from '../../../src/weights/http-file.ts';
 import { httpSource, type HttpOptions } from '../../../src/weights/http-source.ts';
 import { delayAfter, parseRetryAfter, PassingFailure, retryDefaults } from '../../../src/weights/retry.ts';
@@ -270,6 +272,30 @@ describe('a file that changes', () => {
     const s = source();
     await read(0, 10, s);
     expectBytes(await read(0, 10, s), 0, 10);
+  });
+});
+
+describe('version', () => {
+  const modified = { 'last-modified': 'Thu, 01 Jan 2026 00:00:00 GMT' };
+  test.each([
+    ['a strong tag', { etag: '"a"', ...modified }, 'etag "a"'],
+    ['a weak tag, and a time', { etag: 'W/"a"', ...modified }, `modified ${modified['last-modified']}`],
+    ['a weak tag alone', { etag: 'W/"a"' }, null],
+    ['nothing', {}, null],
+  ])('of %s', async (_, headers, expected) => {
+    first({ set: headers });
+    const s = source();
+    expect(s.version!('big.bin')).toBeNull();
+    await read(0, 10, s);
+    expect(s.version!('big.bin')).toBe(expected);
+    expect(blockSource(forwardSource(s)).version!('big.bin')).toBe(expected);
+  });
+
+  test('is known from a size alone', async () => {
+    first({ set: { etag: '"a"' } });
+    const s = source();
+    await s.size('big.bin');
+    expect(s.version!('big.bin')).toBe('etag "a"');
   });
 });
 

@@ -62,6 +62,19 @@ describe('pathSource', () => {
     await expect(source.size('changing.bin')).rejects.toThrow(/changed while it was read/);
   });
 
+  test('a version tells two states of a file apart', async () => {
+    await writeFile(join(dir, 'versioned.bin'), data);
+    await utimes(join(dir, 'versioned.bin'), 1, 1);
+    const before = pathSource(dir);
+    expect(before.version!('versioned.bin')).toBeNull();
+    await before.size('versioned.bin');
+    expect(before.version!('versioned.bin')).toBe('modified 1000');
+    await utimes(join(dir, 'versioned.bin'), 1, 2);
+    const after = pathSource(dir);
+    await readBytes(after, 'versioned.bin', 0, 1);
+    expect(after.version!('versioned.bin')).toBe('modified 2000');
+  });
+
   test('O16: a file above 4 GiB, in pieces that stay small', async () => {
     const far = 2 ** 32 + 4096;
     const values = Float32Array.of(1.5, -2, 3);
@@ -98,6 +111,12 @@ describe('filesSource', () => {
     expect(await source.size('config.json')).toBe(2);
     expect(await source.size('models/m/config.json')).toBeNull();
     expect(await readBytes(source, 'sub/data.bin', 3, 9_000)).toEqual(data.slice(3, 9_000));
+  });
+
+  test('a version is the time of the last change, which only files have', () => {
+    const source = filesSource([new File([bytesOf(data)], 'a.bin', { lastModified: 5 })]);
+    expect([source.version!('a.bin'), source.version!('b.bin')]).toEqual(['modified 5', null]);
+    expect(filesSource(new Map([['a.bin', new Blob([])]])).version!('a.bin')).toBeNull();
   });
 
   test('single files, and a map', async () => {

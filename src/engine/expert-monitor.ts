@@ -1,0 +1,123 @@
+/** Adds up what steps used: the snapshot that pages poll, and the events that they listen to. */
+import { TIERS, type ExpertStore, type Tier } from '../moe/store.ts';
+import type { ExpertStats, LayerStats, StepEvent, StoreMode } from './expert-stats.ts';
+import type { Plan } from './plan.ts';
+import type { StepRecord } from './step-record.ts';
+
+/** Tokens that "recent" means. */
+const RECENT = 64;
+
+/** How much a listener wants to know of each step. */
+export type RecordLevel = 'counts' | 'ids';
+
+interface LayerTotals {
+  needed: number;
+  hits: number;
+  /** Of pairs of neighbouring tokens. */
+  compared: number;
+  repeated: number;
+  last: Uint32Array | null;
+}
+
+interface Recent {
+  readonly needed: number;
+  readonly hits: number;
+}
+
+const noBytes = (): Record<Tier, number> => ({ memory: 0, disk: 0, network: 0 });
+
+export class ExpertMonitor {
+  readonly #store: ExpertStore;
+  #plan: Plan;
+  #mode: StoreMode;
+  #steps = 0;
+  #replays = 0;
+  #stallMs = 0;
+  readonly #bytes = noBytes();
+  readonly #layers: LayerTotals[];
+  readonly #recent: Recent[] = [];
+  readonly #listeners = new Map<(event: StepEvent) => void, RecordLevel>();
+  storage: ExpertStats['storage'];
+  download: ExpertStats['download'] = null;
+
+  constructor(store: ExpertStore, plan: Plan, storage: ExpertStats['storage']) {
+    this.#store = store;
+    this.storage = storage;
+    this.#plan = plan;
+    this.#mode = plan.verdict === 'streams' ? 'optimistic' : 'resident';
+    this.#layers = store.experts.map(() => ({ needed: 0, hits: 0, compared: 0, repeated: 0, last: null }));
+  }
+
+  replanned(plan: Plan): void {
+    this.#plan = plan;
+  }
+
+  readonly isWatched = (): boolean => !this.#store.isComplete || this.#listeners.size > 0;
+
+  readonly add = (record: StepRecord): void => {
+    this.#mode = record.mode;
+    this.#steps++;
+    this.#replays += record.replays;
+    this.#stallMs += record.stallMs;
+    for (const tier of TIERS) this.#bytes[tier] += record.bytes[tier];
+    let [needed, hits] = [0, 0];
+    record.layers.forEach(({ brought, ids }, l) => {
+      const layer = this.#layers[l]!;
+      const there = brought.filter((b) => b.origin === 'slot').length;
+      layer.needed += brought.length;
+      layer.hits += there;
+      needed += brought.length;
+      hits += there;
+      if (record.phase === 'decode' && ids) compare(layer, ids);
+    });
+    if (record.phase === 'decode' && needed > 0) {
+      this.#recent.push({ needed, hits });
+      if (this.#recent.length > RECENT) this.#recent.shift();
+    }
+    for (const [listener, level] of this.#listeners) listener(record.event(level === 'ids', []));
+  };
+
+  /** @returns stops listening */
+  listen(listener: (event: StepEvent) => void, level: RecordLevel): () => void {
+    this.#listeners.set(listener, level);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  stats(): ExpertStats {
+    const { residency, experts } = this.#store;
+    const total = this.#layers.reduce(addHits, { needed: 0, hits: 0 });
+    return {
+      mode: this.#store.isComplete ? 'resident' : this.#mode,
+      slots: this.#plan.slots.count,
+      experts: this.#store.total,
+      resident: residency.ready,
+      slotBytes: this.#plan.slots.bytesEach,
+      steps: this.#steps,
+      hitRate: rate(total),
+      recentHitRate: rate(this.#recent.reduce(addHits, { needed: 0, hits: 0 })),
+      replays: this.#replays,
+      stallMs: this.#stallMs,
+      bytes: { ...this.#bytes },
+      layers: this.#layers.map((layer, l): LayerStats => ({
+        experts: experts[l]!,
+        resident: residency.readyOf(l),
+        hitRate: rate(layer) ?? 0,
+        overlap: layer.compared ? layer.repeated / layer.compared : 0,
+      })),
+      download: this.download,
+      storage: this.storage,
+      approximations: [],
+    };
+  }
+}
+
+const addHits = (a: Recent, b: Recent): Recent => ({ needed: a.needed + b.needed, hits: a.hits + b.hits });
+const rate = ({ needed, hits }: Recent): number | null => (needed ? hits / needed : null);
+
+function compare(layer: LayerTotals, ids: Uint32Array): void {
+  if (layer.last) {
+    layer.compared += ids.length;
+    for (const id of ids) if (layer.last.includes(id)) layer.repeated++;
+  }
+  layer.last = ids;
+}

@@ -1,0 +1,151 @@
+/** The expert store of a loaded model with all that works behind it: what a model needs to start, resize and end it. */
+import type { ExpertStore } from '../moe/store.ts';
+import { OutOfBudget } from '../errors.ts';
+import { Collector } from './collector.ts';
+import type { DenseRecords } from './dense-records.ts';
+import type { ExpertsSpec } from './describe.ts';
+import type { ExpertMonitor } from './expert-monitor.ts';
+import type { ExpertFetcher } from './fetch.ts';
+import type { Keeping } from './keeping.ts';
+import { smallerPlans } from './open-store.ts';
+import type { PlannedModel } from './open.ts';
+import type { Plan } from './plan.ts';
+
+export interface ExpertServiceParts {
+  readonly store: ExpertStore;
+  readonly monitor: ExpertMonitor;
+  readonly fetcher: ExpertFetcher;
+  readonly experts: readonly ExpertsSpec[];
+  readonly dense: DenseRecords | null;
+  readonly keeping: Keeping | null;
+  readonly planned: PlannedModel;
+  /** What was allocated: `planned.plan`, or less. */
+  readonly plan: Plan;
+  /** Whether experts are fetched before anybody asks. */
+  readonly collects: boolean;
+  /** Records the programs that read experts again. */
+  readonly rerecord: () => Promise<void>;
+}
+
+/** Steps between two notes of what is popular. */
+const SAVE_EVERY = 128;
+/** After memory ran out, asking for as much again waits this long. */
+const GROW_AFTER_MS = 60_000;
+
+export class ExpertService {
+  readonly #parts: ExpertServiceParts;
+  #collector: Collector | null = null;
+  #plan: Plan;
+  /** What the caller wants; more than `#plan` after memory ran out. */
+  #wanted: Plan;
+  #shrunkAt = -Infinity;
+  #steps = 0;
+
+  constructor(parts: ExpertServiceParts) {
+    this.#parts = parts;
+    this.#plan = parts.plan;
+    this.#wanted = parts.planned.plan;
+    if (this.#plan.slots.count < this.#wanted.slots.count) this.#shrunkAt = performance.now();
+  }
+
+  get plan(): Plan {
+    return this.#plan;
+  }
+
+  get monitor(): ExpertMonitor {
+    return this.#parts.monitor;
+  }
+
+  get store(): ExpertStore {
+    return this.#parts.store;
+  }
+
+  start(): void {
+    const { store, fetcher, experts, dense, monitor, keeping, collects } = this.#parts;
+    if (!collects || (!keeping && store.isComplete)) return;
+    this.#collector = new Collector({ store, fetcher, experts, dense, monitor });
+    this.#collector.start();
+  }
+
+  /** Everything that can be kept or brought ahead of time is. */
+  async settled(): Promise<void> {
+    await this.#collector?.done;
+    await this.#parts.keeping?.records.sync();
+  }
+
+  /** After every step. */
+  onStep(): void {
+    if (++this.#steps % SAVE_EVERY === 0) void this.#savePopularity().catch(() => undefined);
+  }
+
+  async #savePopularity(): Promise<void> {
+    const { keeping, store } = this.#parts;
+    if (!keeping || store.experts.length === 0) return;
+    const most = Math.max(...store.experts);
+    const values = new Float32Array(store.experts.length * most);
+    store.experts.forEach((count, layer) => {
+      for (let e = 0; e < count; e++) values[layer * most + e] = store.policy.popularity(layer, e);
+    });
+    await keeping.records.savePopularity(values);
+  }
+
+  /**
+   * Another budget for the GPU; nothing may run meanwhile. Experts come back as they are needed.
+   * @throws OutOfBudget when the model cannot run in it, and nothing changes; or when the GPU has no room even for the fewest slots
+   */
+  async resize(gpuBytes: number): Promise<void> {
+    const wanted = this.#parts.planned.replan({ gpuBytes, expertsResident: undefined });
+    if (wanted.verdict === 'does-not-fit') {
+      throw new OutOfBudget(
+        `The model takes at least ${wanted.minimumBytes} bytes of GPU memory, the budget is ${gpuBytes}`,
+        { totalBytes: wanted.minimumBytes, budgetBytes: gpuBytes },
+      );
+    }
+    this.#wanted = wanted;
+    await this.#allocate(wanted);
+  }
+
+  /** Tries to get back what memory was too short for. Between requests only. */
+  async grow(): Promise<void> {
+    if (this.#plan.slots.count >= this.#wanted.slots.count) return;
+    if (performance.now() - this.#shrunkAt < GROW_AFTER_MS) return;
+    await this.#allocate(this.#wanted);
+  }
+
+  async #allocate(wanted: Plan): Promise<void> {
+    const { store, planned, monitor, rerecord } = this.#parts;
+    if (sameArenas(wanted, this.#plan)) return;
+    await this.#collector?.stop();
+    let refusal: OutOfBudget | undefined;
+    for (const plan of smallerPlans({ plan: wanted, replan: planned.replan })) {
+      try {
+        await store.resize(plan.arenas);
+        this.#plan = plan;
+        this.#shrunkAt = plan === wanted ? -Infinity : performance.now();
+        monitor.replanned(plan);
+        await rerecord();
+        this.start();
+        return;
+      } catch (error) {
+        if (!(error instanceof OutOfBudget)) throw error;
+        refusal = error;
+      }
+    }
+    throw refusal!;
+  }
+
+  /** Lets go of everything; what is kept stays usable. */
+  async close(): Promise<void> {
+    const { store, keeping, fetcher, dense } = this.#parts;
+    await this.#collector?.stop();
+    await store.settle();
+    if (keeping) {
+      await this.#savePopularity();
+      await keeping.records.close();
+    }
+    fetcher.dispose();
+    dense?.dispose();
+  }
+}
+
+const sameArenas = (a: Plan, b: Plan): boolean => JSON.stringify(a.arenas) === JSON.stringify(b.arenas);

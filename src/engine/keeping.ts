@@ -1,0 +1,93 @@
+/** Where a model's weights are kept between sessions: the storage that the caller offers or, where that fails, memory, or nowhere. */
+import { StorageError } from '../errors.ts';
+import type { Tier } from '../moe/store.ts';
+import { layoutName } from '../weights/layout.ts';
+import type { RecordCache } from '../weights/records/cache.ts';
+import type { RecordFolder } from '../weights/records/folder.ts';
+import type { CacheIdentity } from '../weights/records/identity.ts';
+import { localLock, type RecordLock } from '../weights/records/lock.ts';
+import { memoryFolder } from '../weights/records/memory-folder.ts';
+import { openRecordCache } from '../weights/records/open-cache.ts';
+import type { RecordFileSpec } from '../weights/records/record-table.ts';
+import type { ExpertStats } from './expert-stats.ts';
+import { denseFile } from './dense-records.ts';
+import { expertFiles } from './fetch.ts';
+import type { OpenedModel, PlannedModel } from './open.ts';
+import { expertSpecs } from './open-store.ts';
+
+/** Raised when the bytes of a record change. */
+const RECORD_VERSION = 1;
+/** In memory, when there is no better place. */
+const DEFAULT_HOST_BYTES = 256 * 2 ** 20;
+
+export interface Storage {
+  readonly root: RecordFolder;
+  readonly lock?: RecordLock | undefined;
+  /** Why it is no better than it is, in one sentence for people. */
+  readonly note?: string | null | undefined;
+}
+
+export interface KeepingOptions {
+  /** Where weights are kept between sessions; default: nowhere. */
+  readonly storage?: Storage | null | undefined;
+  /** Disk that this model may take; default: all it needs. */
+  readonly diskBytes?: number | undefined;
+  /** Memory for experts where there is no storage, for models that come over a network; default 256 MiB. */
+  readonly hostBytes?: number | undefined;
+}
+
+export interface Keeping {
+  readonly records: RecordCache;
+  readonly tier: Tier;
+}
+
+export interface OpenedKeeping {
+  readonly keeping: Keeping | null;
+  readonly about: ExpertStats['storage'];
+}
+
+function identityOf({ source, checkpoint }: OpenedModel, { spec, plan }: PlannedModel): CacheIdentity {
+  const slots = expertSpecs(spec).map(
+    ({ slot }) => `${layoutName(slot.gateUp)} ${layoutName(slot.down)} ${slot.bytes}`,
+  );
+  return {
+    source: source.label,
+    revision: null,
+    precision: plan.precision,
+    format: `${plan.bytes.weights} ${[...new Set(slots)].join(', ')}`,
+    recordVersion: RECORD_VERSION,
+    files: checkpoint.files.map(({ name, bytes }) => ({ name, bytes, version: source.version?.(name) ?? null })),
+  };
+}
+
+/** Never fails: a model can always be run without. */
+export async function openKeeping(
+  opened: OpenedModel,
+  planned: PlannedModel,
+  { storage, diskBytes, hostBytes }: KeepingOptions,
+): Promise<OpenedKeeping> {
+  const identity = identityOf(opened, planned);
+  const files: RecordFileSpec[] = [...expertFiles(expertSpecs(planned.spec)), denseFile(planned.plan.bytes.weights)];
+  let note = storage?.note ?? null;
+  if (storage) {
+    const { root, lock } = storage;
+    try {
+      const records = await openRecordCache(root, identity, files, { lock, diskBytes });
+      return { keeping: { records, tier: 'disk' }, about: { kind: root.kind, note: records.note ?? note } };
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      note = `Weights are not kept on disk: ${error.message}`;
+    }
+  }
+  // Files on this computer are as near as memory that would hold their copies.
+  const isFar = opened.source.origin === 'network' && storage !== null && storage !== undefined;
+  if (!isFar && hostBytes === undefined) return { keeping: null, about: { kind: 'none', note } };
+  const memory = memoryFolder(hostBytes ?? DEFAULT_HOST_BYTES);
+  try {
+    const records = await openRecordCache(memory, identity, files, { lock: localLock() });
+    return { keeping: { records, tier: 'memory' }, about: { kind: 'memory', note } };
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    return { keeping: null, about: { kind: 'none', note } };
+  }
+}

@@ -1,0 +1,299 @@
+/**
+ * Runs the model's layers for a token or a chunk of a prompt, exactly, wherever its experts are.
+ *
+ *   resident    every expert has its slot: one submit
+ *   optimistic  one submit as if it were so; what the token's routing shows to have been missing is fetched, and the token starts again from the first
+ *               layer that missed, whose input was kept. What later layers chose on the way is a good guess of what they will choose.
+ *   lockstep    a submit and a readback a layer: its experts are fetched before they run
+ *   waves       a chunk of a prompt, a layer at a time: experts that are there first, then the others in waves, each fetched once
+ *
+ * All four run the same kernels on the same bytes and give the same bits.
+ */
+import { subview, type BufferView } from '../gpu/buffer.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { Readback } from '../gpu/readback.ts';
+import type { Program, StepShape } from '../gpu/recording.ts';
+import { MISSING_SLOT } from '../moe/slots.ts';
+import type { ExpertStore } from '../moe/store.ts';
+import type { Body, Forward } from './forward.ts';
+import { distinct, routingAt, sharesOf, type LayerRouting } from './routing.ts';
+import type { ModePicker } from './mode.ts';
+import type { StepRecord } from './step-record.ts';
+
+/** What comes after the layers, in the same submit. */
+export interface Tail {
+  readonly programs: readonly Program[];
+  /** Copied back together with the routing of the last token. */
+  readonly view: BufferView | null;
+  /** Takes back what the programs changed when the pass turns out to have been a guess. @param bytes of `view` */
+  undo(bytes: ArrayBuffer): void;
+}
+
+export interface TailResult {
+  readonly bytes: ArrayBuffer;
+  /** Of the last token, one entry a MoE layer. */
+  readonly routing: readonly LayerRouting[];
+}
+
+export interface Bodies {
+  readonly one: Body;
+  readonly chunk: Body;
+  /** The same as `chunk`, in waves. */
+  readonly waves: Body;
+}
+
+export interface Step {
+  readonly shape: StepShape;
+  readonly bodies: Bodies;
+  readonly tail: Tail | null;
+  readonly signal?: AbortSignal | undefined;
+  readonly record: StepRecord;
+}
+
+/** How many waves the missing experts of a layer come in at most, slots permitting: computing starts when the first is there. */
+const WAVES = 4;
+const LEAST_WAVE = 4;
+
+export interface StepperParts {
+  readonly gpu: Gpu;
+  readonly forward: Forward;
+  readonly store: ExpertStore;
+  readonly modes: ModePicker;
+  /** Bytes of the largest `Tail.view`. */
+  readonly tailBytes: number;
+}
+
+export class Stepper {
+  readonly #gpu: Gpu;
+  readonly #forward: Forward;
+  readonly #store: ExpertStore;
+  readonly #modes: ModePicker;
+  readonly #readback: Readback;
+  /** Rows of each expert, of one layer of a chunk. */
+  readonly #rows: Readback;
+  /** Where the routing lies in `#readback`. */
+  readonly #routingAt: number;
+
+  constructor({ gpu, forward, store, modes, tailBytes }: StepperParts) {
+    this.#gpu = gpu;
+    this.#forward = forward;
+    this.#store = store;
+    this.#modes = modes;
+    this.#routingAt = tailBytes;
+    this.#readback = new Readback(gpu, 'token', tailBytes + forward.routing('one').view.size);
+    this.#rows = new Readback(gpu, 'expert rows', 4 * Math.max(1, ...store.experts));
+  }
+
+  /** One exact step. Without a tail nothing comes back. @throws what a fetch threw; the step can be run again */
+  async run(step: Step): Promise<TailResult | null> {
+    const { tokens } = step.shape;
+    if (this.#store.isComplete) {
+      step.record.mode = 'resident';
+      const result = await this.#finish(step, tokens === 1 ? step.bodies.one : step.bodies.chunk, 0);
+      if (result && tokens === 1) this.#accountResident(step, result);
+      return result;
+    }
+    if (tokens > 1) {
+      step.record.mode = 'lockstep';
+      return this.#waves(step);
+    }
+    const mode = this.#modes.pick();
+    step.record.mode = mode;
+    const result = mode === 'optimistic' ? await this.#optimistic(step) : await this.#lockstep(step);
+    this.#modes.learn(step.record);
+    return result;
+  }
+
+  /** Runs `body` from step `begin` to its end, then the tail; waits for what comes back. */
+  async #finish({ shape, tail }: Step, { program }: Body, begin: number): Promise<TailResult | null> {
+    const encoder = this.#gpu.device.createCommandEncoder();
+    program.encode(encoder, shape, { begin });
+    for (const p of tail?.programs ?? []) p.encode(encoder, shape);
+    if (!tail) {
+      this.#gpu.submit(encoder.finish());
+      await this.#gpu.idle(); // one chunk in flight: stop stops, and a slow GPU's watchdog sees short submits
+      return null;
+    }
+    const routed = this.#forward.routing('one').view;
+    if (shape.tokens > 1) this.#copyLastRouting(encoder, shape.tokens);
+    if (tail.view) this.#readback.encode(encoder, tail.view);
+    this.#readback.encode(encoder, routed, this.#routingAt);
+    this.#gpu.submit(encoder.finish());
+    const bytes = await this.#readback.read(this.#routingAt + routed.size);
+    return { bytes, routing: this.#readRouting(bytes) };
+  }
+
+  /** The routing of a prompt's last token goes where a decode step would leave it. */
+  #copyLastRouting(encoder: GPUCommandEncoder, tokens: number): void {
+    const from = this.#forward.routing('chunk');
+    const { view: to, slices } = this.#forward.routing('one');
+    slices.forEach(({ topK, offset }, m) => {
+      const bytes = topK * 2 * 4;
+      const source = subview(from.view, from.slices[m]!.offset + (tokens - 1) * bytes, bytes);
+      encoder.copyBufferToBuffer(source.buffer, source.offset, to.buffer, to.offset + offset, bytes);
+    });
+  }
+
+  #readRouting(bytes: ArrayBuffer): LayerRouting[] {
+    return this.#forward
+      .routing('one')
+      .slices.map(({ topK, offset }) => routingAt(bytes, this.#routingAt + offset, topK));
+  }
+
+  #accountResident({ record }: Step, { routing }: TailResult): void {
+    if (!record.isWanted) return;
+    routing.forEach(({ ids, weights }, layer) => {
+      const experts = distinct(ids);
+      record.layer(layer, { ids, weights, brought: experts.map((expert) => ({ expert, origin: 'slot', bytes: 0 })) });
+    });
+  }
+
+  async #optimistic(step: Step): Promise<TailResult> {
+    const { bodies, record, signal } = step;
+    const store = this.#store;
+    const { marks } = bodies.one;
+    let exact = 0; // layers below are exact
+    let begin = 0;
+    for (;;) {
+      // What later submits change does not concern this one.
+      const there = store.residency.snapshot();
+      const result = (await this.#finish(step, bodies.one, begin))!;
+      const isThere = (layer: number): boolean =>
+        result.routing[layer]!.ids.every((e) => store.residency.inSnapshot(there, layer, e));
+      for (; exact < marks.length && isThere(exact); exact++)
+        this.#accountPresent(record, exact, result.routing[exact]!);
+      if (exact === marks.length) return result;
+      step.tail?.undo(result.bytes);
+      record.replays++;
+      await this.#fetchMissing(exact, result.routing, step);
+      signal?.throwIfAborted();
+      begin = marks[exact]!.route;
+    }
+  }
+
+  #accountPresent(record: StepRecord, layer: number, { ids, weights }: LayerRouting): void {
+    const experts = distinct(ids);
+    this.#store.policy.visit(layer, experts, sharesOf(experts, { ids, weights }));
+    const brought = experts.map((expert) => ({ expert, origin: this.#store.use(layer, expert), bytes: 0 }));
+    record.layer(layer, { ids, weights, brought });
+  }
+
+  /** The experts of the first layer that missed, for certain; and those that later layers seem to want, as far as there is room. */
+  async #fetchMissing(layer: number, routing: readonly LayerRouting[], { record, signal }: Step): Promise<void> {
+    const wanted = routing.map(({ ids }) => new Set(ids));
+    const isWanted = (l: number, e: number): boolean => l >= layer && wanted[l]!.has(e);
+    const startedAt = performance.now();
+    const sure = this.#store.bring(layer, [...wanted[layer]!], {
+      atLayer: layer,
+      isKept: () => false,
+      isSpared: isWanted,
+      signal,
+    });
+    const options = { atLayer: layer, isKept: isWanted, signal };
+    const guesses: Promise<unknown>[] = [];
+    for (let l = layer + 1; l < routing.length; l++) {
+      for (const expert of wanted[l]!) {
+        const guess = this.#store.guess(l, expert, options);
+        if (guess) guesses.push(guess.then((filled) => filled && record.moved(filled)));
+      }
+    }
+    const settled = await Promise.allSettled([sure, ...guesses]);
+    record.stallMs += performance.now() - startedAt;
+    if (settled[0].status === 'rejected') throw settled[0].reason;
+    record.early(layer, settled[0].value);
+  }
+
+  async #lockstep(step: Step): Promise<TailResult> {
+    const { bodies, shape, record, signal } = step;
+    const { program, marks } = bodies.one;
+    const { view, slices } = this.#forward.routing('one');
+    let begin = 0;
+    for (const [layer, { experts: end }] of marks.entries()) {
+      const encoder = this.#gpu.device.createCommandEncoder();
+      program.encode(encoder, shape, { begin, end });
+      const slice = slices[layer]!;
+      const bytes = (slices[layer + 1]?.offset ?? view.size) - slice.offset;
+      this.#readback.encode(encoder, subview(view, slice.offset, bytes));
+      this.#gpu.submit(encoder.finish());
+      const routing = routingAt(await this.#readback.read(bytes), 0, slice.topK);
+      await this.#bring(layer, routing, { record, signal });
+      begin = end;
+    }
+    return (await this.#finish(step, bodies.one, begin))!;
+  }
+
+  async #bring(
+    layer: number,
+    { ids, weights }: LayerRouting,
+    { record, signal }: Pick<Step, 'record' | 'signal'>,
+  ): Promise<void> {
+    const experts = distinct(ids);
+    this.#store.policy.visit(layer, experts, sharesOf(experts, { ids, weights }));
+    const startedAt = performance.now();
+    const brought = await this.#store.bring(layer, experts, { atLayer: layer, isKept: () => false, signal });
+    record.stallMs += performance.now() - startedAt;
+    record.layer(layer, { ids, weights, brought });
+  }
+
+  async #waves(step: Step): Promise<TailResult | null> {
+    const { bodies, shape, signal } = step;
+    const { program, marks } = bodies.waves;
+    let begin = 0;
+    for (const [layer, { experts: end }] of marks.entries()) {
+      signal?.throwIfAborted();
+      const encoder = this.#gpu.device.createCommandEncoder();
+      program.encode(encoder, shape, { begin, end });
+      const rows = subview(this.#forward.expertRows, 0, 4 * this.#store.experts[layer]!);
+      this.#rows.encode(encoder, rows);
+      this.#gpu.submit(encoder.finish());
+      await this.#wavesOf(layer, new Uint32Array(await this.#rows.read(rows.size)), step);
+      begin = end; // the last wave goes with what follows
+    }
+    return this.#finish(step, bodies.waves, begin);
+  }
+
+  /** Runs all waves of a layer but the last, which is left set up for the next submit. */
+  async #wavesOf(layer: number, rows: Uint32Array, { bodies, shape, record, signal }: Step): Promise<void> {
+    const store = this.#store;
+    const { program, marks } = bodies.waves;
+    const needed = [...rows.keys()].filter((e) => rows[e]! > 0);
+    store.policy.visit(
+      layer,
+      needed,
+      needed.map((e) => rows[e]! / shape.tokens),
+    );
+    const present = needed.filter((e) => store.residency.has(layer, e));
+    const missing = needed.filter((e) => !store.residency.has(layer, e));
+    record.layer(layer, {
+      brought: present.map((expert) => ({ expert, origin: store.use(layer, expert), bytes: 0 })),
+    });
+    this.#setWave(layer, present);
+    if (missing.length === 0) return;
+    const run = (): void => {
+      const encoder = this.#gpu.device.createCommandEncoder();
+      program.encode(encoder, shape, { begin: marks[layer]!.experts, end: marks[layer]!.combine });
+      this.#gpu.submit(encoder.finish());
+    };
+    const size = Math.min(store.residency.slotsOf(layer), Math.max(LEAST_WAVE, Math.ceil(missing.length / WAVES)));
+    for (let at = 0; at < missing.length; at += size) {
+      if (at > 0 || present.length > 0) run();
+      const wave = missing.slice(at, at + size);
+      const startedAt = performance.now();
+      const brought = await store.bring(layer, wave, { atLayer: layer, isKept: () => false, signal });
+      record.stallMs += performance.now() - startedAt;
+      record.layer(layer, { brought });
+      this.#setWave(layer, wave);
+    }
+  }
+
+  #setWave(layer: number, experts: readonly number[]): void {
+    const table = new Uint32Array(this.#store.experts[layer]!).fill(MISSING_SLOT);
+    for (const e of experts) table[e] = this.#store.residency.slotOf(layer, e)!;
+    this.#forward.homes.setWave(table);
+  }
+
+  dispose(): void {
+    this.#readback.dispose();
+    this.#rows.dispose();
+  }
+}
