@@ -1,6 +1,13 @@
 /** Adds up what steps used: the snapshot that pages poll, and the events that they listen to. */
 import { TIERS, type ExpertStore, type Tier } from '../moe/store.ts';
-import type { ExpertStats, LayerStats, StepEvent, StoreMode } from './expert-stats.ts';
+import type {
+  ExpertStats,
+  LayerPrediction,
+  LayerStats,
+  PrefetchStats,
+  StepEvent,
+  StoreMode,
+} from './expert-stats.ts';
 import type { Plan } from './plan.ts';
 import type { StepRecord } from './step-record.ts';
 
@@ -17,6 +24,8 @@ interface LayerTotals {
   compared: number;
   repeated: number;
   last: Uint32Array | null;
+  /** Tokens, experts used, named, and right among the best K and among all named. */
+  readonly predicted: { tokens: number; used: number; named: number; right: number; wideRight: number };
 }
 
 interface Recent {
@@ -24,6 +33,7 @@ interface Recent {
   readonly hits: number;
 }
 
+const noTotals = (): Omit<LayerTotals, 'predicted'> => ({ needed: 0, hits: 0, compared: 0, repeated: 0, last: null });
 const noBytes = (): Record<Tier, number> => ({ memory: 0, disk: 0, network: 0 });
 
 export class ExpertMonitor {
@@ -45,7 +55,7 @@ export class ExpertMonitor {
     this.storage = storage;
     this.#plan = plan;
     this.#mode = plan.verdict === 'streams' ? 'optimistic' : 'resident';
-    this.#layers = store.experts.map(() => ({ needed: 0, hits: 0, compared: 0, repeated: 0, last: null }));
+    this.#layers = store.experts.map(() => ({ ...noTotals(), predicted: { tokens: 0, used: 0, named: 0, right: 0, wideRight: 0 } }));
   }
 
   replanned(plan: Plan): void {
@@ -68,7 +78,11 @@ export class ExpertMonitor {
       layer.hits += there;
       needed += brought.length;
       hits += there;
-      if (record.phase === 'decode' && ids) compare(layer, ids);
+      if (record.phase === 'decode' && ids) {
+        compare(layer, ids);
+        const prediction = record.predictions[l];
+        if (prediction) judge(layer, ids, prediction);
+      }
     });
     if (record.phase === 'decode' && needed > 0) {
       this.#recent.push({ needed, hits });
@@ -103,7 +117,10 @@ export class ExpertMonitor {
         resident: residency.readyOf(l),
         hitRate: rate(layer) ?? 0,
         overlap: layer.compared ? layer.repeated / layer.compared : 0,
+        prediction: predictionOf(layer),
       })),
+      ghost: this.#store.ghost.curve(moreSlots(this.#plan.slots.count, this.#store.total)),
+      prefetch: prefetchOf(this.#store),
       download: this.download,
       storage: this.storage,
       approximations: [],
@@ -113,6 +130,38 @@ export class ExpertMonitor {
 
 const addHits = (a: Recent, b: Recent): Recent => ({ needed: a.needed + b.needed, hits: a.hits + b.hits });
 const rate = ({ needed, hits }: Recent): number | null => (needed ? hits / needed : null);
+
+/** A few steps up to all. */
+function moreSlots(slots: number, total: number): number[] {
+  const room = total - slots;
+  return room > 0 ? [...new Set([1, 2, 3, 4].map((quarter) => Math.ceil((room * quarter) / 4)))] : [];
+}
+
+function prefetchOf({ governor }: ExpertStore): PrefetchStats {
+  const { issued, useful, wasted, displacedDemand, busyShare } = governor.stats;
+  return { issued, useful, wasted, displacedDemand, busyShare };
+}
+
+function judge({ predicted }: LayerTotals, ids: Uint32Array, prediction: Uint32Array): void {
+  predicted.tokens++;
+  predicted.used += ids.length;
+  predicted.named += prediction.length;
+  for (const id of ids) {
+    const place = prediction.indexOf(id);
+    if (place >= 0) predicted.wideRight++;
+    if (place >= 0 && place < ids.length) predicted.right++;
+  }
+}
+
+function predictionOf({ predicted: p }: LayerTotals): LayerPrediction | null {
+  if (p.tokens === 0) return null;
+  return {
+    tokens: p.tokens,
+    recall: p.right / p.used,
+    wideRecall: p.wideRight / p.used,
+    widePrecision: p.wideRight / p.named,
+  };
+}
 
 function compare(layer: LayerTotals, ids: Uint32Array): void {
   if (layer.last) {

@@ -42,6 +42,35 @@ export interface LayerStats {
   readonly hitRate: number;
   /** Share of a token's experts that the token before had used, too. */
   readonly overlap: number;
+  /** How well the layer before predicts this one; null where it does not, or nothing was decoded yet. */
+  readonly prediction: LayerPrediction | null;
+}
+
+export interface LayerPrediction {
+  readonly tokens: number;
+  /** Share of the experts used that are among its best K: recall and precision in one. */
+  readonly recall: number;
+  /** The same among all it names, K + 2; and the share of those that were used. */
+  readonly wideRecall: number;
+  readonly widePrecision: number;
+}
+
+/** What more slots would bring. */
+export interface GhostPoint {
+  readonly moreSlots: number;
+  /** Rise of the hit rate, 0 to 1. */
+  readonly gain: number;
+}
+
+export interface PrefetchStats {
+  readonly issued: number;
+  /** Used before they left, and left unused. */
+  readonly useful: number;
+  readonly wasted: number;
+  /** Experts that had to be fetched because a guess had taken their slot. */
+  readonly displacedDemand: number;
+  /** Share of the recent time in which experts were being moved. */
+  readonly busyShare: number;
 }
 
 export interface ExpertStats {
@@ -61,6 +90,8 @@ export interface ExpertStats {
   readonly stallMs: number;
   readonly bytes: Readonly<Record<'memory' | 'disk' | 'network', number>>;
   readonly layers: readonly LayerStats[];
+  readonly ghost: readonly GhostPoint[];
+  readonly prefetch: PrefetchStats;
   /** The background download of experts into the cache; null when there is none. */
   readonly download: { readonly loadedBytes: number; readonly totalBytes: number } | null;
   readonly storage: {

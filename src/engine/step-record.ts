@@ -30,6 +30,8 @@ export class StepRecord implements TokenCost {
   readonly layers: LayerRecord[];
   /** Fetched for a layer whose turn has not come yet. */
   readonly #early = new Map<number, readonly Brought[]>();
+  /** What the layer before predicted, best first. */
+  readonly predictions: (Uint32Array | undefined)[] = [];
   readonly #startedAt = performance.now();
 
   constructor(
@@ -63,6 +65,11 @@ export class StepRecord implements TokenCost {
       brought.filter((b) => b.origin !== 'slot'),
     );
     for (const b of brought) if (b.bytes > 0) this.bytes[b.origin as Tier] += b.bytes;
+  }
+
+  /** What the layer before expects of a layer. */
+  predict(layer: number, ids: Uint32Array): void {
+    if (ids.length > 0) this.predictions[layer] = ids;
   }
 
   /** A guess was fetched. */

@@ -15,7 +15,8 @@ import { Readback } from '../gpu/readback.ts';
 import type { Program, StepShape } from '../gpu/recording.ts';
 import { MISSING_SLOT } from '../moe/slots.ts';
 import type { ExpertStore } from '../moe/store.ts';
-import type { Body, Forward } from './forward.ts';
+import { predictedAt } from '../kernels/moe/route.ts';
+import type { Body, Forward, RoutedSlice } from './forward.ts';
 import { distinct, routingAt, sharesOf, type LayerRouting } from './routing.ts';
 import type { ModePicker } from './mode.ts';
 import type { StepRecord } from './step-record.ts';
@@ -152,6 +153,7 @@ export class Stepper {
     const { bodies, record, signal } = step;
     const store = this.#store;
     const { marks } = bodies.one;
+    const { slices } = this.#forward.routing('one');
     let exact = 0; // layers below are exact
     let begin = 0;
     for (;;) {
@@ -160,8 +162,11 @@ export class Stepper {
       const result = (await this.#finish(step, bodies.one, begin))!;
       const isThere = (layer: number): boolean =>
         result.routing[layer]!.ids.every((e) => store.residency.inSnapshot(there, layer, e));
-      for (; exact < marks.length && isThere(exact); exact++)
+      for (; exact < marks.length && isThere(exact); exact++) {
         this.#accountPresent(record, exact, result.routing[exact]!);
+        const slice = slices[exact]!;
+        record.predict(exact + 1, predictedBy(result.bytes, this.#routingAt + slice.offset, slice));
+      }
       if (exact === marks.length) return result;
       step.tail?.undo(result.bytes);
       record.replays++;
@@ -193,7 +198,7 @@ export class Stepper {
     const guesses: Promise<unknown>[] = [];
     for (let l = layer + 1; l < routing.length; l++) {
       for (const expert of wanted[l]!) {
-        const guess = this.#store.guess(l, expert, options);
+        const guess = this.#store.guess(l, expert, options, true);
         if (guess) guesses.push(guess.then((filled) => filled && record.moved(filled)));
       }
     }
@@ -215,11 +220,35 @@ export class Stepper {
       const bytes = (slices[layer + 1]?.offset ?? view.size) - slice.offset;
       this.#readback.encode(encoder, subview(view, slice.offset, bytes));
       this.#gpu.submit(encoder.finish());
-      const routing = routingAt(await this.#readback.read(bytes), 0, slice.topK);
+      const read = await this.#readback.read(bytes);
+      const routing = routingAt(read, 0, slice.topK);
       await this.#bring(layer, routing, { record, signal });
+      const predicted = predictedBy(read, 0, slice);
+      record.predict(layer + 1, predicted);
+      this.#guess(layer, new Set(routing.ids), predicted, { record, signal });
       begin = end;
     }
     return (await this.#finish(step, bodies.one, begin))!;
+  }
+
+  /** What the next layer will likely want comes while this one computes, as far as the link has time to spare. */
+  #guess(
+    layer: number,
+    inUse: ReadonlySet<number>,
+    predicted: Uint32Array,
+    { record, signal }: Pick<Step, 'record' | 'signal'>,
+  ): void {
+    const { governor } = this.#store;
+    let left = governor.width;
+    const isKept = (l: number, e: number): boolean =>
+      (l === layer && inUse.has(e)) || (l === layer + 1 && predicted.includes(e));
+    for (const expert of predicted) {
+      if (left === 0) return;
+      const guess = this.#store.guess(layer + 1, expert, { atLayer: layer, isKept, signal });
+      if (!guess) continue;
+      left--;
+      void guess.then((filled) => filled && record.moved(filled));
+    }
   }
 
   async #bring(
@@ -228,6 +257,7 @@ export class Stepper {
     { record, signal }: Pick<Step, 'record' | 'signal'>,
   ): Promise<void> {
     const experts = distinct(ids);
+    this.#store.dropGuesses(layer, (e) => experts.includes(e));
     this.#store.policy.visit(layer, experts, sharesOf(experts, { ids, weights }));
     const startedAt = performance.now();
     const brought = await this.#store.bring(layer, experts, { atLayer: layer, isKept: () => false, signal });
@@ -297,3 +327,7 @@ export class Stepper {
     this.#rows.dispose();
   }
 }
+
+/** Ids that a layer's router predicted for the next, best first; empty where it predicts none. */
+const predictedBy = (bytes: ArrayBuffer, at: number, { topK, predicted }: RoutedSlice): Uint32Array =>
+  new Uint32Array(bytes, at + predictedAt(1, topK), predicted);

@@ -3,6 +3,8 @@
  * submit ever sees a slot with the wrong expert; an expert that could not be fetched leaves a free slot behind.
  */
 import type { BufferView } from '../gpu/buffer.ts';
+import { Ghost } from '../policy/ghost.ts';
+import { PrefetchGovernor } from '../policy/governor.ts';
 import type { ResidencyPolicy } from '../policy/policy.ts';
 import { invariant } from '../util/assert.ts';
 import type { ArenaShape, ExpertHomes } from './homes.ts';
@@ -84,10 +86,12 @@ export class ExpertStore {
   readonly #loading = new Map<number, Loading>();
   /** By key: brought by a guess, and not used yet. */
   readonly #guessed: Uint8Array;
-  /** Guesses that were used, and that left unused. */
-  useful = 0;
-  wasted = 0;
+  readonly governor = new PrefetchGovernor();
+  /** What more slots would bring. */
+  readonly ghost: Ghost;
   evictions = 0;
+  #busyMs = 0;
+  #busySince = 0;
 
   constructor({ homes, experts, arenas, policy, fill }: ExpertStoreParts) {
     this.#homes = homes;
@@ -98,6 +102,7 @@ export class ExpertStore {
     this.#most = Math.max(0, ...experts);
     this.residency = new Residency({ experts, arenas }, policy);
     this.#guessed = new Uint8Array(experts.length * this.#most);
+    this.ghost = new Ghost(Math.max(1, this.total));
   }
 
   /** Every expert is on the GPU: nothing can be missed. */
@@ -126,6 +131,10 @@ export class ExpertStore {
   async #need(layer: number, expert: number, options: BringOptions): Promise<Brought> {
     const key = layer * this.#most + expert;
     let wasUnderway = false;
+    if (!this.residency.has(layer, expert)) {
+      this.governor.onMiss(key);
+      this.ghost.onMiss(key);
+    }
     for (;;) {
       options.signal?.throwIfAborted();
       if (this.residency.has(layer, expert)) {
@@ -134,7 +143,7 @@ export class ExpertStore {
       }
       const underway = this.#loading.get(key);
       if (underway) {
-        if (underway.speculative) this.useful++;
+        if (underway.speculative) this.governor.onUse(key);
         underway.speculative = false;
         wasUnderway = true;
         // Whoever started it may have given up; then it is ours.
@@ -147,6 +156,7 @@ export class ExpertStore {
       const load = this.#start(layer, expert, options);
       if (load) {
         const { tier, bytes } = await load.done;
+        this.ghost.onLookups(1);
         return { expert, origin: tier, bytes };
       }
       await this.#someSlot();
@@ -155,11 +165,15 @@ export class ExpertStore {
 
   /**
    * Starts to bring an expert that may be needed.
+   * @param isLikely the token itself, run with what was there, chose it; else it takes no slot of an expert that is as popular as itself
    * @returns null when it is there, on its way, or has no slot to go to; else what settles when it is there or given up
    */
-  guess(layer: number, expert: number, options: BringOptions): Promise<Filled | null> | null {
+  guess(layer: number, expert: number, options: BringOptions, isLikely = false): Promise<Filled | null> | null {
     if (this.residency.has(layer, expert) || this.residency.isLoading(layer, expert)) return null;
-    const load = this.#start(layer, expert, options, true);
+    const chance = this.policy.popularity(layer, expert);
+    const isKept = (l: number, e: number): boolean =>
+      options.isKept(l, e) || (!isLikely && !this.governor.admits(chance, this.policy.popularity(l, e)));
+    const load = this.#start(layer, expert, { ...options, isKept }, true);
     return load && load.done.catch(() => null); // a guess that fails is no failure
   }
 
@@ -184,9 +198,10 @@ export class ExpertStore {
   /** Notes that an expert which is there was used. @returns how it came to be there */
   use(layer: number, expert: number): 'slot' | 'prefetched' {
     const key = layer * this.#most + expert;
+    this.ghost.onLookups(1);
     if (!this.#guessed[key]) return 'slot';
     this.#guessed[key] = 0;
-    this.useful++;
+    this.governor.onUse(key);
     return 'prefetched';
   }
 
@@ -207,6 +222,9 @@ export class ExpertStore {
     if (!claim) return null;
     const { slot, evicted } = claim;
     if (evicted) this.#onEvicted(evicted.layer, evicted.expert);
+    if (speculative) this.governor.onGuess(this.#keyOf(layer, expert), evicted && this.#keyOf(evicted.layer, evicted.expert));
+    this.ghost.onLoad(this.#keyOf(layer, expert));
+    if (this.#loading.size === 0) this.#busySince = performance.now();
     const key = layer * this.#most + expert;
     const controller = new AbortController();
     const stop = (): void => controller.abort(options.signal?.reason);
@@ -226,7 +244,9 @@ export class ExpertStore {
       )
       .finally(() => {
         options.signal?.removeEventListener('abort', stop);
+        if (this.#loading.get(key)?.speculative && !this.#guessed[key]) this.governor.onLeave(key);
         this.#loading.delete(key);
+        if (this.#loading.size === 0) this.#busyMs += performance.now() - this.#busySince;
       });
     const load: Loading = { done, controller, speculative };
     this.#loading.set(key, load);
@@ -236,9 +256,25 @@ export class ExpertStore {
   #onEvicted(layer: number, expert: number): void {
     const key = layer * this.#most + expert;
     this.#homes.setSlot(layer, expert, MISSING_SLOT);
-    if (this.#guessed[key]) this.wasted++;
+    if (this.#guessed[key]) this.governor.onLeave(key);
     this.#guessed[key] = 0;
+    this.ghost.onLeave(key);
     this.evictions++;
+  }
+
+  #keyOf(layer: number, expert: number): number {
+    return layer * this.#most + expert;
+  }
+
+  /** A step ended: tells the governor how busy the link was. @param ms that the step took */
+  endStep(ms: number): void {
+    const now = performance.now();
+    if (this.#loading.size > 0) {
+      this.#busyMs += now - this.#busySince;
+      this.#busySince = now;
+    }
+    this.governor.endStep({ ms, busyMs: Math.min(ms, this.#busyMs) });
+    this.#busyMs = 0;
   }
 
   /** Waits until a slot that is loading now is settled or free. */

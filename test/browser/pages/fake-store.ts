@@ -54,7 +54,7 @@ export class StoreScript {
   /** What a model with this store adds to another. */
   open(gpuBytes?: number): ExpertStore {
     const { slots, mode } = fakePlan(gpuBytes);
-    const layer = { experts: EXPERTS / LAYERS, resident: 0, hitRate: 0, overlap: 0 };
+    const layer = { experts: EXPERTS / LAYERS, resident: 0, hitRate: 0, overlap: 0, prediction: null };
     this.#stats = {
       mode,
       slots: slots.count,
@@ -72,7 +72,10 @@ export class StoreScript {
         resident: Math.round(slots.count / LAYERS),
         hitRate: 0.95 - 0.1 * i,
         overlap: 0.4,
+        prediction: null,
       })),
+      ghost: [],
+      prefetch: { issued: 0, useful: 0, wasted: 0, displacedDemand: 0, busyShare: 0 },
       download: null,
       storage: { kind: 'opfs', note: null },
       approximations: [],

@@ -17,6 +17,8 @@ const STATS: ExpertStats = {
   stallMs: 0,
   bytes: { memory: 1e6, disk: 2e6, network: 3e6 },
   layers: [],
+  ghost: [],
+  prefetch: { issued: 0, useful: 0, wasted: 0, displacedDemand: 0, busyShare: 0 },
   download: null,
   storage: { kind: 'opfs', note: null },
   approximations: [],
