@@ -3,12 +3,14 @@ import { parseArgs } from 'node:util';
 import { InvalidRequest } from '../errors.ts';
 
 export interface OptionSpec {
-  readonly type: 'text' | 'flag' | 'whole' | 'number' | 'choice';
+  /** `bytes`: a number, alone or with a unit, as in 500MB or 6GiB. */
+  readonly type: 'text' | 'flag' | 'whole' | 'number' | 'bytes' | 'choice';
   /** Shown after the option in the usage, as in `DIR`. */
   readonly value?: string;
   readonly help: string;
   readonly required?: boolean;
   readonly min?: number;
+  readonly max?: number;
   readonly choices?: readonly string[];
 }
 
@@ -74,6 +76,7 @@ function checked(name: string, spec: OptionSpec, raw: string | boolean): string 
       throw new InvalidRequest(`--${name} must be one of ${spec.choices!.join(', ')}, got ${raw}`, { option: name });
     return raw;
   }
+  if (spec.type === 'bytes') return bytes(name, raw);
   const value = raw.trim() === '' ? NaN : Number(raw);
   const min = spec.min ?? -Infinity;
   if (!Number.isFinite(value) || value < min || (spec.type === 'whole' && !Number.isSafeInteger(value))) {
@@ -82,7 +85,32 @@ function checked(name: string, spec: OptionSpec, raw: string | boolean): string 
       option: name,
     });
   }
+  if (spec.max !== undefined && value > spec.max)
+    throw new InvalidRequest(`--${name} must be a number of at most ${spec.max}, got ${raw}`, { option: name });
   return value;
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+};
+
+function bytes(name: string, raw: string): number {
+  const [, digits, unit] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(raw) ?? [];
+  const factor = unit === undefined ? undefined : UNITS[unit.toLowerCase()];
+  if (digits === undefined || factor === undefined)
+    throw new InvalidRequest(`--${name} must be a number of bytes, as in 6000000000, 500MB or 6GiB, got ${raw}`, {
+      option: name,
+    });
+  return Math.floor(Number(digits) * factor);
 }
 
 export function usage(command: string, argument: string, specs: Readonly<Record<string, OptionSpec>>): string {

@@ -4,7 +4,12 @@ import type { Model } from '../engine/model.ts';
 import type { LoadProgress } from '../engine/progress.ts';
 import type { WeightsOption } from '../engine/precision.ts';
 import type { KernelChoice } from '../gpu/device.ts';
+import type { Storage } from '../engine/keeping.ts';
+import type { ModeOption } from '../engine/mode.ts';
 import { load } from '../node.ts';
+import { DEFAULT_POLICY, POLICY_NAMES } from '../policy/index.ts';
+import { nodeFolder } from '../weights/records/node-folder.ts';
+import { nodeLock } from '../weights/records/node-lock.ts';
 import type { OptionSpec, Options } from './args.ts';
 
 export interface Output {
@@ -25,8 +30,32 @@ export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   },
   'context-length': { type: 'whole', value: 'N', help: 'longest conversation in tokens', min: 1 },
   'prefill-chunk': { type: 'whole', value: 'N', help: 'prompt tokens that go through the model at once', min: 1 },
-  'gpu-gib': { type: 'number', value: 'X', help: 'GPU memory to use at most (default 6)', min: 0 },
+  'gpu-budget': { type: 'bytes', value: 'BYTES', help: 'GPU memory to use at most (default 6GiB)' },
+  'experts-resident': {
+    type: 'number',
+    value: 'FRACTION',
+    help: 'of the experts, 0 to 1, that stay on the GPU; default: as many as fit',
+    min: 0,
+    max: 1,
+  },
+  mode: {
+    type: 'choice',
+    value: 'M',
+    help: 'how tokens run while experts are missing: auto (default), resident, optimistic or lockstep',
+    choices: ['auto', 'resident', 'optimistic', 'lockstep'],
+  },
+  policy: {
+    type: 'choice',
+    value: 'NAME',
+    help: `which expert leaves the GPU first: ${POLICY_NAMES.join(', ')} (default ${DEFAULT_POLICY})`,
+    choices: POLICY_NAMES,
+  },
+  cache: { type: 'text', value: 'DIR', help: 'keep weights here between starts, as webmoe pack makes them' },
+  'disk-budget': { type: 'bytes', value: 'BYTES', help: 'disk that they may take (default: all they need)' },
 };
+
+/** A folder for the records of models, with a lock against other processes. */
+export const diskStorage = (dir: string): Storage => ({ root: nodeFolder(dir), lock: nodeLock(dir) });
 
 export function formatBytes(bytes: number): string {
   const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
@@ -61,7 +90,7 @@ export function progressLine(p: LoadProgress): string {
 
 /** Loads as the options say; a progress bar on a terminal, silence elsewhere. */
 export async function loadModel(options: Options, out: Output, signal?: AbortSignal): Promise<Model> {
-  const gib = options.number('gpu-gib');
+  const cache = options.text('cache');
   const show = (p: LoadProgress): void => {
     if (out.isTerminal) out.note(`\r\x1b[K${progressLine(p)}`);
   };
@@ -69,7 +98,12 @@ export async function loadModel(options: Options, out: Output, signal?: AbortSig
     weights: options.text('weights') as WeightsOption | undefined,
     contextLength: options.number('context-length'),
     prefillChunk: options.number('prefill-chunk'),
-    gpuBytes: gib === undefined ? undefined : gib * 2 ** 30,
+    gpuBytes: options.number('gpu-budget'),
+    expertsResident: options.number('experts-resident'),
+    mode: options.text('mode') as ModeOption | undefined,
+    policy: options.text('policy'),
+    storage: cache === undefined ? undefined : diskStorage(cache),
+    diskBytes: options.number('disk-budget'),
     onProgress: show,
     kernels: options.text('kernels') as KernelChoice | undefined,
     signal,

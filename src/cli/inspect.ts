@@ -1,6 +1,7 @@
 /** `webmoe inspect`: what a model is and whether it fits; reads configs and tensor headers only. */
 import { InvalidRequest } from '../errors.ts';
 import { inspect, type Inspection } from '../engine/inspect.ts';
+import type { Precision } from '../engine/precision.ts';
 import { nodeSource } from '../node.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { formatBytes, formatCount, type Output } from './common.ts';
@@ -9,7 +10,7 @@ const GIB = 2 ** 30;
 
 export const INSPECT_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   json: { type: 'flag', help: 'print JSON' },
-  'gpu-gib': { type: 'number', value: 'X', help: 'GPU memory to plan for (default 6)', min: 0 },
+  'gpu-budget': { type: 'bytes', value: 'BYTES', help: 'GPU memory to plan for (default 6GiB)' },
   'binding-gib': { type: 'number', value: 'X', help: 'largest buffer binding of that GPU (default 2)', min: 0 },
   'context-length': { type: 'whole', value: 'N', help: 'longest conversation in tokens', min: 1 },
 };
@@ -34,22 +35,24 @@ function report(i: Inspection): string {
     lines.push(
       fit.verdict === 'impossible'
         ? `  ${precision.padEnd(11)}impossible: ${fit.why}`
-        : `  ${precision.padEnd(11)}${fit.verdict}: ${formatBytes(fit.totalBytes)} (weights ${formatBytes(fit.bytes.weights)}, experts ${formatBytes(fit.bytes.experts)}, KV ${formatBytes(fit.bytes.kv)}, activations ${formatBytes(fit.bytes.activations)})`,
+        : `  ${precision.padEnd(11)}${fit.verdict}${slotsOf(fit)}: ${formatBytes(fit.totalBytes)} (weights ${formatBytes(fit.bytes.weights)}, experts ${formatBytes(fit.bytes.experts)}, KV ${formatBytes(fit.bytes.kv)}, activations ${formatBytes(fit.bytes.activations)})`,
     );
   }
   for (const warning of i.warnings) lines.push(`note         ${warning}`);
   return `${lines.join('\n')}\n`;
 }
 
+const slotsOf = ({ verdict, slots }: Extract<Inspection['fit'][Precision], { slots: unknown }>): string =>
+  verdict === 'streams' ? `, ${slots.count} of ${slots.experts} experts at a time` : '';
+
 export async function inspectCommand(options: Options, out: Output): Promise<void> {
   const target = options.positionals[0];
   if (target === undefined) throw new InvalidRequest('give a folder or URL to inspect', {});
-  const budget = options.number('gpu-gib');
   const binding = (options.number('binding-gib') ?? 2) * GIB;
   const found = await inspect(
     nodeSource(target),
     { maxBufferSize: binding, maxStorageBufferBindingSize: binding },
-    { contextLength: options.number('context-length'), gpuBytes: budget === undefined ? undefined : budget * GIB },
+    { contextLength: options.number('context-length'), gpuBytes: options.number('gpu-budget') },
   );
   out.write(options.flag('json') ? `${JSON.stringify(found, null, 2)}\n` : report(found));
 }

@@ -5,6 +5,7 @@ import { BENCH_OPTIONS, benchCommand } from './bench.ts';
 import type { Output } from './common.ts';
 import { INSPECT_OPTIONS, inspectCommand } from './inspect.ts';
 import { LOGITS_OPTIONS, logitsCommand } from './logits.ts';
+import { PACK_OPTIONS, packCommand } from './pack.ts';
 import { RUN_OPTIONS, runCommand } from './run.ts';
 import { TRACE_RECORD_OPTIONS, traceRecordCommand } from './trace-record.ts';
 import { TRACE_REPLAY_OPTIONS, traceReplayCommand } from './trace-replay.ts';
@@ -30,6 +31,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     argument: 'DIR|URL',
     options: INSPECT_OPTIONS,
     run: inspectCommand,
+  },
+  pack: {
+    about: 'make the records of a model ahead of time',
+    argument: 'DIR|URL',
+    options: PACK_OPTIONS,
+    run: packCommand,
   },
   bench: { about: 'speed, and what it costs the GPU', argument: '', options: BENCH_OPTIONS, run: benchCommand },
   'trace record': {

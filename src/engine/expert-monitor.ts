@@ -1,13 +1,6 @@
 /** Adds up what steps used: the snapshot that pages poll, and the events that they listen to. */
 import { TIERS, type ExpertStore, type Tier } from '../moe/store.ts';
-import type {
-  ExpertStats,
-  LayerPrediction,
-  LayerStats,
-  PrefetchStats,
-  StepEvent,
-  StoreMode,
-} from './expert-stats.ts';
+import type { ExpertStats, LayerPrediction, LayerStats, PrefetchStats, StepEvent, StoreMode } from './expert-stats.ts';
 import type { Plan } from './plan.ts';
 import type { StepRecord } from './step-record.ts';
 
@@ -55,7 +48,10 @@ export class ExpertMonitor {
     this.storage = storage;
     this.#plan = plan;
     this.#mode = plan.verdict === 'streams' ? 'optimistic' : 'resident';
-    this.#layers = store.experts.map(() => ({ ...noTotals(), predicted: { tokens: 0, used: 0, named: 0, right: 0, wideRight: 0 } }));
+    this.#layers = store.experts.map(() => ({
+      ...noTotals(),
+      predicted: { tokens: 0, used: 0, named: 0, right: 0, wideRight: 0 },
+    }));
   }
 
   replanned(plan: Plan): void {

@@ -60,6 +60,10 @@ export class ExpertService {
     return this.#parts.store;
   }
 
+  get kept(): { readonly presentBytes: number; readonly totalBytes: number; readonly isComplete: boolean } | null {
+    return this.#parts.keeping?.records ?? null;
+  }
+
   start(): void {
     const { store, fetcher, experts, dense, monitor, keeping, collects } = this.#parts;
     if (!collects || (!keeping && store.isComplete)) return;

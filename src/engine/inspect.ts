@@ -29,7 +29,7 @@ export interface Inspection {
   readonly fit: Readonly<
     Record<
       Precision,
-      | { readonly verdict: Plan['verdict']; readonly totalBytes: number; readonly bytes: Plan['bytes'] }
+      | Pick<Plan, 'verdict' | 'totalBytes' | 'fullBytes' | 'bytes' | 'slots' | 'mode' | 'tokensPerSecond'>
       | { readonly verdict: 'impossible'; readonly why: string }
     >
   >;
@@ -67,8 +67,13 @@ export async function inspect(
   ).plan;
   const fit = (precision: Precision): Inspection['fit'][Precision] => {
     try {
-      const { verdict, totalBytes, bytes } = planOpened(opened, limits, precision, options).plan;
-      return { verdict, totalBytes, bytes };
+      const { verdict, totalBytes, fullBytes, bytes, slots, mode, tokensPerSecond } = planOpened(
+        opened,
+        limits,
+        precision,
+        options,
+      ).plan;
+      return { verdict, totalBytes, fullBytes, bytes, slots, mode, tokensPerSecond };
     } catch (error) {
       if (error instanceof WebmoeError) return { verdict: 'impossible', why: error.message };
       throw error;

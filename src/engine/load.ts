@@ -106,6 +106,7 @@ export async function loadOn(
     const planned = planOpened(opened, gpu.facts.limits, options.weights ?? 'auto', {
       ...options,
       prefillChunk,
+      hardware: options.hardware ?? (gpu.facts.kernels === 'software' ? null : undefined),
     });
     const { spec } = planned;
     if (planned.plan.verdict === 'does-not-fit') {

@@ -104,6 +104,11 @@ export class Model {
     return this.#parts.gpu.ledger.bytesByRole();
   }
 
+  /** What is kept on disk (or in memory) for the next start; null when nothing is. */
+  get kept(): { readonly presentBytes: number; readonly totalBytes: number; readonly isComplete: boolean } | null {
+    return this.#parts.experts.kept;
+  }
+
   /** Where the experts are and how well the store does; null for a model without experts. */
   expertStats(): ExpertStats | null {
     const { store, monitor } = this.#parts.experts;

@@ -12,7 +12,9 @@ import { alignUp, sum } from '../util/math.ts';
 import { layoutName, planes, sameLayout } from '../weights/layout.ts';
 import { arenaBytes, arenaSlots, fullArenas, partialArenas, type Arena, type LayerSlots } from './arenas.ts';
 import type { ExpertsSpec, LayerSpec, MatrixPart, MatrixSpec, ModelSpec, RouterSpec, VectorSpec } from './describe.ts';
+import type { StoreMode } from './expert-stats.ts';
 import type { Precision } from './precision.ts';
+import { predict, TYPICAL_HARDWARE, type Hardware, type TokenWork } from './predict.ts';
 
 export interface PlanOptions {
   /** Longest conversation in tokens; default: what the model claims, at most 4,096. */
@@ -23,6 +25,8 @@ export interface PlanOptions {
   readonly gpuBytes?: number | undefined;
   /** The share of the experts, 0 to 1, that have a slot on the GPU, in place of what `gpuBytes` leaves room for; at least K + 1 an arena. */
   readonly expertsResident?: number | undefined;
+  /** What tokens a second are worked out from; null: they are not. Default: a middling graphics card. */
+  readonly hardware?: Hardware | null | undefined;
 }
 
 export const DEFAULT_CONTEXT = 4096;
@@ -73,6 +77,9 @@ export interface Plan {
   /** `totalBytes` with every expert on the GPU, and with as few as work. */
   readonly fullBytes: number;
   readonly minimumBytes: number;
+  /** How tokens will run, and about how many a second: see predict.ts for what that assumes. */
+  readonly mode: StoreMode;
+  readonly tokensPerSecond: number | null;
   /** Bytes that loading reads from the checkpoint. */
   readonly downloadBytes: number;
   /** Weight matrices by what happens to them, as in `bf16 -> int4 g32 f16`. */
@@ -289,6 +296,24 @@ function conversions(parts: ModelParts): Plan['conversions'] {
   return found;
 }
 
+/** The embedding's rows are looked up; a head that shares them is read whole. */
+function prediction(
+  { config, spec, bytes, slots }: { config: ModelConfig; spec: ModelSpec } & Pick<Plan, 'bytes' | 'slots'>,
+  hardware: Hardware | null | undefined,
+): Pick<Plan, 'mode' | 'tokensPerSecond'> {
+  const lookedUp = spec.head === spec.embed ? 0 : sum(spec.embed.parts.map((p) => planes(p.layout, p).bytes));
+  const work: TokenWork = {
+    layers: config.layers.length,
+    moe: spec.layers.flatMap(({ ffn }) =>
+      ffn.kind === 'moe' ? [{ topK: ffn.experts.topK, slotBytes: ffn.experts.slot.bytes }] : [],
+    ),
+    denseBytes: bytes.weights - lookedUp,
+    share: slots.experts ? slots.count / slots.experts : 1,
+  };
+  const { mode, seconds } = predict(work, hardware ?? TYPICAL_HARDWARE);
+  return { mode, tokensPerSecond: hardware === null ? null : 1 / seconds };
+}
+
 interface Room {
   readonly bindingBytes: number;
   /** Of everything but experts and what streams them. */
@@ -444,6 +469,7 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
     slots,
     fullBytes,
     minimumBytes,
+    ...prediction({ config, spec, bytes: all, slots }, options.hardware),
     downloadBytes:
       sum(
         matrixParts(parts).flatMap((p) =>

@@ -222,7 +222,8 @@ export class ExpertStore {
     if (!claim) return null;
     const { slot, evicted } = claim;
     if (evicted) this.#onEvicted(evicted.layer, evicted.expert);
-    if (speculative) this.governor.onGuess(this.#keyOf(layer, expert), evicted && this.#keyOf(evicted.layer, evicted.expert));
+    if (speculative)
+      this.governor.onGuess(this.#keyOf(layer, expert), evicted && this.#keyOf(evicted.layer, evicted.expert));
     this.ghost.onLoad(this.#keyOf(layer, expert));
     if (this.#loading.size === 0) this.#busySince = performance.now();
     const key = layer * this.#most + expert;

@@ -35,7 +35,7 @@ describe('inspect', () => {
   });
 
   it('prints JSON, and reads no weights', async () => {
-    const { code, out } = await cli(['inspect', olmoe, '--json', '--gpu-gib', '0.0001', '--context-length', '64']);
+    const { code, out } = await cli(['inspect', olmoe, '--json', '--gpu-budget', '100kB', '--context-length', '64']);
     expect(code).toBe(0);
     const found = JSON.parse(out) as Inspection;
     expect(found).toMatchObject({
@@ -107,7 +107,7 @@ describe('bad input ends with 2 and one line', () => {
     [['run', '--model', at('nowhere'), '--prompt', 'x'], /nowhere/],
     [['run', '--model', olmoe, '--prompt', 'x'], /tokenizer\.json/],
     [['run', '--model', olmoe, '--prompt', 'x', '--context-length', '9999'], /contextLength/],
-    [['run', '--model', olmoe, '--prompt', 'x', '--gpu-gib', '0.0001'], /does not fit/],
+    [['run', '--model', olmoe, '--prompt', 'x', '--gpu-budget', '100kB'], /does not fit/],
     [['inspect'], /give a folder or URL/],
     [['inspect', at('nowhere')], /nowhere/],
     [['inspect', olmoe, olmoe], /unexpected argument/],
