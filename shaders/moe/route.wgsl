@@ -1,11 +1,13 @@
 // moe/route: normed = rms_norm(x); logits = router . normed (+ logit_bias); score; the TOP_K best keys; their weights; optionally sigmoid(shared_gate . normed)
 //              with PREDICT also the PREDICTED best keys of the next MoE layer's router, as if x were its input
+//              with APPROXIMATE changed as the step says: see src/kernels/moe/route.ts
 // in   x [T,D] f32   router block (src/kernels/moe/router_block.ts): router [E,D] (values, scales), then in vectors gamma [D], logit_bias [E],
-//      selection_bias [E], shared_gate [D] f32; with PREDICT the next layer's block behind it
+//      selection_bias [E], shared_gate [D] f32; with PREDICT the next layer's block behind it   slot_table [E] u32
 // out  normed [T,D] f32   routed u32 [T,2 TOP_K]: ids by descending key, then the bits of their f32 weights; with PREDICT then [T,PREDICTED] ids
 //      shared_weight [T] f32
 // grid [T folded, z], workgroup WG; one workgroup a token; with PREDICT a second one, z = 1, beside it
 // num  f32 sums, each in a fixed order; ties go to the lower id; a NaN key still ranks somewhere, so ids are always TOP_K distinct experts
+//      (but for dropped pairs); with APPROXIMATE and the step's defaults every bit is as without
 // cost reads 3 D words and the router (once a token), writes D + 2 TOP_K words a token; PREDICT reads the same again and writes PREDICTED
 // twin src/reference/moe/route.ts   entry src/kernels/moe/route.ts
 #import shared/step
@@ -52,6 +54,10 @@ override GROUP_KEEP: u32;
 @group(0) @binding(5) var<storage, read_write> routed: array<u32>;
 #if SHARED_GATE
 @group(0) @binding(6) var<storage, read_write> shared_weight: array<f32>;
+#endif
+#if APPROXIMATE
+@group(0) @binding(7) var<storage, read> slot_table: array<u32>;
+const MISSING: u32 = 0xffffffffu;
 #endif
 
 #if PREDICT
@@ -302,50 +308,135 @@ fn select_keys(lane: u32) {
 }
 
 /// An expert's place is the number of experts before it: all places differ, and ties go to the lower id.
+fn place_of(e: u32) -> u32 {
+  let mine = keys[e];
+  var rank = 0u;
+  for (var j = 0u; j < E; j++) {
+    let other = keys[j];
+    if (other > mine || (other == mine && j < e)) { rank++; }
+  }
+  return rank;
+}
+
+#if APPROXIMATE
+fn takes_part(e: u32) -> bool {
+#if GROUPS
+  return group_kept(e / GROUP_SIZE);
+#else
+  return true;
+#endif
+}
+
+/// Raises the keys of experts that are on the GPU, and of the best, by a share of the span of the token's keys. A prediction knows of no slots.
+fn raise_keys(lane: u32) {
+  var high = LOWEST;
+  var low = LOWEST; // negated
+  for (var i = 0u; i < EXPERT_TRIPS; i++) {
+    let e = i * WG + lane;
+    if (e < E) {
+      if (takes_part(e)) {
+        high = max(high, parts[e]);
+        low = max(low, -parts[e]);
+      }
+    }
+  }
+  let highest = tree_max(lane, high);
+  let lowest = -tree_max(lane, low);
+  for (var i = 0u; i < EXPERT_TRIPS; i++) {
+    let e = i * WG + lane;
+    if (e < E) {
+      if (slot_table[e] != MISSING || place_of(e) < u_step.prior_keep) { parts[e] += u_step.cache_prior * (highest - lowest); }
+    }
+  }
+  workgroupBarrier();
+  for (var i = 0u; i < EXPERT_TRIPS; i++) {
+    let e = i * WG + lane;
+    if (e < E) {
+      if (ahead == 0u && takes_part(e)) { keys[e] = ordered(parts[e]); }
+    }
+  }
+  workgroupBarrier();
+}
+#endif
+
 fn choose(lane: u32) {
   for (var i = 0u; i < EXPERT_TRIPS; i++) {
     let e = i * WG + lane;
     if (e < E) {
-      let mine = keys[e];
-      var rank = 0u;
-      for (var j = 0u; j < E; j++) {
-        let other = keys[j];
-        if (other > mine || (other == mine && j < e)) { rank++; }
-      }
-      if (rank < CHOSEN) { chosen[rank] = e; }
+      let place = place_of(e);
+      if (place < CHOSEN) { chosen[place] = e; }
     }
   }
   workgroupBarrier();
 }
 
-fn write_routed(t: u32, lane: u32) {
-  if (lane < TOP_K) {
-    var weight = scores[chosen[lane]];
-    var top = 0.0;
+fn weight_of(pair: u32) -> f32 {
+  var weight = scores[chosen[pair]];
+  var top = 0.0;
 #if SCORE_SOFTMAX_CHOSEN
-    top = LOWEST;
-    for (var k = 0u; k < TOP_K; k++) { top = max(top, scores[chosen[k]]); }
-    weight = exp(weight - top);
+  top = LOWEST;
+  for (var k = 0u; k < TOP_K; k++) { top = max(top, scores[chosen[k]]); }
+  weight = exp(weight - top);
 #endif
-    var total = 0.0;
-    for (var k = 0u; k < TOP_K; k++) {
+  var total = 0.0;
+  for (var k = 0u; k < TOP_K; k++) {
 #if SCORE_SOFTMAX_CHOSEN
-      total += exp(scores[chosen[k]] - top);
+    total += exp(scores[chosen[k]] - top);
 #else
-      total += scores[chosen[k]];
+    total += scores[chosen[k]];
 #endif
-    }
+  }
 #if SCORE_SOFTMAX_CHOSEN
-    weight /= total;
-    total = 1.0;
+  weight /= total;
+  total = 1.0;
 #endif
 #if RENORMALIZE
-    weight /= total + RENORMALIZE_EPS;
+  weight /= total + RENORMALIZE_EPS;
 #endif
-    routed[t * 2u * TOP_K + lane] = chosen[lane];
-    routed[t * 2u * TOP_K + TOP_K + lane] = bitcast<u32>(weight * SCALE);
+  return weight * SCALE;
+}
+
+#if APPROXIMATE
+var<workgroup> weights: array<f32, TOP_K>;
+
+fn is_kept(pair: u32, total: f32) -> bool {
+  let is_light = weights[pair] * f32(TOP_K) < u_step.drop_below * total;
+  let is_beyond = u_step.keep_experts > 0u && pair >= u_step.keep_experts;
+  return !is_beyond && !(is_light && slot_table[chosen[pair]] == MISSING);
+}
+
+fn write_routed(t: u32, lane: u32) {
+  if (lane < TOP_K) { weights[lane] = weight_of(lane); }
+  workgroupBarrier();
+  if (lane < TOP_K) {
+    var total = 0.0;
+    for (var k = 0u; k < TOP_K; k++) { total += weights[k]; }
+    var best = 0u;
+    var kept = 0u;
+    var kept_total = 0.0;
+    for (var k = 0u; k < TOP_K; k++) {
+      if (is_kept(k, total)) {
+        best = select(best, k, kept == 0u);
+        kept++;
+        kept_total += weights[k];
+      }
+    }
+    if (kept == 0u) { kept_total = weights[0]; }
+    let keeps_me = lane == best || is_kept(lane, total);
+    var weight = select(0.0, weights[lane], keeps_me);
+    if (kept < TOP_K && kept_total > 0.0) { weight = weight / kept_total * total; }
+    routed[t * 2u * TOP_K + lane] = chosen[select(best, lane, keeps_me)];
+    routed[t * 2u * TOP_K + TOP_K + lane] = bitcast<u32>(weight);
   }
 }
+#else
+fn write_routed(t: u32, lane: u32) {
+  if (lane < TOP_K) {
+    routed[t * 2u * TOP_K + lane] = chosen[lane];
+    routed[t * 2u * TOP_K + TOP_K + lane] = bitcast<u32>(weight_of(lane));
+  }
+}
+#endif
 
 #if PREDICT
 fn write_predicted(t: u32, lane: u32) {
@@ -380,9 +471,12 @@ fn route(
   score(lane);
   workgroupBarrier();
   select_keys(lane);
+#if APPROXIMATE
+  if (u_step.cache_prior > 0.0) { raise_keys(lane); }
+#endif
   choose(lane);
 #if PREDICT
-  if (ahead == 1u) {
+  if (workgroup.z == 1u) {
     write_predicted(t, lane);
     return;
   }

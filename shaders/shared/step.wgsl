@@ -10,5 +10,9 @@ struct Step {
   repetition_penalty: f32,
   presence_penalty: f32,
   frequency_penalty: f32,
+  keep_experts: u32,       // 0: all TOP_K
+  drop_below: f32,         // 0: none
+  cache_prior: f32,        // 0: none
+  prior_keep: u32,
 }
 @group(1) @binding(0) var<uniform> u_step: Step;

@@ -3,7 +3,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import { subview, wholeBuffer, type BufferView } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { Recorder, type Program } from '../gpu/recording.ts';
-import { STEP_BYTES, writeStep, type SamplingParams } from '../gpu/step.ts';
+import { STEP_BYTES, writeStep, type ApproximateParams, type SamplingParams } from '../gpu/step.ts';
 import { embedRows } from '../kernels/embed/embed_rows.ts';
 import { predictedIds } from '../kernels/moe/route.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
@@ -50,6 +50,8 @@ export interface RoutedSlice {
 export interface ForwardOptions {
   /** A decode step also predicts, in each MoE layer whose successor's router is like its own, what that one will choose. Default false. */
   readonly predict?: boolean;
+  /** Routing obeys the `ApproximateParams` given to `setStep`. Default false: it is exact. */
+  readonly approximate?: boolean;
 }
 
 /** Embedding and all layers, and where in it each MoE layer's stages begin. */
@@ -98,6 +100,7 @@ export class Forward {
   /** The last draw: id, log-probability. */
   readonly sampled: BufferView;
   readonly #decodeRouted: BufferView;
+  readonly #approximate: boolean;
   /** By MoE layer: how many ids a decode step predicts there. */
   readonly #predicted: readonly number[];
 
@@ -114,6 +117,7 @@ export class Forward {
     this.config = config;
     this.plan = plan;
     this.#weights = weights;
+    this.#approximate = options.approximate ?? false;
     this.#predicted = options.predict ? predictable(config, weights) : moeLayers(config).map(() => 0);
     const buffer = (label: string, role: Parameters<Gpu['createBuffer']>[1], bytes: number, usage = 0): BufferView =>
       wholeBuffer(gpu.createBuffer(label, role, bytes, usage));
@@ -189,9 +193,9 @@ export class Forward {
   }
 
   /** Sets what the next encoded step reads; ordered with submits by the queue. */
-  setStep(tokens: number, position: number, sampling?: SamplingParams): void {
+  setStep(tokens: number, position: number, sampling?: SamplingParams, approximate?: ApproximateParams): void {
     invariant(position + tokens <= this.plan.contextLength, `step past the context: ${position} + ${tokens}`);
-    this.#gpu.write(this.#step, new Uint8Array(writeStep(this.#stepBytes, tokens, position, sampling)));
+    this.#gpu.write(this.#step, new Uint8Array(writeStep(this.#stepBytes, tokens, position, sampling, approximate)));
   }
 
   recorder(): Recorder {
@@ -278,6 +282,7 @@ export class Forward {
             hidden,
             routed: subview(routed, slice.offset, next - slice.offset),
             predict: slice.predicted > 0,
+            approximate: this.#approximate,
             tileRows: TILE_ROWS,
             waveTable: waves ? this.homes.waveTable : undefined,
             scratch: { ...a, withShared: a.residualC },

@@ -29,7 +29,21 @@ export const GREEDY: SamplingParams = {
   seed: 0,
 };
 
-export const STEP_BYTES = 48;
+/** Ways to need fewer of the experts that are not on the GPU, at the price of other results: see kernels/moe/route.ts. */
+export interface ApproximateParams {
+  /** Only the n best of a token's K chosen experts are used; 0 uses all. */
+  readonly keepExperts: number;
+  /** A chosen expert that is missing is dropped when it weighs less than this share of its token's mean weight; 0 drops none. */
+  readonly dropBelow: number;
+  /** Selection keys of experts that are on the GPU are raised by this share of the span of the token's keys; 0 raises none. */
+  readonly cachePrior: number;
+  /** Keys of the J best experts are raised alike, wherever they are. */
+  readonly priorKeep: number;
+}
+
+export const EXACT: ApproximateParams = { keepExperts: 0, dropBelow: 0, cachePrior: 0, priorKeep: 0 };
+
+export const STEP_BYTES = 64;
 
 /** @param out at least STEP_BYTES; reused from step to step */
 export function writeStep(
@@ -37,6 +51,7 @@ export function writeStep(
   tokens: number,
   position: number,
   sampling: SamplingParams = GREEDY,
+  approximate: ApproximateParams = EXACT,
 ): ArrayBuffer {
   const u = new Uint32Array(out);
   const f = new Float32Array(out);
@@ -50,5 +65,9 @@ export function writeStep(
   f[7] = sampling.repetitionPenalty;
   f[8] = sampling.presencePenalty;
   f[9] = sampling.frequencyPenalty;
+  u[10] = approximate.keepExperts;
+  f[11] = approximate.dropBelow;
+  f[12] = approximate.cachePrior;
+  u[13] = approximate.priorKeep;
   return out;
 }

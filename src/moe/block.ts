@@ -37,6 +37,8 @@ export interface MoeStep {
   readonly routed: BufferView; // [T, 2K]: ids, then weight bits; with `predict`, [T, predictedIds] follow
   /** Also guess what the next MoE layer will choose; its router block must lie behind this layer's. Default false. */
   readonly predict?: boolean;
+  /** Obey the step's `ApproximateParams`. Default false: routing is exact. */
+  readonly approximate?: boolean;
   readonly tileRows: TileRows;
   /** Prompts only: the slots of one wave of experts, in place of the layer's own table. */
   readonly waveTable?: BufferView | undefined; // [E]
@@ -70,18 +72,21 @@ export function moeLayer(
   weights: MoeWeights<DeviceParts, DeviceExperts, DeviceRouter>,
   s: MoeStep,
 ): MoeMarks {
-  const { label, phase, hidden, x, routed, scratch, tileRows, predict = false } = s;
+  const { label, phase, hidden, x, routed, scratch, tileRows, predict = false, approximate = false } = s;
   const { experts, topK, width, activation } = config;
   const { normed } = scratch;
   const { block, view, withNext } = weights.router;
   const router = predict ? withNext : view;
   invariant(router, `${label}: no router behind this one that it could predict for`);
-  const sharedWeight = block.sharedGate ? { sharedWeight: scratch.sharedWeight } : {};
+  const optional = {
+    ...(block.sharedGate ? { sharedWeight: scratch.sharedWeight } : {}),
+    ...(approximate ? { slotTable: weights.experts.slotTable } : {}),
+  };
   const atRoute = r.mark();
   route(
     r,
     `${label} route`,
-    { x, router, normed, routed, ...sharedWeight },
+    { x, router, normed, routed, ...optional },
     { block, topK, router: config.router, eps: s.eps, predict },
   );
   let residual = x;

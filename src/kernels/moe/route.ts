@@ -17,6 +17,8 @@ export interface RouteIo {
   readonly routed: BufferView; // [T, 2K] out; with `predict`, [T, predictedIds] follow
   /** sigmoid(sharedGate . normed); comes with the block's shared gate. */
   readonly sharedWeight?: BufferView; // [T] out
+  /** Slot of each expert, or MISSING_SLOT. With it the step's `ApproximateParams` count; without it routing is exact. */
+  readonly slotTable?: BufferView; // [E]
 }
 
 export interface RouteShape {
@@ -53,9 +55,19 @@ export const predictedAt = (tokens: number, topK: number): number => tokens * to
 export const routedBytes = (tokens: number, topK: number, predicted = 0): number =>
   predictedAt(tokens, topK) + tokens * predicted * 4;
 
-/** RMS norm, router logits, scores, selection, weights: all that comes before the experts, in one dispatch. */
+/**
+ * RMS norm, router logits, scores, selection, weights: all that comes before the experts, in one dispatch.
+ *
+ * With a slot table, by the step's parameters and in this order:
+ *   cachePrior, priorKeep   key += cachePrior * (highest - lowest key of the experts that take part) for those of them that are on the GPU or among
+ *                           the priorKeep best; groups are ranked before, weights come from the plain scores (cache-prior routing, arXiv 2412.00099)
+ *   keepExperts             pairs from this place on are dropped
+ *   dropBelow               so are pairs of missing experts whose weight is below dropBelow / K of the sum of all K
+ * A dropped pair gets weight 0 and the id of the best pair that is kept, so that it brings no expert in; the others are scaled to the sum of all K. If
+ * all would be dropped, the first is kept.
+ */
 export function route(recorder: Recorder, label: string, io: RouteIo, shape: RouteShape): void {
-  const { x, router, normed, routed, sharedWeight } = io;
+  const { x, router, normed, routed, sharedWeight, slotTable } = io;
   const { block, predict = false } = shape;
   check(label, io, shape);
   const format = weightFormat(block.layout, { rows: block.experts, cols: block.hidden });
@@ -68,6 +80,7 @@ export function route(recorder: Recorder, label: string, io: RouteIo, shape: Rou
     normed,
     routed,
     ...(sharedWeight ? { shared_weight: sharedWeight } : {}),
+    ...(slotTable ? { slot_table: slotTable } : {}),
   };
   invariant(Object.keys(bindings).length <= STORAGE_BUFFERS, `${label}: too many buffers`);
   recorder.dispatch({
@@ -80,6 +93,7 @@ export function route(recorder: Recorder, label: string, io: RouteIo, shape: Rou
       ...routerConstants(shape.router),
       SCALED: scaled,
       PREDICT: predict,
+      APPROXIMATE: slotTable !== undefined,
       ...(predict ? { PREDICTED: predictedIds(shape.topK, block.experts) } : {}),
     },
     imports: format.imports,

@@ -18,6 +18,17 @@ export interface RouteSize {
   readonly topK: number;
   readonly router: RouterConfig;
   readonly eps: number;
+  readonly approximate?: Approximation | undefined;
+}
+
+/** How routing may differ from the exact one: see src/kernels/moe/route.ts. */
+export interface Approximation {
+  readonly keepExperts: number;
+  readonly dropBelow: number;
+  readonly cachePrior: number;
+  readonly priorKeep: number;
+  /** 0xFFFFFFFF for an expert that is not on the GPU. */
+  readonly slotTable: ArrayLike<number>; // [E]
 }
 
 export interface Routing {
@@ -28,7 +39,7 @@ export interface Routing {
 }
 
 export function route(input: RouteInput, size: RouteSize): Routing {
-  const { tokens, hidden, experts, topK, router, eps } = size;
+  const { tokens, hidden, experts, topK, router, eps, approximate } = size;
   const normed = rmsNorm(input.x, input.gamma, { tokens, size: hidden, eps });
   const ids = new Uint32Array(tokens * topK);
   const weights = new Float64Array(tokens * topK);
@@ -41,9 +52,17 @@ export function route(input: RouteInput, size: RouteSize): Routing {
     });
     const scores = scoresOf(logits, router.score);
     const keys = scores.map((s, e) => s + (input.selectionBias?.[e] ?? 0));
-    const chosen = best(router.groups ? maskGroups(keys, router.groups) : keys, topK);
-    ids.set(chosen, t * topK);
-    weights.set(weightsOf(scores, chosen, router), t * topK);
+    const takesPart = router.groups ? keptGroups(keys, router.groups) : (): boolean => true;
+    const dropped = router.groups?.dropped === 'zero' ? 0 : -Infinity;
+    const masked = keys.map((key, e) => (takesPart(e) ? key : dropped));
+    const chosen = best(approximate ? raised(masked, takesPart, approximate) : masked, topK);
+    const own = weightsOf(scores, chosen, router);
+    const pairs = chosen.map((id, k): Pair => ({ id, weight: own[k]! }));
+    const used = approximate ? thinned(pairs, approximate) : pairs;
+    used.forEach(({ id, weight }, k) => {
+      ids[t * topK + k] = id;
+      weights[t * topK + k] = weight;
+    });
     if (input.sharedGate) sharedWeight[t] = sigmoid(dot(token, input.sharedGate));
   }
   return { normed, ids, weights, sharedWeight };
@@ -79,15 +98,45 @@ function best(keys: ArrayLike<number>, count: number): number[] {
     .slice(0, count);
 }
 
-function maskGroups(keys: Float64Array, groups: NonNullable<RouterConfig['groups']>): Float64Array {
+/** Which experts are in one of the best groups. */
+function keptGroups(keys: Float64Array, groups: NonNullable<RouterConfig['groups']>): (e: number) => boolean {
   const size = keys.length / groups.count;
   const ranks = Array.from({ length: groups.count }, (_, g) => {
     const [first, second] = keys.slice(g * size, (g + 1) * size).sort((a, b) => b - a);
     return groups.rank === 'max' ? first! : first! + second!;
   });
   const kept = new Set(best(ranks, groups.keep));
-  const dropped = groups.dropped === 'zero' ? 0 : -Infinity;
-  return keys.map((key, e) => (kept.has(Math.floor(e / size)) ? key : dropped));
+  return (e) => kept.has(Math.floor(e / size));
+}
+
+const isMissing = ({ slotTable }: Approximation, e: number): boolean => slotTable[e] === 0xffffffff;
+
+/** Cache-prior routing: keys of experts that are there, or among the best anyway, grow by a share of the span of all keys. */
+function raised(keys: Float64Array, takesPart: (e: number) => boolean, a: Approximation): Float64Array {
+  if (!(a.cachePrior > 0)) return keys;
+  const part = keys.filter((_, e) => takesPart(e));
+  const rise = a.cachePrior * (Math.max(...part) - Math.min(...part));
+  const top = best(keys, a.priorKeep);
+  return keys.map((key, e) => (takesPart(e) && (!isMissing(a, e) || top.includes(e)) ? key + rise : key));
+}
+
+interface Pair {
+  readonly id: number;
+  readonly weight: number;
+}
+
+const weightSum = (pairs: readonly Pair[]): number => pairs.reduce((sum, p) => sum + p.weight, 0);
+
+/** Pairs beyond `keepExperts`, and light ones of missing experts, become the best that is kept with weight 0; the kept take over their weight. */
+function thinned(pairs: readonly Pair[], a: Approximation): Pair[] {
+  const total = weightSum(pairs);
+  const isKept = ({ id, weight }: Pair, k: number): boolean =>
+    (a.keepExperts === 0 || k < a.keepExperts) && !(isMissing(a, id) && weight < (a.dropBelow / pairs.length) * total);
+  const found = pairs.filter(isKept);
+  const kept = found.length ? found : pairs.slice(0, 1);
+  const keptTotal = weightSum(kept);
+  const grow = keptTotal > 0 ? total / keptTotal : 1;
+  return pairs.map((p) => (kept.includes(p) ? { id: p.id, weight: p.weight * grow } : { id: kept[0]!.id, weight: 0 }));
 }
 
 function weightsOf(scores: Float64Array, chosen: readonly number[], router: RouterConfig): Float64Array {

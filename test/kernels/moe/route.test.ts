@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { RouterConfig } from '../../../src/config/model-config.ts';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
+import { EXACT, type ApproximateParams } from '../../../src/gpu/step.ts';
 import { predictedAt, predictedIds, route, routedBytes } from '../../../src/kernels/moe/route.ts';
 import { routerBlock } from '../../../src/kernels/moe/router_block.ts';
-import { route as twin, type Routing } from '../../../src/reference/moe/route.ts';
+import { MISSING_SLOT } from '../../../src/kernels/moe/slot.ts';
+import { route as twin, type Approximation, type Routing } from '../../../src/reference/moe/route.ts';
 import { decodeMatrix, encodeMatrix } from '../../../src/reference/weights.ts';
 import type { Layout } from '../../../src/weights/layout.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
@@ -48,6 +50,9 @@ interface Case {
   readonly zeroTokens?: boolean;
   /** The next layer's block lies behind this one's, and its choice is predicted. */
   readonly predict?: boolean;
+  readonly approximate?: Partial<ApproximateParams> | undefined;
+  /** Which experts are not on the GPU: none, all, or a good half. Default half. */
+  readonly missing?: 'none' | 'half' | 'all';
 }
 
 const cases: Case[] = [
@@ -216,6 +221,68 @@ const cases: Case[] = [
   },
 ];
 
+const MANY = { tokens: 6, hidden: 64, experts: 24, topK: 8 };
+const GROUPED: RouterConfig = {
+  ...SIGMOID,
+  groups: { count: 6, keep: 3, rank: 'top2-sum', dropped: 'minus-infinity' },
+};
+
+const approximate: Case[] = [
+  { name: 'keep_one', ...MANY, router: SOFTMAX, approximate: { keepExperts: 1 } },
+  { name: 'keep_some', ...MANY, router: SIGMOID, approximate: { keepExperts: 5 }, missing: 'none' },
+  { name: 'keep_of_one', tokens: 1, hidden: 1, experts: 1, topK: 1, router: SOFTMAX, approximate: { keepExperts: 1 } },
+  { name: 'drop_light', ...MANY, router: SOFTMAX, approximate: { dropBelow: 1 } },
+  { name: 'drop_light_renormalised', ...MANY, router: SIGMOID, approximate: { dropBelow: 0.9 } },
+  { name: 'drop_light_of_the_chosen', ...MANY, router: CHOSEN, approximate: { dropBelow: 0.75 }, missing: 'all' },
+  { name: 'drop_everything', ...MANY, router: SIGMOID, approximate: { dropBelow: 99 }, missing: 'all' },
+  { name: 'drop_all_but_the_present', ...MANY, router: SIGMOID, approximate: { dropBelow: 99 } },
+  { name: 'drop_nothing_present', ...MANY, router: SOFTMAX, approximate: { dropBelow: 99 }, missing: 'none' },
+  { name: 'prior', ...MANY, router: SOFTMAX, approximate: { cachePrior: 0.3 } },
+  { name: 'prior_keeps_the_best', ...MANY, router: SIGMOID, approximate: { cachePrior: 0.6, priorKeep: 3 } },
+  { name: 'prior_above_all', ...MANY, router: CHOSEN, approximate: { cachePrior: 5, priorKeep: 1 } },
+  { name: 'prior_of_all', ...MANY, router: SIGMOID, approximate: { cachePrior: 0.5, priorKeep: 24 }, missing: 'none' },
+  { name: 'prior_of_none', ...MANY, router: SIGMOID, approximate: { cachePrior: 0.5 }, missing: 'all' },
+  { name: 'prior_in_groups', ...MANY, router: GROUPED, approximate: { cachePrior: 1, priorKeep: 2 } },
+  {
+    name: 'prior_in_groups_that_rank_as_zero', // biases make most keys negative, so that dropped experts are chosen
+    ...MANY,
+    topK: 12,
+    router: { ...SIGMOID, groups: { count: 6, keep: 2, rank: 'max', dropped: 'zero' } },
+    approximate: { cachePrior: 0.5, priorKeep: 1 },
+  },
+  { name: 'prior_of_ties', ...MANY, router: SOFTMAX, ties: 8, approximate: { cachePrior: 0.4 }, missing: 'none' },
+  { name: 'prior_all_tied', ...MANY, router: SOFTMAX, zeroTokens: true, approximate: { cachePrior: 1 } },
+  {
+    name: 'prior_with_more_experts_than_lanes',
+    tokens: 2,
+    hidden: 40,
+    experts: 139,
+    topK: 7,
+    router: SOFTMAX,
+    approximate: { cachePrior: 0.3, priorKeep: 2 },
+  },
+  {
+    name: 'approximate_at_the_limits', // nearly all the workgroup memory that there is
+    tokens: 1,
+    hidden: 512,
+    experts: 512,
+    topK: 32,
+    router: { ...SIGMOID, groups: { count: 8, keep: 4, rank: 'top2-sum', dropped: 'minus-infinity' } },
+    spread: 0.02,
+    predict: true,
+    approximate: { keepExperts: 20, dropBelow: 0.95, cachePrior: 0.1, priorKeep: 8 },
+  },
+  {
+    name: 'approximate_with_everything', // all the bindings that there can be
+    ...MANY,
+    router: { ...GROUPED, logitBias: true },
+    layout: { kind: 'int', bits: 4, group: 32, scale: 'f32', zeros: true },
+    sharedGate: true,
+    predict: true,
+    approximate: { keepExperts: 6, dropBelow: 0.8, cachePrior: 0.5, priorKeep: 2 },
+  },
+];
+
 /** What one router block holds. */
 interface Router {
   readonly gamma: Float32Array<ArrayBuffer>;
@@ -257,6 +324,12 @@ interface Found extends Routing {
   readonly predicted: Uint32Array;
 }
 
+const isMissing = ({ missing = 'half' }: Case, e: number): boolean =>
+  missing === 'all' || (missing === 'half' && (e * 5) % 7 < 4);
+
+const slotTable = (c: Case): Uint32Array<ArrayBuffer> =>
+  Uint32Array.from({ length: c.experts }, (_, e) => (isMissing(c, e) ? MISSING_SLOT : (e * 3) % 5));
+
 const predictedOf = (c: Case): number => (c.predict ? predictedIds(c.topK, c.experts) : 0);
 
 async function run(c: Case, inputs: Inputs): Promise<Found> {
@@ -264,13 +337,17 @@ async function run(c: Case, inputs: Inputs): Promise<Found> {
   const block = routerBlock({ ...c.router, hidden, experts, layout: layoutOf(c), sharedGate: c.sharedGate ?? false });
   const blocks = [inputs, ...(inputs.next ? [inputs.next] : [])].map((r) => routerWords(block, r.matrix, r));
   const got = await runKernel(gpu, {
-    inputs: { x: inputs.x, router: Uint32Array.from(blocks.flatMap((words) => [...words])) },
+    inputs: {
+      x: inputs.x,
+      router: Uint32Array.from(blocks.flatMap((words) => [...words])),
+      ...(c.approximate ? { slotTable: slotTable(c) } : {}),
+    },
     outputs: {
       normed: tokens * hidden,
       routed: routedBytes(tokens, topK, predictedOf(c)) / 4,
       ...(c.sharedGate ? { sharedWeight: tokens } : {}),
     },
-    step: { tokens, position: 0 },
+    step: { tokens, position: 0, approximate: { ...EXACT, ...c.approximate } },
     record: (r, v) =>
       route(
         r,
@@ -281,6 +358,7 @@ async function run(c: Case, inputs: Inputs): Promise<Found> {
           normed: v.normed!,
           routed: v.routed!,
           ...(c.sharedGate ? { sharedWeight: v.sharedWeight! } : {}),
+          ...(c.approximate ? { slotTable: v.slotTable! } : {}),
         },
         { block, topK, router: c.router, eps: 1e-5, predict },
       ),
@@ -301,10 +379,14 @@ async function run(c: Case, inputs: Inputs): Promise<Found> {
 
 function expected(c: Case, inputs: Inputs): Found {
   const shape = { rows: c.experts, cols: c.hidden };
-  const by = ({ matrix, ...vectors }: Router, topK: number): Routing =>
-    twin({ ...vectors, x: inputs.x, router: decodeMatrix(matrix, layoutOf(c), shape) }, { ...c, topK, eps: 1e-5 });
+  const by = ({ matrix, ...vectors }: Router, topK: number, approximate?: Approximation): Routing =>
+    twin(
+      { ...vectors, x: inputs.x, router: decodeMatrix(matrix, layoutOf(c), shape) },
+      { ...c, topK, eps: 1e-5, approximate },
+    );
   const { next, ...own } = inputs;
-  return { ...by(own, c.topK), predicted: next ? by(next, predictedOf(c)).ids : new Uint32Array() };
+  const options = c.approximate && { ...EXACT, ...c.approximate, slotTable: slotTable(c) };
+  return { ...by(own, c.topK, options), predicted: next ? by(next, predictedOf(c)).ids : new Uint32Array() };
 }
 
 async function check(c: Case): Promise<void> {
@@ -318,10 +400,11 @@ async function check(c: Case): Promise<void> {
   expectClose(got.sharedWeight, want.sharedWeight, 5e-6, `${c.name} shared weight`);
 }
 
-const named = (...names: string[]): Case[] => cases.filter(({ name }) => names.includes(name));
+const named = (...names: string[]): Case[] => [...cases, ...approximate].filter(({ name }) => names.includes(name));
 
 describe('moe/route', () => {
   it.each(cases)('$name', check);
+  it.each(approximate)('approximately: $name', check);
 
   it('renormalised weights sum to the scale', async () => {
     for (const c of named('renormalised', 'sigmoid_with_bias', 'many_experts', 'softmax_of_the_chosen')) {
@@ -362,6 +445,37 @@ describe('moe/route', () => {
     expect(Math.max(...ids)).toBeLessThan(c.experts);
   });
 
+  it('approximate parameters at their defaults, or without effect, change no bit', async () => {
+    const idle: Pick<Case, 'approximate' | 'missing'>[] = [
+      { approximate: {} },
+      { approximate: { priorKeep: 4 } },
+      { approximate: { dropBelow: 0 }, missing: 'all' },
+      { approximate: { dropBelow: 2 }, missing: 'none' },
+    ];
+    const some = named('softmax', 'best_groups_by_one', 'softmax_of_the_chosen_scaled', 'int4_router_with_everything');
+    for (const c of [...some, ...named('prior_all_tied')]) {
+      const exact = { ...c, approximate: undefined };
+      const want = await run(exact, inputsOf(exact));
+      for (const options of [...idle, { approximate: { keepExperts: c.topK } }, { approximate: { keepExperts: 99 } }])
+        expect(await run({ ...exact, ...options }, inputsOf(exact))).toEqual(want);
+    }
+  });
+
+  it('what is left of a token keeps its total weight, and what is dropped brings no expert in', async () => {
+    for (const c of approximate.filter((a) => !a.approximate?.cachePrior)) {
+      const exact = { ...c, approximate: undefined };
+      const [got, all] = [await run(c, inputsOf(c)), await run(exact, inputsOf(c))];
+      for (let t = 0; t < c.tokens; t++) {
+        const of = <A extends Uint32Array | Float64Array>(values: A): A =>
+          values.subarray(t * c.topK, (t + 1) * c.topK) as A;
+        const sum = (weights: Float64Array): number => weights.reduce((a, b) => a + b, 0);
+        expect(sum(of(got.weights)) / sum(of(all.weights))).toBeCloseTo(1, 5);
+        const used = new Set([...of(got.ids)].filter((_, k) => of(got.weights)[k]! > 0));
+        expect(new Set(of(got.ids))).toEqual(used);
+      }
+    }
+  });
+
   it('predicting changes no bit of the routing', async () => {
     for (const c of named('int4_router_with_everything', 'predict_softmax', 'predict_some_tokens')) {
       const { predicted, ...found } = await run(c, inputsOf(c));
@@ -385,7 +499,7 @@ describe('moe/route', () => {
     [
       'weighs with the bias',
       ['sigmoid_with_bias'],
-      (s) => s.replace('= scores[chosen[lane]]', '= parts[chosen[lane]]'),
+      (s) => s.replace('= scores[chosen[pair]]', '= parts[chosen[pair]]'),
     ],
     ['forgets a block', ['several_blocks'], (s) => s.replace('sum = parts[at]', 'sum = 0.0')],
     ['ranks groups by one key', ['best_groups_by_two'], (s) => s.replace('best += second', 'best += 0.0')],
@@ -415,6 +529,46 @@ describe('moe/route', () => {
       (s) => s.replace('u_step.tokens * 2u * TOP_K + t * PREDICTED', '2u * TOP_K + t * PREDICTED'),
     ],
     ['predicts no more than it chooses', ['predict_softmax'], (s) => s.replace('lane < PREDICTED', 'lane < TOP_K')],
+    [
+      'keeps one too many',
+      ['keep_some'],
+      (s) => s.replace('pair >= u_step.keep_experts', 'pair > u_step.keep_experts'),
+    ],
+    [
+      'drops light experts that are there',
+      ['drop_light'],
+      (s) => s.replace('slot_table[chosen[pair]] == MISSING', 'true'),
+    ],
+    ['drops heavy experts', ['drop_light'], (s) => s.replace('f32(TOP_K) < u_step', 'f32(TOP_K) > u_step')],
+    ['does not compare with the mean', ['drop_light'], (s) => s.replace('weights[pair] * f32(TOP_K)', 'weights[pair]')],
+    ['drops all', ['drop_everything'], (s) => s.replace('lane == best || is_kept', 'is_kept')],
+    ['loses the weight of all', ['drop_everything'], (s) => s.replace('kept_total = weights[0]', 'kept_total = 0.0')],
+    ['loses the weight of the dropped', ['drop_light'], (s) => s.replace('weight / kept_total * total', 'weight')],
+    ['names the dropped', ['drop_light'], (s) => s.replace('chosen[select(best, lane, keeps_me)]', 'chosen[lane]')],
+    ['names the last for the dropped', ['drop_light'], (s) => s.replace('select(best, k, kept == 0u)', 'k')],
+    ['raises missing experts', ['prior'], (s) => s.replace('slot_table[e] != MISSING ||', 'true ||')],
+    [
+      'raises nothing but what is there',
+      ['prior_keeps_the_best'],
+      (s) => s.replace('|| place_of(e) < u_step.prior_keep', ''),
+    ],
+    ['raises by the highest key', ['prior_keeps_the_best'], (s) => s.replace('(highest - lowest)', 'highest')],
+    [
+      'raises by a span with dropped groups',
+      ['prior_in_groups_that_rank_as_zero'],
+      (s) => s.replace('if (takes_part(e)) {', 'if (true) {'),
+    ],
+    [
+      'raises experts of dropped groups',
+      ['prior_in_groups'],
+      (s) => s.replace('ahead == 0u && takes_part(e)', 'ahead == 0u'),
+    ],
+    [
+      'raises what it predicts',
+      ['approximate_with_everything'],
+      (s) => s.replace('ahead == 0u && takes_part(e)', 'takes_part(e)'),
+    ],
+    ['weighs by raised keys', ['prior'], (s) => s.replace('= scores[chosen[pair]]', '= parts[chosen[pair]]')],
     [
       'rounds small softplus away',
       ['sqrt_softplus_of_small_scores'],

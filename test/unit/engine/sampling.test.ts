@@ -99,4 +99,17 @@ describe('resolveSampling', () => {
     expect([...new Uint32Array(bytes, 8, 2)]).toEqual([2 ** 32 - 1, 2 ** 32 - 1]);
     expect([...new Float32Array(bytes, 16, 3)]).toEqual([0.5, 1, 0.25]);
   });
+
+  it('leaves routing exact unless told otherwise', () => {
+    const bytes = new ArrayBuffer(STEP_BYTES);
+    const approximate = { keepExperts: 3, dropBelow: 0.5, cachePrior: 0.25, priorKeep: 2 };
+    const tail = (): number[] => {
+      const [u, f] = [new Uint32Array(bytes, 40), new Float32Array(bytes, 40)];
+      return [u[0]!, f[1]!, f[2]!, u[3]!];
+    };
+    writeStep(bytes, 1, 5, GREEDY, approximate);
+    expect(tail()).toEqual([3, 0.5, 0.25, 2]);
+    writeStep(bytes, 1, 5);
+    expect(tail()).toEqual([0, 0, 0, 0]);
+  });
 });

@@ -1,4 +1,7 @@
-/** What a decode step predicts about the next MoE layer's routing, against that layer's router run by itself on the same hidden state. */
+/**
+ * What routing can do beside choosing, through a whole model: predict the next MoE layer's choice, against that layer's router run by itself on the
+ * same hidden state; and obey approximate parameters.
+ */
 import { describe, expect, it } from 'vitest';
 import type { ModelConfig } from '../../src/config/model-config.ts';
 import { Forward, type ForwardOptions } from '../../src/engine/forward.ts';
@@ -9,7 +12,7 @@ import { Uploader, type DeviceWeights } from '../../src/engine/upload.ts';
 import { subview, wholeBuffer } from '../../src/gpu/buffer.ts';
 import type { Gpu } from '../../src/gpu/gpu.ts';
 import { Recorder, type Program } from '../../src/gpu/recording.ts';
-import { STEP_BYTES, writeStep } from '../../src/gpu/step.ts';
+import { EXACT, STEP_BYTES, writeStep, type ApproximateParams } from '../../src/gpu/step.ts';
 import { predictedAt, predictedIds, route, routedBytes, type RouteShape } from '../../src/kernels/moe/route.ts';
 import type { DeviceRouter } from '../../src/kernels/moe/router_block.ts';
 import { ExpertHomes } from '../../src/moe/homes.ts';
@@ -59,9 +62,9 @@ async function run(gpu: Gpu, program: Program): Promise<void> {
 }
 
 /** One token through the model; the routing log as words. */
-async function decode(gpu: Gpu, forward: Forward): Promise<Uint32Array> {
+async function decode(gpu: Gpu, forward: Forward, approximate?: ApproximateParams): Promise<Uint32Array> {
   gpu.write(forward.ids, Uint32Array.of(5));
-  forward.setStep(1, 0);
+  forward.setStep(1, 0, undefined, approximate);
   await run(gpu, (await forward.body('one')).program);
   return new Uint32Array(await gpu.read(forward.routing('one').view));
 }
@@ -120,6 +123,26 @@ describe.each(FIXTURES)('%s', (fixture) => {
       });
       const from = (slice.offset + predictedAt(1, slice.topK)) / 4;
       expect([...full.subarray(from, from + slice.predicted)]).toEqual(chosen);
+    }
+    gpu.dispose();
+  });
+
+  it('is exact until a step asks for approximations', async () => {
+    const { gpu, forward } = await load(fixture);
+    const exact = await forward({});
+    const plain = await decode(gpu, exact);
+    const approximate = await forward({ approximate: true });
+    expect(await decode(gpu, approximate)).toEqual(plain);
+    const thinned = await decode(gpu, approximate, { ...EXACT, keepExperts: 1 });
+    for (const [m, { offset, topK }] of approximate.routing('one').slices.entries()) {
+      const at = offset / 4;
+      expect(new Set(thinned.subarray(at, at + topK)).size).toBe(1);
+      const weights = new Float32Array(thinned.slice(at + topK, at + 2 * topK).buffer);
+      expect([...weights.subarray(1)]).toEqual(Array(topK - 1).fill(0));
+      if (m > 0) continue; // later layers see another hidden state
+      expect(thinned[at]).toBe(plain[at]);
+      const whole = new Float32Array(plain.slice(at + topK, at + 2 * topK).buffer).reduce((a, b) => a + b, 0);
+      expect(weights[0]! / whole).toBeCloseTo(1, 5);
     }
     gpu.dispose();
   });
