@@ -2,6 +2,8 @@
 import { PassingFailure } from './retry.ts';
 
 export class Transfer {
+  /** Where it was redirected to, or went right away because an earlier one was: what a failure puts in doubt. */
+  link: URL | null = null;
   readonly #controller = new AbortController();
   readonly #caller: AbortSignal | undefined;
   readonly #stallMs: number;
@@ -37,23 +39,34 @@ export class Transfer {
     }
   }
 
-  /** The body's bytes from `skip` on, `count` of them at most; fewer when the body ends. */
-  async *body(response: Response, skip: number, count: number): AsyncGenerator<Uint8Array> {
+  /**
+   * The body's bytes from `skip` on, `count` of them at most; fewer when the body ends.
+   * @param endsThere whether the body must be over then: the last piece is held back until that is seen, as far as the network tells
+   * @throws PassingFailure when it is not
+   */
+  async *body(response: Response, skip: number, count: number, endsThere: boolean): AsyncGenerator<Uint8Array> {
     const reader = response.body?.getReader();
     if (!reader) return;
-    const length = Number(response.headers.get('content-length') ?? NaN);
     let ahead = skip;
     let left = count;
     while (left > 0) {
       const { done, value } = await this.wait(reader.read(), 'the transfer broke');
       if (done) return;
       const piece = value.subarray(Math.min(ahead, value.length), Math.min(value.length, ahead + left));
+      const hasMore = value.length > ahead + left;
       ahead -= Math.min(ahead, value.length);
       left -= piece.length;
+      if (left === 0 && endsThere && (hasMore || !(await this.#isOver(reader))))
+        throw new PassingFailure(`the body has more than the ${skip + count} bytes that it should have`);
       if (piece.length > 0) yield piece;
     }
-    // Seeing the end of a body that is over lets the connection serve the next request.
-    if (length === skip + count) await this.wait(reader.read(), 'the transfer broke').catch(() => undefined);
+  }
+
+  /** Seeing the end of a body also lets the connection serve the next request. */
+  async #isOver(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<boolean> {
+    const rest = await this.wait(reader.read(), 'the transfer broke').catch(() => null);
+    this.#caller?.throwIfAborted();
+    return rest === null || rest.done;
   }
 
   /** Stops the transfer, if it is still going, and lets go of the caller's signal. */
