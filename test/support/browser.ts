@@ -15,8 +15,8 @@ const ARGS = [
   '--disable-sync',
   '--enable-unsafe-webgpu',
   '--use-webgpu-adapter=swiftshader',
-  // A name that is not localhost, so that a page can be insecure.
-  '--host-resolver-rules=MAP insecure.test 127.0.0.1',
+  // A name that is not localhost, so that a page can be insecure, and one that no resolver is asked for.
+  '--host-resolver-rules=MAP insecure.test 127.0.0.1, MAP missing.test ~NOTFOUND',
 ];
 
 const launch = (): Promise<Browser> =>
@@ -46,6 +46,8 @@ async function buildSite(outDir: string, pages: readonly string[]): Promise<void
 
 export interface Site {
   readonly port: number;
+  /** The folder of the built pages. */
+  readonly dist: string;
   /** An address of the site, as in `at('/?autoload=1')`. */
   at(path: string, host?: string): string;
   readonly browser: Browser;
@@ -56,6 +58,8 @@ export interface Site {
 
 export interface OpenOptions extends BrowserContextOptions {
   readonly host?: string;
+  /** Another server that hands out the page. */
+  readonly origin?: string;
   /** Runs before the page's own scripts. */
   readonly before?: (context: BrowserContext) => Promise<void>;
 }
@@ -75,9 +79,10 @@ export async function openSite(...pages: readonly string[]): Promise<Site> {
   const at = (path: string, host = 'localhost'): string => `http://${host}:${served.port}${path}`;
   return {
     port: served.port,
+    dist,
     at,
     browser,
-    async open(path, { host, before, ...options } = {}) {
+    async open(path, { host, origin, before, ...options } = {}) {
       const context = await browser.newContext(options);
       await before?.(context);
       const page = await context.newPage();
@@ -88,7 +93,7 @@ export async function openSite(...pages: readonly string[]): Promise<Site> {
         if (message.type() === 'error' && !message.text().startsWith('Failed to load resource'))
           problems.push(message.text());
       });
-      await page.goto(at(path, host));
+      await page.goto(origin === undefined ? at(path, host) : origin + path);
       return { page, problems, close: () => context.close() };
     },
     async close() {

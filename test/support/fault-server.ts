@@ -113,7 +113,9 @@ async function gzipped(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
 
 async function bodyOf(file: ServedFile, { range, headers: asks }: Request, b: Misbehaviour): Promise<Body> {
   const size = sizeOf(file);
-  const ranged = range !== null && !b.whole;
+  const version = asks['if-range'];
+  const isOld = version !== undefined && !b.ignoresIfRange && version !== tagOf(file);
+  const ranged = range !== null && !b.whole && !isOld;
   const asked = ranged ? { begin: range.begin, end: Math.min(size, range.end + 1) } : { begin: 0, end: size };
   const begin = Math.min(size, asked.begin + (b.shift ?? 0));
   const end = Math.max(begin, Math.min(size, asked.end + (b.shift ?? 0) + (b.extra ?? 0)));

@@ -16,6 +16,8 @@ export interface Misbehaviour {
   readonly extra?: number;
   /** Content-Range says what was asked for, whatever is sent. */
   readonly claimsAsked?: boolean;
+  /** Sends ranges of a new version to a client that asks for more of an old one; a good server sends the new file whole. */
+  readonly ignoresIfRange?: boolean;
   /** One bit of the byte at this place in the file is wrong. */
   readonly flipAt?: number;
 

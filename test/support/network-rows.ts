@@ -38,8 +38,14 @@ export const networkRows: readonly NetworkRow[] = [
   row('HTTP/1.0 without length', 'bytes', 'bytes', 'bytes', { framing: 'close' }),
   row('HTTP/1.0, closed early', 'others', 'bytes', gaveUp, (r) => ({ framing: 'close', endAfter: half(r) })),
   row('nothing at all', 'error', 'bytes', gaveUp, { resetAfter: 0 }),
-  row('gzip', 'bytes', /Content-Encoding: gzip/, /Content-Encoding: gzip/, { gzip: 'always' }),
-  row('gzip, cut in the middle', 'others', /Content-Encoding: gzip/, /Content-Encoding: gzip/, (r) => ({
+  row('gzip', 'others', /Content-Encoding: gzip/, /Content-Encoding: gzip/, { gzip: 'always', whole: true }),
+  row('gzip, cut in the middle', 'others', /Content-Encoding: gzip/, /Content-Encoding: gzip/, () => ({
+    gzip: 'always',
+    whole: true,
+    endAfter: 250_000,
+  })),
+  row('gzip of a range', 'bytes', /Content-Encoding: gzip/, /Content-Encoding: gzip/, { gzip: 'always' }),
+  row('gzip of a range, cut', 'others', /Content-Encoding: gzip/, /Content-Encoding: gzip/, (r) => ({
     gzip: 'always',
     endAfter: half(r),
   })),
