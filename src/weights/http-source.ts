@@ -154,7 +154,7 @@ class HttpSource implements ByteSource {
     const own = url.origin === this.#base.origin ? this.#headers : {};
     const init: RequestInit = { method, headers: { ...own, range }, signal: transfer.signal };
     if (this.#cache) init.cache = this.#cache;
-    const response = await transfer.wait(this.#fetch.call(globalThis, url.href, init), 'the request failed');
+    const response = await transfer.answer(this.#fetch.call(globalThis, url.href, init));
     if (response.ok && response.redirected && response.url) transfer.link = file.direct = new URL(response.url);
     return response;
   }

@@ -1,6 +1,12 @@
 /** One request: aborted by the caller or by a stall, its body read as exactly the bytes asked for. */
 import { PassingFailure } from './retry.ts';
 
+/**
+ * An answer may take so many times longer than the next byte of one: a browser holds requests back while others, of other tabs too, have its six
+ * connections to a host.
+ */
+const ANSWER_STALLS = 4;
+
 export class Transfer {
   /** Where it was redirected to, or went right away because an earlier one was: what a failure puts in doubt. */
   link: URL | null = null;
@@ -20,14 +26,19 @@ export class Transfer {
     return this.#controller.signal;
   }
 
+  /** @throws as `#wait` */
+  answer(request: Promise<Response>): Promise<Response> {
+    return this.#wait(request, 'the request failed', ANSWER_STALLS * this.#stallMs);
+  }
+
   /**
-   * Waits for one step of the transfer.
+   * Waits for one step of the transfer, `ms` at most.
    * @throws the caller's reason when aborted
    * @throws PassingFailure when the network fails or nothing comes in time
    */
-  async wait<T>(step: Promise<T>, what: string): Promise<T> {
-    const stall = new PassingFailure(`${what}: nothing came for ${this.#stallMs} ms`);
-    const timer = setTimeout(() => this.#controller.abort(stall), this.#stallMs);
+  async #wait<T>(step: Promise<T>, what: string, ms: number): Promise<T> {
+    const stall = new PassingFailure(`${what}: nothing came for ${ms} ms`);
+    const timer = setTimeout(() => this.#controller.abort(stall), ms);
     try {
       return await step;
     } catch (cause) {
@@ -50,7 +61,7 @@ export class Transfer {
     let ahead = skip;
     let left = count;
     while (left > 0) {
-      const { done, value } = await this.wait(reader.read(), 'the transfer broke');
+      const { done, value } = await this.#next(reader);
       if (done) return;
       const piece = value.subarray(Math.min(ahead, value.length), Math.min(value.length, ahead + left));
       const hasMore = value.length > ahead + left;
@@ -62,9 +73,13 @@ export class Transfer {
     }
   }
 
+  #next(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<ReadableStreamReadResult<Uint8Array>> {
+    return this.#wait(reader.read(), 'the transfer broke', this.#stallMs);
+  }
+
   /** Seeing the end of a body also lets the connection serve the next request. */
   async #isOver(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<boolean> {
-    const rest = await this.wait(reader.read(), 'the transfer broke').catch(() => null);
+    const rest = await this.#next(reader).catch(() => null);
     this.#caller?.throwIfAborted();
     return rest === null || rest.done;
   }

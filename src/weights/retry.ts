@@ -7,7 +7,7 @@ export interface RetryOptions {
   readonly firstDelayMs?: number;
   /** Longest wait, also when the server asks for more; default 30,000. */
   readonly maxDelayMs?: number;
-  /** A transfer without a byte for this long counts as failed; default 15,000. */
+  /** A transfer without a byte for this long counts as failed, a request without an answer after four times that; default 15,000. */
   readonly stallMs?: number;
 }
 

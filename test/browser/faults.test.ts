@@ -241,6 +241,17 @@ describe('no network', () => {
   });
 });
 
+it('more transfers than the browser has connections wait for each other', async () => {
+  own.setLink({ bytesPerSecond: 1.6e6 }); // the first six take three quarters of a second
+  const got = await opened.page.evaluate(
+    (of) => Promise.all(Array.from({ length: 9 }, () => window.faults.read(of))),
+    reading(own, { stallMs: 400 }),
+  );
+  own.setLink({});
+  for (const one of got) expectOutcome(one, 'bytes');
+  expect(own.requests.length).toBe(9);
+});
+
 it('none of this leaves an error of its own', () => {
   expect(opened.problems.filter((text) => !text.includes('blocked by CORS policy'))).toEqual([]);
 });

@@ -160,9 +160,20 @@ describe('a stall', () => {
   });
 
   test('for ever ends after five tries', async () => {
+    const s = source({ retry: { ...retry, stallMs: 100 } });
+    server.plan = () => ({ stallAfter: 10 });
+    await expectOutcome([0, 1000], /gave up after 5 tries.*nothing came for 100 ms/, s);
+    expect(server.requests.map(({ range }) => range!.begin)).toEqual([0, 10, 20, 30, 40]);
+    server.reset();
     server.plan = () => ({ stallAfter: 0 });
-    await expectOutcome(RANGES.header, /gave up after 5 tries.*nothing came for 250 ms/, source({ retry: impatient }));
+    await expectOutcome([0, 1000], /gave up after 5 tries.*nothing came for 400 ms/, s);
     expect(server.requests.length).toBe(5);
+  });
+
+  test('a late answer is none: the browser may hold the request back', async () => {
+    server.plan = () => ({ latencyMs: 300 });
+    await expectOutcome(RANGES.header, 'bytes', source({ retry: { ...retry, stallMs: 100 } }));
+    expect(server.requests.length).toBe(1);
   });
 
   test('a slow reader is no stall', async () => {
@@ -182,15 +193,16 @@ describe('a stall', () => {
 
 describe('waits', () => {
   test('Retry-After is honoured, in seconds and as a date', async () => {
-    for (const after of ['1', new Date(Date.now() + 2000).toUTCString()]) {
+    const date = (): string => new Date(Date.now() + 2000).toUTCString(); // in whole seconds: one to two from now
+    for (const after of ['1', 'a date']) {
       server.reset();
       const times: number[] = [];
       server.plan = (_, n) => {
         times.push(performance.now());
-        return n === 0 ? { status: 429, headers: { 'retry-after': after } } : 'serve';
+        return n === 0 ? { status: 429, headers: { 'retry-after': after === '1' ? after : date() } } : 'serve';
       };
       await read(RANGES.header, source({ retry: { ...retry, maxDelayMs: 30_000 } }));
-      expect(times[1]! - times[0]!).toBeGreaterThan(after === '1' ? 990 : 500);
+      expect(times[1]! - times[0]!).toBeGreaterThan(900);
       expect(times[1]! - times[0]!).toBeLessThan(3000);
     }
   });
