@@ -104,6 +104,12 @@ describe.each(networkRows)('$name', ({ fault, once, always, plain }) => {
   });
 });
 
+test.each([-10, 10])('an answer whose length contradicts its Content-Range by %i hands nothing on', async (extra) => {
+  server.plan = (_, n) => (n === 0 ? { extra, claimsAsked: true } : 'serve');
+  await expectOutcome(RANGES.expert, 'bytes');
+  expect(server.requests.map(({ range }) => range!.begin)).toEqual([RANGES.expert[0], RANGES.expert[0]]);
+});
+
 describe('sizes', () => {
   const sizeIs = async (wanted: number, options?: HttpOptions): Promise<void> =>
     expect(await source(options).size(FILE)).toBe(wanted);
