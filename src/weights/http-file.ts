@@ -32,7 +32,7 @@ const lengthOf = (response: Response): number | null => {
 export class HttpFile {
   readonly name: string;
   readonly url: URL;
-  /** Where the server last redirected to. Asking there saves a request; any failure clears it. */
+  /** Where the server last redirected to. Asking there saves a request; a failure there makes it forgotten. */
   direct: URL | null = null;
   /** Bytes of the whole file, once known. */
   size: number | null = null;
@@ -58,27 +58,29 @@ export class HttpFile {
   }
 
   /**
+   * @param link the remembered address that was asked, if it was not the file's own: other transfers may have forgotten it meanwhile
    * @throws PassingFailure when trying again may help
    * @throws SourceError when not
    */
-  checkStatus(response: Response): void {
+  checkStatus(response: Response, link: URL | null): void {
     const { status, statusText } = response;
     const shown = `the server answered ${status} ${statusText}`.trim();
     const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'));
-    if (this.direct && !response.ok && status !== 416 && !PASSING.has(status)) {
+    if (PASSING.has(status)) throw new PassingFailure(shown, { retryAfterMs });
+    if (link && !response.ok && status !== 416) {
       throw new PassingFailure(shown, { retryAfterMs: 0 }); // an expired link: the next try asks the first URL again
     }
-    if (PASSING.has(status)) throw new PassingFailure(shown, { retryAfterMs });
     if (status === 401 || status === 403) {
-      this.fail(
-        `${shown}. The repository may be gated, private or misspelt: accept its terms, and pass an access token in \`headers\``,
-        { status },
-      );
+      const gated = `${shown}. The repository may be gated, private or misspelt: accept its terms, and pass an access token in \`headers\``;
+      if (response.redirected) throw new PassingFailure(gated); // or a link that expired on the way here
+      this.fail(gated, { status });
     }
     if (status === 404 || status === 410) this.fail(`${shown}: there is no such file`, { status });
     if (status === 416) this.fail(`${shown}: the file is shorter than it was, or than its header says`, { status });
     if (status !== 200 && status !== 206) this.fail(shown, { status });
     if (this.isWebPage(response)) this.fail('the server answered with a web page instead of the file', { status });
+    if (/^\s*multipart\//i.test(response.headers.get('content-type') ?? ''))
+      this.fail('the server answered a single byte range in several parts (multipart)', { status });
     const encoding = response.headers.get('content-encoding');
     if (encoding !== null && encoding.trim().toLowerCase() !== 'identity') {
       this.fail(
@@ -124,13 +126,13 @@ export class HttpFile {
    * Checks an answer to the request for bytes [begin, end).
    * @returns how many bytes of the body come before `begin`
    */
-  checkRange(response: Response, begin: number, end: number): number {
-    this.checkStatus(response);
+  checkRange(response: Response, begin: number, end: number, link: URL | null): number {
+    this.checkStatus(response, link);
+    const length = lengthOf(response);
     if (response.status === 200) {
-      const total = lengthOf(response);
-      this.checkVersion(response, total);
-      if (total !== null && total < end)
-        this.fail(`has ${total} bytes; bytes up to ${end} are needed`, { size: total, end });
+      this.checkVersion(response, length);
+      if (length !== null && length < end)
+        this.fail(`has ${length} bytes; bytes up to ${end} are needed`, { size: length, end });
       return begin;
     }
     const header = response.headers.get('content-range');
@@ -141,9 +143,10 @@ export class HttpFile {
         this.fail(`the server sent bytes ${range.begin}-${range.end - 1} when asked for ${begin}-${end - 1}`, {
           header,
         });
+      if (length !== null && length !== end - begin)
+        throw new PassingFailure(`the server announced ${length} bytes for the ${end - begin} of "${header}"`);
       return 0;
     }
-    const length = lengthOf(response);
     // Across origins the browser hides Content-Range unless the server exposes it; the number of bytes still has to be right.
     const hidden = header === null && response.type === 'cors';
     if (!hidden || (length !== null && length !== end - begin)) {
@@ -162,7 +165,8 @@ export class HttpFile {
     return lengthOf(response);
   }
 
-  sizeFromHead(response: Response): number | null {
+  /** ... and where an answer to `bytes=0-`, or to HEAD, does. */
+  sizeFromLength(response: Response): number | null {
     const encoding = response.headers.get('content-encoding');
     return response.ok && encoding === null ? lengthOf(response) : null;
   }

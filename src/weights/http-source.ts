@@ -9,7 +9,10 @@ import type { ByteSource } from './source.ts';
 export interface HttpOptions {
   /** In place of the global `fetch`. */
   readonly fetch?: typeof fetch | undefined;
-  /** Sent with each request to the base URL's origin, and nowhere else: an access token, for example. */
+  /**
+   * Sent with each request to the base URL's origin: an access token, for example. When that origin redirects to another one, `fetch` takes
+   * Authorization away, and no other header: a secret belongs there.
+   */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly retry?: RetryOptions | undefined;
   /** As in `fetch`; "no-store" where the bytes are kept elsewhere. */
@@ -88,22 +91,30 @@ class HttpSource implements ByteSource {
 
   /** By a range of one byte and not by HEAD: caches that compress on the fly drop a HEAD's Content-Length. */
   async #probe(file: HttpFile, transfer: Transfer): Promise<number | null> {
-    const response = await this.#request(file, transfer, { range: 'bytes=0-0' });
-    if (!file.direct && (response.status === 404 || response.status === 410)) return null;
+    const response = await this.#request(file, transfer, 'bytes=0-0');
+    if (!transfer.link && (response.status === 404 || response.status === 410)) return null;
     if (response.ok && file.isWebPage(response)) return null;
-    if (response.status !== 416) file.checkStatus(response);
-    let size = file.sizeFromProbe(response);
-    if (size === null) size = file.sizeFromHead(await this.#request(file, transfer, {}, 'HEAD'));
-    if (size === null && response.status === 200) size = await this.#count(file, transfer, response);
-    if (size === null) file.fail('the server does not tell its size: it should expose Content-Range or Content-Length');
+    if (response.status !== 416) file.checkStatus(response, transfer.link);
+    const size = file.sizeFromProbe(response) ?? (await this.#sizeOtherwise(file, transfer, response));
     file.checkVersion(response, size);
     file.isRangeless = response.status === 200 && size !== 1;
     return size;
   }
 
+  async #sizeOtherwise(file: HttpFile, transfer: Transfer, probe: Response): Promise<number> {
+    // The range makes the browser ask for the plain form: a compressed one has another length, and across origins nothing tells which it is.
+    const everything = 'bytes=0-';
+    const size =
+      file.sizeFromLength(await this.#request(file, transfer, everything, 'HEAD')) ??
+      (probe.status === 200
+        ? await this.#count(file, transfer, probe)
+        : file.sizeFromLength(await this.#request(file, transfer, everything))); // a link may be signed for GET alone
+    return size ?? file.fail('the server does not tell its size: it should expose Content-Range or Content-Length');
+  }
+
   async #count(file: HttpFile, transfer: Transfer, response: Response): Promise<number> {
     let size = 0;
-    for await (const piece of transfer.body(response, 0, COUNTED_BYTES)) size += piece.length;
+    for await (const piece of transfer.body(response, 0, COUNTED_BYTES, false)) size += piece.length;
     if (size === COUNTED_BYTES) file.fail('the server does not tell its size: it should send Content-Length');
     return size;
   }
@@ -124,16 +135,17 @@ class HttpSource implements ByteSource {
     while (at < end) {
       const transfer = new Transfer(this.#retry.stallMs, signal);
       try {
-        const response = await this.#request(file, transfer, { range: `bytes=${at}-${end - 1}` });
-        const skip = file.checkRange(response, at, end);
-        for await (const piece of transfer.body(response, skip, end - at)) {
+        const response = await this.#request(file, transfer, `bytes=${at}-${end - 1}`);
+        const skip = file.checkRange(response, at, end, transfer.link);
+        const endsThere = response.status === 206 || end === file.size;
+        for await (const piece of transfer.body(response, skip, end - at, endsThere)) {
           at += piece.length;
           if (at >= forgiven) failures = 0;
           yield piece;
         }
         if (at < end) throw new PassingFailure(`the transfer ended at byte ${at}, before ${end}`);
       } catch (error) {
-        await this.#recover(file, error, ++failures, signal);
+        await this.#recover(file, transfer.link, error, ++failures, signal);
         forgiven = at + FORGIVING_BYTES;
       } finally {
         transfer.close();
@@ -141,18 +153,14 @@ class HttpSource implements ByteSource {
     }
   }
 
-  async #request(
-    file: HttpFile,
-    transfer: Transfer,
-    headers: Record<string, string>,
-    method = 'GET',
-  ): Promise<Response> {
+  async #request(file: HttpFile, transfer: Transfer, range: string, method = 'GET'): Promise<Response> {
+    transfer.link = file.direct;
     const url = file.direct ?? file.url;
     const own = url.origin === this.#base.origin ? this.#headers : {};
-    const init: RequestInit = { method, headers: { ...own, ...headers }, signal: transfer.signal };
+    const init: RequestInit = { method, headers: { ...own, range }, signal: transfer.signal };
     if (this.#cache) init.cache = this.#cache;
-    const response = await transfer.wait(this.#fetch.call(globalThis, url.href, init), 'the request failed');
-    if (response.ok && response.redirected && response.url) file.direct = new URL(response.url);
+    const response = await transfer.answer(this.#fetch.call(globalThis, url.href, init));
+    if (response.ok && response.redirected && response.url) transfer.link = file.direct = new URL(response.url);
     return response;
   }
 
@@ -166,7 +174,7 @@ class HttpSource implements ByteSource {
       try {
         return await attempt(transfer);
       } catch (error) {
-        await this.#recover(file, error, failures, signal);
+        await this.#recover(file, transfer.link, error, failures, signal);
       } finally {
         transfer.close();
       }
@@ -174,10 +182,16 @@ class HttpSource implements ByteSource {
   }
 
   /** Waits before the next try. @throws what cannot be helped by one */
-  async #recover(file: HttpFile, error: unknown, failures: number, signal: AbortSignal | undefined): Promise<void> {
+  async #recover(
+    file: HttpFile,
+    link: URL | null,
+    error: unknown,
+    failures: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     signal?.throwIfAborted();
     if (!(error instanceof PassingFailure)) throw error;
-    file.direct = null;
+    if (file.direct === link) file.direct = null; // another transfer may have a newer one
     if (failures >= this.#retry.attempts) {
       const advice = 'Is the network up, is the URL right, and does the server allow requests from this page (CORS)?';
       const { url, name } = file;

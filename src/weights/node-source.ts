@@ -72,6 +72,7 @@ export function pathSource(dir: string): ByteSource {
           at += bytesRead;
           yield piece.subarray(0, bytesRead);
         }
+        check(file, await handle.stat()); // it may have been written to meanwhile
       } finally {
         await handle.close();
       }

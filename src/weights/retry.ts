@@ -7,7 +7,7 @@ export interface RetryOptions {
   readonly firstDelayMs?: number;
   /** Longest wait, also when the server asks for more; default 30,000. */
   readonly maxDelayMs?: number;
-  /** A transfer without a byte for this long counts as failed; default 60,000. */
+  /** A transfer without a byte for this long counts as failed, a request without an answer after four times that; default 15,000. */
   readonly stallMs?: number;
 }
 
@@ -17,7 +17,7 @@ export const retryDefaults = (options: RetryOptions = {}): Retry => ({
   attempts: options.attempts ?? 5,
   firstDelayMs: options.firstDelayMs ?? 500,
   maxDelayMs: options.maxDelayMs ?? 30_000,
-  stallMs: options.stallMs ?? 60_000,
+  stallMs: options.stallMs ?? 15_000,
 });
 
 /** A failure that may pass. */

@@ -16,8 +16,8 @@ export const CHROMIUM_ARGS: readonly string[] = [
   '--disable-sync',
   '--enable-unsafe-webgpu',
   '--use-webgpu-adapter=swiftshader',
-  // A name that is not localhost, so that a page can be insecure.
-  '--host-resolver-rules=MAP insecure.test 127.0.0.1',
+  // A name that is not localhost, so that a page can be insecure, and one that no resolver is asked for.
+  '--host-resolver-rules=MAP insecure.test 127.0.0.1, MAP missing.test ~NOTFOUND',
 ];
 
 const launch = (): Promise<Browser> =>
@@ -47,6 +47,8 @@ async function buildSite(outDir: string, pages: readonly string[]): Promise<void
 
 export interface Site {
   readonly port: number;
+  /** The folder of the built pages. */
+  readonly dist: string;
   /** An address of the site, as in `at('/?autoload=1')`. */
   at(path: string, host?: string): string;
   readonly browser: Browser;
@@ -57,6 +59,8 @@ export interface Site {
 
 export interface OpenOptions extends BrowserContextOptions {
   readonly host?: string;
+  /** Another server that hands out the page. */
+  readonly origin?: string;
   /** Runs before the page's own scripts. */
   readonly before?: (context: BrowserContext) => Promise<void>;
 }
@@ -76,9 +80,10 @@ export async function openSite(...pages: readonly string[]): Promise<Site> {
   const at = (path: string, host = 'localhost'): string => `http://${host}:${served.port}${path}`;
   return {
     port: served.port,
+    dist,
     at,
     browser,
-    async open(path, { host, before, ...options } = {}) {
+    async open(path, { host, origin, before, ...options } = {}) {
       const context = await browser.newContext(options);
       await before?.(context);
       const page = await context.newPage();
@@ -89,7 +94,7 @@ export async function openSite(...pages: readonly string[]): Promise<Site> {
         if (message.type() === 'error' && !message.text().startsWith('Failed to load resource'))
           problems.push(message.text());
       });
-      await page.goto(at(path, host));
+      await page.goto(origin === undefined ? at(path, host) : origin + path);
       return { page, problems, close: () => context.close() };
     },
     async close() {

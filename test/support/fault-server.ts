@@ -1,35 +1,40 @@
-/** A local HTTP server that serves files from memory and misbehaves as told, request by request. */
+/** A local HTTP server that serves files from memory or disk over a link as slow as told, and misbehaves as told, request by request. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { behaviourOf, type Fault, type Misbehaviour } from './fault.ts';
+import { Link, pause, type LinkSpeed } from './link.ts';
+import { piecesOf, sizeOf, tagOf, type ServedFile } from './served-file.ts';
+
+export type { Fault } from './fault.ts';
 
 export interface Request {
   readonly method: string;
   /** Path below the server's root, without the leading slash. */
   readonly path: string;
-  /** Inclusive bounds of the Range header. */
+  readonly query: URLSearchParams;
+  /** Inclusive bounds of the Range header; `end` is Infinity where it names none. */
   readonly range: { readonly begin: number; readonly end: number } | null;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Bytes of the file that it asks for. */
+  readonly asked: number;
+  /** Bytes of the body handed to the network so far. */
+  sent: number;
 }
 
-/** What to do with one request; 'serve' is what a good server does. */
-export type Fault =
-  | 'serve'
-  | { readonly status: number; readonly headers?: Record<string, string>; readonly body?: string }
-  /** Correct headers, then the connection breaks after this many bytes of the body. */
-  | { readonly resetAfter: number; readonly whole?: boolean }
-  /** Ends the body early without breaking the connection: no Content-Length, HTTP/1.0 style. */
-  | { readonly endAfter: number }
-  /** Sends this many bytes, then nothing more. */
-  | { readonly stallAfter: number }
-  /** The whole file with status 200, as servers without ranges do. */
-  | 'whole'
-  /** The same without a Content-Length. */
-  | 'whole-chunked'
-  /** Serves with these headers on top; null removes one. */
-  | { readonly set: Record<string, string | null> };
+export interface Traffic {
+  readonly requests: number;
+  readonly asked: number;
+  readonly sent: number;
+}
+
+/** Which headers a page of another origin sees: none of the server's answers at all, the few that browsers always show, or those that matter. */
+export type Cors = 'none' | 'hidden' | 'exposed';
 
 export interface FaultServer {
   readonly url: string;
+  /** By path; may be changed at any time. */
+  readonly files: Record<string, ServedFile>;
   readonly requests: Request[];
   /** Bytes of bodies handed to the network so far. */
   sent: number;
@@ -37,24 +42,124 @@ export interface FaultServer {
   aborted: number;
   /** Decides about each request; `n` counts from 0. */
   plan: (request: Request, n: number) => Fault;
+  cors: Cors;
+  /** Sends an ETag with each file. */
+  etags: boolean;
+  /** Slows all transfers down from now on. */
+  setLink(speed: LinkSpeed): void;
+  /** Sums over the requests for one path, or for all. */
+  traffic(path?: string): Traffic;
+  /** Forgets requests, sums and plan; the link stays. */
+  reset(): void;
   close(): Promise<void>;
+}
+
+export interface ServerOptions {
+  readonly link?: LinkSpeed;
+  readonly cors?: Cors;
+  readonly etags?: boolean;
 }
 
 const PIECE = 16 * 1024;
 
+const TYPES: Readonly<Record<string, string>> = { html: 'text/html; charset=utf-8', js: 'text/javascript' };
+const typeOf = (path: string): string => TYPES[path.split('.').at(-1)!] ?? 'application/octet-stream';
+
+const CORS_HEADERS: Readonly<Record<Cors, Readonly<Record<string, string>>>> = {
+  none: {},
+  hidden: { 'access-control-allow-origin': '*' },
+  exposed: {
+    'access-control-allow-origin': '*',
+    'access-control-expose-headers': 'Accept-Ranges, Content-Encoding, Content-Range, ETag, Retry-After',
+  },
+};
+
 function readRange(header: string | undefined): Request['range'] {
-  const found = /^bytes=(\d+)-(\d+)$/.exec(header ?? '');
-  return found ? { begin: Number(found[1]), end: Number(found[2]) } : null;
+  const found = /^bytes=(\d+)-(\d*)$/.exec(header ?? '');
+  return found ? { begin: Number(found[1]), end: found[2] === '' ? Infinity : Number(found[2]) } : null;
 }
 
-export async function faultServer(files: Readonly<Record<string, Uint8Array>>): Promise<FaultServer> {
+/** The bytes of an answer, before anything cuts it. */
+interface Body {
+  readonly status: 200 | 206;
+  readonly headers: Readonly<Record<string, string | null>>;
+  readonly pieces: AsyncIterable<Uint8Array>;
+}
+
+/** What the file holds in [begin, end), but for one bit if told so. */
+async function* flipped(
+  pieces: AsyncIterable<Uint8Array>,
+  begin: number,
+  flipAt: number | undefined,
+): AsyncGenerator<Uint8Array> {
+  let at = begin;
+  for await (const piece of pieces) {
+    const i = (flipAt ?? -1) - at;
+    at += piece.length;
+    if (i < 0 || i >= piece.length) yield piece;
+    else {
+      const copy = piece.slice();
+      copy[i]! ^= 1;
+      yield copy;
+    }
+  }
+}
+
+async function gzipped(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const all: Uint8Array[] = [];
+  for await (const piece of pieces) all.push(piece);
+  return gzipSync(Buffer.concat(all));
+}
+
+async function bodyOf(file: ServedFile, { range, headers: asks }: Request, b: Misbehaviour): Promise<Body> {
+  const size = sizeOf(file);
+  const version = asks['if-range'];
+  const isOld = version !== undefined && !b.ignoresIfRange && version !== tagOf(file);
+  const ranged = range !== null && !b.whole && !isOld;
+  const asked = ranged ? { begin: range.begin, end: Math.min(size, range.end + 1) } : { begin: 0, end: size };
+  const begin = Math.min(size, asked.begin + (b.shift ?? 0));
+  const end = Math.max(begin, Math.min(size, asked.end + (b.shift ?? 0) + (b.extra ?? 0)));
+  const said = b.claimsAsked ? asked : { begin, end };
+  const plain = flipped(piecesOf(file, begin, end, PIECE), begin, b.flipAt);
+  const encodes = b.gzip === 'always' || (b.gzip === 'accepted' && /\bgzip\b/.test(String(asks['accept-encoding'])));
+  const encoded = encodes ? await gzipped(plain) : null;
+  const hasLength = (b.framing ?? (b.endAfter === undefined ? 'length' : 'chunked')) === 'length';
+  return {
+    status: ranged ? 206 : 200,
+    headers: {
+      'content-encoding': encoded ? 'gzip' : null,
+      'content-length': hasLength ? String(encoded?.length ?? end - begin) : null,
+      'content-range': ranged ? `bytes ${said.begin}-${said.end - 1}/${size}` : null,
+    },
+    pieces: encoded ? piecesOf(encoded, 0, encoded.length, PIECE) : plain,
+  };
+}
+
+export async function faultServer(
+  files: Readonly<Record<string, ServedFile>>,
+  options: ServerOptions = {},
+): Promise<FaultServer> {
   const server: Server = createServer((q, r) => void answer(q, r));
+  let link = new Link(options.link);
   const out: FaultServer = {
     url: '',
+    files: { ...files },
     requests: [],
     sent: 0,
     aborted: 0,
     plan: () => 'serve',
+    cors: options.cors ?? 'none',
+    etags: options.etags ?? false,
+    setLink: (speed) => void (link = new Link(speed)),
+    traffic(path) {
+      const of = out.requests.filter((r) => path === undefined || r.path === path);
+      const sum = (key: 'asked' | 'sent'): number => of.reduce((total, r) => total + r[key], 0);
+      return { requests: of.length, asked: sum('asked'), sent: sum('sent') };
+    },
+    reset() {
+      out.requests.length = out.sent = out.aborted = 0;
+      out.plan = () => 'serve';
+    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -62,11 +167,16 @@ export async function faultServer(files: Readonly<Record<string, Uint8Array>>): 
       }),
   };
 
-  /** Writes until the peer is gone, never faster than it reads. */
-  async function write(response: ServerResponse, bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length && !response.destroyed; at += PIECE) {
-      const piece = bytes.subarray(at, at + PIECE);
+  /** Writes until the peer is gone, never faster than it reads or the link allows; no more than `most` bytes. */
+  async function write(request: Request, response: ServerResponse, body: Body, own: Link, most: number): Promise<void> {
+    let left = most;
+    for await (const whole of body.pieces) {
+      const piece = whole.subarray(0, left);
+      left -= piece.length;
+      await Promise.all([link.pass(piece.length), own.pass(piece.length)]);
+      if (response.destroyed || piece.length === 0) return;
       out.sent += piece.length;
+      request.sent += piece.length;
       if (response.write(piece)) continue;
       await new Promise<void>((resolve) => {
         const go = (): void => {
@@ -78,51 +188,67 @@ export async function faultServer(files: Readonly<Record<string, Uint8Array>>): 
     }
   }
 
-  async function answer(q: IncomingMessage, response: ServerResponse): Promise<void> {
-    const request: Request = {
+  function read(q: IncomingMessage): Request {
+    const url = new URL(q.url ?? '/', 'http://server');
+    const path = url.pathname.slice(1);
+    const range = readRange(q.headers.range);
+    const file = out.files[path];
+    const size = file && q.method === 'GET' ? sizeOf(file) : 0;
+    const asked = range ? Math.max(0, Math.min(size, range.end + 1) - range.begin) : size;
+    return {
       method: q.method ?? 'GET',
-      path: (q.url ?? '/').slice(1),
-      range: readRange(q.headers.range),
+      path,
+      query: url.searchParams,
+      range,
       headers: q.headers,
+      asked,
+      sent: 0,
     };
+  }
+
+  async function answer(q: IncomingMessage, response: ServerResponse): Promise<void> {
+    const request = read(q);
     response.on('close', () => (out.aborted += response.writableFinished ? 0 : 1));
-    const fault = out.plan(request, out.requests.push(request) - 1);
-    if (typeof fault === 'object' && 'status' in fault) {
-      response.writeHead(fault.status, fault.headers).end(fault.body ?? '');
-      return;
-    }
-    const file = files[request.path];
-    if (!file) {
-      response.writeHead(404).end('not found');
-      return;
-    }
-    const whole = fault === 'whole' || fault === 'whole-chunked' || (typeof fault === 'object' && 'whole' in fault);
-    const ranged = request.range !== null && !whole;
-    const { begin, end } = ranged && request.range ? request.range : { begin: 0, end: file.length - 1 };
-    if (ranged && begin >= file.length) {
-      response.writeHead(416, { 'content-range': `bytes */${file.length}` }).end();
-      return;
-    }
-    const body = file.subarray(begin, Math.min(end + 1, file.length));
+    const b = behaviourOf(out.plan(request, out.requests.push(request) - 1));
+    const wait = (link.speed.latencyMs ?? 0) + (b.latencyMs ?? 0);
+    if (wait > 0) await pause(wait);
+    const cors = CORS_HEADERS[out.cors];
+    const file = out.files[request.path];
+    if (request.method === 'OPTIONS') {
+      response.writeHead(204, { ...cors, 'access-control-allow-headers': 'authorization, range' }).end();
+    } else if (b.status !== undefined) {
+      response.writeHead(b.status, { ...cors, ...b.headers }).end(b.body ?? '');
+    } else if (!file) {
+      response.writeHead(404, cors).end('not found');
+    } else if (request.range && !b.whole && request.range.begin >= sizeOf(file)) {
+      response.writeHead(416, { ...cors, 'content-range': `bytes */${sizeOf(file)}` }).end();
+    } else await serve(request, response, file, b);
+  }
+
+  async function serve(request: Request, response: ServerResponse, file: ServedFile, b: Misbehaviour): Promise<void> {
+    const body = await bodyOf(file, request, b);
     const headers: Record<string, string | null> = {
-      'content-type': 'application/octet-stream',
-      'content-length':
-        fault === 'whole-chunked' || (typeof fault === 'object' && 'endAfter' in fault) ? null : String(body.length),
-      'content-range': ranged ? `bytes ${begin}-${begin + body.length - 1}/${file.length}` : null,
-      ...(typeof fault === 'object' && 'set' in fault ? fault.set : {}),
+      ...CORS_HEADERS[out.cors],
+      'content-type': typeOf(request.path),
+      etag: out.etags ? tagOf(file) : null,
+      ...body.headers,
+      ...b.set,
     };
+    if (b.framing === 'close') response.removeHeader('transfer-encoding'); // leaves node the end of the connection only
     response.writeHead(
-      ranged ? 206 : 200,
+      body.status,
       Object.fromEntries(Object.entries(headers).filter((h): h is [string, string] => h[1] !== null)),
     );
     if (request.method === 'HEAD') {
       response.end();
       return;
     }
-    const cut = typeof fault === 'object' ? Object.entries(fault).find(([k]) => k.endsWith('After')) : undefined;
-    await write(response, cut ? body.subarray(0, Number(cut[1])) : body);
-    if (typeof fault === 'object' && 'resetAfter' in fault) setTimeout(() => response.destroy(), 20);
-    else if (!(typeof fault === 'object' && 'stallAfter' in fault)) response.end();
+    const own = new Link(b.bytesPerSecond === undefined ? {} : { bytesPerSecond: b.bytesPerSecond });
+    await write(request, response, body, own, b.resetAfter ?? b.endAfter ?? b.stallAfter ?? Infinity);
+    if (b.resetAfter !== undefined) {
+      if (b.hard) response.socket?.resetAndDestroy();
+      else setTimeout(() => response.destroy(), 20);
+    } else if (b.stallAfter === undefined) response.end();
   }
 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -75,6 +75,19 @@ describe('pathSource', () => {
     expect(after.version!('versioned.bin')).toBe('modified 2000');
   });
 
+  test('a file that changes while a range of it is read', async () => {
+    const path = join(dir, 'large.bin');
+    await writeFile(path, new Uint8Array(9_000_000));
+    const source = pathSource(dir);
+    const read = async (): Promise<void> => {
+      for await (const piece of source.stream('large.bin', 0, 9_000_000)) {
+        expect(piece.length).toBeLessThan(9_000_000);
+        await utimes(path, 1, 1);
+      }
+    };
+    await expect(read()).rejects.toThrow(/changed while it was read/);
+  });
+
   test('O16: a file above 4 GiB, in pieces that stay small', async () => {
     const far = 2 ** 32 + 4096;
     const values = Float32Array.of(1.5, -2, 3);
