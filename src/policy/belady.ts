@@ -17,22 +17,20 @@ export function belady({ layers, experts }: PolicyShape, future: Iterable<Future
     visits++;
   }
   for (const list of uses) list.reverse();
+  const nextUse = Float64Array.from(uses, (list) => list.at(-1) ?? Infinity);
   let now = 0;
   return {
     name: 'belady',
     visit(layer, used) {
-      invariant(now < visits, 'a visit that the future did not hold');
       for (let i = 0; i < used.length; i++) {
-        const visit = uses[layer * experts + used[i]!]!.pop();
-        invariant(visit === now, `visit ${now} is not the one that the future holds`);
+        const at = layer * experts + used[i]!;
+        invariant(uses[at]!.pop() === now, `visit ${now} is not the one that the future holds`);
+        nextUse[at] = uses[at]!.at(-1) ?? Infinity;
       }
       now++;
     },
-    staleness: (layer, expert) => (uses[layer * experts + expert]!.at(-1) ?? Infinity) - now,
-    popularity: (layer, expert) => {
-      const next = uses[layer * experts + expert]!.at(-1);
-      return next === undefined ? 0 : 1 / (1 + next - now);
-    },
+    staleness: (layer, expert) => nextUse[layer * experts + expert]! - now,
+    popularity: (layer, expert) => 1 / (1 + nextUse[layer * experts + expert]! - now),
     warm: () => undefined,
   };
 }

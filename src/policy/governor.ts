@@ -10,8 +10,9 @@ export interface GovernorOptions {
   readonly mostBusy: number;
   /** Below this share the wide allowance holds. */
   readonly idleBusy: number;
-  /** No guess below this share of guessed loads used before they left. */
+  /** No guess below this share of guessed loads used before they left; on an idle link, where a wrong one costs little, below the lesser share. */
   readonly leastUseful: number;
+  readonly idleUseful: number;
   /** Guessed loads a layer and step, and the same on an idle link. */
   readonly width: number;
   readonly idleWidth: number;
@@ -22,8 +23,9 @@ export interface GovernorOptions {
 export const GOVERNOR_DEFAULTS: GovernorOptions = {
   window: 16,
   mostBusy: 0.5,
-  idleBusy: 0.25,
+  idleBusy: 0.35,
   leastUseful: 0.6,
+  idleUseful: 0.3,
   width: 2,
   idleWidth: 4,
   hotChance: 0.5,
@@ -77,15 +79,22 @@ export class PrefetchGovernor {
 
   /** Guessed loads that a layer may still have in this step: 0, 2 or 4. */
   get width(): number {
-    const { mostBusy, idleBusy, leastUseful, width, idleWidth } = this.#options;
+    const { mostBusy, idleBusy, leastUseful, idleUseful, width, idleWidth } = this.#options;
     const busy = this.#busyShare;
-    if (busy >= mostBusy || this.#usefulRatio < leastUseful) return 0;
-    return busy < idleBusy ? idleWidth : width;
+    const isIdle = busy < idleBusy;
+    if (busy >= mostBusy || this.#usefulRatio < (isIdle ? idleUseful : leastUseful)) return 0;
+    return isIdle ? idleWidth : width;
+  }
+
+  /** How often a guess proved right lately: the chance that the next one is. */
+  get guessChance(): number {
+    return this.#usefulRatio;
   }
 
   /**
    * Whether a guess may take a slot.
-   * @param candidate popularity of the guessed expert
+   * @param candidate chance that the guessed expert is used: its popularity, or `guessChance` where that is more. By popularity alone hardly any
+   *   guess gets in, because what is popular is resident already.
    * @param occupant popularity of who is in the slot; null when it is free
    */
   admits(candidate: number, occupant: number | null): boolean {

@@ -39,3 +39,11 @@ export function createPolicy(name: string, shape: PolicyShape, options: PolicyOp
 }
 
 export type { PolicyShape, ResidencyPolicy } from './policy.ts';
+export { Ghost, type GhostPoint } from './ghost.ts';
+export {
+  GOVERNOR_DEFAULTS,
+  PrefetchGovernor,
+  type Displacement,
+  type GovernorOptions,
+  type GovernorStats,
+} from './governor.ts';

@@ -71,26 +71,62 @@ export class Pools {
 
   /** Whether the layer's pool holds more than it should, or would with `more` experts of that layer. */
   isOver(layer: number, more = 0): boolean {
-    const pool = this.#poolOf[layer]!;
-    return pool.used + more * this.#sizes[layer]! > pool.capacity;
+    return this.#excess(layer, more) > 0;
   }
 
-  /** The key that the policy would let go first from the layer's pool, or -1 when all are kept. */
-  victim(policy: ResidencyPolicy, layer: number, kept: (key: number) => boolean): number {
+  /**
+   * Keys that the policy lets go first, until the layer's pool has room for `more` experts of that layer; fewer when all others are kept.
+   * They stay until `remove` is called.
+   */
+  victims(policy: ResidencyPolicy, layer: number, kept: (key: number) => boolean, more = 0, atLayer = layer): number[] {
     const pool = this.#poolOf[layer]!;
-    let worst = -1;
-    let most = -Infinity;
+    let excess = this.#excess(layer, more);
+    const found: number[] = [];
+    while (excess > 0) {
+      // One pass finds as many as suffice when all are as large as this layer's; a pool of mixed sizes may need another pass.
+      const wanted = Math.ceil(excess / this.#sizes[layer]!);
+      const taken = new Set(found);
+      const stalest = this.#stalest(policy, pool, atLayer, wanted, (key) => kept(key) || taken.has(key));
+      if (stalest.length === 0) break;
+      for (const key of stalest) {
+        if (excess <= 0) break;
+        found.push(key);
+        excess -= this.#sizes[Math.floor(key / this.#experts)]!;
+      }
+    }
+    return found;
+  }
+
+  #excess(layer: number, more: number): number {
+    const pool = this.#poolOf[layer]!;
+    return pool.used + more * this.#sizes[layer]! - pool.capacity;
+  }
+
+  #stalest(
+    policy: ResidencyPolicy,
+    pool: Pool,
+    atLayer: number,
+    wanted: number,
+    kept: (key: number) => boolean,
+  ): number[] {
+    const keys: number[] = [];
+    const values: number[] = [];
     for (let i = 0; i < pool.count; i++) {
       const key = pool.keys[i]!;
       if (kept(key)) continue;
-      const of = Math.floor(key / this.#experts);
-      const staleness = policy.staleness(of, key - of * this.#experts, layer);
-      if (staleness > most || (staleness === most && key < worst)) {
-        most = staleness;
-        worst = key;
+      const layer = Math.floor(key / this.#experts);
+      const value = policy.staleness(layer, key - layer * this.#experts, atLayer);
+      let place = keys.length;
+      while (place > 0 && (values[place - 1]! < value || (values[place - 1] === value && keys[place - 1]! > key))) place--;
+      if (place >= wanted) continue;
+      keys.splice(place, 0, key);
+      values.splice(place, 0, value);
+      if (keys.length > wanted) {
+        keys.pop();
+        values.pop();
       }
     }
-    return worst;
+    return keys;
   }
 }
 

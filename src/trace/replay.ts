@@ -94,11 +94,7 @@ export function replay(trace: Trace | Visits, options: ReplayOptions): ReplayRes
       if (hits === used.length) decode.full++;
     }
     policy.visit(layer, used, visits.weights.subarray(start[now], start[now + 1]));
-    while (pools.isOver(layer)) {
-      const victim = pools.victim(policy, layer, isKept);
-      if (victim < 0) break;
-      pools.remove(victim);
-    }
+    for (const victim of pools.victims(policy, layer, isKept)) pools.remove(victim);
   }
   const loads = total.lookups - total.hits;
   const rate = (part: number, whole: number): number => (whole ? part / whole : 0);
