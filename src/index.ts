@@ -3,6 +3,7 @@ import { load as loadSource, plan as planSource, type LoadOptions } from './engi
 import type { Model } from './engine/model.ts';
 import type { PlanLimits } from './engine/open.ts';
 import type { Plan, PlanOptions } from './engine/plan.ts';
+import { openStorage } from './engine/browser-storage.ts';
 import type { WeightsOption } from './engine/precision.ts';
 import { filesSource } from './weights/files-source.ts';
 import { blockSource } from './weights/block-source.ts';
@@ -22,9 +23,16 @@ export function toByteSource(source: ModelSource): ByteSource {
   return 'stream' in source ? source : filesSource(source);
 }
 
-/** {@inheritDoc loadSource} */
-export const load = (source: ModelSource, options?: LoadOptions): Promise<Model> =>
-  loadSource(toByteSource(source), options);
+/**
+ * {@inheritDoc loadSource}
+ * A model that comes over a network is kept in this browser's storage, unless `storage` says otherwise; null keeps nothing.
+ */
+export async function load(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
+  const bytes = toByteSource(source);
+  const isFar = bytes.origin === 'network' && 'navigator' in globalThis;
+  const storage = options.storage === undefined && isFar ? await openStorage() : options.storage;
+  return loadSource(bytes, { ...options, storage });
+}
 
 /** {@inheritDoc planSource} */
 export const plan = (
@@ -36,6 +44,7 @@ export const plan = (
   },
 ): Promise<Plan> => planSource(toByteSource(source), options);
 
+export { openStorage, type BrowserStorage } from './engine/browser-storage.ts';
 export { checkSupport, type Support } from './engine/support.ts';
 export { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './engine/plan.ts';
 export {

@@ -4,11 +4,15 @@ import type { Tier } from '../moe/store.ts';
 import { layoutName } from '../weights/layout.ts';
 import type { RecordCache } from '../weights/records/cache.ts';
 import type { RecordFolder } from '../weights/records/folder.ts';
-import type { CacheIdentity } from '../weights/records/identity.ts';
+import { modelFolderName, type CacheIdentity } from '../weights/records/identity.ts';
 import { localLock, type RecordLock } from '../weights/records/lock.ts';
 import { memoryFolder } from '../weights/records/memory-folder.ts';
 import { openRecordCache } from '../weights/records/open-cache.ts';
 import type { RecordFileSpec } from '../weights/records/record-table.ts';
+import { sourceBlobs } from '../weights/records/blobs.ts';
+import { metadataSource, type MetadataSource } from '../weights/records/metadata-source.ts';
+import { modelStorage } from '../weights/records/storage.ts';
+import type { ByteSource } from '../weights/source.ts';
 import type { ExpertStats } from './expert-stats.ts';
 import { denseFile } from './dense-records.ts';
 import { expertFiles } from './fetch.ts';
@@ -21,7 +25,8 @@ const RECORD_VERSION = 1;
 const DEFAULT_HOST_BYTES = 256 * 2 ** 20;
 
 export interface Storage {
-  readonly root: RecordFolder;
+  /** null when nothing can be kept; `note` says why. */
+  readonly root: RecordFolder | null;
   readonly lock?: RecordLock | undefined;
   /** Why it is no better than it is, in one sentence for people. */
   readonly note?: string | null | undefined;
@@ -60,6 +65,21 @@ function identityOf({ source, checkpoint }: OpenedModel, { spec, plan }: Planned
   };
 }
 
+/** `source` with what an earlier session read of it to describe the model; null where nothing is kept. */
+export async function rememberedSource(
+  source: ByteSource,
+  storage: Storage | null | undefined,
+  signal?: AbortSignal,
+): Promise<MetadataSource | null> {
+  if (!storage?.root || source.origin !== 'network') return null;
+  try {
+    return await metadataSource(source, await sourceBlobs(storage.root, source.label, null), { signal });
+  } catch (error) {
+    if (error instanceof StorageError) return null;
+    throw error;
+  }
+}
+
 /** Never fails: a model can always be run without. */
 export async function openKeeping(
   opened: OpenedModel,
@@ -69,10 +89,12 @@ export async function openKeeping(
   const identity = identityOf(opened, planned);
   const files: RecordFileSpec[] = [...expertFiles(expertSpecs(planned.spec)), denseFile(planned.plan.bytes.weights)];
   let note = storage?.note ?? null;
-  if (storage) {
+  if (storage?.root) {
     const { root, lock } = storage;
     try {
-      const records = await openRecordCache(root, identity, files, { lock, diskBytes });
+      const models = lock && modelStorage(root, lock);
+      const makeRoom = models && ((bytes: number): Promise<number> => models.makeRoom(bytes, modelFolderName(identity)));
+      const records = await openRecordCache(root, identity, files, { lock, diskBytes, makeRoom });
       return { keeping: { records, tier: 'disk' }, about: { kind: root.kind, note: records.note ?? note } };
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;

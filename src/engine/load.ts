@@ -13,7 +13,7 @@ import { DenseRecords } from './dense-records.ts';
 import { ExpertMonitor } from './expert-monitor.ts';
 import { ExpertService } from './expert-service.ts';
 import { ExpertFetcher } from './fetch.ts';
-import { openKeeping, type KeepingOptions } from './keeping.ts';
+import { openKeeping, rememberedSource, type KeepingOptions } from './keeping.ts';
 import { measureSync } from './measure.ts';
 import { ModePicker, type ModeOption } from './mode.ts';
 import { Model } from './model.ts';
@@ -89,8 +89,11 @@ export async function loadOn(
   const cleanUp: (() => Promise<void> | undefined)[] = [];
   progress.enter('open');
   try {
-    const opened = await openModel(source, signal);
-    const text = await loadText(source, opened.config.vocab, signal);
+    const remembered = await rememberedSource(source, options.storage, signal);
+    const described = remembered ?? source;
+    const opened = await openModel(described, signal);
+    const text = await loadText(described, opened.config.vocab, signal);
+    await remembered?.save();
     const { config, generation } = opened;
     const ends = endTokens(
       {

@@ -1,0 +1,24 @@
+/** The storage that this browser gives a page, opened once: for models, and for whoever manages them. */
+import { openBrowserFolder } from '../weights/records/browser-folder.ts';
+import { modelStorage } from '../weights/records/storage.ts';
+import type { ModelStorage } from '../weights/records/stored.ts';
+import { webLock } from '../weights/records/web-lock.ts';
+import type { Storage } from './keeping.ts';
+
+export interface BrowserStorage extends Storage {
+  /** null when this browser keeps nothing; `note` says why. */
+  readonly models: ModelStorage | null;
+}
+
+let opened: Promise<BrowserStorage> | undefined;
+
+/** The same for all callers. Never rejects. */
+export function openStorage(): Promise<BrowserStorage> {
+  return (opened ??= open());
+}
+
+async function open(): Promise<BrowserStorage> {
+  const { folder: root, note } = await openBrowserFolder();
+  const lock = webLock();
+  return { root, lock, note, models: root && modelStorage(root, lock) };
+}
