@@ -6,5 +6,9 @@ const root = document.getElementById('app');
 if (root) {
   const { models: storage } = await openStorage();
   const start: typeof load = (source, options) => load(source, { ...options, start: 'early' });
-  void new App(root, { checkSupport, load: start, plan, storage }, readOptions(location.search, document.baseURI)).start();
+  void new App(
+    root,
+    { checkSupport, load: start, plan, storage },
+    readOptions(location.search, document.baseURI),
+  ).start();
 }

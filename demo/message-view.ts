@@ -14,6 +14,7 @@ export function summaryLine(summary: GenerateSummary): string {
     summary.tokensPerSecond === null ? null : formatRate(summary.tokensPerSecond),
     summary.generatedTokens ? `first token after ${formatSeconds(summary.timeToFirstTokenMs)}` : null,
     plural(summary.generatedTokens, 'token'),
+    summary.approximations.length ? `approximate: ${summary.approximations.join('; ')}` : null,
   ]
     .filter((part) => part !== null)
     .join(' · ');

@@ -50,6 +50,19 @@ export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     help: `which expert leaves the GPU first: ${POLICY_NAMES.join(', ')} (default ${DEFAULT_POLICY})`,
     choices: POLICY_NAMES,
   },
+  'keep-experts': { type: 'whole', value: 'N', help: 'approximate: use at most N experts a token and layer', min: 1 },
+  'drop-below': {
+    type: 'number',
+    value: 'X',
+    help: "approximate: drop missing experts below X of a token's mean weight",
+    min: 0,
+  },
+  'cache-prior': {
+    type: 'number',
+    value: 'X',
+    help: "approximate: prefer experts on the GPU, by X of the span of the router's keys",
+    min: 0,
+  },
   cache: { type: 'text', value: 'DIR', help: 'keep weights here between starts, as webmoe pack makes them' },
   'disk-budget': { type: 'bytes', value: 'BYTES', help: 'disk that they may take (default: all they need)' },
 };
@@ -102,6 +115,11 @@ export async function loadModel(options: Options, out: Output, signal?: AbortSig
     expertsResident: options.number('experts-resident'),
     mode: options.text('mode') as ModeOption | undefined,
     policy: options.text('policy'),
+    approximate: {
+      keepExperts: options.number('keep-experts') ?? 0,
+      dropBelow: options.number('drop-below') ?? 0,
+      cachePrior: options.number('cache-prior') ?? 0,
+    },
     storage: cache === undefined ? undefined : diskStorage(cache),
     diskBytes: options.number('disk-budget'),
     onProgress: show,

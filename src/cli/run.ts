@@ -48,8 +48,9 @@ async function answer(
 
 const figures = (s: GenerateSummary): string => {
   const speed = s.tokensPerSecond === null ? '' : `, ${s.tokensPerSecond.toPrecision(3)} tokens/s`;
+  const approximate = s.approximations.length ? `\n[approximate: ${s.approximations.join('; ')}]` : '';
   const cached = s.cachedTokens ? ` (${s.cachedTokens} cached)` : '';
-  return `[${s.promptTokens} prompt tokens${cached}, first token after ${(s.timeToFirstTokenMs / 1000).toPrecision(3)} s, ${s.generatedTokens} tokens${speed}, ${s.finishReason}, seed ${s.seed}]\n`;
+  return `[${s.promptTokens} prompt tokens${cached}, first token after ${(s.timeToFirstTokenMs / 1000).toPrecision(3)} s, ${s.generatedTokens} tokens${speed}, ${s.finishReason}, seed ${s.seed}]${approximate}\n`;
 };
 
 /** Every line of stdin, typed or piped, is a turn; the end of the input ends the chat. */

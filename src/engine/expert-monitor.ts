@@ -43,7 +43,13 @@ export class ExpertMonitor {
   storage: ExpertStats['storage'];
   download: ExpertStats['download'] = null;
 
-  constructor(store: ExpertStore, plan: Plan, storage: ExpertStats['storage']) {
+  /** @param approximations that are in use, in words */
+  constructor(
+    store: ExpertStore,
+    plan: Plan,
+    storage: ExpertStats['storage'],
+    readonly approximations: readonly string[] = [],
+  ) {
     this.#store = store;
     this.storage = storage;
     this.#plan = plan;
@@ -84,7 +90,9 @@ export class ExpertMonitor {
       this.#recent.push({ needed, hits });
       if (this.#recent.length > RECENT) this.#recent.shift();
     }
-    for (const [listener, level] of this.#listeners) listener(record.event(level === 'ids', []));
+    for (const [listener, level] of this.#listeners) {
+      listener(record.event(level === 'ids', this.approximations));
+    }
   };
 
   /** @returns stops listening */
@@ -119,7 +127,7 @@ export class ExpertMonitor {
       prefetch: prefetchOf(this.#store),
       download: this.download,
       storage: this.storage,
-      approximations: [],
+      approximations: this.approximations,
     };
   }
 }

@@ -50,7 +50,7 @@ export interface RoutedSlice {
 export interface ForwardOptions {
   /** A decode step also predicts, in each MoE layer whose successor's router is like its own, what that one will choose. Default false. */
   readonly predict?: boolean;
-  /** Routing obeys the `ApproximateParams` given to `setStep`. Default false: it is exact. */
+  /** Routing of single tokens obeys the `ApproximateParams` given to `setStep`. Default false: it is exact. */
   readonly approximate?: boolean;
 }
 
@@ -282,7 +282,7 @@ export class Forward {
             hidden,
             routed: subview(routed, slice.offset, next - slice.offset),
             predict: slice.predicted > 0,
-            approximate: this.#approximate,
+            approximate: this.#approximate && batch === 'one',
             tileRows: TILE_ROWS,
             waveTable: waves ? this.homes.waveTable : undefined,
             scratch: { ...a, withShared: a.residualC },

@@ -93,7 +93,8 @@ export async function openKeeping(
     const { root, lock } = storage;
     try {
       const models = lock && modelStorage(root, lock);
-      const makeRoom = models && ((bytes: number): Promise<number> => models.makeRoom(bytes, modelFolderName(identity)));
+      const makeRoom =
+        models && ((bytes: number): Promise<number> => models.makeRoom(bytes, modelFolderName(identity)));
       const records = await openRecordCache(root, identity, files, { lock, diskBytes, makeRoom });
       return { keeping: { records, tier: 'disk' }, about: { kind: root.kind, note: records.note ?? note } };
     } catch (error) {

@@ -9,6 +9,7 @@ import type { ByteSource } from '../weights/source.ts';
 import { Forward } from './forward.ts';
 import { createPolicy, DEFAULT_POLICY } from '../policy/index.ts';
 import { ExpertStore } from '../moe/store.ts';
+import { approximations, resolveApproximate, type ApproximateOptions } from './approximate.ts';
 import { DenseRecords } from './dense-records.ts';
 import { ExpertMonitor } from './expert-monitor.ts';
 import { ExpertService } from './expert-service.ts';
@@ -41,6 +42,8 @@ export interface LoadOptions extends PlanOptions, KeepingOptions {
   readonly start?: 'complete' | 'early' | undefined;
   /** Whether experts that are missing are fetched behind the chat, into free slots and onto the disk; default true. */
   readonly collect?: boolean | undefined;
+  /** Answer differently for fewer missing experts; default: exactly. What is in use is named in statistics, events and summaries. */
+  readonly approximate?: ApproximateOptions | undefined;
   /** Which expert leaves when another needs its slot: one of POLICY_NAMES. */
   readonly policy?: string | undefined;
   /** Kernels for a GPU or for a software adapter; default: by what the adapter is. To compare, and to count. */
@@ -87,6 +90,7 @@ export async function loadOn(
   const { signal } = options;
   const progress = new ProgressMeter(options.onProgress ?? (() => undefined));
   const cleanUp: (() => Promise<void> | undefined)[] = [];
+  const approximate = resolveApproximate(options.approximate);
   progress.enter('open');
   try {
     const remembered = await rememberedSource(source, options.storage, signal);
@@ -155,14 +159,19 @@ export async function loadOn(
     });
     if (isFull) uploader.release();
     progress.enter('compile');
-    const forward = await Forward.create(gpu, config, plan, weights, homes, { predict: !isFull });
+    const labels = approximations(approximate);
+    const forward = await Forward.create(gpu, config, plan, weights, homes, {
+      predict: !isFull,
+      approximate: labels.length > 0,
+    });
     const modes = new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.sampled));
-    const monitor = new ExpertMonitor(store, plan, about);
+    const monitor = new ExpertMonitor(store, plan, about, labels);
     const session = await Session.open({
       gpu,
       forward,
       store,
       modes,
+      approximate,
       isWatched: monitor.isWatched,
       onStep: (record) => {
         monitor.add(record);

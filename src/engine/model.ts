@@ -50,6 +50,8 @@ export interface GenerateSummary {
   readonly timeToFirstTokenMs: number;
   /** Of the tokens after the first. */
   readonly tokensPerSecond: number | null;
+  /** What made the answer differ from the exact model, in words; empty: nothing. */
+  readonly approximations: readonly string[];
 }
 
 export interface ModelParts {
@@ -194,6 +196,7 @@ export class Model {
         seed: sampling.seed,
         timeToFirstTokenMs: firstAt - startedAt,
         tokensPerSecond: generated > 1 && seconds > 0 ? (generated - 1) / seconds : null,
+        approximations: experts.monitor.approximations,
       };
     };
     try {

@@ -6,7 +6,7 @@ import { subview, wholeBuffer, type BufferView } from '../gpu/buffer.ts';
 import { InvalidCheckpoint } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Program } from '../gpu/recording.ts';
-import type { SamplingParams } from '../gpu/step.ts';
+import type { ApproximateParams, SamplingParams } from '../gpu/step.ts';
 import { promptCounts, raisedCount, readSampled, SAMPLED_BYTES, SAMPLED_WORDS } from '../kernels/sample/sample.ts';
 import type { ExpertStore } from '../moe/store.ts';
 import { invariant } from '../util/assert.ts';
@@ -42,6 +42,7 @@ export interface SessionParts {
   readonly forward: Forward;
   readonly store: ExpertStore;
   readonly modes: ModePicker;
+  readonly approximate: ApproximateParams;
   /** Called with every exact step. */
   readonly onStep: (record: StepRecord) => void;
   /** Whether anybody reads what each layer used. */
@@ -129,7 +130,7 @@ export class Session {
       this.#nextOnGpu = null;
       this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
       if (isLast) return this.#draw(chunk, 'prefill', sampling, signal);
-      this.#forward.setStep(chunk.length, position, sampling);
+      this.#forward.setStep(chunk.length, position, sampling, this.#parts.approximate);
       await this.#run(chunk, 'prefill', null, signal);
       this.#cached.push(...chunk);
       onChunk?.(this.#cached.length);
@@ -150,7 +151,7 @@ export class Session {
   ): Promise<DrawnToken> {
     const { head, sampling: draw } = this.#programs;
     this.#nextOnGpu = null; // whatever happens until the token is drawn for good
-    this.#forward.setStep(tokens.length, this.#cached.length, sampling);
+    this.#forward.setStep(tokens.length, this.#cached.length, sampling, this.#parts.approximate);
     const tail: Tail = { programs: [head, draw], view: this.#forward.sampled, undo: (bytes) => this.#undoDraw(bytes) };
     const result = await this.#run(tokens, phase, tail, signal);
     this.#cached.push(...tokens);
@@ -223,7 +224,7 @@ export class Session {
         options.signal?.throwIfAborted();
         const chunk = ids.slice(position, position + most);
         this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
-        this.#forward.setStep(chunk.length, position);
+        this.#forward.setStep(chunk.length, position, undefined, this.#parts.approximate);
         const batch: Batch = chunk.length === 1 ? 'one' : 'chunk';
         await this.#run(chunk, 'prefill', tail, options.signal, bodies);
         this.#cached.push(...chunk);

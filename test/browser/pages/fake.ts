@@ -150,6 +150,7 @@ export class Fake {
           seed: 1,
           timeToFirstTokenMs: 250,
           tokensPerSecond: tokens > 1 ? 12.5 : null,
+          approximations: [],
           ...event.end,
         };
       written += event.text;
