@@ -452,7 +452,7 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
       (experts.length + 1) * 4 * slotTableStride(config) +
       4 * config.vocab +
       STEP_BYTES,
-    readback: SAMPLED_BYTES + bufferBytes(routedByOne),
+    readback: SAMPLED_BYTES + bufferBytes(routedByOne) + 4 * Math.max(1, ...experts.map((x) => x.count)),
   };
   const budgetBytes = options.gpuBytes ?? DEFAULT_GPU_BYTES;
   const home = planHome(spec, { bindingBytes, restBytes: sum(Object.values(bytes)), budgetBytes }, options);
