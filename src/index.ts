@@ -17,9 +17,10 @@ export type ModelSource = string | URL | readonly File[] | ByteSource;
 /** Blocks of 2 MiB that an HTTP source keeps: with what the uploader holds, host memory stays well below the largest tensor plus 64 MB. */
 const HTTP_BLOCKS = 10;
 
-export function toByteSource(source: ModelSource): ByteSource {
+/** @param cache as in `fetch`: "no-store" where what is read is kept elsewhere */
+export function toByteSource(source: ModelSource, cache?: RequestCache): ByteSource {
   if (typeof source === 'string' || source instanceof URL)
-    return blockSource(forwardSource(httpSource(source)), { blocks: HTTP_BLOCKS });
+    return blockSource(forwardSource(httpSource(source, { cache })), { blocks: HTTP_BLOCKS });
   return 'stream' in source ? source : filesSource(source);
 }
 
@@ -28,10 +29,9 @@ export function toByteSource(source: ModelSource): ByteSource {
  * A model that comes over a network is kept in this browser's storage, unless `storage` says otherwise; null keeps nothing.
  */
 export async function load(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
-  const bytes = toByteSource(source);
-  const isFar = bytes.origin === 'network' && 'navigator' in globalThis;
-  const storage = options.storage === undefined && isFar ? await openStorage() : options.storage;
-  return loadSource(bytes, { ...options, storage });
+  const isUrl = typeof source === 'string' || source instanceof URL;
+  const storage = options.storage === undefined && isUrl ? await openStorage() : options.storage;
+  return loadSource(toByteSource(source, storage?.root ? 'no-store' : undefined), { ...options, storage });
 }
 
 /** {@inheritDoc planSource} */

@@ -61,7 +61,10 @@ export class ExpertService {
   }
 
   get kept(): { readonly presentBytes: number; readonly totalBytes: number; readonly isComplete: boolean } | null {
-    return this.#parts.keeping?.records ?? null;
+    const { keeping } = this.#parts;
+    if (!keeping) return null;
+    const { presentBytes, totalBytes, isComplete } = keeping.records;
+    return { presentBytes, totalBytes, isComplete };
   }
 
   start(): void {
