@@ -44,7 +44,9 @@ export {
   InvalidCheckpoint,
   InvalidRequest,
   OutOfBudget,
+  QuotaExceeded,
   SourceError,
+  StorageError,
   UnsupportedModel,
   WebmoeError,
 } from './errors.ts';
