@@ -62,7 +62,11 @@ export function traceModel(model: Pick<Model, 'config' | 'plan'>, name: string):
 }
 
 /** [T, L, K] from one [T, k] a layer; k may be less than K. */
-function append(routing: readonly LayerRouting[], tokens: number, { layers, topK }: TraceModel): Pick<Trace, 'ids'> & { weights: Float32Array } {
+function append(
+  routing: readonly LayerRouting[],
+  tokens: number,
+  { layers, topK }: TraceModel,
+): Pick<Trace, 'ids'> & { weights: Float32Array } {
   const ids = new Uint16Array(tokens * layers * topK).fill(ABSENT);
   const weights = new Float32Array(ids.length);
   routing.forEach((layer, l) => {

@@ -24,7 +24,11 @@ const typeOf = (data: NpyData): NpyType => {
 };
 
 /** @param as 'f2' to store floats in half the bytes */
-export function encodeNpy(data: NpyData, shape: readonly number[], as: NpyType = typeOf(data)): Uint8Array {
+export function encodeNpy(
+  data: NpyData,
+  shape: readonly number[],
+  as: NpyType = typeOf(data),
+): Uint8Array<ArrayBuffer> {
   const dims = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`;
   const dict = `{'descr': '${as === 'u1' ? '|' : '<'}${as}', 'fortran_order': False, 'shape': ${dims}, }`;
   const size = Math.ceil((MAGIC.length + 4 + dict.length + 1) / ALIGN) * ALIGN;
@@ -63,7 +67,10 @@ export function decodeNpy(bytes: Uint8Array, name: string): NpyArray {
   const dims = /'shape': *\(([\d, ]*)\)/.exec(header)?.[1];
   if (!type || !Object.hasOwn(SIZES, type) || dims === undefined || !/'fortran_order': *False/.test(header))
     return refuse(`webmoe reads ${Object.keys(SIZES).join(', ')} in C order, not ${header.trim()}`);
-  const shape = dims.split(',').filter((d) => d.trim()).map(Number);
+  const shape = dims
+    .split(',')
+    .filter((d) => d.trim())
+    .map(Number);
   const count = shape.reduce((a, b) => a * b, 1);
   if (!Number.isSafeInteger(count) || bytes.length - end !== count * SIZES[type])
     refuse(`shape (${shape.join(', ')}) does not fit its ${bytes.length - end} bytes`);

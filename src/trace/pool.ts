@@ -117,7 +117,8 @@ export class Pools {
       const layer = Math.floor(key / this.#experts);
       const value = policy.staleness(layer, key - layer * this.#experts, atLayer);
       let place = keys.length;
-      while (place > 0 && (values[place - 1]! < value || (values[place - 1] === value && keys[place - 1]! > key))) place--;
+      while (place > 0 && (values[place - 1]! < value || (values[place - 1] === value && keys[place - 1]! > key)))
+        place--;
       if (place >= wanted) continue;
       keys.splice(place, 0, key);
       values.splice(place, 0, value);

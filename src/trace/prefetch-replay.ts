@@ -148,7 +148,8 @@ class PrefetchRun {
       queued.delete(key);
     }
     for (const load of queued.values()) {
-      if (load.left < 1) wait += stalls ? load.left : 0; // under way, and in front of the others
+      if (load.left < 1)
+        wait += stalls ? load.left : 0; // under way, and in front of the others
       else this.#leave(load.key);
     }
     this.#queue = [];

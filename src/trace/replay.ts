@@ -50,8 +50,7 @@ export function policyFor({ policy, warm }: Pick<ReplayOptions, 'policy' | 'warm
 }
 
 function* futureOf({ layer, start, experts }: Visits): Generator<{ layer: number; experts: Uint16Array }> {
-  for (let v = 0; v < layer.length; v++)
-    yield { layer: layer[v]!, experts: experts.subarray(start[v], start[v + 1]) };
+  for (let v = 0; v < layer.length; v++) yield { layer: layer[v]!, experts: experts.subarray(start[v], start[v + 1]) };
 }
 
 /** @throws InvalidRequest for a capacity below one, or a policy that does not exist */
@@ -117,7 +116,10 @@ export function replay(trace: Trace | Visits, options: ReplayOptions): ReplayRes
   };
 }
 
-export function openPools({ model }: Visits, { capacity, pooling }: Pick<ReplayOptions, 'capacity' | 'pooling'>): Pools {
+export function openPools(
+  { model }: Visits,
+  { capacity, pooling }: Pick<ReplayOptions, 'capacity' | 'pooling'>,
+): Pools {
   const size = 'slots' in capacity ? capacity.slots : capacity.bytes;
   if (!Number.isInteger(size) || size < 1)
     throw new InvalidRequest(`a capacity must be a whole number of at least 1, got ${size}`, { capacity: size });

@@ -36,7 +36,8 @@ export function readRouteCsv(text: string, file = 'trace'): Trace {
   const weights = new Float32Array(size);
   const origins = new Uint8Array(size);
   for (const row of rows) {
-    if (row.layer >= layers || row.rank >= topK) fail(file, `layer ${row.layer}, slot ${row.rank} is outside the model`);
+    if (row.layer >= layers || row.rank >= topK)
+      fail(file, `layer ${row.layer}, slot ${row.rank} is outside the model`);
     const at = (tokenOf.get(keyOf(row))! * layers + row.layer) * topK + row.rank;
     if (ids[at] !== ABSENT) fail(file, `layer ${row.layer}, slot ${row.rank} of step ${row.step} is there twice`);
     ids[at] = row.expert;
@@ -71,7 +72,14 @@ function readRow(line: string, where: string): Row {
   if (!isRow || [0, 1, 2, 3, 4, 5, 7].some((n) => !Number.isInteger(numbers[n])) || numbers[1]! > 1)
     fail(where, `is no row of a route trace: ${line.slice(0, 80)}`);
   const [turn, phase, step, layer, rank, expert, weight, residency] = numbers as [
-    number, number, number, number, number, number, number, number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
   ];
   return { turn, phase, step, layer, rank, expert, weight, origin: ORIGINS.indexOf(residency ? 'slot' : 'disk') };
 }

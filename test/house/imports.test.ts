@@ -22,7 +22,17 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   reference: ['util', 'type config', 'weights/layout.ts', 'type weights/matrix.ts', 'type families/family.ts'],
   kernels: ['gpu', 'weights/layout.ts', 'type weights/matrix.ts', 'type config', 'util', 'errors.ts'],
   layers: ['kernels', 'gpu', 'weights/layout.ts', 'type weights/matrix.ts', 'config', 'util', 'errors.ts'],
-  moe: ['layers', 'kernels', 'gpu', 'policy', 'weights/layout.ts', 'type weights/matrix.ts', 'config', 'util', 'errors.ts'],
+  moe: [
+    'layers',
+    'kernels',
+    'gpu',
+    'policy',
+    'weights/layout.ts',
+    'type weights/matrix.ts',
+    'config',
+    'util',
+    'errors.ts',
+  ],
   engine: 'layers moe kernels gpu policy families config weights text trace util errors.ts'.split(' '),
   'index.ts': ['engine', 'weights', 'text', 'trace', 'type policy', 'type config', 'errors.ts'],
 };
