@@ -14,7 +14,9 @@ function lruHits(keys: readonly number[], slots: number, ghost?: Ghost): number 
       order.splice(at, 1);
     } else ghost?.onMiss(key);
     order.push(key);
-    if (order.length > slots) ghost?.onLeave(order.shift()!);
+    if (order.length <= slots) continue;
+    const left = order.shift()!;
+    ghost?.onLeave(left);
   }
   return hits;
 }
