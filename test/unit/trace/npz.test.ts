@@ -16,10 +16,9 @@ const small = {
 
 /** The archive with one member replaced; null drops it. */
 function withMember(name: string, bytes: Uint8Array<ArrayBuffer> | null): Uint8Array {
-  const members = unzipSync(writeTrace(small));
-  if (bytes) members[`${name}.npy`] = bytes;
-  else delete members[`${name}.npy`];
-  return zipSync(members);
+  const { [`${name}.npy`]: before, ...others } = unzipSync(writeTrace(small));
+  if (!before) throw new Error(`there is no ${name}`);
+  return zipSync(bytes ? { ...others, [`${name}.npy`]: bytes } : others);
 }
 const meta = (change: (json: Record<string, unknown>) => unknown): Uint8Array => {
   const { data } = decodeNpy(unzipSync(writeTrace(small))['meta.npy']!, 'meta');
