@@ -127,9 +127,11 @@ export async function loadOn(
     }
     const { homes, plan } = await allocateHomes(gpu, config, planned);
     progress.enter('weights', plan.downloadBytes);
-    const { keeping, about } = await openKeeping(opened, planned, options);
+    const { keeping, about: found } = await openKeeping(opened, planned, options);
+    const about = remembered?.freshness === 'offline' ? { ...found, note: remembered.note } : found;
     cleanUp.push(() => keeping?.records.close());
-    const dense = keeping && new DenseRecords(gpu, keeping.records, plan.bytes.weights);
+    // Memory is for experts: everything else is on the GPU anyway.
+    const dense = keeping?.tier === 'disk' ? new DenseRecords(gpu, keeping.records, plan.bytes.weights) : null;
     const uploader = new Uploader(gpu, (bytes) => progress.add(bytes), signal, dense);
     const specs = expertSpecs(spec);
     const fetcher = new ExpertFetcher({
