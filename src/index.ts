@@ -62,7 +62,11 @@ export {
 export { filesSource } from './weights/files-source.ts';
 export { httpSource } from './weights/http-source.ts';
 export type { ExpertOrigin, ExpertStats, LayerEvent, LayerStats, StepEvent, StoreMode } from './engine/expert-stats.ts';
+export type { ApproximateOptions } from './engine/approximate.ts';
+export type { Storage } from './engine/keeping.ts';
 export type { LoadOptions } from './engine/load.ts';
+export type { ModeOption } from './engine/mode.ts';
+export type { Hardware } from './engine/predict.ts';
 export type { GeneratedToken, GenerateOptions, GenerateSummary, Model } from './engine/model.ts';
 export type { Plan, PlanOptions } from './engine/plan.ts';
 export type { WeightsOption } from './engine/precision.ts';

@@ -167,7 +167,7 @@ export async function loadOn(
       approximate: labels.length > 0,
     });
     const modes = new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.sampled));
-    const monitor = new ExpertMonitor(store, plan, about, labels);
+    const monitor = new ExpertMonitor(store, plan, about, labels, modes.syncMs);
     const session = await Session.open({
       gpu,
       forward,
