@@ -151,7 +151,8 @@ export async function loadOn(
       ),
       fill: fetcher.fill,
     });
-    const isFull = plan.verdict !== 'streams' && options.start !== 'early';
+    const { count, experts: all } = plan.slots;
+    const isFull = plan.verdict !== 'streams' && count === all && options.start !== 'early';
     const weights = await uploader.model(spec, plan, homes, async (layer) => {
       // In order, one by one: most files are ordered so.
       const all = isFull ? store.experts[layer]! : 0;
