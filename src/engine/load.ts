@@ -166,7 +166,7 @@ export async function loadOn(
       approximate: labels.length > 0,
     });
     const modes = new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.sampled));
-    const monitor = new ExpertMonitor(store, plan, about, labels);
+    const monitor = new ExpertMonitor(store, plan, about, labels, () => keeping?.records.note ?? null);
     const session = await Session.open({
       gpu,
       forward,
