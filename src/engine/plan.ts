@@ -10,7 +10,15 @@ import { tileBound } from '../kernels/moe/group.ts';
 import { predictedIds, routedBytes } from '../kernels/moe/route.ts';
 import { alignUp, sum } from '../util/math.ts';
 import { layoutName, planes, sameLayout } from '../weights/layout.ts';
-import { arenaBytes, arenaSlots, fittingArenas, fullArenas, partialArenas, type Arena, type LayerSlots } from './arenas.ts';
+import {
+  arenaBytes,
+  arenaSlots,
+  fittingArenas,
+  fullArenas,
+  partialArenas,
+  type Arena,
+  type LayerSlots,
+} from './arenas.ts';
 import type { ExpertsSpec, LayerSpec, MatrixPart, MatrixSpec, ModelSpec, RouterSpec, VectorSpec } from './describe.ts';
 import type { StoreMode } from './expert-stats.ts';
 import type { Precision } from './precision.ts';
