@@ -100,11 +100,29 @@ export class ExpertFetcher {
     return this.#parts.cache?.records.has(expertFile(layer), expert) ?? true;
   }
 
+  /** Whether an expert of this layer that is not kept yet would be. */
+  mayKeep(layer: number): boolean {
+    return this.#parts.cache?.records.hasRoom(expertFile(layer)) ?? false;
+  }
+
   /** Keeps what a slot holds now, whatever it holds later. Does nothing while another one is being kept: it can be fetched again. */
   async keep(layer: number, expert: number, slot: BufferView): Promise<void> {
-    if (this.#keepingNow || this.isKept(layer, expert)) return;
+    if (this.#keepingNow || this.isKept(layer, expert) || !this.mayKeep(layer)) return;
     this.#keepingNow = this.#keep(layer, expert, slot).finally(() => (this.#keepingNow = null));
     await this.#keepingNow;
+  }
+
+  /**
+   * As `keep`, after whatever is being kept now.
+   * @param slotNow where the expert is then; null when it has gone
+   * @returns false when it has gone
+   */
+  async keepInTurn(layer: number, expert: number, slotNow: () => BufferView | null): Promise<boolean> {
+    while (this.#keepingNow) await this.#keepingNow.catch(() => undefined);
+    const slot = slotNow();
+    if (!slot) return false;
+    await this.keep(layer, expert, slot);
+    return true;
   }
 
   async #keep(layer: number, expert: number, slot: BufferView): Promise<void> {
@@ -124,8 +142,7 @@ export class ExpertFetcher {
     this.#scratch ??= wholeBuffer(gpu.createBuffer('expert for the disk', 'staging', bytes));
     const slot = subview(this.#scratch, 0, experts[layer]!.slot.bytes);
     await this.#fromCheckpoint(layer, expert, slot, signal, true);
-    while (this.#keepingNow) await this.#keepingNow.catch(() => undefined);
-    await this.keep(layer, expert, slot);
+    await this.keepInTurn(layer, expert, () => slot);
   }
 
   dispose(): void {

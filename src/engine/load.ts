@@ -157,7 +157,8 @@ export async function loadOn(
       ),
       fill: fetcher.fill,
     });
-    const isFull = plan.verdict !== 'streams' && options.start !== 'early';
+    const { count, experts: all } = plan.slots;
+    const isFull = plan.verdict !== 'streams' && count === all && options.start !== 'early';
     const weights = await uploader.model(spec, plan, homes, async (layer) => {
       // In order, one by one: most files are ordered so.
       const all = isFull ? store.experts[layer]! : 0;
@@ -171,7 +172,7 @@ export async function loadOn(
       approximate: labels.length > 0,
     });
     const modes = new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.sampled));
-    const monitor = new ExpertMonitor(store, plan, about, labels, modes.syncMs);
+    const monitor = new ExpertMonitor(store, plan, about, labels, () => keeping?.records.note ?? null, modes.syncMs);
     const session = await Session.open({
       gpu,
       forward,
