@@ -53,7 +53,9 @@ export {
   InvalidCheckpoint,
   InvalidRequest,
   OutOfBudget,
+  QuotaExceeded,
   SourceError,
+  StorageError,
   UnsupportedModel,
   WebmoeError,
 } from './errors.ts';

@@ -241,6 +241,49 @@ describe('damage', () => {
     expect(cache.damaged).toBe(1);
   });
 
+  test.each(['read', 'write'] as const)('a %s that fails once is tried again on a new handle', async (kind) => {
+    let fails = 0;
+    let opened = 0;
+    const root = around(memoryFolder(), {
+      before: async (operation) => {
+        if (operation.name !== 'experts.0.records') return;
+        if (operation.kind === 'open') opened++;
+        if (operation.kind === kind && fails > 0 && fails--) throw new StorageError('failed', 'InvalidStateError');
+      },
+    });
+    const cache = await reopen(root);
+    expect(opened).toBe(1);
+    if (kind === 'write') fails = 1;
+    expect(await writeAll(cache)).toBe(ALL);
+    if (kind === 'read') fails = 3; // of reads at once: each fails on the same handle
+    const into = new Uint8Array(5000);
+    const reads = await Promise.all([0, 1, 2].map((i) => cache.read('experts.0', i, into.slice())));
+    expect(reads).toEqual([true, true, true]);
+    expect([opened, cache.damaged, cache.note]).toEqual([2, 0, null]);
+    if (kind === 'read') {
+      fails = 2; // twice is too often
+      expect(await cache.read('experts.0', 0, into)).toBe(false);
+      expect(cache.damaged).toBe(1);
+    }
+  });
+
+  test('memory that goes away while it is read into says nothing about the record', async () => {
+    let into = new Uint8Array(5000);
+    const root = around(memoryFolder(), {
+      before: async ({ kind, name }) => {
+        if (kind === 'read' && name === 'experts.0.records') structuredClone(into.buffer, { transfer: [into.buffer] });
+      },
+    });
+    const cache = await reopen(root);
+    await writeAll(cache);
+    expect(await cache.read('experts.0', 0, into)).toBe(false);
+    expect(into.length).toBe(0);
+    expect([cache.has('experts.0', 0), cache.damaged]).toEqual([true, 0]);
+    into = new Uint8Array(5000);
+    const other = new Uint8Array(5000);
+    expect(await cache.read('experts.0', 0, other)).toBe(true);
+  });
+
   test('a folder that is taken away while it is used', async () => {
     const root = memoryFolder();
     let isGone = false;
