@@ -152,6 +152,7 @@ export async function loadOn(
       fill: fetcher.fill,
     });
     const isFull = plan.verdict !== 'streams' && options.start !== 'early';
+    if (isFull) source.willReadAll?.();
     const weights = await uploader.model(spec, plan, homes, async (layer) => {
       // In order, one by one: most files are ordered so.
       const all = isFull ? store.experts[layer]! : 0;
