@@ -27,6 +27,7 @@ export class Collector {
   readonly #parts: CollectorParts;
   readonly #controller = new AbortController();
   #running: Promise<void> = Promise.resolve();
+  #isDiskFull = false;
 
   constructor(parts: CollectorParts) {
     this.#parts = parts;
@@ -55,13 +56,14 @@ export class Collector {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const { dense, monitor } = this.#parts;
+    const { dense, monitor, store } = this.#parts;
     await dense?.keepMissing(signal);
     const missing = this.#missing();
     const totalBytes = sum(missing.map((m) => m.bytes));
     let loadedBytes = 0;
     for (const { layer, expert, bytes } of missing) {
       monitor.download = { loadedBytes, totalBytes };
+      await store.demand.none(signal);
       await this.#patiently(() => this.#collect(layer, expert, signal), signal);
       loadedBytes += bytes;
     }
@@ -87,10 +89,9 @@ export class Collector {
   async #collect(layer: number, expert: number, signal: AbortSignal): Promise<void> {
     const { store, fetcher } = this.#parts;
     await store.fillFree(layer, expert, signal);
-    if (fetcher.isKept(layer, expert)) return;
-    const slot = store.slotView(layer, expert);
-    if (slot) await fetcher.keep(layer, expert, slot);
-    else await fetcher.collect(layer, expert, signal);
+    if (this.#isDiskFull) return; // fetching what cannot be kept would cost every session the whole model
+    const isKept = await fetcher.collect(layer, expert, () => store.slotView(layer, expert), signal);
+    if (!isKept) this.#isDiskFull = true;
   }
 
   async #patiently(work: () => Promise<void>, signal: AbortSignal): Promise<void> {

@@ -117,15 +117,38 @@ export class ExpertFetcher {
     await cache!.records.write(expertFile(layer), expert, bytes);
   }
 
-  /** Fetches an expert for the disk alone, through no slot. */
-  async collect(layer: number, expert: number, signal?: AbortSignal): Promise<void> {
+  /**
+   * Keeps an expert, in its turn: from its slot or, when it has none, fetched for that alone.
+   * @param slotNow where it is by now
+   * @returns false when there is no room for it
+   */
+  async collect(
+    layer: number,
+    expert: number,
+    slotNow: () => BufferView | null,
+    signal?: AbortSignal,
+  ): Promise<boolean> {
+    let fetched: BufferView | null = null;
+    for (;;) {
+      while (this.#keepingNow) await this.#keepingNow.catch(() => undefined);
+      if (this.isKept(layer, expert)) return true;
+      // Nothing comes between this look and the copy: a moment later another expert may be in the slot.
+      const slot = fetched ?? slotNow();
+      if (slot) {
+        await this.keep(layer, expert, slot);
+        return this.isKept(layer, expert);
+      }
+      fetched = await this.#toScratch(layer, expert, signal);
+    }
+  }
+
+  async #toScratch(layer: number, expert: number, signal: AbortSignal | undefined): Promise<BufferView> {
     const { gpu, experts } = this.#parts;
     const bytes = Math.max(...experts.map((x) => x.slot.bytes));
     this.#scratch ??= wholeBuffer(gpu.createBuffer('expert for the disk', 'staging', bytes));
     const slot = subview(this.#scratch, 0, experts[layer]!.slot.bytes);
     await this.#fromCheckpoint(layer, expert, slot, signal, true);
-    while (this.#keepingNow) await this.#keepingNow.catch(() => undefined);
-    await this.keep(layer, expert, slot);
+    return slot;
   }
 
   dispose(): void {
