@@ -59,7 +59,7 @@ export {
 } from './errors.ts';
 export { filesSource } from './weights/files-source.ts';
 export { httpSource } from './weights/http-source.ts';
-export type { ExpertOrigin, ExpertStats, LayerEvent, LayerStats, StepEvent, StoreMode } from './engine/expert-stats.ts';
+export type { CacheReport, ExpertOrigin, ExpertStats, LayerEvent, LayerStats, StepEvent, StoreMode } from './engine/expert-stats.ts';
 export type { LoadOptions } from './engine/load.ts';
 export type { GeneratedToken, GenerateOptions, GenerateSummary, Model } from './engine/model.ts';
 export type { Plan, PlanOptions } from './engine/plan.ts';
