@@ -1,10 +1,11 @@
 // What the approximate options cost and gain: the next token's distribution against the exact one, and the experts that had to be fetched.
 //   node bench/approximate.mjs [--model DIR] [--resident 0.5,0.25] [--tokens N] [--json]
-// N tokens of each of two passages (default 32), one step a token. Every setting starts with empty slots. Guesses are off, and a layer's experts are
+// N tokens of each of two passages (default 16), one step a token. Every setting starts with empty slots. Guesses are off, and a layer's experts are
 // fetched before it runs (mode lockstep), so that two runs count the same misses.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { fromSource, idsOf, root } from './modules.mjs';
 
@@ -12,7 +13,7 @@ const { values } = parseArgs({
   options: {
     model: { type: 'string', default: join(root, 'models/smolmoe-135m-instruct') },
     resident: { type: 'string', default: '0.5,0.25' },
-    tokens: { type: 'string', default: '32' },
+    tokens: { type: 'string', default: '16' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -44,6 +45,7 @@ const gpu = await Gpu.open({ gpu: await openDawn() });
 const folder = mkdtempSync(join(tmpdir(), 'webmoe-approximate-'));
 
 async function run(expertsResident, approximate) {
+  const startedAt = performance.now();
   const options = { expertsResident, approximate, mode: 'lockstep', prefillChunk: 1, contextLength: 512 };
   const model = await loadOn(gpu.share(), nodeSource(values.model), {
     ...options,
@@ -56,6 +58,7 @@ async function run(expertsResident, approximate) {
     for (const { needed, hits } of layers) sum.misses += needed - hits;
     sum.bytes += bytes.memory + bytes.disk + bytes.network;
   });
+  console.error(`loaded after ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
   const logits = [];
   for (const ids of passages) logits.push((await model.logits(ids)).logits);
   const { vocab } = model.config;
