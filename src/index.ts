@@ -17,9 +17,10 @@ export type ModelSource = string | URL | readonly File[] | ByteSource;
 /** Blocks of 2 MiB that an HTTP source keeps: with what the uploader holds, host memory stays well below the largest tensor plus 64 MB. */
 const HTTP_BLOCKS = 10;
 
-export function toByteSource(source: ModelSource): ByteSource {
+/** @param cache as in `fetch`: "no-store" where what is read is kept elsewhere */
+export function toByteSource(source: ModelSource, cache?: RequestCache): ByteSource {
   if (typeof source === 'string' || source instanceof URL)
-    return blockSource(forwardSource(httpSource(source)), { blocks: HTTP_BLOCKS });
+    return blockSource(forwardSource(httpSource(source, { cache })), { blocks: HTTP_BLOCKS });
   return 'stream' in source ? source : filesSource(source);
 }
 
@@ -28,10 +29,9 @@ export function toByteSource(source: ModelSource): ByteSource {
  * A model that comes over a network is kept in this browser's storage, unless `storage` says otherwise; null keeps nothing.
  */
 export async function load(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
-  const bytes = toByteSource(source);
-  const isFar = bytes.origin === 'network' && 'navigator' in globalThis;
-  const storage = options.storage === undefined && isFar ? await openStorage() : options.storage;
-  return loadSource(bytes, { ...options, storage });
+  const isUrl = typeof source === 'string' || source instanceof URL;
+  const storage = options.storage === undefined && isUrl ? await openStorage() : options.storage;
+  return loadSource(toByteSource(source, storage?.root ? 'no-store' : undefined), { ...options, storage });
 }
 
 /** {@inheritDoc planSource} */
@@ -53,14 +53,28 @@ export {
   InvalidCheckpoint,
   InvalidRequest,
   OutOfBudget,
+  QuotaExceeded,
   SourceError,
+  StorageError,
   UnsupportedModel,
   WebmoeError,
 } from './errors.ts';
 export { filesSource } from './weights/files-source.ts';
 export { httpSource } from './weights/http-source.ts';
-export type { CacheReport, ExpertOrigin, ExpertStats, LayerEvent, LayerStats, StepEvent, StoreMode } from './engine/expert-stats.ts';
+export type {
+  CacheReport,
+  ExpertOrigin,
+  ExpertStats,
+  LayerEvent,
+  LayerStats,
+  StepEvent,
+  StoreMode,
+} from './engine/expert-stats.ts';
+export type { ApproximateOptions } from './engine/approximate.ts';
+export type { Storage } from './engine/keeping.ts';
 export type { LoadOptions } from './engine/load.ts';
+export type { ModeOption } from './engine/mode.ts';
+export type { Hardware } from './engine/predict.ts';
 export type { GeneratedToken, GenerateOptions, GenerateSummary, Model } from './engine/model.ts';
 export type { Plan, PlanOptions } from './engine/plan.ts';
 export type { WeightsOption } from './engine/precision.ts';

@@ -3,6 +3,9 @@ import { openDawn } from './cli/dawn.ts';
 import { load as loadSource, type LoadOptions } from './engine/load.ts';
 import type { Model } from './engine/model.ts';
 import { toByteSource, type ModelSource } from './index.ts';
+import type { Storage } from './engine/keeping.ts';
+import { nodeFolder } from './weights/records/node-folder.ts';
+import { nodeLock } from './weights/records/node-lock.ts';
 import { pathSource } from './weights/node-source.ts';
 import type { ByteSource } from './weights/source.ts';
 
@@ -13,6 +16,9 @@ export const nodeSource = (source: ModelSource): ByteSource =>
 /** As `load` of the main entry, with paths and with Dawn's adapter unless `options.gpu` says otherwise. */
 export const load = async (source: ModelSource, options: LoadOptions = {}): Promise<Model> =>
   loadSource(nodeSource(source), { ...options, gpu: options.gpu ?? (await openDawn()) });
+
+/** A folder for what models keep between starts, as `storage` for `load`. Other processes are kept out of a model that is in use. */
+export const diskStorage = (dir: string): Storage => ({ root: nodeFolder(dir), lock: nodeLock(dir) });
 
 export { checkSupport, plan, type ModelSource } from './index.ts';
 export { openDawn } from './cli/dawn.ts';

@@ -4,12 +4,9 @@ import type { Model } from '../engine/model.ts';
 import type { LoadProgress } from '../engine/progress.ts';
 import type { WeightsOption } from '../engine/precision.ts';
 import type { KernelChoice } from '../gpu/device.ts';
-import type { Storage } from '../engine/keeping.ts';
 import type { ModeOption } from '../engine/mode.ts';
-import { load } from '../node.ts';
+import { diskStorage, load } from '../node.ts';
 import { DEFAULT_POLICY, POLICY_NAMES } from '../policy/index.ts';
-import { nodeFolder } from '../weights/records/node-folder.ts';
-import { nodeLock } from '../weights/records/node-lock.ts';
 import type { OptionSpec, Options } from './args.ts';
 
 export interface Output {
@@ -66,9 +63,6 @@ export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   cache: { type: 'text', value: 'DIR', help: 'keep weights here between starts, as webmoe pack makes them' },
   'disk-budget': { type: 'bytes', value: 'BYTES', help: 'disk that they may take (default: all they need)' },
 };
-
-/** A folder for the records of models, with a lock against other processes. */
-export const diskStorage = (dir: string): Storage => ({ root: nodeFolder(dir), lock: nodeLock(dir) });
 
 export function formatBytes(bytes: number): string {
   const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];

@@ -18,7 +18,7 @@ export function openStorage(): Promise<BrowserStorage> {
 }
 
 async function open(): Promise<BrowserStorage> {
-  const { folder: root, note } = await openBrowserFolder();
+  const { folder: root, note, isTemporary } = await openBrowserFolder();
   const lock = webLock();
-  return { root, lock, note, models: root && modelStorage(root, lock) };
+  return { root, lock, note, isTemporary, models: root && modelStorage(root, lock) };
 }

@@ -32,6 +32,7 @@ const noBytes = (): Record<Tier, number> => ({ memory: 0, disk: 0, network: 0 })
 
 export class ExpertMonitor {
   readonly #store: ExpertStore;
+  readonly #syncMs: number;
   #plan: Plan;
   #mode: StoreMode;
   #steps = 0;
@@ -52,9 +53,11 @@ export class ExpertMonitor {
     plan: Plan,
     storage: ExpertStats['storage'],
     readonly approximations: readonly string[] = [],
+    syncMs = 0,
   ) {
     this.#store = store;
     this.storage = storage;
+    this.#syncMs = syncMs;
     this.#plan = plan;
     this.#mode = plan.verdict === 'streams' ? 'optimistic' : 'resident';
     this.#layers = store.experts.map(() => ({
@@ -127,6 +130,7 @@ export class ExpertMonitor {
         overlap: layer.compared ? layer.repeated / layer.compared : 0,
         prediction: predictionOf(layer),
       })),
+      measured: { syncMs: this.#syncMs, fillBytesPerSecond: this.#store.fillBytesPerSecond },
       ghost: this.#store.ghost.curve(moreSlots(this.#plan.slots.count, this.#store.total)),
       prefetch: prefetchOf(this.#store),
       download: this.download,

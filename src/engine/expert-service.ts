@@ -63,7 +63,10 @@ export class ExpertService {
   }
 
   get kept(): { readonly presentBytes: number; readonly totalBytes: number; readonly isComplete: boolean } | null {
-    return this.#parts.keeping?.records ?? null;
+    const { keeping } = this.#parts;
+    if (!keeping) return null;
+    const { presentBytes, totalBytes, isComplete } = keeping.records;
+    return { presentBytes, totalBytes, isComplete };
   }
 
   /** null when no token was decoded while experts were missing. @throws the signal's reason */

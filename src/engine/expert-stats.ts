@@ -106,6 +106,8 @@ export interface ExpertStats {
   readonly stallMs: number;
   readonly bytes: Readonly<Record<'memory' | 'disk' | 'network', number>>;
   readonly layers: readonly LayerStats[];
+  /** On this device: a submit and its readback, and bytes that come into slots a second while any do (null: none came yet). */
+  readonly measured: { readonly syncMs: number; readonly fillBytesPerSecond: number | null };
   readonly ghost: readonly GhostPoint[];
   readonly prefetch: PrefetchStats;
   /** The background download of experts into the cache; null when there is none. */

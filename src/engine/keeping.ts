@@ -21,6 +21,8 @@ import { expertSpecs } from './open-store.ts';
 
 /** Raised when the bytes of a record change. */
 const RECORD_VERSION = 1;
+/** Without sync handles a browser copies the whole file for each commit: few, then. */
+const SLOW_GROUPS = { bytes: 512 * 2 ** 20, records: 8192, delayMs: 10_000 };
 /** In memory, when there is no better place. */
 const DEFAULT_HOST_BYTES = 256 * 2 ** 20;
 
@@ -28,6 +30,8 @@ export interface Storage {
   /** null when nothing can be kept; `note` says why. */
   readonly root: RecordFolder | null;
   readonly lock?: RecordLock | undefined;
+  /** It lies in memory and goes with the window: as much is kept as in memory. */
+  readonly isTemporary?: boolean | undefined;
   /** Why it is no better than it is, in one sentence for people. */
   readonly note?: string | null | undefined;
 }
@@ -91,11 +95,17 @@ export async function openKeeping(
   let note = storage?.note ?? null;
   if (storage?.root) {
     const { root, lock } = storage;
+    const most = diskBytes ?? (storage.isTemporary ? (hostBytes ?? DEFAULT_HOST_BYTES) : undefined);
     try {
       const models = lock && modelStorage(root, lock);
       const makeRoom =
         models && ((bytes: number): Promise<number> => models.makeRoom(bytes, modelFolderName(identity)));
-      const records = await openRecordCache(root, identity, files, { lock, diskBytes, makeRoom });
+      const records = await openRecordCache(root, identity, files, {
+        lock,
+        diskBytes: most,
+        makeRoom,
+        ...(root.kind === 'opfs-async' ? { groups: SLOW_GROUPS } : {}),
+      });
       return { keeping: { records, tier: 'disk' }, about: { kind: root.kind, note: records.note ?? note } };
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;

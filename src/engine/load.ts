@@ -127,9 +127,11 @@ export async function loadOn(
     }
     const { homes, plan } = await allocateHomes(gpu, config, planned);
     progress.enter('weights', plan.downloadBytes);
-    const { keeping, about } = await openKeeping(opened, planned, options);
+    const { keeping, about: found } = await openKeeping(opened, planned, options);
+    const about = remembered?.freshness === 'offline' ? { ...found, note: remembered.note } : found;
     cleanUp.push(() => keeping?.records.close());
-    const dense = keeping && new DenseRecords(gpu, keeping.records, plan.bytes.weights);
+    // Memory is for experts: everything else is on the GPU anyway.
+    const dense = keeping?.tier === 'disk' ? new DenseRecords(gpu, keeping.records, plan.bytes.weights) : null;
     const uploader = new Uploader(gpu, (bytes) => progress.add(bytes), signal, dense);
     const specs = expertSpecs(spec);
     const fetcher = new ExpertFetcher({
@@ -165,7 +167,7 @@ export async function loadOn(
       approximate: labels.length > 0,
     });
     const modes = new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.sampled));
-    const monitor = new ExpertMonitor(store, plan, about, labels);
+    const monitor = new ExpertMonitor(store, plan, about, labels, modes.syncMs);
     const session = await Session.open({
       gpu,
       forward,

@@ -151,6 +151,11 @@ export class Model {
     }
   }
 
+  /** Takes an expert off the GPU; it comes back when it is needed. Nothing happens when it is not there. */
+  evict(layer: number, expert: number): void {
+    this.#parts.experts.store.evict(layer, expert);
+  }
+
   /** Resolves when all experts that can be fetched ahead of time are on the GPU or kept on disk. */
   settled(): Promise<void> {
     return this.#parts.experts.settled();

@@ -93,6 +93,9 @@ export class ExpertStore {
   evictions = 0;
   #busyMs = 0;
   #busySince = 0;
+  /** Since the start: bytes that came into slots, and the time in which any were coming. */
+  #filledBytes = 0;
+  #filledMs = 0;
 
   constructor({ homes, experts, arenas, policy, fill }: ExpertStoreParts) {
     this.#homes = homes;
@@ -233,6 +236,7 @@ export class ExpertStore {
     const done = this.#fill(layer, expert, this.#homes.slotView(layer, slot), controller.signal)
       .then(
         (filled) => {
+          this.#filledBytes += filled.bytes;
           this.residency.settle(layer, expert);
           this.#homes.setSlot(layer, expert, slot);
           this.#guessed[key] = this.#loading.get(key)?.speculative ? 1 : 0;
@@ -247,7 +251,7 @@ export class ExpertStore {
         forget();
         if (this.#loading.get(key)?.speculative && !this.#guessed[key]) this.governor.onLeave(key);
         this.#loading.delete(key);
-        if (this.#loading.size === 0) this.#busyMs += performance.now() - this.#busySince;
+        if (this.#loading.size === 0) this.#countBusy(performance.now());
       });
     const load: Loading = { done, controller, speculative };
     this.#loading.set(key, load);
@@ -280,13 +284,20 @@ export class ExpertStore {
     return layer * this.#most + expert;
   }
 
+  #countBusy(now: number): void {
+    this.#busyMs += now - this.#busySince;
+    this.#filledMs += now - this.#busySince;
+    this.#busySince = now;
+  }
+
+  /** Experts that came into slots a second, in bytes, while any were coming; null before the first. */
+  get fillBytesPerSecond(): number | null {
+    return this.#filledMs > 0 ? (1000 * this.#filledBytes) / this.#filledMs : null;
+  }
+
   /** A step ended: tells the governor how busy the link was. @param ms that the step took */
   endStep(ms: number): void {
-    const now = performance.now();
-    if (this.#loading.size > 0) {
-      this.#busyMs += now - this.#busySince;
-      this.#busySince = now;
-    }
+    if (this.#loading.size > 0) this.#countBusy(performance.now());
     this.governor.endStep({ ms, busyMs: Math.min(ms, this.#busyMs) });
     this.#busyMs = 0;
   }

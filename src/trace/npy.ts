@@ -24,7 +24,11 @@ const typeOf = (data: NpyData): NpyType => {
 };
 
 /** @param as 'f2' to store floats in half the bytes */
-export function encodeNpy(data: NpyData, shape: readonly number[], as: NpyType = typeOf(data)): Uint8Array {
+export function encodeNpy(
+  data: NpyData,
+  shape: readonly number[],
+  as: NpyType = typeOf(data),
+): Uint8Array<ArrayBuffer> {
   const dims = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`;
   const dict = `{'descr': '${as === 'u1' ? '|' : '<'}${as}', 'fortran_order': False, 'shape': ${dims}, }`;
   const size = Math.ceil((MAGIC.length + 4 + dict.length + 1) / ALIGN) * ALIGN;

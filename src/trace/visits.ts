@@ -65,3 +65,15 @@ export function visitsOf({ model, steps, ids, weights }: Trace): Visits {
     decodeTokens: steps.reduce((n, s) => n + (s.phase === 'decode' ? s.tokens : 0), 0),
   };
 }
+
+/** Share of the visits of each layer that used the expert, [L, E]: of a finished session, to start the next one from. */
+export function popularityOf({ model, layer, start, experts }: Visits): Float64Array {
+  const uses = new Float64Array(model.layers * model.experts);
+  const visits = new Float64Array(model.layers);
+  for (let v = 0; v < layer.length; v++) {
+    const from = layer[v]! * model.experts;
+    visits[layer[v]!]!++;
+    for (let i = start[v]!; i < start[v + 1]!; i++) uses[from + experts[i]!]!++;
+  }
+  return uses.map((n, key) => n / Math.max(1, visits[Math.floor(key / model.experts)]!));
+}

@@ -124,7 +124,7 @@ describe.each<[Where, Cors]>([
   });
 });
 
-describe('sizes across origins, with headers hidden', () => {
+describe('headers hidden across origins: sizes', () => {
   beforeEach(() => void (other.cors = 'hidden'));
 
   it.each<[string, Misbehaviour]>([
@@ -135,6 +135,11 @@ describe('sizes across origins, with headers hidden', () => {
     other.files[FILE] = new Uint8Array(400_000); // compresses to nearly nothing
     other.plan = () => fault;
     expect(await size(reading(other))).toBe(400_000);
+  });
+
+  it('and nothing tells as many bytes from elsewhere', async () => {
+    other.plan = () => ({ shift: 16 });
+    expect(await read(reading(other))).toEqual({ sha256: hashOf(data, BEGIN + 16, END + 16) });
   });
 
   it('links signed for GET alone', async () => {

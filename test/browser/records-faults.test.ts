@@ -2,6 +2,7 @@
 import type { CDPSession, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSite, type OpenedPage, type OpenOptions, type Site } from '../support/browser.ts';
+import { makeProfile } from '../support/profile.ts';
 
 let site: Site;
 beforeAll(async () => {
@@ -23,25 +24,33 @@ const initScript =
     void (await context.addInitScript(script));
 
 /** What `openBrowserFolder` gives. */
-const tier = (page: Page): Promise<{ kind: string | undefined; note: string | null; left: string[] }> =>
+const tier = (
+  page: Page,
+): Promise<{ kind: string | undefined; note: string | null; isTemporary: boolean; left: string[] }> =>
   page.evaluate(async () => {
-    const { folder, note } = await window.records.openBrowserFolder();
+    const { folder, note, isTemporary } = await window.records.openBrowserFolder();
     const left = ((await folder?.list()) ?? []).map(({ name }) => name);
     await folder?.close();
-    return { kind: folder?.kind, note, left };
+    return { kind: folder?.kind, note, isTemporary, left };
   });
 
 describe('the tier', () => {
-  it('is an I/O worker, and leaves no probe behind', async () => {
+  it('is an I/O worker, and leaves no probe behind; a private window is told apart', async () => {
     const opened = await open();
-    expect(await tier(opened.page)).toEqual({ kind: 'opfs', note: null, left: [] });
-    expect(await opened.page.evaluate(() => window.records.inWorker('tier'))).toEqual({
-      kind: 'opfs',
-      note: null,
-      persist: false,
-    });
+    const inPrivate = expect.stringContaining('a private window');
+    expect(await tier(opened.page)).toEqual({ kind: 'opfs', note: inPrivate, isTemporary: true, left: [] });
+    const here = { kind: 'opfs', note: inPrivate, isTemporary: true, persist: false };
+    expect(await opened.page.evaluate(() => window.records.inWorker('tier'))).toEqual(here);
     expect(opened.problems).toEqual([]);
     await opened.close();
+
+    const profile = makeProfile();
+    const { page, close } = await profile.start(site.at('/records.html'));
+    const onDisk = { note: null, isTemporary: false };
+    expect(await tier(page)).toEqual({ kind: 'opfs', ...onDisk, left: [] });
+    expect(await page.evaluate(() => window.records.inWorker('tier'))).toMatchObject(onDisk);
+    await close();
+    profile.remove();
   });
 
   it('clears up probes of pages that were closed in the middle, but not those under way', async () => {

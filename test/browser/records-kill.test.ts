@@ -97,7 +97,7 @@ async function killWhileWriting(profile: Profile, backend: Backend, kind: StoreK
 it.each([
   ['worker', 'cache', 30],
   ['async', 'cache', 4],
-  ['worker', 'journal', 4],
+  ['worker', 'journal', 2],
 ] as const)('%s, %s: killed %i times', async (backend, kind, kills) => {
   const profile = makeProfile();
   const { wrong, done, torn, orphans } = await killWhileWriting(profile, backend, kind, kills);

@@ -28,14 +28,14 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const tier = (page: Page): Promise<{ kind: string | undefined; note: string | null }> =>
+const tier = (page: Page): Promise<string | undefined> =>
   page.evaluate(async () => {
-    const { folder, note } = await window.records.openBrowserFolder();
+    const { folder } = await window.records.openBrowserFolder();
     await folder?.close();
-    return { kind: folder?.kind, note };
+    return folder?.kind;
   });
 
-async function tierAt(url: string): Promise<{ kind: string | undefined; note: string | null }> {
+async function tierAt(url: string): Promise<string | undefined> {
   const page = await site.browser.newPage();
   await page.goto(url);
   await page.waitForFunction(() => 'records' in window);
@@ -44,7 +44,7 @@ async function tierAt(url: string): Promise<{ kind: string | undefined; note: st
   return found;
 }
 
-async function tierOf(dist: string): Promise<{ kind: string | undefined; note: string | null }> {
+async function tierOf(dist: string): Promise<string | undefined> {
   const served = await serve({ dist, port: 0, host: '127.0.0.1' });
   try {
     return await tierAt(`http://localhost:${served.port}/index.html`);
@@ -60,7 +60,7 @@ it('the worker is one file that imports nothing', () => {
 });
 
 it('starts from the built package', async () => {
-  expect(await tierOf(built)).toEqual({ kind: 'opfs', note: null });
+  expect(await tierOf(built)).toBe('opfs');
 });
 
 it('starts from the built package in a Vite build', async () => {
@@ -74,7 +74,7 @@ it('starts from the built package in a Vite build', async () => {
     build: { outDir, emptyOutDir: true, modulePreload: { polyfill: false } },
   });
   expect(readdirSync(join(outDir, 'assets')).some((name) => /^opfs-worker.*\.js$/.test(name))).toBe(true);
-  expect(await tierOf(outDir)).toEqual({ kind: 'opfs', note: null });
+  expect(await tierOf(outDir)).toBe('opfs');
 });
 
 it('starts from source in Vite’s development server', async () => {
@@ -88,7 +88,7 @@ it('starts from source in Vite’s development server', async () => {
   await server.listen();
   try {
     const address = server.httpServer!.address() as { readonly port: number };
-    expect(await tierAt(`http://127.0.0.1:${address.port}/records.html`)).toEqual({ kind: 'opfs', note: null });
+    expect(await tierAt(`http://127.0.0.1:${address.port}/records.html`)).toBe('opfs');
   } finally {
     await server.close();
   }
@@ -96,5 +96,5 @@ it('starts from source in Vite’s development server', async () => {
 
 it('without its file, the page falls back', async () => {
   rmSync(join(built, 'opfs-worker.js'));
-  expect(await tierOf(built)).toMatchObject({ kind: 'opfs-async' });
+  expect(await tierOf(built)).toBe('opfs-async');
 });

@@ -1,55 +1,239 @@
-/** Models with fewer slots than experts: the same bits as with all, in every mode, at every size, whatever was evicted. */
+/** Models with fewer slots than experts: the same bits as with all, and what it takes to stay so. store-sizes.long.test.ts has every fixture. */
 import { describe, expect, it } from 'vitest';
-import type { LoadOptions } from '../../src/engine/load.ts';
+import { InvalidRequest, OutOfBudget, SourceError } from '../../src/errors.ts';
+import type { StepEvent } from '../../src/engine/expert-stats.ts';
 import type { Model } from '../../src/engine/model.ts';
-import type { LogitsResult } from '../../src/engine/session.ts';
-import { openTestGpu } from '../support/gpu.ts';
-import { fixturePath, FIXTURES, withModel } from '../support/models.ts';
 import { prng } from '../../src/util/prng.ts';
+import { memoryFolder } from '../../src/weights/records/memory-folder.ts';
+import { pathSource } from '../../src/weights/node-source.ts';
+import type { ByteSource } from '../../src/weights/source.ts';
+import { openTestGpu } from '../support/gpu.ts';
+import { fixturePath, withModel } from '../support/models.ts';
+import { draw, outcomeOf, promptOf } from '../support/outcome.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
+const OLMOE = fixturePath('families/olmoe');
+const QUIET = { collect: false } as const;
 
-const TOKENS = 24;
-const PROMPT = 13;
+const resident = await withModel(gpu, OLMOE, { prefillChunk: 8 }, (model) => outcomeOf(model, 16));
 
-interface Outcome {
-  readonly logits: LogitsResult;
-  /** Greedy tokens with their log-probabilities and routing. */
-  readonly drawn: readonly { readonly id: number; readonly logprob: number; readonly ids: number[][] }[];
+/** Bytes of a folder, with a hand on every read of a weight. */
+function watched(folder: string, onRead: (file: string, begin: number) => void | Promise<void>): ByteSource {
+  const source = pathSource(folder);
+  return {
+    ...source,
+    async *stream(file, begin, end, signal) {
+      if (file.endsWith('.safetensors')) await onRead(file, begin);
+      yield* source.stream(file, begin, end, signal);
+    },
+  };
 }
 
-const promptOf = (model: Model): number[] => {
-  const u = prng(5);
-  return Array.from({ length: PROMPT }, () => Math.floor(u() * model.config.vocab));
-};
+describe('half of the experts on the GPU', () => {
+  it.each(['optimistic', 'lockstep', 'auto'] as const)('%s: the same bits', async (mode) => {
+    const got = await withModel(gpu, OLMOE, { prefillChunk: 8, mode, expertsResident: 0.5 }, (m) => outcomeOf(m, 16));
+    expect(got).toEqual(resident);
+  });
 
-async function outcome(model: Model): Promise<Outcome> {
-  const prompt = promptOf(model);
-  const logits = await model.logits(prompt);
-  const drawn: Outcome['drawn'][number][] = [];
-  for await (const token of model.generate(
-    { ids: prompt },
-    { temperature: 0, ignoreEnd: true, maxTokens: TOKENS, repetitionPenalty: 1.1 },
-  )) {
-    drawn.push({ id: token.id, logprob: token.logprob, ids: token.routing.map((r) => [...r.ids]) });
-  }
-  return { logits, drawn };
-}
-
-const run = (fixture: string, options: Omit<LoadOptions, 'gpu'>): Promise<Outcome> =>
-  withModel(gpu, fixturePath(fixture), { prefillChunk: 8, ...options }, outcome);
-
-describe('every fixture', () => {
-  it.each(FIXTURES)('%s: the same bits at every size in every mode', async (fixture) => {
-    const want = await run(fixture, {});
-    for (const mode of ['optimistic', 'lockstep'] as const) {
-      for (const expertsResident of [0.75, 0.5, 0.25, 0]) {
-        const got = await run(fixture, { mode, expertsResident });
-        const name = `${mode} ${expertsResident}`;
-        expect(got.drawn, name).toEqual(want.drawn);
-        expect(got.logits.logits, name).toEqual(want.logits.logits);
-        expect(got.logits.routing, name).toEqual(want.logits.routing);
-      }
+  it('the same bits after experts leave at random, and over every policy', async () => {
+    const u = prng(3);
+    for (const policy of ['next-use', 'lru', 'lfu', 'static-hot']) {
+      const drawn = await withModel(gpu, OLMOE, { ...QUIET, expertsResident: 0.5, policy }, async (model) => {
+        model.onStep(() => {
+          const { layers } = model.expertStats()!;
+          for (let i = 0; i < 3; i++) model.evict(Math.floor(u() * layers.length), Math.floor(u() * 8));
+        });
+        return draw(model, 16);
+      });
+      expect(drawn, policy).toEqual(await withModel(gpu, OLMOE, {}, (model) => draw(model, 16)));
     }
+  });
+});
+
+/** What one decoded token costs, after a few. */
+async function costOfToken(model: Model): Promise<{ cost: Record<string, number>; events: StepEvent[] }> {
+  const events: StepEvent[] = [];
+  model.onStep((event) => events.push(event));
+  const tokens = model.generate({ ids: promptOf(model) }, { temperature: 0, ignoreEnd: true, maxTokens: 12 });
+  for (let i = 0; i < 8; i++) await tokens.next();
+  const before = model.counters;
+  events.length = 0;
+  await tokens.next();
+  const after = model.counters;
+  await tokens.return({} as never);
+  const cost = Object.fromEntries(
+    (Object.keys(before) as (keyof typeof before)[]).map((key) => [key, after[key] - before[key]]),
+  );
+  return { cost, events };
+}
+
+describe('what it costs', () => {
+  it('resident is one submit, one readback, nothing created; optimistic without a miss costs the same', async () => {
+    const all = await withModel(gpu, OLMOE, {}, costOfToken);
+    expect(all.cost).toMatchObject({ submits: 1, readbacks: 1, buffersCreated: 0, bindGroupsCreated: 0 });
+    const most = await withModel(gpu, OLMOE, { ...QUIET, mode: 'optimistic', expertsResident: 0.99 }, costOfToken);
+    const [event] = most.events;
+    expect(event).toMatchObject({ mode: 'optimistic', replays: 0, stallMs: 0 });
+    for (const key of ['dispatches', 'submits', 'readbacks', 'passes', 'uploadBytes', 'buffersCreated'])
+      expect(most.cost[key], key).toBe(all.cost[key]);
+  });
+
+  it.each(['optimistic', 'lockstep'] as const)(
+    '%s creates no buffer after the first tokens, at any size',
+    async (mode) => {
+      for (const expertsResident of [0.75, 0.25, 0]) {
+        const { cost } = await withModel(gpu, OLMOE, { ...QUIET, mode, expertsResident }, costOfToken);
+        expect(cost.buffersCreated, `${expertsResident}`).toBe(0);
+      }
+    },
+  );
+
+  it('a prompt fetches each expert of a layer once a chunk', async () => {
+    const reads: string[] = [];
+    const source = watched(OLMOE, (file, begin) => void reads.push(`${file} ${begin}`));
+    await withModel(gpu, source, { ...QUIET, expertsResident: 0, prefillChunk: 64 }, async (model) => {
+      reads.length = 0;
+      const events: StepEvent[] = [];
+      model.onStep((event) => events.push(event));
+      await draw(model, 1, promptOf(model, 40));
+      const needed = events[0]!.layers.reduce((n, l) => n + l.needed, 0);
+      expect(new Set(reads).size).toBe(reads.length);
+      expect(reads.length).toBe(3 * needed); // gate, up, down
+    });
+  });
+});
+
+describe('when something stops a token', () => {
+  it('a failed fetch throws its error, and the next token goes on', async () => {
+    let broken = false;
+    const source = watched(OLMOE, () => {
+      if (broken) throw new SourceError('the line is dead', {});
+    });
+    await withModel(gpu, source, { ...QUIET, expertsResident: 0.25 }, async (model) => {
+      const prompt = promptOf(model);
+      await draw(model, 2, prompt);
+      broken = true;
+      const other = prompt.map((id) => (id + 7) % model.config.vocab);
+      await expect(draw(model, 16, other)).rejects.toThrow(/the line is dead/);
+      broken = false;
+      const want = await withModel(gpu, OLMOE, {}, (m) => draw(m, 16, other));
+      expect(await draw(model, 16, other)).toEqual(want);
+      expect(await draw(model, 16, prompt)).toEqual(await withModel(gpu, OLMOE, {}, (m) => draw(m, 16, prompt)));
+    });
+  });
+
+  it('an abort in the middle ends the answer, and the next is right', async () => {
+    const u = prng(11);
+    let stop: (() => void) | undefined;
+    const source = watched(OLMOE, () => void (u() < 0.1 && stop?.()));
+    await withModel(gpu, source, { ...QUIET, expertsResident: 0.25 }, async (model) => {
+      const prompt = promptOf(model);
+      const want = await withModel(gpu, OLMOE, {}, (m) => draw(m, 8, prompt));
+      for (let round = 0; round < 6; round++) {
+        const controller = new AbortController();
+        stop = () => controller.abort(new Error('enough'));
+        const other = prompt.map((id) => (id + 13 * round + 1) % model.config.vocab);
+        const tokens = model.generate({ ids: other }, { temperature: 0, ignoreEnd: true, signal: controller.signal });
+        for (;;) {
+          const next = await tokens.next();
+          if (next.done) break;
+        }
+        stop = undefined;
+        expect(await draw(model, 8, prompt)).toEqual(want);
+      }
+    });
+  });
+});
+
+describe('the budget', () => {
+  it('changes between requests; answers stay', async () => {
+    await withModel(gpu, OLMOE, {}, async (model) => {
+      const { fullBytes, minimumBytes } = model.plan;
+      await draw(model, 8);
+      const want = await draw(model, 8); // most of the prompt is cached, as below
+      for (const bytes of [minimumBytes, (minimumBytes + fullBytes) / 2, fullBytes]) {
+        await model.setGpuBytes(bytes);
+        expect(model.gpuBytes.experts).toBe(model.plan.bytes.experts);
+        expect(model.plan.totalBytes).toBeLessThanOrEqual(bytes);
+        expect(await draw(model, 8)).toEqual(want);
+      }
+      await model.settled();
+      expect(model.expertStats()!.mode).toBe('resident');
+    });
+  });
+
+  it('is refused when nothing fits, and nothing changes', async () => {
+    await withModel(gpu, OLMOE, {}, async (model) => {
+      const want = await draw(model, 4);
+      await expect(model.setGpuBytes(model.plan.minimumBytes - 1)).rejects.toThrow(OutOfBudget);
+      await expect(model.setGpuBytes(NaN)).rejects.toThrow(InvalidRequest);
+      expect(model.expertStats()!.mode).toBe('resident');
+      expect(await draw(model, 4)).toEqual(want);
+    });
+  });
+});
+
+describe('records', () => {
+  it('serve the second start: no weight is read, the bits are the same, popular experts come first', async () => {
+    const storage = { root: memoryFolder() };
+    const reads: string[] = [];
+    const source = (): ByteSource => watched(OLMOE, (file) => void reads.push(file));
+    const options = { storage, start: 'early' as const, prefillChunk: 8 };
+    const first = await withModel(gpu, source(), options, async (model) => {
+      const outcome = await outcomeOf(model, 16);
+      await model.settled();
+      expect(model.kept).toMatchObject({ isComplete: true });
+      expect(model.expertStats()!.storage).toEqual({ kind: 'memory', note: null });
+      return outcome;
+    });
+    expect(first).toEqual(resident);
+    const headers = reads.length;
+    reads.length = 0;
+    for (const expertsResident of [1, 0.5, 0]) {
+      const again = await withModel(gpu, source(), { ...options, expertsResident }, (model) => outcomeOf(model, 16));
+      expect(again).toEqual(resident);
+    }
+    expect(reads.length).toBeLessThan(headers); // headers only
+    expect(new Set(reads).size).toBeLessThanOrEqual(2);
+  });
+
+  it('that are damaged are fetched anew', async () => {
+    const root = memoryFolder();
+    await withModel(gpu, OLMOE, { storage: { root } }, (model) => model.settled());
+    const [folder] = await root.folders();
+    const inside = await root.folder(folder!);
+    for (const { name, bytes } of await inside.list()) {
+      if (!name.endsWith('.records')) continue;
+      const file = (await inside.open(name))!;
+      for (let at = 100; at < bytes; at += 4096) await file.write(Uint8Array.of(0xa5), at);
+      await file.flush();
+      await file.close();
+    }
+    const got = await withModel(gpu, OLMOE, { storage: { root }, expertsResident: 0.5, prefillChunk: 8 }, (model) =>
+      outcomeOf(model, 16),
+    );
+    expect(got).toEqual(resident);
+  });
+});
+
+it('statistics add up', async () => {
+  await withModel(gpu, OLMOE, { ...QUIET, expertsResident: 0.5 }, async (model) => {
+    const events: StepEvent[] = [];
+    model.onStep((event) => events.push(event), 'ids');
+    await draw(model, 16);
+    const stats = model.expertStats()!;
+    const needed = events.flatMap((e) => e.layers).reduce((n, l) => n + l.needed, 0);
+    const hits = events.flatMap((e) => e.layers).reduce((n, l) => n + l.hits, 0);
+    expect(stats.hitRate).toBeCloseTo(hits / needed, 12);
+    expect(stats.bytes.disk).toBeCloseTo(
+      events.reduce((n, e) => n + e.bytes.disk, 0),
+      3,
+    );
+    expect(stats.resident).toBe(stats.slots);
+    for (const { layers, phase } of events) {
+      if (phase === 'prefill') continue;
+      for (const { ids, origins } of layers) expect(origins).toHaveLength(ids!.length);
+    }
+    expect(stats.ghost.at(-1)!.moreSlots).toBe(stats.experts - stats.slots);
   });
 });

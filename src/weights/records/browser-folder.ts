@@ -3,6 +3,7 @@ import type { RecordFolder } from './folder.ts';
 import { opfsAsyncFolder } from './opfs-async-folder.ts';
 import { opfsFolder } from './opfs-folder.ts';
 import { opfsRemoteFolder } from './opfs-remote.ts';
+import { isTemporary } from './opfs-temporary.ts';
 import { hasSyncHandles } from './opfs-types.ts';
 
 /** Everything of webmoe's is in here; the number changes when an older version's files are of no use. */
@@ -16,8 +17,10 @@ export interface BrowserFolderOptions {
 export interface BrowserFolder {
   /** null when this browser keeps nothing. Whoever opened it closes it. */
   readonly folder: RecordFolder | null;
-  /** One sentence for people about why it is not the fastest; null when it is. */
+  /** One sentence for people about why it is not the best; null when it is. */
   readonly note: string | null;
+  /** A private window, as far as can be told: what is kept takes memory, past any quota, and is gone with the window. */
+  readonly isTemporary: boolean;
 }
 
 /** Tries sync access handles here (in a worker), then in an I/O worker, then the asynchronous interface. Never throws. */
@@ -27,18 +30,22 @@ export async function openBrowserFolder(options: BrowserFolderOptions = {}): Pro
   if (typeof navigator.storage?.getDirectory !== 'function')
     return none('This browser has no private file system, so it keeps no copy of the model.');
 
-  const path = [TOP_FOLDER];
   const fast = hasSyncHandles()
-    ? await attempt(() => opfsFolder(path))
+    ? await attempt(openHere)
     : typeof Worker === 'function'
-      ? await attempt(() => opfsRemoteFolder(path, options.worker))
+      ? await attempt(() => openRemote(options.worker))
       : new Error('there are no workers here');
-  if (!(fast instanceof Error)) return { folder: fast, note: null };
+  if (!(fast instanceof Error)) {
+    const note = fast.isTemporary
+      ? 'This seems to be a private window: the copy of the model takes memory, and is gone when the window is closed.'
+      : null;
+    return { ...fast, note };
+  }
 
-  const slow = await attempt(() => opfsAsyncFolder(path));
+  const slow = await attempt(openAsync);
   if (!(slow instanceof Error))
     return {
-      folder: slow,
+      ...slow,
       note: `The copy of the model on this computer is read more slowly than it could be: ${lowerFirst(reason(fast))}.`,
     };
   return none(
@@ -59,29 +66,50 @@ async function ask(what: 'persist' | 'persisted'): Promise<boolean> {
   }
 }
 
-const none = (note: string): BrowserFolder => ({ folder: null, note });
+const none = (note: string): BrowserFolder => ({ folder: null, note, isTemporary: false });
 const reason = (error: Error): string => error.message.replace(/\.$/, '');
 const lowerFirst = (text: string): string => text.slice(0, 1).toLowerCase() + text.slice(1);
 
+interface Opened {
+  readonly folder: RecordFolder;
+  isTemporary(name: string): Promise<boolean>;
+}
+
+async function openHere(): Promise<Opened> {
+  const folder = await opfsFolder([TOP_FOLDER]);
+  return { folder, isTemporary: (name) => isTemporary(folder, name) };
+}
+
+async function openRemote(worker: (() => Worker) | undefined): Promise<Opened> {
+  const folder = await opfsRemoteFolder([TOP_FOLDER], worker);
+  return { folder, isTemporary: (name) => folder.isTemporary(name) };
+}
+
+/** The quota holds in private windows too, so that it does not matter. */
+async function openAsync(): Promise<Opened> {
+  return { folder: await opfsAsyncFolder([TOP_FOLDER]), isTemporary: async () => false };
+}
+
 /** The folder, if it holds what it is given: some private windows open one, and fail only then. */
-async function attempt(open: () => Promise<RecordFolder>): Promise<RecordFolder | Error> {
-  let folder: RecordFolder | null = null;
+async function attempt(open: () => Promise<Opened>): Promise<{ folder: RecordFolder; isTemporary: boolean } | Error> {
+  let opened: Opened | null = null;
   try {
-    folder = await open();
-    await probe(folder);
-    return folder;
+    opened = await open();
+    await probe(opened.folder);
+    return { folder: opened.folder, isTemporary: await opened.isTemporary(probeName()) };
   } catch (error) {
-    await folder?.close().catch(() => undefined);
+    await opened?.folder.close().catch(() => undefined);
     return error instanceof Error ? error : new Error(String(error));
   }
 }
 
+const probeName = (): string => `probe-${Date.now()}-${crypto.randomUUID()}`;
 const PROBE = /^probe-(\d+)-/;
 /** Older probes are of pages that were closed in the middle of one. */
 const PROBE_MS = 60_000;
 
 async function probe(folder: RecordFolder): Promise<void> {
-  const name = `probe-${Date.now()}-${crypto.randomUUID()}`;
+  const name = probeName();
   const bytes = crypto.getRandomValues(new Uint8Array(64));
   try {
     const file = await folder.open(name, { create: true });

@@ -166,12 +166,15 @@ export class RecordCache implements BlobStore {
   }
 
   async #readPlaced(table: RecordTable, placed: Placed, into: Uint8Array): Promise<boolean> {
-    try {
-      const data = await this.#files.get(dataName(table.spec));
-      const bytes = into.length === placed.bytes ? await data.read(into, placed.slot * table.stride) : -1;
-      if (bytes === placed.bytes && checksum(into) === placed.sum) return true;
-    } catch (error) {
-      if (!(error instanceof StorageError)) throw error; // the browser took the file away: as good as damaged
+    if (into.length === placed.bytes) {
+      try {
+        const at = placed.slot * table.stride;
+        const bytes = await this.#files.using(dataName(table.spec), (data) => data.read(into, at));
+        if (into.length !== placed.bytes) return false; // the memory is gone, with the GPU device that had lent it: nothing is known
+        if (bytes === placed.bytes && checksum(into) === placed.sum) return true;
+      } catch (error) {
+        if (!(error instanceof StorageError)) throw error; // the browser took the file away: as good as damaged
+      }
     }
     // Not when it was written anew while this read was on its way.
     if (table.holds(placed)) {
@@ -226,8 +229,7 @@ export class RecordCache implements BlobStore {
     this.#writingBytes += table.stride;
     try {
       if (this.#isFull && end > table.fileBytes) return null;
-      const data = await this.#files.get(dataName(table.spec));
-      await data.write(bytes, slot * table.stride);
+      await this.#files.using(dataName(table.spec), (data) => data.write(bytes, slot * table.stride));
       isWritten = true;
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;

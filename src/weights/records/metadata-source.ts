@@ -102,6 +102,7 @@ const shown = (size: number | null): string => (size === null ? 'no bytes: it di
 
 class RememberingSource implements MetadataSource {
   readonly label: string;
+  readonly origin: 'disk' | 'network';
   readonly freshness: Freshness;
   readonly note: string | null;
   readonly #source: ByteSource;
@@ -122,6 +123,7 @@ class RememberingSource implements MetadataSource {
     maxBytes: number,
   ) {
     this.label = source.label;
+    this.origin = source.origin ?? 'disk';
     this.#source = source;
     this.#blobs = blobs;
     this.#reads = reads;

@@ -1,4 +1,5 @@
 /** The files of one model's folder, opened when first needed and kept open: an OPFS handle takes milliseconds to get. */
+import { QuotaExceeded, StorageError } from '../../errors.ts';
 import type { RecordFile, RecordFolder } from './folder.ts';
 
 export class OpenFiles {
@@ -18,6 +19,25 @@ export class OpenFiles {
       file.catch(() => this.#files.delete(name)); // the next one tries again
     }
     return file;
+  }
+
+  /**
+   * Runs `work` on the file; if that fails, once more on a file opened anew: a browser may take a handle away, or the worker that holds it may end.
+   * @param work may run twice. @throws StorageError, QuotaExceeded
+   */
+  async using<T>(name: string, work: (file: RecordFile) => Promise<T>): Promise<T> {
+    const file = await this.get(name);
+    try {
+      return await work(file);
+    } catch (error) {
+      if (!(error instanceof StorageError) || error instanceof QuotaExceeded) throw error;
+    }
+    const current = await this.get(name);
+    if (current === file) {
+      this.#files.delete(name);
+      await file.close().catch(() => undefined);
+    }
+    return work(await this.get(name));
   }
 
   /** Failures are of no interest any more: what counted was flushed. */

@@ -14,6 +14,8 @@ export interface Calls {
   folder(args: { readonly path: Path }): void;
   folders(args: { readonly path: Path }): readonly string[];
   removeFolder(args: { readonly path: Path; readonly name: string }): void;
+  /** Tries it on the file `name`, which is deleted. */
+  isTemporary(args: { readonly path: Path; readonly name: string }): boolean;
   size(args: { readonly file: number }): number;
   /** Fills the first `length` bytes of `buffer`. */
   read(args: FileBytes): { readonly bytes: number; readonly buffer: ArrayBuffer };

@@ -14,6 +14,11 @@ const PIECE_BYTES = 2 * 2 ** 20;
 /** Of all files: more would only leave the processor's caches. */
 const PIECES_IN_FLIGHT = 4;
 
+export interface RemoteTop extends RecordFolder {
+  /** As in opfs-temporary.ts. */
+  isTemporary(name: string): Promise<boolean>;
+}
+
 /**
  * The folder `path` of this site's storage, made when missing. When the worker dies, every call that waits is rejected, files stay closed, and the
  * next call of a folder starts another worker.
@@ -22,7 +27,7 @@ const PIECES_IN_FLIGHT = 4;
 export async function opfsRemoteFolder(
   path: readonly string[],
   startWorker: () => Worker = startIoWorker,
-): Promise<RecordFolder> {
+): Promise<RemoteTop> {
   const io = new Io(startWorker);
   try {
     await io.call('folder', { path });
@@ -76,7 +81,7 @@ class Io {
   }
 }
 
-class RemoteFolder implements RecordFolder {
+class RemoteFolder implements RemoteTop {
   readonly kind = 'opfs';
   readonly #io: Io;
   readonly #path: readonly string[];
@@ -117,6 +122,10 @@ class RemoteFolder implements RecordFolder {
 
   removeFolder(name: string): Promise<void> {
     return this.#io.call('removeFolder', { path: this.#path, name });
+  }
+
+  isTemporary(name: string): Promise<boolean> {
+    return this.#io.call('isTemporary', { path: this.#path, name });
   }
 
   /** Of the folder that `opfsRemoteFolder` gave: ends the worker. */

@@ -4,6 +4,7 @@ import { Chain } from './chain.ts';
 import type { RecordFile, RecordFolder } from './folder.ts';
 import { opfsFolder } from './opfs-folder.ts';
 import { toWire, type Args, type CallName, type Reply, type Request, type Result } from './opfs-protocol.ts';
+import { isTemporary } from './opfs-temporary.ts';
 import { hasSyncHandles } from './opfs-types.ts';
 
 /** The part of a dedicated worker's global that is used here; TypeScript's library for pages has none. */
@@ -56,6 +57,7 @@ const handlers: { readonly [K in CallName]: (args: Args<K>) => Promise<Result<K>
     const prefix = [...path, name].join('/');
     for (const key of folders.keys()) if (key === prefix || key.startsWith(`${prefix}/`)) folders.delete(key);
   },
+  isTemporary: async ({ path, name }) => isTemporary(await folderAt(path), name),
   size: async ({ file }) => fileOf(file).size(),
   async read({ file, at, length, buffer }) {
     const bytes = await fileOf(file).read(new Uint8Array(buffer, 0, length), at);

@@ -75,6 +75,7 @@ export class StoreScript {
         prediction: null,
       })),
       ghost: [],
+      measured: { syncMs: 1, fillBytesPerSecond: null },
       prefetch: { issued: 0, useful: 0, wasted: 0, displacedDemand: 0, busyShare: 0 },
       download: null,
       storage: { kind: 'opfs', note: null },

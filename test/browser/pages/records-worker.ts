@@ -18,10 +18,10 @@ const calls = {
     await top.close();
     return { write, read };
   },
-  async tier(): Promise<{ kind: string | undefined; note: string | null; persist: boolean }> {
-    const { folder, note } = await openBrowserFolder();
+  async tier(): Promise<{ kind: string | undefined; note: string | null; isTemporary: boolean; persist: boolean }> {
+    const { folder, note, isTemporary } = await openBrowserFolder();
     await folder?.close();
-    return { kind: folder?.kind, note, persist: await persist() };
+    return { kind: folder?.kind, note, isTemporary, persist: await persist() };
   },
   async lock(name: string): Promise<boolean> {
     return (await webLock().acquire(name)) !== null;

@@ -7,7 +7,7 @@ import { webLock } from '../../../src/weights/records/web-lock.ts';
 import { pattern } from '../../support/record-folder-cases.ts';
 
 export const RECORDS = 12;
-const RECORD_BYTES = 2 ** 20 + 12;
+const RECORD_BYTES = 2 ** 19 + 12;
 
 /** A place with `RECORDS` records; each is `recordOf` some seed, or absent. */
 export interface Store {

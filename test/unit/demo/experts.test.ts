@@ -18,6 +18,7 @@ const STATS: ExpertStats = {
   bytes: { memory: 1e6, disk: 2e6, network: 3e6 },
   layers: [],
   ghost: [],
+  measured: { syncMs: 1, fillBytesPerSecond: null },
   prefetch: { issued: 0, useful: 0, wasted: 0, displacedDemand: 0, busyShare: 0 },
   download: null,
   storage: { kind: 'opfs', note: null },

@@ -7,9 +7,14 @@ import { MIXTRAL_8X7B, USED_IDS, writeSparseCheckpoint } from '../../../scripts/
 import { inspect } from '../../../src/engine/inspect.ts';
 import { openModel } from '../../../src/engine/open.ts';
 import { bf16ToF32 } from '../../../src/util/half.ts';
+import { blockSource } from '../../../src/weights/block-source.ts';
 import type { Checkpoint } from '../../../src/weights/checkpoint.ts';
+import { forwardSource } from '../../../src/weights/forward-source.ts';
+import { httpSource } from '../../../src/weights/http-source.ts';
 import { pathSource } from '../../../src/weights/node-source.ts';
 import { readBytes } from '../../../src/weights/source.ts';
+import { faultServer } from '../../support/fault-server.ts';
+import { filesOf } from '../../support/served-file.ts';
 import { expectedTensors } from '../families/expected.ts';
 
 const top = mkdtempSync(join(tmpdir(), 'webmoe-sparse-'));
@@ -54,6 +59,27 @@ describe('8 layers of Mixtral-8x7B', () => {
     const { family, fit } = await inspect(pathSource(out), LIMITS, { gpuBytes: 24 * 2 ** 30 });
     expect(family).toBe('mixtral');
     expect(fit.q4.verdict).toBe('fits');
+  });
+
+  test('is served from disk over a slow link: opened in seconds, from few bytes', async () => {
+    const server = await faultServer(filesOf(out), { link: { bytesPerSecond: 10e6, latencyMs: 40 } });
+    try {
+      const start = performance.now();
+      const source = blockSource(forwardSource(httpSource(server.url)));
+      const { checkpoint } = await openModel(source);
+      const took = performance.now() - start;
+      const { requests, sent } = server.traffic();
+      console.log(`opened in ${(took / 1000).toFixed(1)} s: ${requests} requests, ${(sent / 1e6).toFixed(1)} MB`);
+      expect(sent).toBeLessThan(12e6);
+      expect(took).toBeGreaterThan(sent / 10e3 - 100);
+      const { begin, end, file } = checkpoint.tensor(expertName(7, 7, 'w2'));
+      const [range, size] = [[begin, begin + 65_536], end - begin] as const;
+      expect(size).toBe(2 * MIXTRAL_8X7B.hidden * MIXTRAL_8X7B.width);
+      const got = await readBytes(source, file, ...range);
+      expect(Buffer.compare(got, await readBytes(pathSource(out), file, ...range))).toBe(0);
+    } finally {
+      await server.close();
+    }
   });
 
   test('every matrix has numbers of its own, all finite', async () => {

@@ -146,6 +146,45 @@ describe('what a crash leaves', () => {
     expect(log.slice(journal)).toEqual(['write journal', 'flush journal']);
   });
 
+  test('does not hold what was dropped before its mark', async () => {
+    const root = memoryFolder();
+    const first = await reopen(root);
+    await writeAll(first, everyRecord().slice(0, 2));
+    await flipByte(root, 'experts.0.records', 8192);
+    expect(await first.read('experts.0', 1, new Uint8Array(5000))).toBe(false);
+    await first.sync();
+    const second = await reopen(root);
+    expect([0, 1].map((i) => second.has('experts.0', i))).toEqual([true, false]);
+  });
+
+  test('has every mark that was made after a manifest', async () => {
+    const root = memoryFolder();
+    const first = await reopen(root);
+    for (let i = 0; i < ALL; i += 2) {
+      await writeAll(first, everyRecord().slice(i, i + 2));
+      await first.sync();
+      if (i === 4) await first.savePopularity(Float32Array.of(i));
+    }
+    expect(await readAll(await reopen(root))).toEqual(everything);
+  });
+
+  test('a manifest says nothing of records that are not flushed', async () => {
+    let release = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (release = resolve));
+    const root = memoryFolder();
+    const slow = around(root, {
+      before: ({ kind, name }) => (kind === 'flush' && name.endsWith('.records') ? gate : Promise.resolve()),
+    });
+    const first = await openRecordCache(slow, identity, specs, { groups: { delayMs: 60_000 } });
+    await writeAll(first, everyRecord().slice(0, 1));
+    const saving = first.savePopularity(Float32Array.of(1)); // flushes record 0, and waits
+    await writeAll(first, everyRecord().slice(1, 2));
+    release();
+    expect(await saving).toBe(true);
+    const second = await reopen(root);
+    expect([0, 1].map((i) => second.has('experts.0', i))).toEqual([true, false]);
+  });
+
   test('groups have a limit of records, and of bytes', async () => {
     for (const groups of [{ records: 4 }, { bytes: 4 * 8192 }]) {
       let flushes = 0;
@@ -241,6 +280,49 @@ describe('damage', () => {
     expect(cache.damaged).toBe(1);
   });
 
+  test.each(['read', 'write'] as const)('a %s that fails once is tried again on a new handle', async (kind) => {
+    let fails = 0;
+    let opened = 0;
+    const root = around(memoryFolder(), {
+      before: async (operation) => {
+        if (operation.name !== 'experts.0.records') return;
+        if (operation.kind === 'open') opened++;
+        if (operation.kind === kind && fails > 0 && fails--) throw new StorageError('failed', 'InvalidStateError');
+      },
+    });
+    const cache = await reopen(root);
+    expect(opened).toBe(1);
+    if (kind === 'write') fails = 1;
+    expect(await writeAll(cache)).toBe(ALL);
+    if (kind === 'read') fails = 3; // of reads at once: each fails on the same handle
+    const into = new Uint8Array(5000);
+    const reads = await Promise.all([0, 1, 2].map((i) => cache.read('experts.0', i, into.slice())));
+    expect(reads).toEqual([true, true, true]);
+    expect([opened, cache.damaged, cache.note]).toEqual([2, 0, null]);
+    if (kind === 'read') {
+      fails = 2; // twice is too often
+      expect(await cache.read('experts.0', 0, into)).toBe(false);
+      expect(cache.damaged).toBe(1);
+    }
+  });
+
+  test('memory that goes away while it is read into says nothing about the record', async () => {
+    let into = new Uint8Array(5000);
+    const root = around(memoryFolder(), {
+      before: async ({ kind, name }) => {
+        if (kind === 'read' && name === 'experts.0.records') structuredClone(into.buffer, { transfer: [into.buffer] });
+      },
+    });
+    const cache = await reopen(root);
+    await writeAll(cache);
+    expect(await cache.read('experts.0', 0, into)).toBe(false);
+    expect(into.length).toBe(0);
+    expect([cache.has('experts.0', 0), cache.damaged]).toEqual([true, 0]);
+    into = new Uint8Array(5000);
+    const other = new Uint8Array(5000);
+    expect(await cache.read('experts.0', 0, other)).toBe(true);
+  });
+
   test('a folder that is taken away while it is used', async () => {
     const root = memoryFolder();
     let isGone = false;
@@ -300,6 +382,24 @@ describe('room', () => {
     await cache.close();
     const again = await reopen(root);
     expect(await readAll(again)).toEqual({ right: kept, wrong: 0, absent: ALL - kept });
+  });
+
+  test('a disk that is full to the last byte takes the marks', async () => {
+    const files = [{ name: 'full', recordBytes: 4096, count: 6 }];
+    const probe = memoryFolder();
+    const cache = await openRecordCache(probe, identity, files, { diskBytes: 0 });
+    let taken = 0;
+    for (const { bytes } of await (await inside(probe)).list()) taken += bytes;
+    await cache.close();
+    const root = memoryFolder(taken + 3 * 4096);
+    const first = await openRecordCache(root, identity, files);
+    const kept: boolean[] = [];
+    for (let i = 0; i < 6; i++) kept.push(await first.write('full', i, new Uint8Array(4096).fill(i)));
+    expect(kept).toEqual([true, true, true, false, false, false]);
+    expect(await first.sync()).toBe(true);
+    const second = await openRecordCache(root, identity, files); // after a crash
+    expect(second.presentBytes).toBe(3 * 4096);
+    expect(second.note).toMatch(/no room for all/);
   });
 
   test('a quota below what the manifest takes', async () => {

@@ -76,7 +76,7 @@ test('kill -9 at 30 random moments: what was synced is there, nothing is wrong, 
   }
   console.log(`killed in the middle: ${partly} of 30`);
   expect(partly).toBeGreaterThan(15);
-});
+}, 300_000);
 
 test('two processes never have one cache; a dead one frees it', async () => {
   const root = join(dir, 'shared');

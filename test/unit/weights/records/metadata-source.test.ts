@@ -1,11 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { SourceError } from '../../../../src/errors.ts';
-import { openCheckpoint } from '../../../../src/weights/checkpoint.ts';
+import { openCheckpoint, type CheckpointFile } from '../../../../src/weights/checkpoint.ts';
 import { blockSource } from '../../../../src/weights/block-source.ts';
 import { httpSource } from '../../../../src/weights/http-source.ts';
 import { sourceBlobs, type BlobStore } from '../../../../src/weights/records/blobs.ts';
 import { memoryFolder } from '../../../../src/weights/records/memory-folder.ts';
 import { metadataSource, type MetadataSource } from '../../../../src/weights/records/metadata-source.ts';
+import type { RecordCache } from '../../../../src/weights/records/cache.ts';
+import { openRecordCache } from '../../../../src/weights/records/open-cache.ts';
 import { decodeReads, encodeReads, newReads } from '../../../../src/weights/records/small-reads.ts';
 import { readBytes, type ByteSource } from '../../../../src/weights/source.ts';
 import { faultServer } from '../../../support/fault-server.ts';
@@ -23,6 +25,7 @@ const files = (): Record<string, Uint8Array> => ({
 /** A network that can be changed, cut, and counted. */
 class Network implements ByteSource {
   readonly label = 'https://example.org/m/';
+  readonly origin = 'network';
   files: Record<string, Uint8Array> = files();
   versions: Record<string, string> = {};
   /** `answers`, `fails` at once, or never answers. */
@@ -60,12 +63,13 @@ class Network implements ByteSource {
 const blobsOf = (): Promise<BlobStore> => sourceBlobs(memoryFolder(), 'https://example.org/m/', null);
 
 /** What an engine reads of a model to describe it. */
-async function describeModel(source: ByteSource): Promise<void> {
+async function describeModel(source: ByteSource): Promise<readonly CheckpointFile[]> {
   const size = (await source.size('config.json'))!;
   await readBytes(source, 'config.json', 0, size);
   expect(await source.size('generation_config.json')).toBeNull();
   const checkpoint = await openCheckpoint(source);
   expect(checkpoint.tensor('w').dtype).toBe('U8');
+  return checkpoint.files;
 }
 
 const readWeights = (source: ByteSource): Promise<Uint8Array> =>
@@ -104,7 +108,7 @@ describe('a second visit', () => {
     const source = await visit(network, blobs);
     expect([source.freshness, source.note]).toEqual(['fresh', expect.stringMatching(/the same/)]);
     expect(network.asked.sort()).toEqual(['size config.json', 'size model.safetensors.index.json']);
-    expect(source.label).toBe(network.label);
+    expect([source.label, source.origin]).toEqual([network.label, 'network']);
   });
 
   test('without versions reads config.json again', async () => {
@@ -184,6 +188,41 @@ describe('a second visit', () => {
     controller.abort(reason);
     await expect(opening).rejects.toBe(reason);
   });
+});
+
+test('offline with a complete cache: the remembered description opens it, and every record is there', async () => {
+  const root = memoryFolder();
+  const records = [{ name: 'dense', recordBytes: 4096, count: 3 }];
+  const open = async (network: Network): Promise<[MetadataSource, RecordCache]> => {
+    const source = await metadataSource(network, await sourceBlobs(root, network.label, null), { checkMs: 50 });
+    const shards = await describeModel(source);
+    await source.save();
+    const identity = {
+      source: source.label,
+      revision: null,
+      precision: 'q4',
+      format: '',
+      recordVersion: 1,
+      files: shards.map(({ name, bytes }) => ({ name, bytes, version: source.version(name) })),
+    };
+    return [source, await openRecordCache(root, identity, records)];
+  };
+  const online = new Network();
+  online.versions = { 'config.json': 'etag "1"', 'model.safetensors': 'etag "w"' };
+  const [, first] = await open(online);
+  for (let i = 0; i < 3; i++) await first.write('dense', i, weights.subarray(i * 4096, (i + 1) * 4096));
+  await first.close();
+
+  const offline = new Network();
+  offline.state = 'fails';
+  const [source, second] = await open(offline);
+  expect([source.freshness, second.replaced, second.isComplete]).toEqual(['offline', null, true]);
+  const into = new Uint8Array(4096);
+  for (let i = 0; i < 3; i++) {
+    expect(await second.read('dense', i, into)).toBe(true);
+    expect(into).toEqual(weights.subarray(i * 4096, (i + 1) * 4096));
+  }
+  expect(second.identity.files[0]!.version).toBe('etag "w"');
 });
 
 describe('a shard that changed', () => {

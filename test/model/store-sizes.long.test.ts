@@ -1,0 +1,39 @@
+/** Every fixture at every size and in every mode: the same bits as with all experts on the GPU. */
+import { describe, expect, it } from 'vitest';
+import type { LoadOptions } from '../../src/engine/load.ts';
+import { openTestGpu } from '../support/gpu.ts';
+import { fixturePath, FIXTURES, SHIPPED, withModel } from '../support/models.ts';
+import { draw, outcomeOf, type Outcome } from '../support/outcome.ts';
+
+const gpu = await openTestGpu({ defaultLimits: true });
+const software = await openTestGpu({ asSoftware: true });
+
+const run = (fixture: string, options: Omit<LoadOptions, 'gpu'>): Promise<Outcome> =>
+  withModel(gpu, fixturePath(fixture), { prefillChunk: 8, ...options }, (model) => outcomeOf(model, 16));
+
+describe('every fixture', () => {
+  it.each(FIXTURES)('%s', async (fixture) => {
+    const want = await run(fixture, {});
+    for (const mode of ['optimistic', 'lockstep'] as const) {
+      for (const expertsResident of [0.75, 0.5, 0.25, 0]) {
+        expect(await run(fixture, { mode, expertsResident }), `${mode} ${expertsResident}`).toEqual(want);
+      }
+    }
+  });
+});
+
+/** WEBMOE_STORE_TOKENS=200 is the long sweep of docs/testing.md. */
+const TOKENS = Number(process.env.WEBMOE_STORE_TOKENS ?? 8);
+const SIZES = TOKENS > 50 ? [0.75, 0.5, 0.25, 0] : [0.5];
+
+it(`the shipped model: ${TOKENS} greedy tokens`, { timeout: 3_600_000 }, async () => {
+  const answer = (options: Omit<LoadOptions, 'gpu'>): Promise<number[]> =>
+    withModel(software, SHIPPED, { contextLength: 512, ...options }, async (model) =>
+      (await draw(model, TOKENS, [1, 9690, 198, 2683, 359, 253, 5356])).map((d) => d.id),
+    );
+  const want = await answer({});
+  expect(want).toHaveLength(TOKENS);
+  for (const mode of ['optimistic', 'lockstep'] as const)
+    for (const expertsResident of SIZES)
+      expect(await answer({ mode, expertsResident }), `${mode} ${expertsResident}`).toEqual(want);
+});
