@@ -38,6 +38,8 @@ export class ExpertFetcher {
   /** One expert at a time goes from the GPU to the disk. */
   #keepingNow: Promise<void> | null = null;
   #scratch: BufferView | null = null;
+  /** The records took no more. */
+  #isFull = false;
 
   constructor(parts: FetcherParts) {
     this.#parts = parts;
@@ -57,7 +59,7 @@ export class ExpertFetcher {
     const record = await this.#fromRecord(layer, expert, slot, signal);
     if (record) return record;
     await this.#fromCheckpoint(layer, expert, slot, signal, isAhead);
-    if (this.#parts.cache) void this.keep(layer, expert, slot).catch(() => undefined); // it can be fetched again
+    if (this.canKeep) void this.keep(layer, expert, slot).catch(() => undefined); // it can be fetched again
     const { storedBytes, count } = this.#parts.experts[layer]!;
     return { tier: this.#parts.origin, bytes: storedBytes / count };
   };
@@ -96,15 +98,25 @@ export class ExpertFetcher {
     return this.#checkpoint.run(() => uploader.expert(experts[layer]!, expert, slot, signal), { signal, isAhead });
   }
 
+  /** Whether there is a place for records, with room for more. */
+  get canKeep(): boolean {
+    return this.#parts.cache !== null && !this.#isFull;
+  }
+
   isKept(layer: number, expert: number): boolean {
     return this.#parts.cache?.records.has(expertFile(layer), expert) ?? true;
   }
 
   /** Keeps what a slot holds now, whatever it holds later. Does nothing while another one is being kept: it can be fetched again. */
   async keep(layer: number, expert: number, slot: BufferView): Promise<void> {
-    if (this.#keepingNow || this.isKept(layer, expert)) return;
+    if (this.#keepingNow || !this.canKeep || this.isKept(layer, expert)) return;
     this.#keepingNow = this.#keep(layer, expert, slot).finally(() => (this.#keepingNow = null));
     await this.#keepingNow;
+  }
+
+  /** Waits until nothing is being kept. */
+  async idle(): Promise<void> {
+    while (this.#keepingNow) await this.#keepingNow.catch(() => undefined);
   }
 
   async #keep(layer: number, expert: number, slot: BufferView): Promise<void> {
@@ -114,7 +126,7 @@ export class ExpertFetcher {
     this.#kept!.encode(encoder, slot);
     gpu.submit(encoder.finish());
     const bytes = new Uint8Array(await this.#kept!.read(slot.size));
-    await cache!.records.write(expertFile(layer), expert, bytes);
+    this.#isFull = !(await cache!.records.write(expertFile(layer), expert, bytes));
   }
 
   /** Fetches an expert for the disk alone, through no slot. */
@@ -124,7 +136,7 @@ export class ExpertFetcher {
     this.#scratch ??= wholeBuffer(gpu.createBuffer('expert for the disk', 'staging', bytes));
     const slot = subview(this.#scratch, 0, experts[layer]!.slot.bytes);
     await this.#fromCheckpoint(layer, expert, slot, signal, true);
-    while (this.#keepingNow) await this.#keepingNow.catch(() => undefined);
+    await this.idle();
     await this.keep(layer, expert, slot);
   }
 
