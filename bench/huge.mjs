@@ -1,5 +1,5 @@
 // A model larger than memory: 22.5 GB of experts in a sparse checkpoint (scripts/sparse-checkpoint.mjs), packed in part, then run through few slots.
-//   node bench/huge.mjs [--folder DIR] [--layers 8] [--tokens 2] [--disk-budget BYTES] [--slots SHARE]
+//   node bench/huge.mjs [--folder DIR] [--layers 2] [--experts 32] [--tokens 2] [--disk-budget BYTES] [--slots SHARE]
 // The folder (default: one under the system's for temporary files) is removed at the end; it takes the disk budget. Prints the peak of host memory:
 // what JavaScript holds outside its heap, and resident memory less what the GPU's ledger says, because a software adapter keeps the GPU's
 // buffers in this process.
@@ -17,9 +17,10 @@ import { fromSource } from './modules.mjs';
 const { values } = parseArgs({
   options: {
     folder: { type: 'string' },
-    layers: { type: 'string', default: '8' },
+    layers: { type: 'string', default: '2' },
+    experts: { type: 'string', default: '32' },
     tokens: { type: 'string', default: '2' },
-    'disk-budget': { type: 'string', default: '1200000000' },
+    'disk-budget': { type: 'string', default: '600000000' },
     slots: { type: 'string', default: '0.05' },
     part: { type: 'string' },
   },
@@ -32,7 +33,11 @@ if (!values.part) {
   const folder = values.folder ?? mkdtempSync(join(tmpdir(), 'webmoe-huge-'));
   try {
     mkdirSync(folder, { recursive: true });
-    const { bytes } = writeSparseCheckpoint({ out: join(folder, 'model'), layers: Number(values.layers) });
+    const { bytes } = writeSparseCheckpoint({
+      out: join(folder, 'model'),
+      layers: Number(values.layers),
+      experts: Number(values.experts),
+    });
     console.log(`checkpoint: ${gb(bytes)}, nearly all of it holes`);
     for (const part of ['plan', 'pack', 'run']) {
       const args = [...process.argv.slice(2), '--part', part, '--folder', folder];
@@ -52,7 +57,8 @@ if (!values.part) {
 }
 
 async function showPlan({ plan, nodeSource }, model) {
-  const options = { weights: 'q4', contextLength: 64, expertsResident: Number(values.slots) };
+  const limits = { maxBufferSize: 2 ** 31, maxStorageBufferBindingSize: 2 ** 31 }; // of most GPUs; one expert exceeds the least that WebGPU promises
+  const options = { weights: 'q4', contextLength: 64, expertsResident: Number(values.slots), limits };
   const { slots, bytes, fullBytes } = await plan(nodeSource(model), options);
   console.log(
     `plan, q4: ${slots.count} of ${slots.experts} experts of ${gb(slots.bytesEach)} have a slot; ` +
@@ -130,7 +136,7 @@ async function run(modules, checkpoint, records) {
   startedAt = performance.now();
   const ids = [];
   const sampling = { temperature: 0, ignoreEnd: true, maxTokens: Number(values.tokens) };
-  for await (const token of model.generate({ ids: [3, 14, 15] }, sampling)) ids.push(token.id);
+  for await (const token of model.generate({ ids: [3] }, sampling)) ids.push(token.id);
   console.log(`tokens ${ids.join(' ')} in ${seconds(startedAt)}`);
   const gpuBytes = Object.values(model.gpuBytes).reduce((a, b) => a + b, 0);
   await model.dispose();
