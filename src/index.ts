@@ -56,7 +56,15 @@ export {
 } from './errors.ts';
 export { filesSource } from './weights/files-source.ts';
 export { httpSource } from './weights/http-source.ts';
-export type { ExpertOrigin, ExpertStats, LayerEvent, LayerStats, StepEvent, StoreMode } from './engine/expert-stats.ts';
+export type {
+  CacheReport,
+  ExpertOrigin,
+  ExpertStats,
+  LayerEvent,
+  LayerStats,
+  StepEvent,
+  StoreMode,
+} from './engine/expert-stats.ts';
 export type { ApproximateOptions } from './engine/approximate.ts';
 export type { Storage } from './engine/keeping.ts';
 export type { LoadOptions } from './engine/load.ts';

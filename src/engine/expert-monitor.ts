@@ -3,6 +3,7 @@ import { TIERS, type ExpertStore, type Tier } from '../moe/store.ts';
 import type { ExpertStats, LayerPrediction, LayerStats, PrefetchStats, StepEvent, StoreMode } from './expert-stats.ts';
 import type { Plan } from './plan.ts';
 import type { StepRecord } from './step-record.ts';
+import { VisitLog } from './visit-log.ts';
 
 /** Tokens that "recent" means. */
 const RECENT = 64;
@@ -42,6 +43,8 @@ export class ExpertMonitor {
   readonly #recent: Recent[] = [];
   readonly #listeners = new Map<(event: StepEvent) => void, RecordLevel>();
   readonly #storageNote: () => string | null;
+  /** Of the last tokens that ran while experts were missing. */
+  readonly log = new VisitLog();
   storage: ExpertStats['storage'];
   download: ExpertStats['download'] = null;
 
@@ -80,6 +83,7 @@ export class ExpertMonitor {
     this.#steps++;
     this.#replays += record.replays;
     this.#stallMs += record.stallMs;
+    if (record.mode !== 'resident') this.log.add(record);
     for (const tier of TIERS) this.#bytes[tier] += record.bytes[tier];
     let [needed, hits] = [0, 0];
     record.layers.forEach(({ brought, ids }, l) => {

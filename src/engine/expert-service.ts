@@ -1,10 +1,12 @@
 /** The expert store of a loaded model with all that works behind it: what a model needs to start, resize and end it. */
 import type { ExpertStore } from '../moe/store.ts';
 import { OutOfBudget } from '../errors.ts';
+import { reportCache } from './cache-report.ts';
 import { Collector } from './collector.ts';
 import type { DenseRecords } from './dense-records.ts';
 import type { ExpertsSpec } from './describe.ts';
 import type { ExpertMonitor } from './expert-monitor.ts';
+import type { CacheReport } from './expert-stats.ts';
 import type { ExpertFetcher } from './fetch.ts';
 import type { Keeping } from './keeping.ts';
 import { smallerPlans } from './open-store.ts';
@@ -67,6 +69,22 @@ export class ExpertService {
     if (!keeping) return null;
     const { presentBytes, totalBytes, isComplete } = keeping.records;
     return { presentBytes, totalBytes, isComplete };
+  }
+
+  /** null when no token was decoded while experts were missing. @throws the signal's reason */
+  async cacheReport(signal?: AbortSignal): Promise<CacheReport | null> {
+    signal?.throwIfAborted();
+    const { store, monitor, experts } = this.#parts;
+    const plan = this.#plan;
+    const expertBytes = store.experts.map((_, l) => plan.arenas.find((a) => a.layers.includes(l))!.slotBytes);
+    const visits = monitor.log.visits({
+      name: 'session',
+      layers: store.experts.length,
+      experts: Math.max(0, ...store.experts),
+      topK: Math.max(0, ...experts.map((x) => x.topK)),
+      expertBytes,
+    });
+    return visits.decodeTokens > 0 ? reportCache({ visits, plan, policy: store.policy.name, signal }) : null;
   }
 
   start(): void {

@@ -73,6 +73,22 @@ export interface PrefetchStats {
   readonly busyShare: number;
 }
 
+/** How well the cache did on the last tokens that ran while experts were missing; each policy starts from empty slots. */
+export interface CacheReport {
+  /** Decoded tokens that it is about: the last 2,048 or so, prompts counted. */
+  readonly tokens: number;
+  /** Experts that fit the GPU at once, of so many. */
+  readonly slots: number;
+  readonly experts: number;
+  /** The policy in use, and its share of the hits that the best possible policy has; null for a policy that has no name. */
+  readonly policy: string;
+  readonly ofBelady: number | null;
+  /** Hit rate of the best possible policy, which knows the future. */
+  readonly belady: number;
+  /** Hit rates of decoded tokens by policy. */
+  readonly policies: readonly { readonly name: string; readonly hitRate: number; readonly ofBelady: number }[];
+}
+
 export interface ExpertStats {
   readonly mode: StoreMode;
   /** Experts that fit the GPU at once, and experts in all. */

@@ -57,7 +57,7 @@ export class ExpertFetcher {
     const record = await this.#fromRecord(layer, expert, slot, signal);
     if (record) return record;
     await this.#fromCheckpoint(layer, expert, slot, signal, isAhead);
-    if (this.#parts.cache) void this.keep(layer, expert, slot).catch(() => undefined); // it can be fetched again
+    void this.keep(layer, expert, slot).catch(() => undefined); // it can be fetched again
     const { storedBytes, count } = this.#parts.experts[layer]!;
     return { tier: this.#parts.origin, bytes: storedBytes / count };
   };

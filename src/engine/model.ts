@@ -10,7 +10,7 @@ import { createStopScanner } from '../text/stop.ts';
 import { resolveSampling, type SamplingOptions } from './sampling.ts';
 import type { RecordLevel } from './expert-monitor.ts';
 import type { ExpertService } from './expert-service.ts';
-import type { ExpertStats, StepEvent } from './expert-stats.ts';
+import type { CacheReport, ExpertStats, StepEvent } from './expert-stats.ts';
 import type { Plan } from './plan.ts';
 import type { LayerRouting } from './routing.ts';
 import type { DrawnToken, LogitsResult, Session } from './session.ts';
@@ -115,6 +115,17 @@ export class Model {
   expertStats(): ExpertStats | null {
     const { store, monitor } = this.#parts.experts;
     return store.total ? monitor.stats() : null;
+  }
+
+  /**
+   * Replays the session's last tokens through the cache, by every policy and by the best that one could have done: seconds of work in slices of a few
+   * milliseconds, while tokens may go on.
+   * @returns null when no token was decoded while experts were missing
+   * @throws the signal's reason
+   */
+  async cacheReport(options: { readonly signal?: AbortSignal } = {}): Promise<CacheReport | null> {
+    const { experts } = this.#parts;
+    return experts.cacheReport(this.#orDisposed(options.signal));
   }
 
   /**

@@ -8,12 +8,15 @@ export interface LayerAccount {
   /** Of a token, [K] in rank order. */
   readonly ids?: Uint32Array;
   readonly weights?: Float32Array;
+  /** Of a prompt, [E]: how many of its tokens took each expert. */
+  readonly rows?: Uint32Array;
 }
 
 interface LayerRecord {
   brought: Brought[];
   ids: Uint32Array | undefined;
   weights: Float32Array | undefined;
+  rows: Uint32Array | undefined;
 }
 
 export class StepRecord implements TokenCost {
@@ -43,11 +46,16 @@ export class StepRecord implements TokenCost {
     this.position = step.position;
     this.tokens = step.tokens;
     this.isWanted = isWanted;
-    this.layers = Array.from({ length: layers }, () => ({ brought: [], ids: undefined, weights: undefined }));
+    this.layers = Array.from({ length: layers }, () => ({
+      brought: [],
+      ids: undefined,
+      weights: undefined,
+      rows: undefined,
+    }));
   }
 
   /** Adds to what a layer used. */
-  layer(layer: number, { brought, ids, weights }: LayerAccount): void {
+  layer(layer: number, { brought, ids, weights, rows }: LayerAccount): void {
     const record = this.layers[layer]!;
     const early = this.#early.get(layer);
     for (const b of brought) {
@@ -56,6 +64,7 @@ export class StepRecord implements TokenCost {
     }
     record.ids = ids;
     record.weights = weights;
+    record.rows = rows;
   }
 
   /** Experts that were fetched for a layer which will be run again. */

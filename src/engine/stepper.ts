@@ -286,16 +286,18 @@ export class Stepper {
   async #wavesOf(layer: number, rows: Uint32Array, { bodies, shape, record, signal }: Step): Promise<void> {
     const store = this.#store;
     const { program, marks } = bodies.waves;
+    const { topK } = this.#forward.routing('one').slices[layer]!;
     const needed = [...rows.keys()].filter((e) => rows[e]! > 0);
     store.policy.visit(
       layer,
       needed,
-      needed.map((e) => rows[e]! / shape.tokens),
+      needed.map((e) => rows[e]! / topK), // as if a token's experts had equal weights
     );
     const present = needed.filter((e) => store.residency.has(layer, e));
     const missing = needed.filter((e) => !store.residency.has(layer, e));
     record.layer(layer, {
       brought: present.map((expert) => ({ expert, origin: store.use(layer, expert), bytes: 0 })),
+      rows,
     });
     this.#setWave(layer, present);
     if (missing.length === 0) return;
@@ -311,7 +313,7 @@ export class Stepper {
       const startedAt = performance.now();
       const brought = await store.bring(layer, wave, { atLayer: layer, isKept: () => false, signal });
       record.stallMs += performance.now() - startedAt;
-      record.layer(layer, { brought });
+      record.layer(layer, { brought, rows });
       this.#setWave(layer, wave);
     }
   }

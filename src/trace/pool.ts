@@ -1,8 +1,14 @@
 /** Which experts are resident in a replay, and who leaves: one pool of slots, one for each layer, or one for each group of layers. */
 import type { PolicyShape, ResidencyPolicy } from '../policy/policy.ts';
 
-/** `layer`: each layer has its own share; a number: so many neighbouring layers share. */
-export type Pooling = 'global' | 'layer' | number;
+/** What some layers share, in the unit of `sizes`. */
+export interface PoolShare {
+  readonly layers: readonly number[];
+  readonly capacity: number;
+}
+
+/** `layer`: each layer has its own share; a number: so many neighbouring layers share; a list: who shares what, each layer once. */
+export type Pooling = 'global' | 'layer' | number | readonly PoolShare[];
 
 export interface PoolOptions {
   readonly shape: PolicyShape;
@@ -32,18 +38,12 @@ export class Pools {
     this.#experts = experts;
     this.#sizes = sizes;
     this.#place = new Int32Array(layers * experts).fill(-1);
-    const width = pooling === 'global' ? layers : pooling === 'layer' ? 1 : pooling;
-    const pools: Pool[] = [];
-    this.#poolOf = Array.from({ length: layers }, (_, layer) => {
-      const group = Math.floor(layer / width);
-      pools[group] ??= emptyPool(
-        // Cumulative rounding: the shares of all groups add up to the whole capacity.
-        Math.floor((capacity * Math.min(layers, (group + 1) * width)) / layers) -
-          Math.floor((capacity * group * width) / layers),
-        layers * experts,
-      );
-      return pools[group];
-    });
+    const poolOf: Pool[] = [];
+    for (const share of typeof pooling === 'object' ? pooling : equalShares(layers, pooling, capacity)) {
+      const pool = emptyPool(share.capacity, share.layers.length * experts);
+      for (const layer of share.layers) poolOf[layer] = pool;
+    }
+    this.#poolOf = poolOf;
   }
 
   has(layer: number, expert: number): boolean {
@@ -129,6 +129,19 @@ export class Pools {
     }
     return keys;
   }
+}
+
+function equalShares(layers: number, pooling: 'global' | 'layer' | number, capacity: number): PoolShare[] {
+  const width = pooling === 'global' ? layers : pooling === 'layer' ? 1 : pooling;
+  return Array.from({ length: Math.ceil(layers / width) }, (_, group) => {
+    const from = group * width;
+    const to = Math.min(layers, from + width);
+    return {
+      layers: Array.from({ length: to - from }, (_, i) => from + i),
+      // Cumulative rounding: the shares of all groups add up to the whole capacity.
+      capacity: Math.floor((capacity * to) / layers) - Math.floor((capacity * from) / layers),
+    };
+  });
 }
 
 const emptyPool = (capacity: number, keys: number): Pool => ({

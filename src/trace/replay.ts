@@ -55,6 +55,35 @@ function* futureOf({ layer, start, experts }: Visits): Generator<{ layer: number
 
 /** @throws InvalidRequest for a capacity below one, or a policy that does not exist */
 export function replay(trace: Trace | Visits, options: ReplayOptions): ReplayResult {
+  const parts = replayInParts(trace, options);
+  for (;;) {
+    const part = parts.next();
+    if (part.done) return part.value;
+  }
+}
+
+/** As `replay`, for slices of about `sliceMs` between which other work gets its turn. @throws the signal's reason */
+export async function replayAside(
+  trace: Trace | Visits,
+  options: ReplayOptions,
+  { sliceMs = 8, signal }: { readonly sliceMs?: number; readonly signal?: AbortSignal | undefined } = {},
+): Promise<ReplayResult> {
+  const parts = replayInParts(trace, options);
+  for (let since = -Infinity; ;) {
+    if (performance.now() - since >= sliceMs) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      signal?.throwIfAborted();
+      since = performance.now();
+    }
+    const part = parts.next();
+    if (part.done) return part.value;
+  }
+}
+
+/** Visits between two pauses. */
+const PART = 16;
+
+function* replayInParts(trace: Trace | Visits, options: ReplayOptions): Generator<void, ReplayResult> {
   const visits = 'start' in trace ? trace : visitsOf(trace);
   const { model, layer: layerOf, isDecode, start, experts } = visits;
   const { layers, experts: count, expertBytes } = model;
@@ -67,6 +96,7 @@ export function replay(trace: Trace | Visits, options: ReplayOptions): ReplayRes
   const decode = { lookups: 0, hits: 0, bytes: 0, visits: 0, full: 0 };
   let now = 0;
   for (; now < layerOf.length; now++) {
+    if (now % PART === 0) yield;
     const layer = layerOf[now]!;
     const used = experts.subarray(start[now], start[now + 1]);
     let hits = 0;
