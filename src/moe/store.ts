@@ -179,7 +179,7 @@ export class ExpertStore {
    */
   guess(layer: number, expert: number, options: BringOptions, isLikely = false): Promise<Filled | null> | null {
     if (this.residency.has(layer, expert) || this.residency.isLoading(layer, expert)) return null;
-    const chance = this.policy.popularity(layer, expert);
+    const chance = Math.max(this.policy.popularity(layer, expert), this.governor.guessChance);
     const isKept = (l: number, e: number): boolean =>
       options.isKept(l, e) || (!isLikely && !this.governor.admits(chance, this.policy.popularity(l, e)));
     const load = this.#start(layer, expert, { ...options, isKept }, true);

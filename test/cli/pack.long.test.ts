@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { diskStorage } from '../../src/cli/common.ts';
+import { diskStorage } from '../../src/node.ts';
 import type { LoadOptions } from '../../src/engine/load.ts';
 import type { Model } from '../../src/engine/model.ts';
 import { cli } from '../support/cli.ts';

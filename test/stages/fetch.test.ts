@@ -62,7 +62,7 @@ describe('fill', () => {
     const made = await make();
     expect(await made.fetcher.fill(0, 1, slotOf(made, 0))).toEqual({ tier: 'network', bytes: 1000 });
     gpu.write(slotOf(made, 0), new Uint8Array(SLOT).fill(77)); // at once
-    await made.fetcher.keepInTurn(0, 1, () => slotOf(made, 0));
+    await made.fetcher.collect(0, 1, () => slotOf(made, 0));
     const kept = new Uint8Array(SLOT);
     expect(await made.cache.read(FILE, 1, kept)).toBe(true);
     expect([...new Set(kept)]).toEqual([2]);
@@ -112,15 +112,15 @@ describe('keep', () => {
     const first = made.fetcher.keep(0, 0, slotOf(made, 0));
     await made.fetcher.keep(0, 1, slotOf(made, 1));
     expect([made.fetcher.isKept(0, 0), made.fetcher.isKept(0, 1)]).toEqual([false, false]);
-    const second = made.fetcher.keepInTurn(0, 1, () => slotOf(made, 1));
+    const second = made.fetcher.collect(0, 1, () => slotOf(made, 1));
     expect(await Promise.all([first, second])).toEqual([undefined, true]);
     expect([made.fetcher.isKept(0, 0), made.fetcher.isKept(0, 1)]).toEqual([true, true]);
-    expect(await made.fetcher.keepInTurn(0, 2, () => null)).toBe(false); // it left meanwhile
+    expect(await made.fetcher.collect(0, 2, () => null)).toBe(true); // it left meanwhile, and is fetched
   });
 
   it('reads nothing back that the disk has no room for', async () => {
     const made = await make(2 * 4096);
-    for (const e of [0, 1, 2, 3]) await made.fetcher.collect(0, e);
+    for (const e of [0, 1, 2, 3]) await made.fetcher.collect(0, e, () => null);
     expect([0, 1, 2, 3].map((e) => made.fetcher.isKept(0, e))).toEqual([true, true, false, false]);
     expect(made.fetcher.mayKeep(0)).toBe(false);
     const { readbacks } = gpu.counters;
@@ -132,7 +132,7 @@ describe('keep', () => {
   it('collects for the disk alone, right after a fill that is still being kept', async () => {
     const made = await make();
     await made.fetcher.fill(0, 0, slotOf(made, 0));
-    await made.fetcher.collect(0, 3);
+    await made.fetcher.collect(0, 3, () => null);
     expect([0, 1, 2, 3].map((e) => made.fetcher.isKept(0, e))).toEqual([true, false, false, true]);
     expect(await content(slotOf(made, 0))).toEqual([1]);
     const kept = new Uint8Array(SLOT);
