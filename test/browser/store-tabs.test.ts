@@ -47,6 +47,7 @@ beforeAll(async () => {
   wanted = await answer(page);
   await close();
   expect(wanted.length).toBe(TOKENS);
+  server.reset();
 });
 afterEach(async () => {
   await running?.close();
