@@ -146,6 +146,7 @@ export class App {
           maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
           maxBufferSize: limits.maxBufferSize,
         },
+        kernels: this.#device!.kernels,
       }),
     });
   }

@@ -1,10 +1,8 @@
 /** webmoe: open Mixture-of-Experts language models in a browser tab, on WebGPU. */
 import { load as loadSource, plan as planSource, type LoadOptions } from './engine/load.ts';
 import type { Model } from './engine/model.ts';
-import type { PlanLimits } from './engine/open.ts';
-import type { Plan, PlanOptions } from './engine/plan.ts';
+import type { Plan } from './engine/plan.ts';
 import { openStorage } from './engine/browser-storage.ts';
-import type { WeightsOption } from './engine/precision.ts';
 import { filesSource } from './weights/files-source.ts';
 import { blockSource } from './weights/block-source.ts';
 import { forwardSource } from './weights/forward-source.ts';
@@ -35,14 +33,8 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
 }
 
 /** {@inheritDoc planSource} */
-export const plan = (
-  source: ModelSource,
-  options?: PlanOptions & {
-    readonly weights?: WeightsOption;
-    readonly limits?: PlanLimits;
-    readonly signal?: AbortSignal;
-  },
-): Promise<Plan> => planSource(toByteSource(source), options);
+export const plan = (source: ModelSource, options?: Parameters<typeof planSource>[1]): Promise<Plan> =>
+  planSource(toByteSource(source), options);
 
 export { openStorage, type BrowserStorage } from './engine/browser-storage.ts';
 export { checkSupport, type Support } from './engine/support.ts';

@@ -121,6 +121,8 @@ export async function loadModel(options: Options, out: Output, signal?: AbortSig
     signal,
   });
   if (out.isTerminal) out.note('\r\x1b[K');
+  const storage = model.expertStats()?.storage;
+  if (cache !== undefined && storage?.note) out.note(`${storage.note}\n`);
   return model;
 }
 

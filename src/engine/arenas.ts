@@ -74,14 +74,70 @@ export function partialArenas(layers: readonly LayerSlots[], bindingBytes: numbe
     }
     const experts = sum(own.map((l) => layers[l]!.experts));
     const wanted = Math.max(least, Math.min(experts, Math.floor(experts * share)));
-    const count = Math.min(own.length, Math.ceil(wanted / most), Math.floor(wanted / least));
-    return Array.from({ length: count }, (_, i) => {
-      const group = own.slice(Math.floor((i * own.length) / count), Math.floor(((i + 1) * own.length) / count));
-      const here = sum(group.map((l) => layers[l]!.experts));
-      const slots = Math.floor((wanted * here) / experts);
-      return arenaOf(group, slotBytes, Math.max(Math.min(least, here), Math.min(slots, most, here)));
-    });
+    let groups: Group[];
+    let count = Math.min(own.length, Math.ceil(wanted / most), Math.floor(wanted / least)) - 1;
+    do groups = groupsOf(layers, own, ++count, least, most);
+    while (sum(groups.map((g) => g.most)) < wanted && count < Math.min(own.length, Math.floor(wanted / least)));
+    return dealt(groups, wanted).map((slots, i) => arenaOf(groups[i]!.layers, slotBytes, slots));
   });
+}
+
+interface Group {
+  readonly layers: readonly number[];
+  readonly experts: number;
+  readonly least: number;
+  readonly most: number;
+}
+
+/** `count` runs of about as many layers each. */
+function groupsOf(
+  layers: readonly LayerSlots[],
+  own: readonly number[],
+  count: number,
+  least: number,
+  most: number,
+): Group[] {
+  return Array.from({ length: count }, (_, i) => {
+    const group = own.slice(Math.floor((i * own.length) / count), Math.floor(((i + 1) * own.length) / count));
+    const experts = sum(group.map((l) => layers[l]!.experts));
+    return { layers: group, experts, least: Math.min(least, experts), most: Math.min(most, experts) };
+  });
+}
+
+/** `wanted` slots for some groups, by how many experts they have, within what each takes; exactly as many, if they take them. */
+function dealt(groups: readonly Group[], wanted: number): number[] {
+  const experts = sum(groups.map((g) => g.experts));
+  const slots = groups.map((g) => Math.max(g.least, Math.min(g.most, Math.floor((wanted * g.experts) / experts))));
+  for (let over = sum(slots) - wanted; over !== 0;) {
+    const way = Math.sign(over);
+    const movable = groups.map((g, i) => (way > 0 ? slots[i]! > g.least : slots[i]! < g.most));
+    // Whoever has most for its experts gives, whoever has least takes.
+    const fullness = groups.map((g, i) => (movable[i] ? (way * slots[i]!) / g.experts : -Infinity));
+    const at = fullness.indexOf(Math.max(...fullness));
+    if (!movable[at]) break;
+    slots[at]! -= way;
+    over -= way;
+  }
+  return slots;
+}
+
+/**
+ * As many slots as `bytes` hold, but at least K + 1 an arena.
+ * @throws OutOfBudget when K + 1 slots exceed a binding
+ */
+export function fittingArenas(layers: readonly LayerSlots[], bindingBytes: number, bytes: number): readonly Arena[] {
+  let tooMuch = Math.max(0, Math.min(1, bytes / sum(layers.map((l) => l.slotBytes * l.experts))));
+  const most = partialArenas(layers, bindingBytes, tooMuch);
+  if (arenaBytes(most) <= bytes) return most;
+  // Layers that need more than their share to work at all leave less for those of other sizes.
+  let [fits, arenas] = [0, partialArenas(layers, bindingBytes, 0)];
+  for (let i = 0; i < 40; i++) {
+    const share = (fits + tooMuch) / 2;
+    const tried = partialArenas(layers, bindingBytes, share);
+    if (arenaBytes(tried) <= bytes) [fits, arenas] = [share, tried];
+    else tooMuch = share;
+  }
+  return arenas;
 }
 
 export const arenaBytes = (arenas: readonly Arena[]): number => sum(arenas.map((a) => a.bytes));

@@ -87,11 +87,9 @@ export class Collector {
   async #collect(layer: number, expert: number, signal: AbortSignal): Promise<void> {
     const { store, fetcher } = this.#parts;
     await store.fillFree(layer, expert, signal);
-    await fetcher.idle(); // it may be being kept; another one that is would make `keep` do nothing
-    if (fetcher.isKept(layer, expert) || !fetcher.canKeep) return;
-    const slot = store.slotView(layer, expert);
-    if (slot) await fetcher.keep(layer, expert, slot);
-    else await fetcher.collect(layer, expert, signal);
+    if (fetcher.isKept(layer, expert) || !fetcher.mayKeep(layer)) return;
+    const isHere = await fetcher.keepInTurn(layer, expert, () => store.slotView(layer, expert));
+    if (!isHere) await fetcher.collect(layer, expert, signal);
   }
 
   async #patiently(work: () => Promise<void>, signal: AbortSignal): Promise<void> {

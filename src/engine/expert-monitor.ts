@@ -44,18 +44,24 @@ export class ExpertMonitor {
   readonly #listeners = new Map<(event: StepEvent) => void, RecordLevel>();
   /** Of the last tokens that ran while experts were missing. */
   readonly log = new VisitLog();
+  readonly #storageNote: () => string | null;
   storage: ExpertStats['storage'];
   download: ExpertStats['download'] = null;
 
-  /** @param approximations that are in use, in words */
+  /**
+   * @param approximations that are in use, in words
+   * @param storageNote what has gone wrong with the storage since it was opened
+   */
   constructor(
     store: ExpertStore,
     plan: Plan,
     storage: ExpertStats['storage'],
     readonly approximations: readonly string[] = [],
+    storageNote: () => string | null = () => null,
     syncMs = 0,
   ) {
     this.#store = store;
+    this.#storageNote = storageNote;
     this.storage = storage;
     this.#syncMs = syncMs;
     this.#plan = plan;
@@ -134,7 +140,7 @@ export class ExpertMonitor {
       ghost: this.#store.ghost.curve(moreSlots(this.#plan.slots.count, this.#store.total)),
       prefetch: prefetchOf(this.#store),
       download: this.download,
-      storage: this.storage,
+      storage: { ...this.storage, note: this.#storageNote() ?? this.storage.note },
       approximations: this.approximations,
     };
   }

@@ -41,6 +41,8 @@ export class ExpertService {
   /** What the caller wants; more than `#plan` after memory ran out. */
   #wanted: Plan;
   #shrunkAt = -Infinity;
+  /** Not even the fewest slots could be allocated: nothing runs until that succeeds. */
+  #isHomeless = false;
   #steps = 0;
 
   constructor(parts: ExpertServiceParts) {
@@ -130,8 +132,15 @@ export class ExpertService {
     await this.#allocate(wanted);
   }
 
-  /** Tries to get back what memory was too short for. Between requests only. */
+  /**
+   * Tries to get back what memory was too short for. Between requests only.
+   * @throws OutOfBudget when the model had to give up its slots and still gets none
+   */
   async grow(): Promise<void> {
+    if (this.#isHomeless) {
+      await this.#allocate(this.#wanted);
+      return;
+    }
     if (this.#plan.slots.count >= this.#wanted.slots.count) return;
     if (performance.now() - this.#shrunkAt < GROW_AFTER_MS) return;
     await this.#allocate(this.#wanted);
@@ -139,12 +148,18 @@ export class ExpertService {
 
   async #allocate(wanted: Plan): Promise<void> {
     const { store, planned, monitor, rerecord } = this.#parts;
-    if (sameArenas(wanted, this.#plan)) return;
+    if (!this.#isHomeless && sameArenas(wanted, this.#plan)) {
+      this.#plan = wanted;
+      monitor.replanned(wanted);
+      return;
+    }
     await this.#collector?.stop();
+    const replan: PlannedModel['replan'] = (wishes) => planned.replan({ gpuBytes: wanted.budgetBytes, ...wishes });
     let refusal: OutOfBudget | undefined;
-    for (const plan of smallerPlans({ plan: wanted, replan: planned.replan })) {
+    for (const plan of smallerPlans({ plan: wanted, replan })) {
       try {
         await store.resize(plan.arenas);
+        this.#isHomeless = false;
         this.#plan = plan;
         this.#shrunkAt = plan === wanted ? -Infinity : performance.now();
         monitor.replanned(plan);
@@ -153,6 +168,7 @@ export class ExpertService {
         return;
       } catch (error) {
         if (!(error instanceof OutOfBudget)) throw error;
+        this.#isHomeless = true;
         refusal = error;
       }
     }

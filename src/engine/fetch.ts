@@ -38,8 +38,6 @@ export class ExpertFetcher {
   /** One expert at a time goes from the GPU to the disk. */
   #keepingNow: Promise<void> | null = null;
   #scratch: BufferView | null = null;
-  /** The records took no more. */
-  #isFull = false;
 
   constructor(parts: FetcherParts) {
     this.#parts = parts;
@@ -59,7 +57,7 @@ export class ExpertFetcher {
     const record = await this.#fromRecord(layer, expert, slot, signal);
     if (record) return record;
     await this.#fromCheckpoint(layer, expert, slot, signal, isAhead);
-    if (this.canKeep) void this.keep(layer, expert, slot).catch(() => undefined); // it can be fetched again
+    if (this.#parts.cache) void this.keep(layer, expert, slot).catch(() => undefined); // it can be fetched again
     const { storedBytes, count } = this.#parts.experts[layer]!;
     return { tier: this.#parts.origin, bytes: storedBytes / count };
   };
@@ -98,25 +96,33 @@ export class ExpertFetcher {
     return this.#checkpoint.run(() => uploader.expert(experts[layer]!, expert, slot, signal), { signal, isAhead });
   }
 
-  /** Whether there is a place for records, with room for more. */
-  get canKeep(): boolean {
-    return this.#parts.cache !== null && !this.#isFull;
-  }
-
   isKept(layer: number, expert: number): boolean {
     return this.#parts.cache?.records.has(expertFile(layer), expert) ?? true;
   }
 
+  /** Whether an expert of this layer that is not kept yet would be. */
+  mayKeep(layer: number): boolean {
+    return this.#parts.cache?.records.hasRoom(expertFile(layer)) ?? false;
+  }
+
   /** Keeps what a slot holds now, whatever it holds later. Does nothing while another one is being kept: it can be fetched again. */
   async keep(layer: number, expert: number, slot: BufferView): Promise<void> {
-    if (this.#keepingNow || !this.canKeep || this.isKept(layer, expert)) return;
+    if (this.#keepingNow || this.isKept(layer, expert) || !this.mayKeep(layer)) return;
     this.#keepingNow = this.#keep(layer, expert, slot).finally(() => (this.#keepingNow = null));
     await this.#keepingNow;
   }
 
-  /** Waits until nothing is being kept. */
-  async idle(): Promise<void> {
+  /**
+   * As `keep`, after whatever is being kept now.
+   * @param slotNow where the expert is then; null when it has gone
+   * @returns false when it has gone
+   */
+  async keepInTurn(layer: number, expert: number, slotNow: () => BufferView | null): Promise<boolean> {
     while (this.#keepingNow) await this.#keepingNow.catch(() => undefined);
+    const slot = slotNow();
+    if (!slot) return false;
+    await this.keep(layer, expert, slot);
+    return true;
   }
 
   async #keep(layer: number, expert: number, slot: BufferView): Promise<void> {
@@ -126,7 +132,7 @@ export class ExpertFetcher {
     this.#kept!.encode(encoder, slot);
     gpu.submit(encoder.finish());
     const bytes = new Uint8Array(await this.#kept!.read(slot.size));
-    this.#isFull = !(await cache!.records.write(expertFile(layer), expert, bytes));
+    await cache!.records.write(expertFile(layer), expert, bytes);
   }
 
   /** Fetches an expert for the disk alone, through no slot. */
@@ -136,8 +142,7 @@ export class ExpertFetcher {
     this.#scratch ??= wholeBuffer(gpu.createBuffer('expert for the disk', 'staging', bytes));
     const slot = subview(this.#scratch, 0, experts[layer]!.slot.bytes);
     await this.#fromCheckpoint(layer, expert, slot, signal, true);
-    await this.idle();
-    await this.keep(layer, expert, slot);
+    await this.keepInTurn(layer, expert, () => slot);
   }
 
   dispose(): void {

@@ -65,11 +65,20 @@ export async function plan(
   options: PlanOptions & {
     readonly weights?: WeightsOption | undefined;
     readonly limits?: PlanLimits | undefined;
+    /** As `DeviceFacts` has it; default: those for GPUs. */
+    readonly kernels?: KernelChoice | undefined;
     readonly signal?: AbortSignal | undefined;
   } = {},
 ): Promise<Plan> {
   const opened = await openModel(source, options.signal);
-  return planOpened(opened, options.limits ?? DEFAULT_DEVICE_LIMITS, options.weights ?? 'auto', options).plan;
+  const wishes = withDefaults(options, opened.config, options.kernels ?? 'gpu');
+  return planOpened(opened, options.limits ?? DEFAULT_DEVICE_LIMITS, options.weights ?? 'auto', wishes).plan;
+}
+
+/** On a software adapter prompts go in shorter chunks, and nobody knows how fast it is. */
+function withDefaults<O extends PlanOptions>(options: O, config: ModelConfig, kernels: KernelChoice): O {
+  if (kernels === 'gpu') return options;
+  return { hardware: null, ...options, prefillChunk: options.prefillChunk ?? softwareChunk(config) };
 }
 
 /**
@@ -108,13 +117,8 @@ export async function loadOn(
       },
       text?.tokenizer ?? null,
     );
-    const prefillChunk =
-      options.prefillChunk ?? (gpu.facts.kernels === 'software' ? softwareChunk(opened.config) : undefined);
-    const planned = planOpened(opened, gpu.facts.limits, options.weights ?? 'auto', {
-      ...options,
-      prefillChunk,
-      hardware: options.hardware ?? (gpu.facts.kernels === 'software' ? null : undefined),
-    });
+    const wishes = withDefaults(options, config, gpu.facts.kernels);
+    const planned = planOpened(opened, gpu.facts.limits, options.weights ?? 'auto', wishes);
     const { spec } = planned;
     if (planned.plan.verdict === 'does-not-fit') {
       throw new OutOfBudget(
@@ -153,7 +157,8 @@ export async function loadOn(
       ),
       fill: fetcher.fill,
     });
-    const isFull = plan.verdict !== 'streams' && options.start !== 'early';
+    const { count, experts: all } = plan.slots;
+    const isFull = plan.verdict !== 'streams' && count === all && options.start !== 'early';
     const weights = await uploader.model(spec, plan, homes, async (layer) => {
       // In order, one by one: most files are ordered so.
       const all = isFull ? store.experts[layer]! : 0;
@@ -167,7 +172,7 @@ export async function loadOn(
       approximate: labels.length > 0,
     });
     const modes = new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.sampled));
-    const monitor = new ExpertMonitor(store, plan, about, labels, modes.syncMs);
+    const monitor = new ExpertMonitor(store, plan, about, labels, () => keeping?.records.note ?? null, modes.syncMs);
     const session = await Session.open({
       gpu,
       forward,

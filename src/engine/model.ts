@@ -265,6 +265,7 @@ export class Model {
     const release = await this.#acquire();
     try {
       const signal = this.#orDisposed(options.signal);
+      await this.#work(this.#parts.experts.grow());
       return await this.#work(this.#parts.session.logits(ids, { ...options, signal }));
     } finally {
       release();

@@ -10,7 +10,15 @@ import { tileBound } from '../kernels/moe/group.ts';
 import { predictedIds, routedBytes } from '../kernels/moe/route.ts';
 import { alignUp, sum } from '../util/math.ts';
 import { layoutName, planes, sameLayout } from '../weights/layout.ts';
-import { arenaBytes, arenaSlots, fullArenas, partialArenas, type Arena, type LayerSlots } from './arenas.ts';
+import {
+  arenaBytes,
+  arenaSlots,
+  fittingArenas,
+  fullArenas,
+  partialArenas,
+  type Arena,
+  type LayerSlots,
+} from './arenas.ts';
 import type { ExpertsSpec, LayerSpec, MatrixPart, MatrixSpec, ModelSpec, RouterSpec, VectorSpec } from './describe.ts';
 import type { StoreMode } from './expert-stats.ts';
 import type { Precision } from './precision.ts';
@@ -74,7 +82,7 @@ export interface Plan {
     /** The largest, where layers differ. */
     readonly bytesEach: number;
   };
-  /** `totalBytes` with every expert on the GPU, and with as few as work. */
+  /** `totalBytes` with every expert on the GPU, were bindings large enough, and with as few as work. */
   readonly fullBytes: number;
   readonly minimumBytes: number;
   /** How tokens will run, and about how many a second: see predict.ts for what that assumes. */
@@ -347,7 +355,8 @@ function planHome(
   const allExpertBytes = sum(layers.map((l) => l.slotBytes * l.experts));
   const fullBytes = restBytes + allExpertBytes;
   const minimum = layers.length ? partialArenas(layers, bindingBytes, 0) : [];
-  const minimumBytes = Math.min(fullBytes, restBytes + staging + arenaBytes(minimum));
+  const leastBytes = restBytes + staging + arenaBytes(minimum);
+  const minimumBytes = full ? Math.min(fullBytes, leastBytes) : leastBytes;
   const facts = (arenas: readonly Arena[]): Pick<Plan, 'arenas' | 'slots' | 'fullBytes' | 'minimumBytes'> => ({
     arenas,
     slots: {
@@ -359,12 +368,14 @@ function planHome(
     fullBytes,
     minimumBytes,
   });
-  const share = wanted ?? (fullBytes <= budgetBytes ? 1 : (budgetBytes - restBytes - staging) / allExpertBytes);
-  if (share >= 1 && full) {
+  if (full && (wanted === undefined ? fullBytes <= budgetBytes : wanted >= 1)) {
     const verdict = fullBytes > budgetBytes ? 'does-not-fit' : fullBytes > 0.9 * budgetBytes ? 'tight' : 'fits';
     return { ...facts(full), verdict, staging: 0 };
   }
-  const arenas = partialArenas(layers, bindingBytes, Math.max(0, share));
+  const arenas =
+    wanted === undefined
+      ? fittingArenas(layers, bindingBytes, budgetBytes - restBytes - staging)
+      : partialArenas(layers, bindingBytes, wanted);
   const fits = restBytes + staging + arenaBytes(arenas) <= budgetBytes;
   return { ...facts(arenas), verdict: fits ? 'streams' : 'does-not-fit', staging };
 }

@@ -184,6 +184,13 @@ export class RecordCache implements BlobStore {
     return false;
   }
 
+  /** Whether one more record of the file would be kept, as far as is known: else there is no need to fetch it. */
+  hasRoom(file: string): boolean {
+    const table = this.#table(file);
+    if (this.#closing || this.#isBroken || !this.#fitsBudget(table)) return false;
+    return !this.#isFull || (table.nextSlot + 1) * table.stride <= table.fileBytes;
+  }
+
   /**
    * Returns when the record can be read; a crash within the next moments may still lose it (`sync`). `bytes` must not change before.
    * @param bytes at most the file's `recordBytes`

@@ -79,9 +79,14 @@ export class RecordTable {
     return this.#slots[index] === slot && this.#bytes[index] === bytes && this.#sums[index] === sum;
   }
 
-  /** The lowest place that nothing has, so that a file grows no further than it must; taken until `free` or `drop`. */
+  /** The lowest place that nothing has, so that a file grows no further than it must; -1: there is none. */
+  get nextSlot(): number {
+    return this.#taken.indexOf(0);
+  }
+
+  /** That place; taken until `free` or `drop`. */
   take(): number {
-    const slot = this.#taken.indexOf(0);
+    const slot = this.nextSlot;
     invariant(slot >= 0, `${this.spec.name} has no free place`);
     this.#taken[slot] = 1;
     return slot;

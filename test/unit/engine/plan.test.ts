@@ -24,8 +24,9 @@ describe('OLMoE-1B-7B on a GPU of 8 GB', () => {
     expect(auto.totalBytes).toBeLessThan(6e9);
     expect(auto.downloadBytes).toBeCloseTo(13.84e9, -8);
     const asIs = await plan(olmoe, { ...options, weights: 'as-is' });
-    expect(asIs.verdict).toBe('does-not-fit');
-    expect(asIs.bytes.weights + asIs.bytes.experts).toBeGreaterThan(13.8e9);
+    expect(asIs.verdict).toBe('streams');
+    expect(asIs.fullBytes).toBeGreaterThan(13.8e9);
+    expect(asIs.totalBytes).toBeLessThanOrEqual(8e9);
   });
 
   it('says what will be converted', async () => {
@@ -46,9 +47,22 @@ describe('OLMoE-1B-7B on a GPU of 8 GB', () => {
     expect(await at(16e9)).toBe('as-is');
     expect(await at(10e9)).toBe('q8');
     expect(await at(6e9)).toBe('q4');
-    const error = await plan(olmoe, { limits: DESKTOP, gpuBytes: 3e9 }).catch((e: unknown) => e);
+  });
+
+  it('streams the smallest precision where none fits, and refuses only what not even that can', async () => {
+    const { precision, verdict, slots } = await plan(olmoe, { limits: DESKTOP, gpuBytes: 3e9 });
+    expect([precision, verdict]).toEqual(['q4', 'streams']);
+    expect(slots.count).toBeLessThan(slots.experts);
+    const error = await plan(olmoe, { limits: DESKTOP, gpuBytes: 1e9 }).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(OutOfBudget);
-    expect((error as OutOfBudget).message).toMatch(/as-is takes \d+ bytes; q8 takes \d+ bytes; q4 takes \d+ bytes/);
+    expect((error as OutOfBudget).message).toMatch(
+      /as-is takes at least \d+ bytes; q8 takes at least \d+ bytes; q4 takes at least \d+ bytes/,
+    );
+  });
+
+  it('streams the first precision when asked how many experts to keep', async () => {
+    const { precision, verdict } = await plan(olmoe, { limits: DESKTOP, gpuBytes: 8e9, expertsResident: 0.25 });
+    expect([precision, verdict]).toEqual(['as-is', 'streams']);
   });
 
   it('grows with context and chunk as it must', async () => {
@@ -72,16 +86,100 @@ describe('OLMoE-1B-7B on a GPU of 8 GB', () => {
     const verdict = async (gpuBytes: number): Promise<string> =>
       (await plan(olmoe, { limits: DESKTOP, gpuBytes, weights: 'q4' })).verdict;
     expect(await verdict(totalBytes)).toBe('tight');
-    expect(await verdict(totalBytes - 1)).toBe('does-not-fit');
+    expect(await verdict(totalBytes - 1)).toBe('streams');
     expect(await verdict(Math.ceil(totalBytes / 0.9))).toBe('fits');
   });
 });
 
-// A layer's experts share one binding: where that is too small, the plan says so instead of failing at the first token.
-test('names what no binding holds', async () => {
-  const error = await plan(olmoe, { weights: 'q4' }).catch((e: unknown) => e);
-  expect(error).toBeInstanceOf(OutOfBudget);
-  expect((error as OutOfBudget).message).toMatch(/mlp\.gate take \d+ bytes, more than this GPU binds at once/);
+describe('bindings of 128 MiB, which every device has', () => {
+  const MIB = 2 ** 20;
+
+  it('hold fewer slots than a layer has experts, so OLMoE streams', async () => {
+    const { verdict, slots, arenas, minimumBytes, fullBytes } = await plan(olmoe, { weights: 'q4' });
+    expect(verdict).toBe('streams');
+    expect(slots.count).toBeLessThan(slots.experts);
+    expect(slots.count).toBeGreaterThan(0.5 * slots.experts);
+    for (const { bytes } of arenas) expect(bytes).toBeLessThanOrEqual(128 * MIB);
+    expect(minimumBytes).toBeLessThan(fullBytes);
+  });
+
+  it('make a budget for everything stream as well', async () => {
+    const { fullBytes, minimumBytes } = await plan(olmoe, { weights: 'q4' });
+    for (const gpuBytes of [fullBytes, fullBytes + 1, minimumBytes]) {
+      const { verdict, totalBytes } = await plan(olmoe, { weights: 'q4', gpuBytes });
+      expect(verdict).toBe('streams');
+      expect(totalBytes).toBeLessThanOrEqual(gpuBytes);
+    }
+    expect((await plan(olmoe, { weights: 'q4', gpuBytes: minimumBytes - 1 })).verdict).toBe('does-not-fit');
+  });
+
+  // A token's experts are bound together: where that is impossible, the plan says so instead of failing at the first token.
+  it('are named where not even a token can run', async () => {
+    const limits = { maxBufferSize: 24 * MIB, maxStorageBufferBindingSize: 24 * MIB };
+    const wishes = { limits, weights: 'q4', contextLength: 1024, prefillChunk: 64 } as const;
+    const error = await plan(olmoe, wishes).catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(OutOfBudget);
+    expect((error as OutOfBudget).message).toMatch(/^9 of the .* take \d+ bytes, more than this GPU binds at once/);
+  });
+});
+
+describe('a budget', () => {
+  const options = { limits: DESKTOP, weights: 'q4', contextLength: 1024 } as const;
+
+  it('of fullBytes makes the model resident, a byte less makes it stream', async () => {
+    const { fullBytes } = await plan(olmoe, { ...options, gpuBytes: 2e9 });
+    const at = await plan(olmoe, { ...options, gpuBytes: fullBytes });
+    expect([at.verdict, at.mode, at.totalBytes, at.bytes.staging]).toEqual(['tight', 'resident', fullBytes, 0]);
+    expect(at.slots.count).toBe(at.slots.experts);
+    const below = await plan(olmoe, { ...options, gpuBytes: fullBytes - 1 });
+    expect(below.verdict).toBe('streams');
+    expect(below.bytes.staging).toBeGreaterThan(0);
+    expect(below.slots.count).toBeLessThan(below.slots.experts);
+    expect(below.fullBytes).toBe(fullBytes);
+  });
+
+  it('of minimumBytes is enough, a byte less is not', async () => {
+    const { minimumBytes, slots } = await plan(olmoe, { ...options, gpuBytes: 2e9 });
+    expect(slots.minimum).toBe(9);
+    const at = await plan(olmoe, { ...options, gpuBytes: minimumBytes });
+    expect([at.verdict, at.totalBytes, at.slots.count]).toEqual(['streams', minimumBytes, 9]);
+    const below = await plan(olmoe, { ...options, gpuBytes: minimumBytes - 1 });
+    expect([below.verdict, below.minimumBytes]).toEqual(['does-not-fit', minimumBytes]);
+  });
+
+  it('is used up to less than a slot, and more of it makes tokens faster', async () => {
+    const { minimumBytes, fullBytes } = await plan(olmoe, options);
+    let before = { count: 0, speed: 0 };
+    for (let i = 0; i <= 8; i++) {
+      const gpuBytes = Math.floor(minimumBytes + ((fullBytes - minimumBytes) * i) / 8);
+      const p = await plan(olmoe, { ...options, gpuBytes });
+      expect(p.totalBytes).toBeLessThanOrEqual(gpuBytes);
+      if (p.verdict === 'streams') expect(gpuBytes - p.totalBytes).toBeLessThan(p.slots.bytesEach);
+      expect(p.bytes.experts).toBe(p.slots.count * p.slots.bytesEach);
+      expect(p.totalBytes).toBe(Object.values(p.bytes).reduce((a, b) => a + b, 0));
+      expect(p.slots.count).toBeGreaterThan(before.count);
+      expect(p.tokensPerSecond).toBeGreaterThan(before.speed);
+      before = { count: p.slots.count, speed: p.tokensPerSecond! };
+    }
+  });
+
+  it('gives way to expertsResident', async () => {
+    for (const expertsResident of [0, 0.25, 0.5]) {
+      const p = await plan(olmoe, { ...options, expertsResident });
+      expect(p.slots.count).toBe(Math.max(9, 1024 * expertsResident));
+      expect(p.verdict).toBe('streams');
+    }
+    const all = await plan(olmoe, { ...options, expertsResident: 1 });
+    expect([all.verdict, all.slots.count]).toEqual(['fits', 1024]);
+    const over = await plan(olmoe, { ...options, gpuBytes: 1e9, expertsResident: 0.5 });
+    expect(over.verdict).toBe('does-not-fit');
+  });
+
+  it('says nothing of speed when it cannot', async () => {
+    const p = await plan(olmoe, { ...options, gpuBytes: 2e9, hardware: null });
+    expect(p.tokensPerSecond).toBeNull();
+    expect(p.mode).not.toBe('resident');
+  });
 });
 
 test.each(PUBLISHED)('%s is planned in every precision or told why not', async (name) => {
@@ -90,7 +188,7 @@ test.each(PUBLISHED)('%s is planned in every precision or told why not', async (
   expect(found.checkpointBytes).toBeGreaterThan(0.99 * 2 * found.parameters.total);
   expect(found.checkpointBytes).toBeLessThanOrEqual(2 * found.parameters.total);
   expect(found.parameters.active).toBeLessThan(found.parameters.total);
-  const sizes = Object.values(found.fit).map((f) => (f.verdict === 'impossible' ? Infinity : f.totalBytes));
+  const sizes = Object.values(found.fit).map((f) => (f.verdict === 'impossible' ? Infinity : f.fullBytes));
   expect([...sizes].sort((a, b) => b - a)).toEqual(sizes); // as-is, q8, q4
   for (const fit of Object.values(found.fit))
     if (fit.verdict === 'impossible') expect(fit.why).toMatch(/binds at once/);
@@ -111,6 +209,9 @@ describe('wishes', () => {
     ['contextLength', NaN],
     ['prefillChunk', 0],
     ['prefillChunk', 0.5],
+    ['expertsResident', -0.01],
+    ['expertsResident', 1.01],
+    ['expertsResident', NaN],
   ])('%s = %s is refused by name', async (option, value) => {
     const error = await plan(source, { [option]: value }).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(InvalidRequest);
