@@ -4,18 +4,20 @@
  */
 export abstract class WebmoeError extends Error {
   abstract readonly code: string;
+  /** Written out: bundlers shorten the names of classes. */
+  abstract override readonly name: string;
   /** Machine-readable details: the file, tensor, key, sizes... */
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(message: string, details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
     super(message, options);
-    this.name = new.target.name;
     this.details = details;
   }
 }
 
 /** The files are well-formed but describe something that webmoe does not run. */
 export class UnsupportedModel extends WebmoeError {
+  override readonly name = 'UnsupportedModel';
   readonly code = 'unsupported-model';
 }
 
@@ -58,6 +60,7 @@ export type CheckpointFault =
 
 /** A file is damaged, inconsistent or hostile. `fault` says which rule it breaks. */
 export class InvalidCheckpoint extends WebmoeError {
+  override readonly name = 'InvalidCheckpoint';
   readonly code = 'invalid-checkpoint';
   readonly fault: CheckpointFault;
 
@@ -74,11 +77,13 @@ export class InvalidCheckpoint extends WebmoeError {
 
 /** A trace file is damaged, or holds something that is no trace. */
 export class InvalidTrace extends WebmoeError {
+  override readonly name = 'InvalidTrace';
   readonly code = 'invalid-trace';
 }
 
 /** Bytes could not be fetched: network, file system, server. */
 export class SourceError extends WebmoeError {
+  override readonly name = 'SourceError';
   readonly code = 'source';
 }
 
@@ -87,6 +92,7 @@ export class SourceError extends WebmoeError {
  * `failed`: reading or writing did. A model can always go on without it.
  */
 export class StorageError extends WebmoeError {
+  override readonly name: 'StorageError' | 'QuotaExceeded' = 'StorageError';
   readonly code: 'storage' | 'quota-exceeded' = 'storage';
   readonly reason: 'in-use' | 'unavailable' | 'failed' | 'quota';
 
@@ -103,6 +109,7 @@ export class StorageError extends WebmoeError {
 
 /** There is no room on the disk, or the browser grants no more of it. What was written before stays. */
 export class QuotaExceeded extends StorageError {
+  override readonly name = 'QuotaExceeded';
   override readonly code = 'quota-exceeded';
 
   constructor(message: string, details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
@@ -112,6 +119,7 @@ export class QuotaExceeded extends StorageError {
 
 /** This browser, adapter or device lacks something. `reason` picks the help text that a page shows. */
 export class DeviceCapability extends WebmoeError {
+  override readonly name = 'DeviceCapability';
   readonly code = 'device-capability';
   readonly reason: 'insecure-context' | 'no-webgpu' | 'no-adapter' | 'software-adapter' | 'missing-feature' | 'limit';
 
@@ -128,15 +136,18 @@ export class DeviceCapability extends WebmoeError {
 
 /** The model does not fit the memory it was given, on paper or at allocation. */
 export class OutOfBudget extends WebmoeError {
+  override readonly name = 'OutOfBudget';
   readonly code = 'out-of-budget';
 }
 
 /** The GPU device went away under us. */
 export class DeviceLost extends WebmoeError {
+  override readonly name = 'DeviceLost';
   readonly code = 'device-lost';
 }
 
 /** A request that no model could satisfy: empty prompt, negative temperature, context overrun. */
 export class InvalidRequest extends WebmoeError {
+  override readonly name = 'InvalidRequest';
   readonly code = 'invalid-request';
 }

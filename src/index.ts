@@ -12,13 +12,16 @@ import type { ByteSource } from './weights/source.ts';
 /** A URL of a folder with config.json and safetensors, the files of a folder that the visitor picked, or any byte source. */
 export type ModelSource = string | URL | readonly File[] | ByteSource;
 
-/** Blocks of 2 MiB that an HTTP source keeps: with what the uploader holds, host memory stays well below the largest tensor plus 64 MB. */
-const HTTP_BLOCKS = 10;
+/**
+ * Blocks of 2 MiB that an HTTP source keeps: with what the uploader holds, host memory stays well below the largest tensor plus 64 MB. A read
+ * that jumps fetches a few milliseconds' worth of a fast link, less than the round trip costs.
+ */
+export const HTTP_BLOCKS = { blocks: 10, firstBytes: 128 * 1024 };
 
 /** @param cache as in `fetch`: "no-store" where what is read is kept elsewhere */
 export function toByteSource(source: ModelSource, cache?: RequestCache): ByteSource {
   if (typeof source === 'string' || source instanceof URL)
-    return blockSource(forwardSource(httpSource(source, { cache })), { blocks: HTTP_BLOCKS });
+    return blockSource(forwardSource(httpSource(source, { cache })), HTTP_BLOCKS);
   return 'stream' in source ? source : filesSource(source);
 }
 

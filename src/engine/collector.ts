@@ -55,13 +55,14 @@ export class Collector {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const { dense, monitor } = this.#parts;
+    const { dense, monitor, store } = this.#parts;
     await dense?.keepMissing(signal);
     const missing = this.#missing();
     const totalBytes = sum(missing.map((m) => m.bytes));
     let loadedBytes = 0;
     for (const { layer, expert, bytes } of missing) {
       monitor.download = { loadedBytes, totalBytes };
+      await store.demand.none(signal);
       await this.#patiently(() => this.#collect(layer, expert, signal), signal);
       loadedBytes += bytes;
     }
@@ -88,8 +89,7 @@ export class Collector {
     const { store, fetcher } = this.#parts;
     await store.fillFree(layer, expert, signal);
     if (fetcher.isKept(layer, expert) || !fetcher.mayKeep(layer)) return;
-    const isHere = await fetcher.keepInTurn(layer, expert, () => store.slotView(layer, expert));
-    if (!isHere) await fetcher.collect(layer, expert, signal);
+    await fetcher.collect(layer, expert, () => store.slotView(layer, expert), signal);
   }
 
   async #patiently(work: () => Promise<void>, signal: AbortSignal): Promise<void> {

@@ -42,9 +42,9 @@ export class ExpertMonitor {
   readonly #layers: LayerTotals[];
   readonly #recent: Recent[] = [];
   readonly #listeners = new Map<(event: StepEvent) => void, RecordLevel>();
+  readonly #storageNote: () => string | null;
   /** Of the last tokens that ran while experts were missing. */
   readonly log = new VisitLog();
-  readonly #storageNote: () => string | null;
   storage: ExpertStats['storage'];
   download: ExpertStats['download'] = null;
 

@@ -57,7 +57,7 @@ export class ExpertFetcher {
     const record = await this.#fromRecord(layer, expert, slot, signal);
     if (record) return record;
     await this.#fromCheckpoint(layer, expert, slot, signal, isAhead);
-    if (this.#parts.cache) void this.keep(layer, expert, slot).catch(() => undefined); // it can be fetched again
+    void this.keep(layer, expert, slot).catch(() => undefined); // it can be fetched again
     const { storedBytes, count } = this.#parts.experts[layer]!;
     return { tier: this.#parts.origin, bytes: storedBytes / count };
   };
@@ -112,19 +112,6 @@ export class ExpertFetcher {
     await this.#keepingNow;
   }
 
-  /**
-   * As `keep`, after whatever is being kept now.
-   * @param slotNow where the expert is then; null when it has gone
-   * @returns false when it has gone
-   */
-  async keepInTurn(layer: number, expert: number, slotNow: () => BufferView | null): Promise<boolean> {
-    while (this.#keepingNow) await this.#keepingNow.catch(() => undefined);
-    const slot = slotNow();
-    if (!slot) return false;
-    await this.keep(layer, expert, slot);
-    return true;
-  }
-
   async #keep(layer: number, expert: number, slot: BufferView): Promise<void> {
     const { cache, gpu } = this.#parts;
     // Encoded at once: the queue puts it before whatever comes into the slot next.
@@ -135,14 +122,38 @@ export class ExpertFetcher {
     await cache!.records.write(expertFile(layer), expert, bytes);
   }
 
-  /** Fetches an expert for the disk alone, through no slot. */
-  async collect(layer: number, expert: number, signal?: AbortSignal): Promise<void> {
+  /**
+   * Keeps an expert, in its turn: from its slot or, when it has none, fetched for that alone.
+   * @param slotNow where it is by now
+   * @returns false when there is no room for it
+   */
+  async collect(
+    layer: number,
+    expert: number,
+    slotNow: () => BufferView | null,
+    signal?: AbortSignal,
+  ): Promise<boolean> {
+    let fetched: BufferView | null = null;
+    for (;;) {
+      while (this.#keepingNow) await this.#keepingNow.catch(() => undefined);
+      if (this.isKept(layer, expert)) return true;
+      // Nothing comes between this look and the copy: a moment later another expert may be in the slot.
+      const slot = fetched ?? slotNow();
+      if (slot) {
+        await this.keep(layer, expert, slot);
+        return this.isKept(layer, expert);
+      }
+      fetched = await this.#toScratch(layer, expert, signal);
+    }
+  }
+
+  async #toScratch(layer: number, expert: number, signal: AbortSignal | undefined): Promise<BufferView> {
     const { gpu, experts } = this.#parts;
     const bytes = Math.max(...experts.map((x) => x.slot.bytes));
     this.#scratch ??= wholeBuffer(gpu.createBuffer('expert for the disk', 'staging', bytes));
     const slot = subview(this.#scratch, 0, experts[layer]!.slot.bytes);
     await this.#fromCheckpoint(layer, expert, slot, signal, true);
-    await this.keepInTurn(layer, expert, () => slot);
+    return slot;
   }
 
   dispose(): void {

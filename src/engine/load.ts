@@ -159,6 +159,7 @@ export async function loadOn(
     });
     const { count, experts: all } = plan.slots;
     const isFull = plan.verdict !== 'streams' && count === all && options.start !== 'early';
+    if (isFull) source.willReadAll?.();
     const weights = await uploader.model(spec, plan, homes, async (layer) => {
       // In order, one by one: most files are ordered so.
       const all = isFull ? store.experts[layer]! : 0;

@@ -201,6 +201,7 @@ export class Model {
     let written = '';
     let generated = 0;
     const cachedTokens = session.reusable(ids);
+    let endDemand = (): void => undefined;
     const summary = (finishReason: GenerateSummary['finishReason']): GenerateSummary => {
       const seconds = (performance.now() - firstAt) / 1000;
       return {
@@ -219,11 +220,14 @@ export class Model {
       signal.throwIfAborted();
       await this.#work(experts.grow());
       session.startRequest(ids);
+      // Nothing is done ahead of time while somebody waits for the first word.
+      endDemand = experts.store.demand.begin();
       const limit = Math.min(maxTokens, room);
       let drawn: DrawnToken = await this.#work(
         session.prefill(ids, sampling, signal, (done) => options.onPrompt?.({ done, total: ids.length })),
       );
       firstAt = performance.now();
+      endDemand();
       for (;;) {
         generated++;
         if (ends.has(drawn.id)) {
@@ -249,6 +253,7 @@ export class Model {
       if (!(error instanceof SourceError)) session.forget();
       throw await this.#parts.gpu.explain(error);
     } finally {
+      endDemand();
       release();
     }
   }

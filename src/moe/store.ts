@@ -8,6 +8,7 @@ import { PrefetchGovernor } from '../policy/governor.ts';
 import type { ResidencyPolicy } from '../policy/policy.ts';
 import { invariant } from '../util/assert.ts';
 import type { ArenaShape, ExpertHomes } from './homes.ts';
+import { Demand } from './demand.ts';
 import { Residency } from './residency.ts';
 import { MISSING_SLOT } from './slots.ts';
 
@@ -90,6 +91,7 @@ export class ExpertStore {
   readonly governor = new PrefetchGovernor();
   /** What more slots would bring. */
   readonly ghost: Ghost;
+  readonly demand = new Demand();
   evictions = 0;
   #busyMs = 0;
   #busySince = 0;
@@ -122,8 +124,11 @@ export class ExpertStore {
   async bring(layer: number, experts: readonly number[], options: BringOptions): Promise<Brought[]> {
     const asked = new Set(experts);
     const isKept = (l: number, e: number): boolean => (l === layer && asked.has(e)) || options.isKept(l, e);
+    const isWaiting = experts.some((e) => !this.residency.has(layer, e));
+    const end = isWaiting ? this.demand.begin() : null;
     // Those on their way first, so that they are not evicted by those that come after them.
     const results = await Promise.allSettled(experts.map((e) => this.#need(layer, e, { ...options, isKept })));
+    end?.();
     const brought: Brought[] = [];
     for (const result of results) {
       if (result.status === 'rejected') throw result.reason;
@@ -174,7 +179,7 @@ export class ExpertStore {
    */
   guess(layer: number, expert: number, options: BringOptions, isLikely = false): Promise<Filled | null> | null {
     if (this.residency.has(layer, expert) || this.residency.isLoading(layer, expert)) return null;
-    const chance = this.policy.popularity(layer, expert);
+    const chance = Math.max(this.policy.popularity(layer, expert), this.governor.guessChance);
     const isKept = (l: number, e: number): boolean =>
       options.isKept(l, e) || (!isLikely && !this.governor.admits(chance, this.policy.popularity(l, e)));
     const load = this.#start(layer, expert, { ...options, isKept }, true);
@@ -183,10 +188,17 @@ export class ExpertStore {
 
   /**
    * Brings an expert into a slot that nobody has.
-   * @returns false when there is none, or when it is on its way already
+   * @returns false when there is none, or somebody else has brought it
    * @throws what the fetch threw; the signal's reason
    */
   async fillFree(layer: number, expert: number, signal?: AbortSignal): Promise<boolean> {
+    // Whoever waits for it sees why it did not come.
+    const underway = this.#loading.get(this.#keyOf(layer, expert));
+    if (underway)
+      await orAborted(
+        underway.done.catch(() => undefined),
+        signal,
+      );
     if (this.residency.has(layer, expert) || this.residency.isLoading(layer, expert)) return false;
     const load = this.#start(layer, expert, { atLayer: 0, isKept: () => true, signal });
     await load?.done;

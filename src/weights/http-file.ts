@@ -116,6 +116,7 @@ export class HttpFile {
 
   #changed(what: string, before: unknown, after: unknown): never {
     return this.fail(`the file changed while it was read (${what} was ${before}, is ${after}): load the model again`, {
+      isChanged: true,
       what,
       before,
       after,

@@ -16,6 +16,8 @@ export interface ByteSource {
   readonly origin?: 'disk' | 'network';
   /** false once it is known that reading from the middle of a file costs all bytes before it; absent: it does not. */
   seeks?(file: string): boolean;
+  /** Every file will be read to its end, roughly in order: what lies beside a read may come along. */
+  willReadAll?(): void;
   /**
    * What tells one state of the file from another, as far as `size` or a read has shown it: `etag "..."`, or `modified <time>`. Two that begin
    * with different words say nothing about each other. null when unknown.

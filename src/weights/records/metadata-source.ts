@@ -166,8 +166,10 @@ class RememberingSource implements MetadataSource {
         yield piece;
       }
     } catch (error) {
+      if (!(error instanceof SourceError)) throw error;
       // A file that became shorter fails before any byte comes: say why, and do not run into it for ever.
-      if (error instanceof SourceError && !this.#compared.has(file)) await this.#compareFile(file, signal, error);
+      if (!this.#compared.has(file)) await this.#compareFile(file, signal, error);
+      else if (error.details.isChanged) await this.#blobs.removeBlob(BLOB); // so that loading again starts anew
       throw error;
     }
     if (isRemembered && this.#isRemembering) await this.#remember(file, begin, end, pieces, signal);

@@ -1,4 +1,5 @@
 /** The Origin Private File System through sync access handles: for code that runs in a dedicated worker. */
+import { StorageError } from '../../errors.ts';
 import type { RecordFile, RecordFolder } from './folder.ts';
 import { OpfsDirectory, opfsRoot, type FindRoot } from './opfs-directory.ts';
 import { closedFile, domName, noRoom, storageError, typed } from './opfs-errors.ts';
@@ -62,7 +63,8 @@ class SyncFile implements RecordFile {
   read(into: Uint8Array, at: number): Promise<number> {
     return this.#with((handle) => {
       for (let done = 0; ;) {
-        const bytes = done < into.length ? handle.read(into.subarray(done), { at: at + done }) : 0;
+        const rest = into.subarray(done);
+        const bytes = rest.length > 0 ? this.#moved(handle.read(rest, { at: at + done }), rest) : 0;
         if (bytes === 0) return done;
         done += bytes;
       }
@@ -72,11 +74,22 @@ class SyncFile implements RecordFile {
   write(bytes: Uint8Array, at: number): Promise<void> {
     return this.#with((handle) => {
       for (let done = 0; done < bytes.length;) {
-        const written = handle.write(bytes.subarray(done), { at: at + done });
+        const rest = bytes.subarray(done);
+        const written = this.#moved(handle.write(rest, { at: at + done }), rest);
         if (written === 0) throw noRoom(this.#label);
         done += written;
       }
     });
+  }
+
+  /** Once site data were cleared, Chromium answers with an error's number (2 ** 32 - 4) where the number of bytes should be. */
+  #moved(count: number, buffer: Uint8Array): number {
+    if (count <= buffer.length) return count;
+    throw new StorageError(
+      'failed',
+      `${this.#label} in the browser’s storage is gone: the site’s data was cleared, so load the model again`,
+      { file: this.#label, count },
+    );
   }
 
   truncate(bytes: number): Promise<void> {

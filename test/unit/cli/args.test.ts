@@ -52,6 +52,24 @@ describe('readOptions', () => {
     expect((error as InvalidRequest).message).toMatch(message);
   });
 
+  it('reads bytes, alone or with a unit', () => {
+    const specs: Record<string, OptionSpec> = { size: { type: 'bytes', help: 'how large' } };
+    const size = (raw: string): number | undefined => readOptions([`--size=${raw}`], specs, 0).number('size');
+    expect(
+      ['0', '6000000000', '500MB', '6GiB', '1.5 kib', '2tb', '3TiB', '7B', '1MiB', ' 12kB ', '0.5b'].map(size),
+    ).toEqual([0, 6e9, 5e8, 6 * 2 ** 30, 1536, 2e12, 3 * 2 ** 40, 7, 2 ** 20, 12_000, 0]);
+    for (const bad of ['', 'GB', '-1', '6GX', '1e9', '6 G iB', '1,5GB', '.5GB', 'NaN', '6GiB!'])
+      expect(() => size(bad), bad).toThrow(/^--size must be a number of bytes, as in 6000000000, 500MB or 6GiB, got /);
+  });
+
+  it('refuses what is above the most', () => {
+    const specs: Record<string, OptionSpec> = { share: { type: 'number', help: 'how much', min: 0, max: 1 } };
+    const share = (raw: string): number | undefined => readOptions([`--share=${raw}`], specs, 0).number('share');
+    expect(['0', '0.25', '1'].map(share)).toEqual([0, 0.25, 1]);
+    expect(() => share('1.01')).toThrow(/^--share must be a number of at most 1, got 1.01$/);
+    expect(() => share('-0.01')).toThrow(/^--share must be a number of at least 0, got -0.01$/);
+  });
+
   it('refuses a second argument where one is wanted', () => {
     expect(() => read(['--name', 'x', 'one', 'two'], 1)).toThrow('unexpected argument two');
   });

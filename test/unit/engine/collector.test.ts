@@ -39,20 +39,18 @@ class FakeFetcher {
     return this.kept.size < this.room;
   }
 
-  async keepInTurn(layer: number, expert: number, slotNow: () => unknown): Promise<boolean> {
-    if (!slotNow()) return false;
-    this.log.push(`keep ${layer} ${expert}`);
-    if (this.mayKeep()) this.kept.add(`${layer} ${expert}`);
+  async collect(layer: number, expert: number, slotNow: () => unknown, signal?: AbortSignal): Promise<boolean> {
+    const isHere = slotNow() !== null;
+    this.log.push(`${isHere ? 'keep' : 'fetch'} ${layer} ${expert}`);
+    if (!isHere) {
+      await this.onCollect();
+      signal?.throwIfAborted();
+      const failure = this.failures.shift();
+      if (failure) throw failure;
+    }
+    if (!this.mayKeep()) return false;
+    this.kept.add(`${layer} ${expert}`);
     return true;
-  }
-
-  async collect(layer: number, expert: number, signal?: AbortSignal): Promise<void> {
-    this.log.push(`fetch ${layer} ${expert}`);
-    await this.onCollect();
-    signal?.throwIfAborted();
-    const failure = this.failures.shift();
-    if (failure) throw failure;
-    if (this.mayKeep()) this.kept.add(`${layer} ${expert}`);
   }
 }
 

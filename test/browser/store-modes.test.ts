@@ -1,0 +1,78 @@
+/** Slots for some of the experts, in Chromium: the same bits in every mode, whatever was evicted, and no new buffer once it runs. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openSite, type OpenedPage, type Site } from '../support/browser.ts';
+import { faultServer, type FaultServer } from '../support/fault-server.ts';
+import { filesOf } from '../support/served-file.ts';
+import type { StreamOptions } from './pages/stream.ts';
+
+const TOKENS = 12;
+const PROMPT = [3, 141, 59, 26, 53, 58, 97, 93, 23];
+
+let site: Site;
+let opened: OpenedPage;
+beforeAll(async () => {
+  site = await openSite('stream.html');
+  opened = await site.open('/stream.html');
+});
+afterAll(() => site.close());
+
+interface Outcome {
+  readonly bits: string;
+  readonly ids: number[];
+}
+
+const MODES: readonly [string, StreamOptions][] = [
+  ['optimistic', { expertsResident: 0.5 }],
+  ['lockstep', { expertsResident: 0.5 }],
+  ['optimistic', { expertsResident: 0 }],
+  ['lockstep', { expertsResident: 0 }],
+];
+
+describe.each(['mixtral', 'olmoe'])('%s', (fixture) => {
+  let server: FaultServer;
+  let resident: Outcome;
+  const run = (options: StreamOptions): Promise<Outcome> =>
+    opened.page.evaluate(
+      async ([url, prompt, tokens, o]) => {
+        await window.stream.load(url, { prefillChunk: 8, storage: null, ...o });
+        const { ids } = await window.stream.answer(prompt, tokens);
+        return { bits: await window.stream.logitBits(prompt), ids };
+      },
+      [server.url, PROMPT, TOKENS, options] as const,
+    );
+
+  beforeAll(async () => {
+    server = await faultServer(filesOf(`test/fixtures/families/${fixture}`), { cors: 'exposed' });
+    resident = await run({});
+    expect(await opened.page.evaluate(() => window.stream.stats.mode)).toBe('resident');
+  });
+  afterAll(() => server.close());
+
+  it.each(MODES)('%s, %j: the bits of all experts on the GPU, also after evictions', async (mode, options) => {
+    const all = { mode: mode as 'optimistic' | 'lockstep', ...options };
+    expect(await run(all)).toEqual(resident);
+    const after = await opened.page.evaluate(
+      async ([prompt, tokens]) => {
+        const { stream } = window;
+        // Every buffer that a chat may ever need is there after the first answer; logits make some of their own.
+        const before = stream.buffers;
+        const evicted = stream.evict(0.5, 1);
+        const { ids } = await stream.answer(prompt, tokens);
+        const made = stream.buffers - before;
+        stream.evict(0.5, 2);
+        const bits = await stream.logitBits(prompt);
+        const { mode: used, replays, slots, experts } = stream.stats;
+        return { evicted, ids, bits, made, used, replays, slots, experts };
+      },
+      [PROMPT, TOKENS] as const,
+    );
+    expect(after.evicted).toBeGreaterThan(0);
+    expect(after.ids).toEqual(resident.ids);
+    expect(after.bits).toBe(resident.bits);
+    expect(after.made, 'buffers made after the first answer').toBe(0);
+    expect(after.slots).toBeLessThan(after.experts);
+    if (mode === 'optimistic') expect(after.replays).toBeGreaterThan(0);
+  });
+
+  it('leaves nothing in the console', () => expect(opened.problems).toEqual([]));
+});
