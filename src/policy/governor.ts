@@ -28,7 +28,7 @@ export const GOVERNOR_DEFAULTS: GovernorOptions = {
   idleUseful: 0.3,
   width: 2,
   idleWidth: 4,
-  hotChance: 0.5,
+  hotChance: 0.75,
 };
 
 /** A guessed load that took somebody's slot. Keys are layer * E + expert. */

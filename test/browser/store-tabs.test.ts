@@ -132,7 +132,7 @@ describe('a quota of 30 % of what the model needs (N08)', () => {
     const page = await start();
     const session = await page.context().newCDPSession(page);
     const { origin } = new URL(page.url());
-    await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1_500_000 });
+    await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: Math.round(0.3 * weightBytes) });
     await load(page, { expertsResident: 0.25 });
     expect(await answer(page)).toEqual(wanted);
     await page.evaluate(() => window.stream.settled());

@@ -50,8 +50,8 @@ describe('admission', () => {
     [0.2, 0.1, true],
     [0.2, 0.2, false],
     [0.2, 0.3, false],
-    [0.9, 0.49, true],
-    [0.9, 0.5, false],
+    [0.9, 0.74, true],
+    [0.9, 0.75, false],
   ])('a guess of chance %s for a slot of %s: %s', (candidate, occupant, admitted) => {
     expect(governor.admits(candidate, occupant)).toBe(admitted);
   });

@@ -154,6 +154,17 @@ describe('traces', () => {
     expect(trace.steps.filter((s) => s.phase === 'decode')).toHaveLength(name === 'gptoss' ? 64 : 128);
     expect(trace.weights).not.toBeNull();
   });
+  it('smolmoe has at least 20 chats, each a prompt and what follows', () => {
+    const { steps, model } = loadTrace('smolmoe');
+    expect(model).toMatchObject({ layers: 29, experts: 16, topK: 8 });
+    const chats = new Set(steps.map((s) => s.chat));
+    expect(chats.size).toBeGreaterThanOrEqual(20);
+    for (const chat of chats) {
+      const own = steps.filter((s) => s.chat === chat);
+      expect(own.map((s) => s.phase).lastIndexOf('prefill')).toBe(0);
+      own.slice(1).forEach((s, n) => expect(s.position).toBe(own[0]!.tokens + n));
+    }
+  });
   it('join, with their chats numbered through', () => {
     const two = joinTraces([small, { ...small, origins: null } satisfies Trace]);
     expect(two.steps.map((s) => s.chat)).toEqual([0, 0, 0, 1, 1, 1]);

@@ -151,3 +151,13 @@ describe.each(PUBLIC_TRACES)('next-use on %s', (name) => {
     }
   });
 });
+
+it('next-use leads on many chats of a small model, at every capacity', () => {
+  const visits = visitsOf(loadTrace('smolmoe'));
+  const { layers, experts } = visits.model;
+  for (const percent of [10, 33, 50, 75]) {
+    const capacity = { slots: Math.round((layers * experts * percent) / 100) };
+    const at = (policy: string): number => replay(visits, { policy, capacity }).decodeHitRate;
+    expect(at('next-use'), `${percent} %`).toBeGreaterThan(Math.max(at('lru'), at('lfu')) + 0.02);
+  }
+});
