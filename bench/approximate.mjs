@@ -1,5 +1,5 @@
 // What the approximate options cost and gain: the next token's distribution against the exact one, and the experts that had to be fetched.
-//   node bench/approximate.mjs [--model DIR] [--resident 0.5,0.25] [--tokens N] [--json]
+//   node bench/approximate.mjs [--model DIR] [--resident 0.5,0.25] [--tokens N] [--options NAMES] [--json]
 // N tokens of each of two passages (default 16), one step a token. Every setting starts with empty slots. Guesses are off, and a layer's experts are
 // fetched before it runs (mode lockstep), so that two runs count the same misses.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -14,6 +14,7 @@ const { values } = parseArgs({
     model: { type: 'string', default: join(root, 'models/smolmoe-135m-instruct') },
     resident: { type: 'string', default: '0.5,0.25' },
     tokens: { type: 'string', default: '16' },
+    options: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -26,7 +27,7 @@ const SETTINGS = [
   ['cache-prior 0.05', { cachePrior: 0.05, priorKeep: 2 }],
   ['cache-prior 0.1', { cachePrior: 0.1, priorKeep: 2 }],
   ['cache-prior 0.2', { cachePrior: 0.2, priorKeep: 2 }],
-];
+].filter(([name]) => name === 'exact' || !values.options || values.options.split(',').includes(name));
 /** Where the passages begin in the golden text. */
 const STARTS = [0, 190];
 

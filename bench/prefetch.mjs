@@ -117,7 +117,7 @@ class Clock {
   }
 }
 
-/** A link that carries one expert after the other, those that are needed first. */
+/** A link that carries one expert after the other, in the order in which they were asked for. */
 class Link {
   #queue = [];
   #isBusy = false;
