@@ -1,6 +1,6 @@
 /** `webmoe bench`: speed by phase, and what a GPU pays for: dispatches, submits, readbacks, bytes. */
 import type { Model } from '../engine/model.ts';
-import { moeLayers } from '../engine/plan.ts';
+import { moeLayers } from '../engine/activations.ts';
 import type { Counters } from '../gpu/gpu.ts';
 import { sum } from '../util/math.ts';
 import { prng } from '../util/prng.ts';

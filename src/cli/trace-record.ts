@@ -3,7 +3,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { InvalidRequest } from '../errors.ts';
 import type { Model } from '../engine/model.ts';
-import { moeLayers } from '../engine/plan.ts';
+import { moeLayers } from '../engine/activations.ts';
 import type { LayerRouting } from '../engine/routing.ts';
 import { promptIds } from '../engine/text.ts';
 import { writeTrace } from '../trace/npz.ts';

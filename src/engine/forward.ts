@@ -31,8 +31,8 @@ import {
   routedStride,
   TILE_ROWS,
   type ActivationName,
-  type Plan,
-} from './plan.ts';
+} from './activations.ts';
+import type { Plan } from './plan.ts';
 import type { DeviceWeights } from './upload.ts';
 
 /** One token, or a chunk of a prompt. */

@@ -1,0 +1,128 @@
+/** The buffers that a step computes in, and the strides inside the logs that it leaves: sizes, from the config alone. */
+import type { AttentionConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
+import { BINDING_ALIGNMENT } from '../gpu/buffer.ts';
+import { partialsBytes } from '../kernels/attention/attention.ts';
+import { tileBound } from '../kernels/moe/group.ts';
+import { predictedIds, routedBytes } from '../kernels/moe/route.ts';
+import { alignUp, sum } from '../util/math.ts';
+
+/** Expert tile rows of the grouped GEMM. */
+export const TILE_ROWS = 16;
+/** The decode path takes at most this many tokens at once. */
+export const DECODE_TOKENS = 1;
+
+export const ACTIVATIONS = [
+  'ids',
+  'residualA',
+  'residualB',
+  'residualC',
+  'mids',
+  'normed',
+  'mid',
+  'qLatent',
+  'kvLatent',
+  'qRaw',
+  'kvUp',
+  'q',
+  'attended',
+  'partials',
+  'dense',
+  'routed',
+  'sharedWeight',
+  'pairOfRow',
+  'rowOfPair',
+  'tiles',
+  'counts',
+  'act',
+  'y',
+  'logits',
+] as const;
+export type ActivationName = (typeof ACTIVATIONS)[number];
+
+/** Sizes of one layer's attention, in values per token. */
+export interface AttentionSizes {
+  readonly mid: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+}
+
+export function attentionSizes(a: AttentionConfig): AttentionSizes {
+  if (a.kind === 'grouped') {
+    return {
+      mid: (a.heads + 2 * a.kvHeads) * a.headSize,
+      keySize: a.headSize,
+      valueSize: a.headSize,
+      heads: a.heads,
+      kvHeads: a.kvHeads,
+    };
+  }
+  const keySize = a.nopeSize + a.ropeSize;
+  return {
+    mid: (a.qRank ?? a.heads * keySize) + a.kvRank + a.ropeSize,
+    keySize,
+    valueSize: a.valueSize,
+    heads: a.heads,
+    kvHeads: a.heads,
+  };
+}
+
+export const moeLayers = (config: ModelConfig): MoeFfn[] =>
+  config.layers.map((l) => l.ffn).filter((f) => f.kind === 'moe');
+
+/** Bytes from one MoE layer's input to the next: decoding keeps all of a token's, to start again from any. */
+export const midStride = (hidden: number): number => alignUp(DECODE_TOKENS * hidden * 4, BINDING_ALIGNMENT);
+
+/** Entries from one layer's slot table to the next. */
+export const slotTableStride = (config: ModelConfig): number =>
+  alignUp(Math.max(1, ...moeLayers(config).map((m) => m.experts)) * 4, BINDING_ALIGNMENT) / 4;
+
+/** Bytes from one layer's routing log to the next: a storage binding must start on a multiple of 256. A decode step may predict as well. */
+export const routedStride = (tokens: number, { topK, experts }: MoeFfn, predicts = false): number =>
+  alignUp(routedBytes(tokens, topK, predicts ? predictedIds(topK, experts) : 0), BINDING_ALIGNMENT);
+
+/** Bytes of each buffer for chunks of `chunk` tokens in a context of `context`. */
+export function activationBytes(config: ModelConfig, chunk: number, context: number): Record<ActivationName, number> {
+  const { hidden, vocab } = config;
+  const attention = config.layers.map((l) => l.attention);
+  const sizes = attention.map(attentionSizes);
+  const moes = moeLayers(config);
+  const most = (values: readonly number[]): number => Math.max(1, ...values);
+  const f32 = (values: number): number => 4 * values;
+  const latent = attention.filter((a) => a.kind === 'latent');
+  const denseWidth = most([
+    ...config.layers.map((l) => (l.ffn.kind === 'dense' ? l.ffn.width : (l.ffn.shared?.width ?? 0))),
+  ]);
+  const pairs = most(moes.map((m) => chunk * m.topK));
+  return {
+    ids: f32(chunk),
+    residualA: f32(chunk * hidden),
+    residualB: f32(chunk * hidden),
+    residualC: f32(chunk * hidden),
+    mids: Math.max(1, moes.length * midStride(hidden)),
+    normed: f32(chunk * hidden),
+    mid: f32(chunk * most(sizes.map((s) => s.mid))),
+    qLatent: f32(chunk * most(latent.map((a) => a.qRank ?? 0))),
+    kvLatent: f32(chunk * most(latent.map((a) => a.kvRank))),
+    qRaw: f32(chunk * most(latent.map((a) => a.heads * (a.nopeSize + a.ropeSize)))),
+    kvUp: f32(chunk * most(latent.map((a) => a.heads * (a.nopeSize + a.valueSize)))),
+    q: f32(chunk * most(sizes.map((s) => s.heads * s.keySize))),
+    attended: f32(chunk * most(sizes.map((s) => s.heads * s.valueSize))),
+    partials: most(
+      sizes.map((s) =>
+        partialsBytes({ heads: s.heads, valueSize: s.valueSize, capacity: context, tokens: DECODE_TOKENS }),
+      ),
+    ),
+    dense: f32(chunk * denseWidth),
+    routed: most([sum(moes.map((m) => routedStride(chunk, m)))]),
+    sharedWeight: f32(chunk),
+    pairOfRow: f32(pairs),
+    rowOfPair: f32(pairs),
+    tiles: most(moes.map((m) => 16 * (1 + tileBound(chunk * m.topK, m.experts, TILE_ROWS)))),
+    counts: f32(most(moes.map((m) => m.experts))),
+    act: f32(most(moes.map((m) => chunk * m.topK * m.width))),
+    y: f32(pairs * hidden),
+    logits: f32(vocab),
+  };
+}
