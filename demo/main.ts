@@ -5,7 +5,7 @@ import { readOptions } from './options.ts';
 const root = document.getElementById('app');
 if (root) {
   const { models: storage } = await openStorage();
-  const start: typeof load = (source, options) => load(source, { ...options, start: 'early' });
+  const start: typeof load = (source, options) => load(source, { ...options, start: 'auto' });
   void new App(
     root,
     { checkSupport, load: start, plan, storage },

@@ -10,6 +10,8 @@ import { Forward } from './forward.ts';
 import { createPolicy, DEFAULT_POLICY } from '../policy/index.ts';
 import { ExpertStore } from '../moe/store.ts';
 import { approximations, resolveApproximate, type ApproximateOptions } from './approximate.ts';
+import { sum } from '../util/math.ts';
+import type { ModelSpec } from './describe.ts';
 import { DenseRecords } from './dense-records.ts';
 import { ExpertMonitor } from './expert-monitor.ts';
 import { ExpertService } from './expert-service.ts';
@@ -38,8 +40,11 @@ export interface LoadOptions extends PlanOptions, KeepingOptions {
   readonly defaultLimits?: boolean | undefined;
   /** How tokens run while experts are missing; default `auto`: whatever was measured to cost less. */
   readonly mode?: ModeOption | undefined;
-  /** `early`: the model can be used as soon as everything but its experts is there, which then come as they are needed; default `complete`. */
-  readonly start?: 'complete' | 'early' | undefined;
+  /**
+   * `early`: the model can be used as soon as everything but its experts is there, which then come as they are needed. `auto`: so, where experts
+   * are most of what is read; in a model that is mostly other weights, reading it in order is faster than jumping about. Default `complete`.
+   */
+  readonly start?: 'complete' | 'early' | 'auto' | undefined;
   /** Whether experts that are missing are fetched behind the chat, into free slots and onto the disk; default true. */
   readonly collect?: boolean | undefined;
   /** Answer differently for fewer missing experts; default: exactly. What is in use is named in statistics, events and summaries. */
@@ -73,6 +78,11 @@ export async function plan(
   const opened = await openModel(source, options.signal);
   const wishes = withDefaults(options, opened.config, options.kernels ?? 'gpu');
   return planOpened(opened, options.limits ?? DEFAULT_DEVICE_LIMITS, options.weights ?? 'auto', wishes).plan;
+}
+
+function startsEarly(start: LoadOptions['start'], spec: ModelSpec, { downloadBytes }: Plan): boolean {
+  if (start !== 'auto') return start === 'early';
+  return sum(expertSpecs(spec).map((x) => x.storedBytes)) > downloadBytes / 2;
 }
 
 /** On a software adapter prompts go in shorter chunks, and nobody knows how fast it is. */
@@ -158,7 +168,7 @@ export async function loadOn(
       fill: fetcher.fill,
     });
     const { count, experts: all } = plan.slots;
-    const isFull = plan.verdict !== 'streams' && count === all && options.start !== 'early';
+    const isFull = plan.verdict !== 'streams' && count === all && !startsEarly(options.start, spec, plan);
     if (isFull) source.willReadAll?.();
     const weights = await uploader.model(spec, plan, homes, async (layer) => {
       // In order, one by one: most files are ordered so.

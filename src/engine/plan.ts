@@ -313,7 +313,9 @@ function prediction(
   const work: TokenWork = {
     layers: config.layers.length,
     moe: spec.layers.flatMap(({ ffn }) =>
-      ffn.kind === 'moe' ? [{ topK: ffn.experts.topK, slotBytes: ffn.experts.slot.bytes }] : [],
+      ffn.kind === 'moe'
+        ? [{ topK: ffn.experts.topK, experts: ffn.experts.count, slotBytes: ffn.experts.slot.bytes }]
+        : [],
     ),
     denseBytes: bytes.weights - lookedUp,
     share: slots.experts ? slots.count / slots.experts : 1,

@@ -1,4 +1,5 @@
 /** What to expect of a plan before anything runs: the mode, and about how many tokens a second. Arithmetic on assumptions, all of them named. */
+import { sum } from '../util/math.ts';
 import type { StoreMode } from './expert-stats.ts';
 
 /** A device, as far as a token's time goes. */
@@ -21,31 +22,43 @@ export const TYPICAL_HARDWARE: Hardware = {
   dispatchSeconds: 10e-6,
 };
 
-/** Share of the experts that have a slot, and the hit rate that the default policy reached there on recorded routing: docs/policies.md. */
-const HIT_RATES: readonly (readonly [share: number, hitRate: number])[] = [
+/**
+ * What locality adds to chance: slots in units of one token's experts, and the share of the misses of a random choice that the default policy turned
+ * into hits there on recorded routing. Two very different models lie on one curve: a token of the shipped one takes half of all experts, one of
+ * Qwen3-30B a twentieth (docs/policies.md).
+ */
+const LOCALITY: readonly (readonly [tokensOfSlots: number, gain: number])[] = [
   [0, 0],
-  [0.05, 0.4],
-  [0.1, 0.6],
-  [0.2, 0.78],
-  [0.33, 0.9],
-  [0.5, 0.96],
-  [0.75, 0.985],
-  [1, 1],
+  [0.4, 0.1],
+  [0.66, 0.17],
+  [1, 0.33],
+  [1.5, 0.43],
+  [2.1, 0.55],
+  [4.3, 0.74],
+  [7, 0.87],
+  [10.7, 0.93],
+  [100, 1],
 ];
 
-export function expectedHitRate(share: number): number {
-  const at = HIT_RATES.findIndex(([s]) => s >= share);
+/**
+ * @param share of the experts that have a slot
+ * @param perToken share of the experts that a token takes, K / E
+ */
+export function expectedHitRate(share: number, perToken: number): number {
+  if (share >= 1) return 1;
+  const slots = share / perToken;
+  const at = LOCALITY.findIndex(([s]) => s >= slots);
   if (at <= 0) return at < 0 ? 1 : 0;
-  const [s0, h0] = HIT_RATES[at - 1]!;
-  const [s1, h1] = HIT_RATES[at]!;
-  return h0 + ((share - s0) / (s1 - s0)) * (h1 - h0);
+  const [s0, g0] = LOCALITY[at - 1]!;
+  const [s1, g1] = LOCALITY[at]!;
+  return share + (1 - share) * (g0 + ((slots - s0) / (s1 - s0)) * (g1 - g0));
 }
 
 /** A token's work. */
 export interface TokenWork {
   readonly layers: number;
   /** Of each MoE layer. */
-  readonly moe: readonly { readonly topK: number; readonly slotBytes: number }[];
+  readonly moe: readonly { readonly topK: number; readonly experts: number; readonly slotBytes: number }[];
   /** Weights read outside the experts. */
   readonly denseBytes: number;
   /** Share of the experts that have a slot. */
@@ -64,7 +77,8 @@ export function predict(work: TokenWork, hardware: Hardware): { readonly mode: S
   const compute =
     (work.denseBytes + chosenBytes) / memoryBytesPerSecond + work.layers * DISPATCHES_A_LAYER * dispatchSeconds;
   if (work.share >= 1) return { mode: 'resident', seconds: compute + syncSeconds };
-  const hit = expectedHitRate(work.share);
+  const taken = sum(work.moe.map((m) => m.topK)) / sum(work.moe.map((m) => m.experts));
+  const hit = expectedHitRate(work.share, taken);
   const fetching = ((1 - hit) * chosenBytes) / fetchBytesPerSecond;
   const replays = REPLAYS_PER_MISS * work.moe.reduce((n, { topK }) => n + 1 - hit ** topK, 0);
   const optimistic = compute * (1 + REPLAYED_SHARE * replays) + (1 + replays) * syncSeconds;

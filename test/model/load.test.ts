@@ -74,7 +74,7 @@ describe('a budget', () => {
   it('is not exceeded when the caller insists on a precision', async () => {
     const error = (await failed(memorySource(files), { weights: 'as-is', gpuBytes: 100_000 })) as OutOfBudget;
     expect(error).toBeInstanceOf(OutOfBudget);
-    expect(error.message).toMatch(/takes \d+ bytes of GPU memory, the budget is 100000: raise gpuBytes/);
+    expect(error.message).toMatch(/takes at least \d+ bytes of GPU memory, the budget is 100000: raise gpuBytes/);
   });
 });
 
