@@ -1,7 +1,7 @@
 // What the approximate options cost and gain: the next token's distribution against the exact one, and the experts that had to be fetched.
 //   node bench/approximate.mjs [--model DIR] [--resident 0.5,0.25] [--tokens N] [--options NAMES] [--json]
-// N tokens of each of two passages (default 16), one step a token. Every setting starts with empty slots. Guesses are off, and a layer's experts are
-// fetched before it runs (mode lockstep), so that two runs count the same misses.
+// N tokens of each of two passages (default 16), one step a token. Every setting starts with empty slots, and after the first with the popularity that the
+// one before left. Guesses are off, and a layer's experts are fetched before it runs (mode lockstep), so that no clock decides what is fetched.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
