@@ -1,6 +1,7 @@
 /** `webmoe bench`: speed by phase, and what a GPU pays for: dispatches, submits, readbacks, bytes. */
 import type { Model } from '../engine/model.ts';
 import { moeLayers } from '../engine/activations.ts';
+import type { StepEvent } from '../engine/expert-stats.ts';
 import type { Counters } from '../gpu/gpu.ts';
 import { sum } from '../util/math.ts';
 import { prng } from '../util/prng.ts';
@@ -39,9 +40,39 @@ export interface BenchReport {
     createdPerToken: { buffers: number; bindGroups: number; pipelines: number };
     itlMs: { median: number; p95: number };
   };
+  /** null when every expert is on the GPU. */
+  readonly streaming: Streaming | null;
   readonly gpuBytes: { weights: number; experts: number; kv: number; activations: number };
   readonly precision: string;
   readonly adapter: { vendor: string; architecture: string; description: string; isFallback: boolean };
+}
+
+/** Of the decoded tokens. */
+interface Streaming {
+  readonly mode: string;
+  readonly slots: number;
+  readonly experts: number;
+  readonly hitRate: number;
+  readonly bytesPerToken: number;
+  readonly stallMsPerToken: number;
+  readonly replaysPerToken: number;
+}
+
+function streamingOf(model: Model, events: readonly StepEvent[]): Streaming | null {
+  const stats = model.expertStats();
+  const last = events.at(-1);
+  if (!stats || !last || stats.mode === 'resident') return null;
+  const per = (of: (event: StepEvent) => number): number => sum(events.map(of)) / events.length;
+  const layers = events.flatMap((e) => e.layers);
+  return {
+    mode: last.mode,
+    slots: stats.slots,
+    experts: stats.experts,
+    hitRate: sum(layers.map((l) => l.hits)) / sum(layers.map((l) => l.needed)),
+    bytesPerToken: per((e) => e.bytes.memory + e.bytes.disk + e.bytes.network),
+    stallMsPerToken: per((e) => e.stallMs),
+    replaysPerToken: per((e) => e.replays),
+  };
 }
 
 /** Everything outside experts is read once a token, except that only one row of the embedding is (unless it is the head too). */
@@ -65,6 +96,8 @@ export async function benchmark(model: Model, promptTokens: number, decodeTokens
   const options = { temperature: 0, ignoreEnd: true, maxTokens: decodeTokens };
   for await (const token of model.generate({ ids: other }, { ...options, maxTokens: 2 })) void token; // warm-up
 
+  const events: StepEvent[] = [];
+  const stopListening = model.onStep((event) => void (event.phase === 'decode' && events.push(event)));
   const before = model.counters;
   const startedAt = performance.now();
   let at = startedAt;
@@ -78,6 +111,7 @@ export async function benchmark(model: Model, promptTokens: number, decodeTokens
     at = now;
   }
   const after = model.counters;
+  stopListening();
   const { ms: ttftMs, counters: middle } = first!;
   const steps = gaps.length;
   const per = (key: keyof Counters): number => (after[key] - middle[key]) / steps;
@@ -110,6 +144,7 @@ export async function benchmark(model: Model, promptTokens: number, decodeTokens
       },
       itlMs: { median: quantile(sorted, 0.5), p95: quantile(sorted, 0.95) },
     },
+    streaming: streamingOf(model, events),
     gpuBytes: {
       weights: bytes.weights,
       experts: bytes.experts,
@@ -122,7 +157,7 @@ export async function benchmark(model: Model, promptTokens: number, decodeTokens
 }
 
 function table(r: BenchReport): string {
-  const { prefill: p, decode: d, adapter: a } = r;
+  const { prefill: p, decode: d, adapter: a, streaming: s } = r;
   return [
     `adapter        ${a.description || `${a.vendor} ${a.architecture}`}${a.isFallback ? ' (software: says nothing about GPUs)' : ''}`,
     `first token    ${r.ttftMs.toFixed(0)} ms after a prompt of ${p.tokens} tokens`,
@@ -130,6 +165,11 @@ function table(r: BenchReport): string {
     `decode         ${d.tokensPerSecond.toPrecision(3)} tokens/s, ${d.itlMs.median.toFixed(1)} ms a token (p95 ${d.itlMs.p95.toFixed(1)})`,
     `a token        ${d.dispatchesPerToken} dispatches over ${r.layers} layers, ${d.submitsPerToken} submit, ${d.readbacksPerToken} readback of ${formatBytes(d.readbackBytesPerToken)}`,
     `               ${formatBytes(d.weightBytesPerToken)} of weights read, ${formatBytes(d.uploadBytesPerToken)} uploaded`,
+    ...(s
+      ? [
+          `experts        ${s.slots} of ${s.experts} on the GPU, ${s.mode}: ${(100 * s.hitRate).toFixed(1)} % hits, ${formatBytes(s.bytesPerToken)} fetched and ${s.stallMsPerToken.toFixed(1)} ms waited a token, ${s.replaysPerToken.toFixed(2)} passes repeated`,
+        ]
+      : []),
     `GPU memory     weights ${formatBytes(r.gpuBytes.weights)}, experts ${formatBytes(r.gpuBytes.experts)}, KV ${formatBytes(r.gpuBytes.kv)}, activations ${formatBytes(r.gpuBytes.activations)}`,
     '',
   ].join('\n');
