@@ -181,6 +181,7 @@ export class Session {
     const record = new StepRecord(layers, { phase, ...shape }, this.#parts.isWatched());
     const result = await this.#stepper.run({ shape, bodies, tail, signal, record });
     record.finish();
+    if (record.mode !== 'resident' && record.tokens === 1) this.#parts.modes.learn(record);
     this.#parts.store.endStep(record.ms);
     this.#parts.onStep(record);
     return result;

@@ -100,9 +100,7 @@ export class Stepper {
     }
     const mode = this.#modes.pick();
     step.record.mode = mode;
-    const result = mode === 'optimistic' ? await this.#optimistic(step) : await this.#lockstep(step);
-    this.#modes.learn(step.record);
-    return result;
+    return mode === 'optimistic' ? this.#optimistic(step) : this.#lockstep(step);
   }
 
   /** Runs `body` from step `begin` to its end, then the tail; waits for what comes back. */

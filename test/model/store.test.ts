@@ -50,6 +50,16 @@ describe('half of the experts on the GPU', () => {
   });
 });
 
+it('auto leaves the optimistic mode where most tokens miss and a readback costs little', async () => {
+  const events: StepEvent[] = [];
+  await withModel(gpu, OLMOE, { ...QUIET, expertsResident: 0 }, async (model) => {
+    model.onStep((event) => event.phase === 'decode' && events.push(event));
+    await draw(model, 12);
+  });
+  expect(events[0]!.mode).toBe('optimistic');
+  expect(events.at(-1)!.mode).toBe('lockstep');
+});
+
 /** What one decoded token costs, after a few. */
 async function costOfToken(model: Model): Promise<{ cost: Record<string, number>; events: StepEvent[] }> {
   const events: StepEvent[] = [];
