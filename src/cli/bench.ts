@@ -81,7 +81,8 @@ export function weightBytesPerToken({ plan, config }: Pick<Model, 'plan' | 'conf
     ({ topK }, layer) => topK * plan.arenas.find((a) => a.layers.includes(layer))!.slotBytes,
   );
   const unread = config.tieEmbeddings ? 0 : plan.embeddingBytes * (1 - 1 / config.vocab);
-  return Math.round(plan.bytes.weights - unread + sum(chosen));
+  const padding = sum(plan.routers.map((r) => r.paddingBytes));
+  return Math.round(plan.bytes.weights - padding - unread + sum(chosen));
 }
 
 const quantile = (sorted: readonly number[], q: number): number =>

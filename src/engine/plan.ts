@@ -57,6 +57,8 @@ export const QUANTIZER_BYTES = 2 * BLOCK_BYTES + bufferBytes(QUANTIZE_PARAMS_BYT
 export interface RouterBuffer {
   readonly layers: readonly number[];
   readonly bytes: number;
+  /** Of `bytes`, what nothing reads. */
+  readonly paddingBytes: number;
 }
 
 export interface Plan {
@@ -104,8 +106,8 @@ export interface Plan {
 }
 
 function planRouters(routers: readonly RouterSpec[], bindingBytes: number): RouterBuffer[] {
-  const buffers: { layers: number[]; bytes: number }[] = [];
-  routers.forEach(({ block: { bytes }, label }, layer) => {
+  const buffers: { layers: number[]; bytes: number; paddingBytes: number }[] = [];
+  routers.forEach(({ block: { bytes, usedBytes }, label }, layer) => {
     if (bytes > bindingBytes) {
       throw new OutOfBudget(`${label} takes ${bytes} bytes, more than this GPU binds at once (${bindingBytes})`, {
         label,
@@ -117,7 +119,8 @@ function planRouters(routers: readonly RouterSpec[], bindingBytes: number): Rout
     if (last && last.bytes + bytes <= bindingBytes) {
       last.layers.push(layer);
       last.bytes += bytes;
-    } else buffers.push({ layers: [layer], bytes });
+      last.paddingBytes += bytes - usedBytes;
+    } else buffers.push({ layers: [layer], bytes, paddingBytes: bytes - usedBytes });
   });
   return buffers;
 }

@@ -22,6 +22,8 @@ export interface RouterBlock extends RouterBlockShape {
   readonly logitBiasAt: number;
   readonly selectionBiasAt: number;
   readonly sharedGateAt: number;
+  /** What is in it. */
+  readonly usedBytes: number;
   /** From one block to the next: a multiple of 256. */
   readonly bytes: number;
 }
@@ -54,6 +56,7 @@ export function routerBlock(shape: RouterBlockShape): RouterBlock {
     logitBiasAt: place(logitBias, experts),
     selectionBiasAt: place(selectionBias, experts),
     sharedGateAt: place(sharedGate, hidden),
+    usedBytes: end,
     bytes: alignUp(end, BINDING_ALIGNMENT),
   };
 }
