@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSite, type OpenedPage, type Site } from '../support/browser.ts';
 import { faultServer, type FaultServer } from '../support/fault-server.ts';
+import { fixturePath, FIXTURES } from '../support/models.ts';
 import { filesOf } from '../support/served-file.ts';
 import type { StreamOptions } from './pages/stream.ts';
 
@@ -28,7 +29,10 @@ const MODES: readonly [string, StreamOptions][] = [
   ['lockstep', { expertsResident: 0 }],
 ];
 
-describe.each(['mixtral', 'olmoe'])('%s', (fixture) => {
+/** WEBMOE_STORE_FIXTURES=all: every fixture, a long sweep. */
+const SWEPT = process.env.WEBMOE_STORE_FIXTURES === 'all' ? FIXTURES : ['families/mixtral', 'families/olmoe'];
+
+describe.each(SWEPT)('%s', (fixture) => {
   let server: FaultServer;
   let resident: Outcome;
   const run = (options: StreamOptions): Promise<Outcome> =>
@@ -42,7 +46,7 @@ describe.each(['mixtral', 'olmoe'])('%s', (fixture) => {
     );
 
   beforeAll(async () => {
-    server = await faultServer(filesOf(`test/fixtures/families/${fixture}`), { cors: 'exposed' });
+    server = await faultServer(filesOf(fixturePath(fixture)), { cors: 'exposed' });
     resident = await run({});
     expect(await opened.page.evaluate(() => window.stream.stats.mode)).toBe('resident');
   });
