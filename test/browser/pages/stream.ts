@@ -171,11 +171,15 @@ class Stream {
   evict(chance: number, seed = 1): number {
     if (!store) return 0;
     const random = prng(seed);
-    const before = store.residency.ready;
-    store.experts.forEach((count, layer) => {
-      for (let e = 0; e < count; e++) if (random() < chance) store!.evict(layer, e);
-    });
-    return before - store.residency.ready;
+    const { residency, experts } = store;
+    const before = residency.ready;
+    // Again, when chance spared all of a tiny model's few.
+    do {
+      experts.forEach((count, layer) => {
+        for (let e = 0; e < count; e++) if (random() < chance) store!.evict(layer, e);
+      });
+    } while (before > 0 && residency.ready === before);
+    return before - residency.ready;
   }
 
   get stats(): ExpertStats {
