@@ -79,6 +79,10 @@ export interface RouterSpec {
 export type ModelSpec = ModelWeights<MatrixSpec, VectorSpec, ExpertsSpec, RouterSpec>;
 export type LayerSpec = LayerWeights<MatrixSpec, VectorSpec, ExpertsSpec, RouterSpec>;
 
+/** Of every MoE layer. */
+export const expertSpecs = (spec: ModelSpec): ExpertsSpec[] =>
+  spec.layers.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.experts] : []));
+
 export interface DescribeInput {
   readonly config: ModelConfig;
   readonly names: TensorNames;

@@ -47,16 +47,10 @@ export class ExpertFetcher {
   }
 
   /** @throws what reading threw; the slot's contents are junk then */
-  readonly fill = async (
-    layer: number,
-    expert: number,
-    slot: BufferView,
-    signal?: AbortSignal,
-    isAhead = false,
-  ): Promise<Filled> => {
+  readonly fill = async (layer: number, expert: number, slot: BufferView, signal?: AbortSignal): Promise<Filled> => {
     const record = await this.#fromRecord(layer, expert, slot, signal);
     if (record) return record;
-    await this.#fromCheckpoint(layer, expert, slot, signal, isAhead);
+    await this.#fromCheckpoint(layer, expert, slot, signal, false);
     void this.keep(layer, expert, slot).catch(() => undefined); // it can be fetched again
     const { storedBytes, count } = this.#parts.experts[layer]!;
     return { tier: this.#parts.origin, bytes: storedBytes / count };

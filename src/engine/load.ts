@@ -11,7 +11,7 @@ import { createPolicy, DEFAULT_POLICY } from '../policy/index.ts';
 import { ExpertStore } from '../moe/store.ts';
 import { approximations, resolveApproximate, type ApproximateOptions } from './approximate.ts';
 import { sum } from '../util/math.ts';
-import type { ModelSpec } from './describe.ts';
+import { expertSpecs, type ModelSpec } from './describe.ts';
 import { DenseRecords } from './dense-records.ts';
 import { ExpertMonitor } from './expert-monitor.ts';
 import { ExpertService } from './expert-service.ts';
@@ -20,7 +20,7 @@ import { openKeeping, rememberedSource, type KeepingOptions } from './keeping.ts
 import { measureSync } from './measure.ts';
 import { ModePicker, type ModeOption } from './mode.ts';
 import { Model } from './model.ts';
-import { allocateHomes, expertSpecs } from './open-store.ts';
+import { allocateHomes } from './open-store.ts';
 import { DEFAULT_DEVICE_LIMITS, openModel, planOpened, type PlanLimits } from './open.ts';
 import { DEFAULT_CHUNK, type Plan, type PlanOptions } from './plan.ts';
 import type { WeightsOption } from './precision.ts';
@@ -172,8 +172,8 @@ export async function loadOn(
     if (isFull) source.willReadAll?.();
     const weights = await uploader.model(spec, plan, homes, async (layer) => {
       // In order, one by one: most files are ordered so.
-      const all = isFull ? store.experts[layer]! : 0;
-      for (let e = 0; e < all; e++) await store.bring(layer, [e], { atLayer: layer, isKept: () => true, signal });
+      const read = isFull ? store.experts[layer]! : 0;
+      for (let e = 0; e < read; e++) await store.bring(layer, [e], { atLayer: layer, isKept: () => true, signal });
     });
     if (isFull) uploader.release();
     progress.enter('compile');

@@ -16,11 +16,28 @@ export interface TokenCost {
 /** A new value counts this much in the running averages. */
 const RATE = 0.15;
 /** Of the layers that miss, about so many make an optimistic token start again: the guesses of the pass before cover the others. */
-const REPLAYS_PER_MISS = 0.35;
+export const REPLAYS_PER_MISS = 0.35;
 /** A replay runs the layers from the first that missed: on average this share of them. */
 const REPLAYED_SHARE = 0.6;
 /** The mode that looks dearer is tried this often, so that the estimate stays honest. */
 const PROBE_EVERY = 64;
+
+/** What a token's time depends on, waiting for experts apart: that is the same in both modes. All times in one unit. */
+export interface TokenTimes {
+  /** Of one pass through all layers. */
+  readonly compute: number;
+  /** A submit and its readback. */
+  readonly sync: number;
+  /** MoE layers. */
+  readonly layers: number;
+  /** Passes beyond the first of an optimistic token. */
+  readonly replays: number;
+}
+
+export function tokenTime(mode: 'optimistic' | 'lockstep', { compute, sync, layers, replays }: TokenTimes): number {
+  if (mode === 'lockstep') return compute + (layers + 1) * sync;
+  return compute * (1 + REPLAYED_SHARE * replays) + (1 + replays) * sync;
+}
 
 export class ModePicker {
   readonly #layers: number;
@@ -53,10 +70,12 @@ export class ModePicker {
 
   /** Milliseconds of a token, waiting for experts apart: that is the same in both. */
   estimate(mode: 'optimistic' | 'lockstep'): number {
-    const compute = this.#computeMs ?? 0;
-    const replays = this.#replays ?? 0;
-    if (mode === 'lockstep') return compute + (this.#layers + 1) * this.#syncMs;
-    return compute * (1 + REPLAYED_SHARE * replays) + (1 + replays) * this.#syncMs;
+    return tokenTime(mode, {
+      compute: this.#computeMs ?? 0,
+      sync: this.#syncMs,
+      layers: this.#layers,
+      replays: this.#replays ?? 0,
+    });
   }
 
   learn({ mode, ms, stallMs, replays, missedLayers }: TokenCost): void {

@@ -6,12 +6,8 @@ import type { SlotLayout } from '../moe/slots.ts';
 import { slotTableStride } from './activations.ts';
 import type { Plan } from './plan.ts';
 import type { ModelConfig } from '../config/model-config.ts';
-import type { ExpertsSpec, ModelSpec } from './describe.ts';
+import { expertSpecs } from './describe.ts';
 import type { PlannedModel } from './open.ts';
-
-/** Of every MoE layer. */
-export const expertSpecs = (spec: ModelSpec): ExpertsSpec[] =>
-  spec.layers.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.experts] : []));
 
 /** Of the slots that did not fit, so many are tried next. */
 const SHRINK = 0.75;

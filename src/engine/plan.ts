@@ -26,7 +26,16 @@ import {
   type Arena,
   type LayerSlots,
 } from './arenas.ts';
-import type { ExpertsSpec, LayerSpec, MatrixPart, MatrixSpec, ModelSpec, RouterSpec, VectorSpec } from './describe.ts';
+import {
+  expertSpecs,
+  type ExpertsSpec,
+  type LayerSpec,
+  type MatrixPart,
+  type MatrixSpec,
+  type ModelSpec,
+  type RouterSpec,
+  type VectorSpec,
+} from './describe.ts';
 import type { StoreMode } from './expert-stats.ts';
 import type { Precision } from './precision.ts';
 import { predict, TYPICAL_HARDWARE, type Hardware, type TokenWork } from './predict.ts';
@@ -195,6 +204,9 @@ function conversions(parts: ModelParts): Plan['conversions'] {
   return found;
 }
 
+const layerSlots = (spec: ModelSpec): LayerSlots[] =>
+  expertSpecs(spec).map(({ label, slot, count, topK }) => ({ label, slotBytes: slot.bytes, experts: count, topK }));
+
 /** The embedding's rows are looked up; a head that shares them is read whole. */
 function prediction(
   { config, spec, bytes, slots }: { config: ModelConfig; spec: ModelSpec } & Pick<Plan, 'bytes' | 'slots'>,
@@ -203,11 +215,7 @@ function prediction(
   const lookedUp = spec.head === spec.embed ? 0 : sum(spec.embed.parts.map((p) => planes(p.layout, p).bytes));
   const work: TokenWork = {
     layers: config.layers.length,
-    moe: spec.layers.flatMap(({ ffn }) =>
-      ffn.kind === 'moe'
-        ? [{ topK: ffn.experts.topK, experts: ffn.experts.count, slotBytes: ffn.experts.slot.bytes }]
-        : [],
-    ),
+    moe: layerSlots(spec),
     denseBytes: bytes.weights - lookedUp,
     share: slots.experts ? slots.count / slots.experts : 1,
   };
@@ -231,18 +239,7 @@ function planHome(
   if (wanted !== undefined && !(wanted >= 0 && wanted <= 1)) {
     throw new InvalidRequest(`expertsResident must be a share from 0 to 1, got ${wanted}`, { expertsResident: wanted });
   }
-  const layers = spec.layers.flatMap(({ ffn }): LayerSlots[] =>
-    ffn.kind === 'moe'
-      ? [
-          {
-            label: ffn.experts.label,
-            slotBytes: ffn.experts.slot.bytes,
-            experts: ffn.experts.count,
-            topK: ffn.experts.topK,
-          },
-        ]
-      : [],
-  );
+  const layers = layerSlots(spec);
   const staging = stagingBytes(spec);
   const full = fullArenas(layers, bindingBytes);
   const allExpertBytes = sum(layers.map((l) => l.slotBytes * l.experts));
@@ -275,7 +272,7 @@ function planHome(
 
 /** Buffers that stay while experts stream: see upload.ts and fetch.ts. */
 function stagingBytes(spec: ModelSpec): number {
-  const experts = spec.layers.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.experts] : []));
+  const experts = expertSpecs(spec);
   if (experts.length === 0) return 0;
   const slot = Math.max(...experts.map((x) => x.slot.bytes));
   const quantizes = experts.some((x) => {

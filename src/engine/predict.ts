@@ -1,6 +1,7 @@
 /** What to expect of a plan before anything runs: the mode, and about how many tokens a second. Arithmetic on assumptions, all of them named. */
 import { sum } from '../util/math.ts';
 import type { StoreMode } from './expert-stats.ts';
+import { REPLAYS_PER_MISS, tokenTime } from './mode.ts';
 
 /** A device, as far as a token's time goes. */
 export interface Hardware {
@@ -66,9 +67,6 @@ export interface TokenWork {
 }
 
 const DISPATCHES_A_LAYER = 8;
-/** See ModePicker. */
-const REPLAYS_PER_MISS = 0.35;
-const REPLAYED_SHARE = 0.6;
 
 /** @returns the cheaper mode, and seconds a token in it */
 export function predict(work: TokenWork, hardware: Hardware): { readonly mode: StoreMode; readonly seconds: number } {
@@ -81,8 +79,8 @@ export function predict(work: TokenWork, hardware: Hardware): { readonly mode: S
   const hit = expectedHitRate(work.share, taken);
   const fetching = ((1 - hit) * chosenBytes) / fetchBytesPerSecond;
   const replays = REPLAYS_PER_MISS * work.moe.reduce((n, { topK }) => n + 1 - hit ** topK, 0);
-  const optimistic = compute * (1 + REPLAYED_SHARE * replays) + (1 + replays) * syncSeconds;
-  const lockstep = compute + (work.moe.length + 1) * syncSeconds;
+  const times = { compute, sync: syncSeconds, layers: work.moe.length, replays };
+  const [optimistic, lockstep] = [tokenTime('optimistic', times), tokenTime('lockstep', times)];
   return optimistic <= lockstep
     ? { mode: 'optimistic', seconds: optimistic + fetching }
     : { mode: 'lockstep', seconds: lockstep + fetching };

@@ -78,10 +78,6 @@ export class ExpertHomes {
     this.#gpu.write(this.#layers[layer]!.slotTable, Uint32Array.of(slot), expert * 4);
   }
 
-  setTable(layer: number, table: Uint32Array): void {
-    this.#gpu.write(this.#layers[layer]!.slotTable, table);
-  }
-
   /** @param table [E] slots of this wave's experts, MISSING_SLOT for all others */
   setWave(table: Uint32Array): void {
     invariant(table.length <= this.#stride, `a wave table of ${table.length} entries`);

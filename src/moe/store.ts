@@ -6,6 +6,7 @@ import type { BufferView } from '../gpu/buffer.ts';
 import { Ghost } from '../policy/ghost.ts';
 import { PrefetchGovernor } from '../policy/governor.ts';
 import type { ResidencyPolicy } from '../policy/policy.ts';
+import { orAborted } from '../util/abort.ts';
 import { invariant } from '../util/assert.ts';
 import type { ArenaShape, ExpertHomes } from './homes.ts';
 import { Demand } from './demand.ts';
@@ -47,25 +48,6 @@ interface Loading {
   readonly controller: AbortController;
   /** Nobody needs it for certain. */
   speculative: boolean;
-}
-
-/** @throws the signal's reason as soon as it is aborted */
-async function orAborted(step: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
-  if (!signal) {
-    await step;
-    return;
-  }
-  signal.throwIfAborted();
-  let stop: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason);
-    signal.addEventListener('abort', stop, { once: true });
-  });
-  try {
-    await Promise.race([step, aborted]);
-  } finally {
-    if (stop) signal.removeEventListener('abort', stop);
-  }
 }
 
 export interface ExpertStoreParts {
@@ -138,7 +120,7 @@ export class ExpertStore {
   }
 
   async #need(layer: number, expert: number, options: BringOptions): Promise<Brought> {
-    const key = layer * this.#most + expert;
+    const key = this.#keyOf(layer, expert);
     let wasUnderway = false;
     if (!this.residency.has(layer, expert)) {
       this.governor.onMiss(key);
@@ -213,7 +195,7 @@ export class ExpertStore {
 
   /** Notes that an expert which is there was used. @returns how it came to be there */
   use(layer: number, expert: number): 'slot' | 'prefetched' {
-    const key = layer * this.#most + expert;
+    const key = this.#keyOf(layer, expert);
     this.ghost.onLookups(1);
     if (!this.#guessed[key]) return 'slot';
     this.#guessed[key] = 0;
@@ -232,17 +214,16 @@ export class ExpertStore {
 
   #start(layer: number, expert: number, options: BringOptions, speculative = false): Loading | null {
     const { atLayer, isKept, isSpared } = options;
+    const key = this.#keyOf(layer, expert);
     const claim =
       (isSpared && this.residency.claim(layer, expert, atLayer, (l, e) => isKept(l, e) || isSpared(l, e))) ??
       this.residency.claim(layer, expert, atLayer, isKept);
     if (!claim) return null;
     const { slot, evicted } = claim;
     if (evicted) this.#onEvicted(evicted.layer, evicted.expert);
-    if (speculative)
-      this.governor.onGuess(this.#keyOf(layer, expert), evicted && this.#keyOf(evicted.layer, evicted.expert));
-    this.ghost.onLoad(this.#keyOf(layer, expert));
+    if (speculative) this.governor.onGuess(key, evicted && this.#keyOf(evicted.layer, evicted.expert));
+    this.ghost.onLoad(key);
     if (this.#loading.size === 0) this.#busySince = performance.now();
-    const key = layer * this.#most + expert;
     const controller = new AbortController();
     const forget = this.#follow(options.signal, controller);
     const done = this.#fill(layer, expert, this.#homes.slotView(layer, slot), controller.signal)
@@ -284,7 +265,7 @@ export class ExpertStore {
   }
 
   #onEvicted(layer: number, expert: number): void {
-    const key = layer * this.#most + expert;
+    const key = this.#keyOf(layer, expert);
     this.#homes.setSlot(layer, expert, MISSING_SLOT);
     if (this.#guessed[key]) this.governor.onLeave(key);
     this.#guessed[key] = 0;

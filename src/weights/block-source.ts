@@ -5,6 +5,7 @@
  * A read beside nothing that is known fetches `firstBytes`; where reading goes on beside what is known, as much again as lies there, up to a
  * block. So experts that are read here and there cost little more than themselves, and a file that is read to its end costs few requests.
  */
+import { orAborted } from '../util/abort.ts';
 import type { ByteSource } from './source.ts';
 import { readBytes } from './source.ts';
 
@@ -126,17 +127,10 @@ export function blockSource(
 /** The transfer is aborted when the last one that waits for it is. */
 async function waitFor({ run, bytes }: Grain, signal: AbortSignal | undefined): Promise<Uint8Array> {
   run.waiting++;
-  let stop: (() => void) | undefined;
   try {
-    signal?.throwIfAborted();
-    const aborted = new Promise<never>((_, reject) => {
-      stop = () => reject(signal?.reason);
-      signal?.addEventListener('abort', stop, { once: true });
-    });
-    return await Promise.race([bytes, aborted]);
+    return await orAborted(bytes, signal);
   } finally {
     run.waiting--;
-    if (stop) signal?.removeEventListener('abort', stop);
     if (signal?.aborted && run.waiting === 0 && !run.settled) run.controller.abort(signal.reason);
   }
 }
