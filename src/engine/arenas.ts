@@ -66,6 +66,9 @@ export function partialArenas(layers: readonly LayerSlots[], bindingBytes: numbe
     const least = leastSlots(layers, own);
     const most = Math.floor(bindingBytes / slotBytes);
     if (most < least) {
+      // A layer that has no more experts than a token takes needs none to spare: each has an arena of its own, and all its experts are there.
+      if (own.every((l) => layers[l]!.experts <= most))
+        return own.map((l) => arenaOf([l], slotBytes, layers[l]!.experts));
       const { label } = layers[own[0]!]!;
       throw new OutOfBudget(
         `${least} of the ${label} take ${least * slotBytes} bytes, more than this GPU binds at once (${bindingBytes}); load with weights: "q4", or on a GPU with larger bindings`,
