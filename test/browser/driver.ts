@@ -22,6 +22,19 @@ export class Driver {
     return new Driver(await site.open(`/fake.html${query}`, options));
   }
 
+  /** How text stands out: the first element's colour against the second's ground, each by its selector. */
+  async contrast(text: string, ground: string): Promise<number> {
+    const [color, background] = await this.page.evaluate(
+      ([a, b]) =>
+        [
+          getComputedStyle(document.querySelector(a)!).color,
+          getComputedStyle(document.querySelector(b)!).backgroundColor,
+        ] as const,
+      [text, ground] as const,
+    );
+    return contrast(color, background);
+  }
+
   /** Calls a method of the scripted model. */
   async fake<K extends 'progress' | 'finishLoad' | 'failLoad' | 'failNextPlan' | 'say' | 'end' | 'fail' | 'lose'>(
     method: K,
@@ -105,7 +118,7 @@ export class Driver {
 }
 
 /** WCAG's contrast ratio of two `rgb(...)` colours. */
-export function contrast(a: string, b: string): number {
+function contrast(a: string, b: string): number {
   const luminance = (color: string): number => {
     const [r, g, bl] = (color.match(/[\d.]+/g) ?? []).slice(0, 3).map((v) => {
       const c = Number(v) / 255;

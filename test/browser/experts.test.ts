@@ -2,7 +2,7 @@
 import type { Locator } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSite, type OpenOptions, type Site } from '../support/browser.ts';
-import { contrast, Driver, PHONE } from './driver.ts';
+import { Driver, PHONE } from './driver.ts';
 
 /** Of the scripted model: with the fewest slots, and with every expert on the card. */
 const MIN_BYTES = 3e9;
@@ -386,14 +386,8 @@ describe('looks', () => {
         ['.panel .expect', '.panel'],
         ['.panel .error', '.panel'],
       ] as const) {
-        const colors = await d.page.evaluate(
-          ([a, b]) => [
-            getComputedStyle(document.querySelector(a)!).color,
-            getComputedStyle(document.querySelector(b)!).backgroundColor,
-          ],
-          [text, ground] as const,
-        );
-        expect(contrast(colors[0]!, colors[1]!), `${text}, ${colorScheme}`).toBeGreaterThanOrEqual(4.5);
+        const ratio = await d.contrast(text, ground);
+        expect(ratio, `${text}, ${colorScheme}`).toBeGreaterThanOrEqual(4.5);
       }
       await d.done();
     }

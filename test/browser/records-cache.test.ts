@@ -1,24 +1,12 @@
 /** The record cache on the browser's own file system: damage on disk, and a quota that ends in the middle. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openSite, type Site } from '../support/browser.ts';
-import { makeProfile, type RunningProfile } from '../support/profile.ts';
+import { describe, expect, it } from 'vitest';
+import { pageOnProfile } from '../support/profile.ts';
 
-const profile = makeProfile();
-let site: Site;
-let running: RunningProfile;
-beforeAll(async () => {
-  site = await openSite('records.html');
-  running = await profile.start(site.at('/records.html'));
-});
-afterAll(async () => {
-  await running.close();
-  profile.remove();
-  await site.close();
-});
+const profile = pageOnProfile('records.html');
 
 describe.each(['worker', 'async'] as const)('%s', (backend) => {
   it('200 of 200 records with one flipped bit are found, and no others', async () => {
-    const found = await running.page.evaluate(async (name) => {
+    const found = await profile.running.page.evaluate(async (name) => {
       const { clear, identity, modelFolderName, openers, openRecordCache, pattern } = window.records;
       await clear();
       const RECORDS = 400;
@@ -64,7 +52,7 @@ describe.each(['worker', 'async'] as const)('%s', (backend) => {
   });
 
   it('a quota of 30 % keeps at most that, says so, and serves it the next time', async () => {
-    const { page } = running;
+    const { page } = profile.running;
     await page.evaluate(() => window.records.clear());
     const session = await page.context().newCDPSession(page);
     const { origin } = new URL(page.url());

@@ -1,26 +1,14 @@
 /** Record folders that run out of room. On a profile on disk: in private windows Chromium does not count what sync access handles write. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openSite, type Site } from '../support/browser.ts';
-import { makeProfile, type RunningProfile } from '../support/profile.ts';
+import { describe, expect, it } from 'vitest';
+import { pageOnProfile } from '../support/profile.ts';
 
 const MIB = 2 ** 20;
 
-const profile = makeProfile();
-let site: Site;
-let running: RunningProfile;
-beforeAll(async () => {
-  site = await openSite('records.html');
-  running = await profile.start(site.at('/records.html'));
-});
-afterAll(async () => {
-  await running.close();
-  profile.remove();
-  await site.close();
-});
+const profile = pageOnProfile('records.html');
 
 describe.each(['worker', 'async'] as const)('when the quota is used up, %s', (backend) => {
   it.each(['write', 'truncate'] as const)('%s says so, and what was flushed stays', async (how) => {
-    const { page } = running;
+    const { page } = profile.running;
     const session = await page.context().newCDPSession(page);
     const { origin } = new URL(page.url());
     await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 5 * MIB });

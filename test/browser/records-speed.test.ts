@@ -1,23 +1,11 @@
 /** How fast records are written and read, in a profile on disk as a visitor has it. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { openSite, type Site } from '../support/browser.ts';
-import { makeProfile, type RunningProfile } from '../support/profile.ts';
+import { expect, it } from 'vitest';
+import { pageOnProfile } from '../support/profile.ts';
 
-const profile = makeProfile();
-let site: Site;
-let running: RunningProfile;
-beforeAll(async () => {
-  site = await openSite('records.html');
-  running = await profile.start(site.at('/records.html'));
-});
-afterAll(async () => {
-  await running.close();
-  profile.remove();
-  await site.close();
-});
+const profile = pageOnProfile('records.html');
 
 it('says how fast each way is', async () => {
-  const { page } = running;
+  const { page } = profile.running;
   const here = (await page.evaluate(() => window.records.inWorker('speed'))) as { write: number; read: number };
   const { worker, async: slow } = await page.evaluate(async () => {
     const { openers, readSpeed, writeSpeed } = window.records;

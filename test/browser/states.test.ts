@@ -1,7 +1,7 @@
 /** Every state of the page, on a scripted model. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSite, type OpenOptions, type Site } from '../support/browser.ts';
-import { contrast, Driver, PHONE } from './driver.ts';
+import { Driver, PHONE } from './driver.ts';
 import type { FakeError } from './pages/fake.ts';
 
 const WEIGHTS = {
@@ -382,15 +382,9 @@ describe('looks', () => {
         ['.banner', '.banner'],
         ['.send.busy, .send', '.send'],
       ] as const) {
-        const colors = await d.page.evaluate(
-          ([a, b]) => [
-            getComputedStyle(document.querySelector(a)!).color,
-            getComputedStyle(document.querySelector(b)!).backgroundColor,
-          ],
-          [text, ground] as const,
-        );
+        const ratio = await d.contrast(text, ground);
         const required = text.includes('send') ? 3 : 4.5;
-        expect(contrast(colors[0]!, colors[1]!), `${text}, ${colorScheme}`).toBeGreaterThanOrEqual(required);
+        expect(ratio, `${text}, ${colorScheme}`).toBeGreaterThanOrEqual(required);
       }
       await d.done();
     }

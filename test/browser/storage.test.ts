@@ -2,7 +2,7 @@
 import type { Locator } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSite, type OpenOptions, type Site } from '../support/browser.ts';
-import { contrast, Driver, PHONE } from './driver.ts';
+import { Driver, PHONE } from './driver.ts';
 
 let site: Site;
 beforeAll(async () => {
@@ -234,14 +234,8 @@ describe('looks', () => {
         ['.badge', '.badge'],
         ['.danger', '.danger'],
       ] as const) {
-        const colors = await d.page.evaluate(
-          ([a, b]) => [
-            getComputedStyle(document.querySelector(a)!).color,
-            getComputedStyle(document.querySelector(b)!).backgroundColor,
-          ],
-          [text, ground] as const,
-        );
-        expect(contrast(colors[0]!, colors[1]!), `${text}, ${colorScheme}`).toBeGreaterThanOrEqual(4.5);
+        const ratio = await d.contrast(text, ground);
+        expect(ratio, `${text}, ${colorScheme}`).toBeGreaterThanOrEqual(4.5);
       }
       await d.done();
     }

@@ -7,7 +7,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright-core';
-import { CHROMIUM, CHROMIUM_ARGS } from './browser.ts';
+import { afterAll, beforeAll } from 'vitest';
+import { CHROMIUM, CHROMIUM_ARGS, openSite, type Site } from './browser.ts';
 
 const START_MS = 30_000;
 
@@ -26,6 +27,27 @@ export interface RunningProfile {
   kill(): Promise<void>;
   /** Asks it to end. */
   close(): Promise<void>;
+}
+
+/** A test page of a site of its own, in a profile of its own, for all tests of a file. */
+export function pageOnProfile(page: string): { readonly running: RunningProfile } {
+  const profile = makeProfile();
+  let site: Site;
+  let running: RunningProfile;
+  beforeAll(async () => {
+    site = await openSite(page);
+    running = await profile.start(site.at(`/${page}`));
+  });
+  afterAll(async () => {
+    await running.close();
+    profile.remove();
+    await site.close();
+  });
+  return {
+    get running() {
+      return running;
+    },
+  };
 }
 
 export function makeProfile(): Profile {
