@@ -58,8 +58,8 @@ export class StepRecord implements TokenCost {
   layer(layer: number, { brought, ids, weights, rows }: LayerAccount): void {
     const record = this.layers[layer]!;
     const early = this.#early.get(layer);
+    this.#count(brought);
     for (const b of brought) {
-      if (b.bytes > 0) this.bytes[b.origin as Tier] += b.bytes;
       record.brought.push(early?.find((x) => x.expert === b.expert) ?? b);
     }
     record.ids = ids;
@@ -73,7 +73,21 @@ export class StepRecord implements TokenCost {
       layer,
       brought.filter((b) => b.origin !== 'slot'),
     );
+    this.#count(brought);
+  }
+
+  #count(brought: readonly Brought[]): void {
     for (const b of brought) if (b.bytes > 0) this.bytes[b.origin as Tier] += b.bytes;
+  }
+
+  /** Waits for experts, on the clock. */
+  async waitFor<T>(experts: Promise<T>): Promise<T> {
+    const startedAt = performance.now();
+    try {
+      return await experts;
+    } finally {
+      this.stallMs += performance.now() - startedAt;
+    }
   }
 
   /** What the layer before expects of a layer. */

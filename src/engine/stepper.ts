@@ -185,7 +185,6 @@ export class Stepper {
   async #fetchMissing(layer: number, routing: readonly LayerRouting[], { record, signal }: Step): Promise<void> {
     const wanted = routing.map(({ ids }) => new Set(ids));
     const isWanted = (l: number, e: number): boolean => l >= layer && wanted[l]!.has(e);
-    const startedAt = performance.now();
     const sure = this.#store.bring(layer, [...wanted[layer]!], {
       atLayer: layer,
       isKept: () => false,
@@ -200,8 +199,7 @@ export class Stepper {
         if (guess) guesses.push(guess.then((filled) => filled && record.moved(filled)));
       }
     }
-    const settled = await Promise.allSettled([sure, ...guesses]);
-    record.stallMs += performance.now() - startedAt;
+    const settled = await record.waitFor(Promise.allSettled([sure, ...guesses]));
     if (settled[0].status === 'rejected') throw settled[0].reason;
     record.early(layer, settled[0].value);
   }
@@ -257,9 +255,8 @@ export class Stepper {
     const experts = distinct(ids);
     this.#store.dropGuesses(layer, (e) => experts.includes(e));
     this.#store.policy.visit(layer, experts, sharesOf(experts, { ids, weights }));
-    const startedAt = performance.now();
-    const brought = await this.#store.bring(layer, experts, { atLayer: layer, isKept: () => false, signal });
-    record.stallMs += performance.now() - startedAt;
+    const bringing = this.#store.bring(layer, experts, { atLayer: layer, isKept: () => false, signal });
+    const brought = await record.waitFor(bringing);
     record.layer(layer, { ids, weights, brought });
   }
 
@@ -308,9 +305,8 @@ export class Stepper {
     for (let at = 0; at < missing.length; at += size) {
       if (at > 0 || present.length > 0) run();
       const wave = missing.slice(at, at + size);
-      const startedAt = performance.now();
-      const brought = await store.bring(layer, wave, { atLayer: layer, isKept: () => false, signal });
-      record.stallMs += performance.now() - startedAt;
+      const bringing = store.bring(layer, wave, { atLayer: layer, isKept: () => false, signal });
+      const brought = await record.waitFor(bringing);
       record.layer(layer, { brought, rows });
       this.#setWave(layer, wave);
     }

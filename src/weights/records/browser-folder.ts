@@ -53,19 +53,6 @@ export async function openBrowserFolder(options: BrowserFolderOptions = {}): Pro
   );
 }
 
-/** Asks the browser to keep this site's data when disk space runs low. Call it from a click. @returns whether it will */
-export const persist = (): Promise<boolean> => ask('persist');
-/** Whether the browser has agreed to keep this site's data. */
-export const persisted = (): Promise<boolean> => ask('persisted');
-
-async function ask(what: 'persist' | 'persisted'): Promise<boolean> {
-  try {
-    return (await navigator.storage[what]()) === true;
-  } catch {
-    return false; // not in workers, not everywhere
-  }
-}
-
 const none = (note: string): BrowserFolder => ({ folder: null, note, isTemporary: false });
 const reason = (error: Error): string => error.message.replace(/\.$/, '');
 const lowerFirst = (text: string): string => text.slice(0, 1).toLowerCase() + text.slice(1);

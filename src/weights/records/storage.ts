@@ -6,6 +6,7 @@ import type { RecordLock } from './lock.ts';
 import { readManifest, type Manifest } from './manifest.ts';
 import { openRecordCache, restore } from './open-cache.ts';
 import { RecordTable } from './record-table.ts';
+import { persist, persisted } from './persist.ts';
 import type { ModelStorage, StoredModel, VerifyResult } from './stored.ts';
 import { bytesIn, sweep } from './sweep.ts';
 
@@ -106,12 +107,12 @@ class Storage implements RecordStorage {
 
   async persist(): Promise<boolean> {
     if (this.#root.kind === 'path') return true;
-    return this.#isBrowsers ? ((await navigator.storage?.persist?.()) ?? false) : false;
+    return this.#isBrowsers ? persist() : false;
   }
 
   async persisted(): Promise<boolean> {
     if (this.#root.kind === 'path') return true;
-    return this.#isBrowsers ? ((await navigator.storage?.persisted?.()) ?? false) : false;
+    return this.#isBrowsers ? persisted() : false;
   }
 
   get #isBrowsers(): boolean {

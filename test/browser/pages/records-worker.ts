@@ -1,5 +1,6 @@
 /** Record folders in a dedicated worker, as an engine that runs in one has them. */
-import { openBrowserFolder, persist, TOP_FOLDER } from '../../../src/weights/records/browser-folder.ts';
+import { openBrowserFolder, TOP_FOLDER } from '../../../src/weights/records/browser-folder.ts';
+import { persist } from '../../../src/weights/records/persist.ts';
 import { opfsFolder } from '../../../src/weights/records/opfs-folder.ts';
 import { webLock } from '../../../src/weights/records/web-lock.ts';
 import { folderCases } from '../../support/record-folder-cases.ts';

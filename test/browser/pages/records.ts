@@ -1,5 +1,6 @@
 /** Record folders on `window`, for tests that want to see them in a real browser. */
-import { openBrowserFolder, persist, persisted, TOP_FOLDER } from '../../../src/weights/records/browser-folder.ts';
+import { openBrowserFolder, TOP_FOLDER } from '../../../src/weights/records/browser-folder.ts';
+import { persist, persisted } from '../../../src/weights/records/persist.ts';
 import type { RecordFolder } from '../../../src/weights/records/folder.ts';
 import { modelFolderName } from '../../../src/weights/records/identity.ts';
 import { openRecordCache } from '../../../src/weights/records/open-cache.ts';
