@@ -3,16 +3,10 @@
  * one binding. An expert of a layer lives in its arena only, in any slot of it.
  */
 import { OutOfBudget } from '../errors.ts';
+import type { ArenaShape as Arena } from '../moe/homes.ts';
 import { sum } from '../util/math.ts';
 
-export interface Arena {
-  /** MoE layers (counted among MoE layers) whose experts live here. */
-  readonly layers: readonly number[];
-  readonly slotBytes: number;
-  /** As many as these layers have experts, or fewer. */
-  readonly slots: number;
-  readonly bytes: number;
-}
+export type { ArenaShape as Arena } from '../moe/homes.ts';
 
 /** One MoE layer, as far as slots go. */
 export interface LayerSlots {

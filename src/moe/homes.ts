@@ -7,8 +7,10 @@ import { MISSING_SLOT, type SlotLayout } from './slots.ts';
 
 /** A buffer of slots for the experts of some layers. */
 export interface ArenaShape {
+  /** MoE layers (counted among MoE layers) whose experts live here. */
   readonly layers: readonly number[];
   readonly slotBytes: number;
+  /** As many as these layers have experts, or fewer. */
   readonly slots: number;
   readonly bytes: number;
 }
