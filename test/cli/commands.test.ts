@@ -47,7 +47,7 @@ describe('inspect', () => {
       vocab: 256,
       maxContext: 512,
       contextLength: 64,
-      budgetBytes: 0.0001 * 2 ** 30,
+      budgetBytes: 100_000,
     });
     expect(found.fit['as-is'].verdict).toBe('does-not-fit');
     expect(found.formats.bf16?.matrices).toBe(2 * (16 * 3 + 4 + 1) + 2);
