@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSite, type OpenedPage, type Site } from '../support/browser.ts';
 import { faultServer, type FaultServer } from '../support/fault-server.ts';
-import { fixturePath, FIXTURES } from '../support/models.ts';
+import { fixturePath, FIXTURES, SHIPPED } from '../support/models.ts';
 import { filesOf } from '../support/served-file.ts';
 import type { StreamOptions } from './pages/stream.ts';
 
@@ -22,17 +22,16 @@ interface Outcome {
   readonly ids: number[];
 }
 
-const MODES: readonly [string, StreamOptions][] = [
-  ['optimistic', { expertsResident: 0.5 }],
-  ['lockstep', { expertsResident: 0.5 }],
-  ['optimistic', { expertsResident: 0 }],
-  ['lockstep', { expertsResident: 0 }],
-];
+/** WEBMOE_STORE_FIXTURES=all: every fixture and the shipped model at every size, a long sweep. */
+const LONG = process.env.WEBMOE_STORE_FIXTURES === 'all';
+const SHARES = LONG ? [0.75, 0.5, 0.25, 0] : [0.5, 0];
+const MODES = SHARES.flatMap((expertsResident): [string, StreamOptions][] => [
+  ['optimistic', { expertsResident }],
+  ['lockstep', { expertsResident }],
+]);
+const SWEPT = LONG ? [...FIXTURES.map(fixturePath), SHIPPED] : ['families/mixtral', 'families/olmoe'].map(fixturePath);
 
-/** WEBMOE_STORE_FIXTURES=all: every fixture, a long sweep. */
-const SWEPT = process.env.WEBMOE_STORE_FIXTURES === 'all' ? FIXTURES : ['families/mixtral', 'families/olmoe'];
-
-describe.each(SWEPT)('%s', (fixture) => {
+describe.each(SWEPT)('%s', (model) => {
   let server: FaultServer;
   let resident: Outcome;
   const run = (options: StreamOptions): Promise<Outcome> =>
@@ -46,7 +45,7 @@ describe.each(SWEPT)('%s', (fixture) => {
     );
 
   beforeAll(async () => {
-    server = await faultServer(filesOf(fixturePath(fixture)), { cors: 'exposed' });
+    server = await faultServer(filesOf(model), { cors: 'exposed' });
     resident = await run({});
     expect(await opened.page.evaluate(() => window.stream.stats.mode)).toBe('resident');
   });
