@@ -1,6 +1,7 @@
 /** `webmoe run`: one prompt, or a chat at the terminal. */
 import { createInterface } from 'node:readline';
-import type { GenerateSummary, Model } from '../engine/model.ts';
+import type { GenerateSummary } from '../engine/generation.ts';
+import type { Model } from '../engine/model.ts';
 import type { ChatMessage } from '../text/chat-template.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { loadModel, MODEL_OPTIONS, type Output } from './common.ts';

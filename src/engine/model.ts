@@ -7,52 +7,14 @@ import type { DeviceFacts } from '../gpu/device.ts';
 import type { Counters, Gpu } from '../gpu/gpu.ts';
 import { createDetokenizer } from '../text/detokenizer.ts';
 import { createStopScanner } from '../text/stop.ts';
-import { resolveSampling, type SamplingOptions } from './sampling.ts';
+import type { GeneratedToken, GenerateOptions, GenerateSummary } from './generation.ts';
+import { resolveSampling } from './sampling.ts';
 import type { RecordLevel } from './expert-monitor.ts';
 import type { ExpertService } from './expert-service.ts';
 import type { CacheReport, ExpertStats, StepEvent } from './expert-stats.ts';
 import type { Plan } from './plan.ts';
-import type { LayerRouting } from './routing.ts';
 import type { DrawnToken, LogitsResult, Session } from './session.ts';
 import { promptIds, type ModelText, type Prompt } from './text.ts';
-
-export interface GenerateOptions extends SamplingOptions {
-  /** Most tokens to generate; default: as many as the context has room for. */
-  readonly maxTokens?: number;
-  /** Generation ends before any of these appears in the text. */
-  readonly stop?: string | readonly string[];
-  /** Go on past the model's end tokens. */
-  readonly ignoreEnd?: boolean;
-  /** Ends generation with `finishReason: 'abort'`; the conversation stays usable. */
-  readonly signal?: AbortSignal;
-  /** Called while a long prompt is read. */
-  readonly onPrompt?: (progress: { readonly done: number; readonly total: number }) => void;
-}
-
-export interface GeneratedToken {
-  readonly id: number;
-  /** Text that became certain with this token; empty while a character or a stop string is incomplete. */
-  readonly text: string;
-  readonly logprob: number;
-  /** Experts of the step that produced the token, one entry a MoE layer, in rank order. */
-  readonly routing: readonly LayerRouting[];
-}
-
-export interface GenerateSummary {
-  readonly finishReason: 'stop' | 'length' | 'abort';
-  readonly text: string;
-  readonly promptTokens: number;
-  /** Prompt tokens that were still in the cache from an earlier turn. */
-  readonly cachedTokens: number;
-  readonly generatedTokens: number;
-  /** The seed that was used; give it again to repeat the answer. */
-  readonly seed: number;
-  readonly timeToFirstTokenMs: number;
-  /** Of the tokens after the first. */
-  readonly tokensPerSecond: number | null;
-  /** What made the answer differ from the exact model, in words; empty: nothing. */
-  readonly approximations: readonly string[];
-}
 
 export interface ModelParts {
   readonly gpu: Gpu;

@@ -1,7 +1,8 @@
 /** What a caller may do with a loaded model: talk in turns, stop, leave, queue, sample, throw it away; and what is refused. */
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadOn } from '../../src/engine/load.ts';
-import type { GenerateOptions, GeneratedToken, GenerateSummary, Model } from '../../src/engine/model.ts';
+import type { GenerateOptions, GeneratedToken, GenerateSummary } from '../../src/engine/generation.ts';
+import type { Model } from '../../src/engine/model.ts';
 import type { Prompt } from '../../src/engine/text.ts';
 import { InvalidCheckpoint, InvalidRequest } from '../../src/errors.ts';
 import { openTestGpu } from '../support/gpu.ts';
