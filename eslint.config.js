@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', 'node_modules/**', 'models/**', 'src/gpu/shaders.gen.ts'] },
+  { ignores: ['**/dist/**', 'site/**', 'node_modules/**', 'models/**', 'src/gpu/shaders.gen.ts'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],
