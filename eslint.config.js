@@ -2,7 +2,16 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', 'node_modules/**', 'models/**', 'src/gpu/shaders.gen.ts'] },
+  {
+    ignores: [
+      '**/dist/**',
+      'site/**',
+      '**/{.out,.next,out}/**',
+      'node_modules/**',
+      'models/**',
+      'src/gpu/shaders.gen.ts',
+    ],
+  },
   js.configs.recommended,
   {
     files: ['**/*.ts'],
@@ -10,6 +19,19 @@ export default tseslint.config(
     rules: {
       '@typescript-eslint/no-non-null-assertion': 'off', // noUncheckedIndexedAccess makes `a[i]!` the way to say "in range" in number loops
       '@typescript-eslint/explicit-module-boundary-types': 'error',
+    },
+  },
+  {
+    files: ['{test/consumers,examples}/**/*.{js,jsx}'],
+    languageOptions: {
+      parserOptions: { ecmaFeatures: { jsx: true } },
+      globals: {
+        AbortController: 'readonly',
+        document: 'readonly',
+        FormData: 'readonly',
+        location: 'readonly',
+        URLSearchParams: 'readonly',
+      },
     },
   },
   {

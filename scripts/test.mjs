@@ -24,6 +24,7 @@ check('shaders gathered', process.execPath, ['scripts/wgsl.mjs']);
 npx('types', 'tsc', '--noEmit', '-p', 'tsconfig.json');
 npx('format', 'prettier', '--check', '--log-level', 'warn', '.');
 npx('lint', 'eslint', '.');
+if (!fast) check('package', process.execPath, ['scripts/check-package.mjs']);
 
 const folder = mkdtempSync(join(tmpdir(), 'webmoe-test-'));
 const report = join(folder, 'report.json');

@@ -1,0 +1,119 @@
+/** The packed package in the toolchains of its users: each loads a tiny model and generates what transformers did. */
+import { chromium, type Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { CHROMIUM, CHROMIUM_ARGS } from '../support/browser.ts';
+import {
+  command,
+  esbuildBuild,
+  host,
+  installPackage,
+  MODEL,
+  nextBuild,
+  viteBuild,
+  viteDev,
+  webpackBuild,
+  withoutBundler,
+} from '../support/consumers.ts';
+import { Golden } from '../support/golden.ts';
+
+const golden = new Golden(`${MODEL}/golden.safetensors`);
+const prompt = golden.ids('prompt_ids').join();
+const greedy = golden.ids('greedy_ids').slice(0, 8).join();
+
+let browser: Browser;
+beforeAll(async () => {
+  await installPackage();
+  browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: [...CHROMIUM_ARGS] });
+});
+afterAll(() => browser.close());
+
+interface Outcome {
+  readonly result?: string;
+  readonly runsIn?: string;
+  readonly failure?: string;
+}
+
+async function visit(port: number): Promise<Outcome> {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  try {
+    await page.goto(`http://127.0.0.1:${port}/?model=/model/&prompt=${prompt}`);
+    await page.waitForSelector('body[data-result], body[data-failure]', { timeout: 120_000 });
+    return await page.evaluate(() => ({ ...document.body.dataset }));
+  } finally {
+    await context.close();
+  }
+}
+
+async function visitFolder(folder: string, headers?: Record<string, string>): Promise<Outcome> {
+  const hosted = await host(folder, headers);
+  try {
+    return await visit(hosted.port);
+  } finally {
+    hosted.close();
+  }
+}
+
+const inWorker = { result: greedy, runsIn: 'worker' };
+const inInlineWorker = { result: greedy, runsIn: 'inline-worker' };
+
+it('no bundler, with an import map', async () => {
+  const folder = withoutBundler('import-map', '/node_modules');
+  expect(await visitFolder(folder)).toEqual(inWorker);
+});
+
+it('ES modules of another origin', async () => {
+  const packages = await host('test/consumers/node_modules', { 'Access-Control-Allow-Origin': '*' });
+  try {
+    expect(await visitFolder(withoutBundler('cross-origin', `http://localhost:${packages.port}`))).toEqual(
+      inInlineWorker,
+    );
+  } finally {
+    packages.close();
+  }
+});
+
+it.each(['vite', 'vite7'] as const)('%s, built', async (vite) => {
+  expect(await visitFolder(await viteBuild(vite))).toEqual(inWorker);
+});
+
+it.each([
+  ['vite', inWorker],
+  ['vite7', inInlineWorker],
+] as const)('%s, its dev server', async (vite, expected) => {
+  const server = await viteDev(vite);
+  try {
+    expect(await visit(server.port)).toEqual(expected);
+  } finally {
+    server.close();
+  }
+});
+
+it('webpack', async () => {
+  expect(await visitFolder(await webpackBuild())).toEqual(inWorker);
+});
+
+it('esbuild', async () => {
+  expect(await visitFolder(await esbuildBuild())).toEqual(inInlineWorker);
+});
+
+it('Next, in a client component', async () => {
+  expect(await visitFolder(await nextBuild())).toEqual(inWorker);
+});
+
+it("a Content-Security-Policy with worker-src 'self'", async () => {
+  const policy = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; img-src data:";
+  expect(await visitFolder(await viteBuild('vite'), { 'Content-Security-Policy': policy })).toEqual(inWorker);
+});
+
+it('Node', async () => {
+  const code = `import { load } from 'webmoe/node';
+    const model = await load(${JSON.stringify(MODEL)}, { contextLength: 64 });
+    const ids = [];
+    for await (const { id } of model.generate({ ids: [${prompt}] }, { temperature: 0, maxTokens: 8, ignoreEnd: true })) ids.push(id);
+    await model.dispose();
+    console.log(ids.join());
+    process.exit(0);`;
+  const printed = await command(process.execPath, ['--input-type=module', '-e', code]);
+  expect(printed.trim().split('\n').at(-1)).toBe(greedy);
+});
