@@ -102,6 +102,15 @@ describe('a mask is what brute force over the vocabulary finds', () => {
   });
 });
 
+it('plain characters that only an alternative to the text takes are not left out', () => {
+  const small = smallVocabulary([...allBytes, 'aaaaaa', 'abcdef', 'abcdxy', 'abcd']);
+  const schema = schemas['union that is ambiguous']!;
+  const mask = createTokenMask({ schema }, small.vocabulary);
+  mask.accept(0x22);
+  expect(allowedIds(mask).filter((id) => id >= 256)).toEqual([256, 257, 259]);
+  expect(allowedIds(mask)).toEqual(bruteForce({ schema }, [0x22], small));
+});
+
 describe('a mask is what the words of a finite language allow', () => {
   const word = fc
     .array(fc.constantFrom('a', 'b', 'é', '😀', '"', '<x>'), { maxLength: 4 })
