@@ -5,7 +5,7 @@ import { bufferBytes } from '../gpu/buffer.ts';
 import { STEP_BYTES } from '../gpu/step.ts';
 import { QUANTIZE_PARAMS_BYTES } from '../kernels/repack/quantize.ts';
 import { tokenSetWords } from '../kernels/sample/sample.ts';
-import { MAX_TOP_LOGPROBS, sampledWords } from '../kernels/sample/top_logprobs.ts';
+import { MOST_SAMPLED_BYTES } from '../kernels/sample/top_logprobs.ts';
 import { sum } from '../util/math.ts';
 import { layoutName, planes, sameLayout } from '../weights/layout.ts';
 import {

@@ -4,7 +4,6 @@ import { invariant } from '../../util/assert.ts';
 
 /** Words of `sampled`: id, f32 bits of its log probability, f32 bits of log sum exp(l - max l), how many logits were NaN or +inf. */
 export const SAMPLED_WORDS = 4;
-export const SAMPLED_BYTES = 4 * SAMPLED_WORDS;
 
 /** Mark of a token that the prompt contains; the low 16 bits of a word of `counts` say how often the token was generated. */
 export const SEEN_IN_PROMPT = 0x80000000;

@@ -9,6 +9,9 @@ export const MAX_TOP_LOGPROBS = 20;
 /** Words of `sampled` when `n` tokens are named: those of sample/sample, then id and f32 bits of the log-probability by rank. */
 export const sampledWords = (n: number): number => SAMPLED_WORDS + 2 * n;
 
+/** Bytes of `sampled` with as many as may be asked for. */
+export const MOST_SAMPLED_BYTES = 4 * sampledWords(MAX_TOP_LOGPROBS);
+
 export interface TopLogprobs {
   readonly logits: BufferView; // [V]
   readonly sampled: BufferView; // [sampledWords(MAX_TOP_LOGPROBS)], of which sample/sample wrote the first
@@ -27,7 +30,7 @@ export function topLogprobs(
     shader: 'sample/top_logprobs',
     label,
     constants: { V: vocab },
-    bindings: { logits: io.logits, sampled: subview(io.sampled, 0, 4 * sampledWords(MAX_TOP_LOGPROBS)) },
+    bindings: { logits: io.logits, sampled: subview(io.sampled, 0, MOST_SAMPLED_BYTES) },
     grid: ({ tokens }) => [tokens > 0 ? 1 : 0, 1, 1],
   });
 }

@@ -29,10 +29,11 @@ interface Case {
 async function check({ name, logits, top }: Case): Promise<void> {
   const sampled = new Uint32Array(sampledWords(MAX_TOP_LOGPROBS)).fill(POISON);
   sampled[2] = bitsOf(logSum(logits));
+  const sampling = { ...GREEDY, topLogprobs: top };
   const got = await runKernel(gpu, {
     inputs: { logits },
     outputs: { sampled },
-    step: { tokens: 1, position: 3, sampling: { ...GREEDY, topLogprobs: top } },
+    step: { tokens: 1, position: 3, sampling },
     record: (r, v) => topLogprobs(r, name, { logits: v.logits!, sampled: v.sampled! }, { vocab: logits.length }),
   });
   const words = got.sampled!;
