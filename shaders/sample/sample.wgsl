@@ -1,5 +1,5 @@
 // sample/sample: chooses the next token. From logits l [V]:
-//   limits      b = l + bias when the step says so; a token whose bit of `allowed` is 0 comes after all others and is never drawn
+//   limits      (LIMITED) b = l + bias when the step says so; a token whose bit of `allowed` is 0 comes after all others and is never drawn
 //   penalties   p = b / r or b * r (b > 0 or not) for tokens seen in prompt or answer, then - frequency * times - presence * (times > 0) for those of the answer
 //   greedy      temperature 0: the largest p
 //   otherwise   w = exp((p - best p) / temperature); keep the top_k largest p, of those the fewest that reach top_p of their sum of w,
@@ -13,8 +13,7 @@
 // num  f32; exact selection: no sort, but a search for the last kept token in the order (p falling, id rising), 16 ways at a time: 4 bits of an
 //      order-preserving key of p, then 4 bits of the id. The draw is the same search in the order of ids. Sums have a fixed order.
 //      The random number is a hash of (seed, position of the new token)
-// cost one pass over the logits when greedy; otherwise 1.1 more for the draw and 4 to 8 for each of top_k and top_p that is on. Bias and allowed are read only
-//      when the step says so
+// cost one pass over the logits when greedy; otherwise 1.1 more for the draw and 4 to 8 for each of top_k and top_p that is on.
 // twin src/reference/sample/sample.ts   entry src/kernels/sample/sample.ts
 #import shared/step
 #import shared/logits
@@ -24,8 +23,10 @@ override ID_DIGITS: u32; // 16^ID_DIGITS >= V
 @group(0) @binding(1) var<storage, read_write> counts: array<u32>;
 @group(0) @binding(2) var<storage, read_write> sampled: array<u32>;
 @group(0) @binding(3) var<storage, read_write> next_ids: array<u32>;
+#if LIMITED
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 @group(0) @binding(5) var<storage, read> allowed: array<u32>;
+#endif
 
 const WG: u32 = 128u;
 const AT_ONCE: u32 = 4u; // loads in flight per lane
@@ -65,23 +66,28 @@ var<workgroup> parts: array<f32, WG>;
 var<workgroup> totals: array<f32, BINS>;
 var<workgroup> members: atomic<u32>;
 
+#if LIMITED
 fn is_biased() -> bool { return (u_step.draw & 1u) != 0u; }
 fn is_forbidden(id: u32) -> bool { return (u_step.draw & 2u) != 0u && ((allowed[id >> 5u] >> (id & 31u)) & 1u) == 0u; }
 
-fn penalized(id: u32, raw: f32) -> f32 {
+fn limited(id: u32, raw: f32) -> f32 {
   if (is_forbidden(id)) { return FORBIDDEN; }
-  if (!is_biased()) { return repeated(id, raw); }
-  return repeated(id, clamp(raw + bias[id], MASKED, -MASKED)); // beside 1e30 a bias of 100 vanishes
+  if (!is_biased()) { return raw; }
+  return clamp(raw + bias[id], MASKED, -MASKED); // beside 1e30 a bias of 100 vanishes
 }
+#else
+fn limited(id: u32, raw: f32) -> f32 { return raw; }
+#endif
 
-fn repeated(id: u32, raw: f32) -> f32 {
+fn penalized(id: u32, from_model: f32) -> f32 {
+  let raw = limited(id, from_model);
   let off = u_step.repetition_penalty == 1.0 && u_step.frequency_penalty == 0.0 && u_step.presence_penalty == 0.0;
   if (off || raw <= MASKED) { return raw; }
   let count = counts[id];
   if (count == 0u) { return raw; }
   let times = count & TIMES;
-  let scaled = select(raw * u_step.repetition_penalty, raw / u_step.repetition_penalty, raw > 0.0);
-  let lowered = clamp(scaled, MASKED, -MASKED) - u_step.frequency_penalty * f32(times) - select(0.0, u_step.presence_penalty, times > 0u);
+  let repeated = select(raw * u_step.repetition_penalty, raw / u_step.repetition_penalty, raw > 0.0);
+  let lowered = clamp(repeated, MASKED, -MASKED) - u_step.frequency_penalty * f32(times) - select(0.0, u_step.presence_penalty, times > 0u);
   return clamp(lowered, MASKED, -MASKED);
 }
 

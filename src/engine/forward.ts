@@ -340,8 +340,11 @@ export class Forward {
     rmsNorm(r, 'final norm', { x, gamma: this.#weights.finalNorm, out }, { size: hidden, eps });
   }
 
-  /** Draws a token from `logits`; it becomes the first id of the next step. */
-  sampling(): Promise<Program> {
+  /**
+   * Draws a token from `logits`; it becomes the first id of the next step.
+   * @param isLimited for steps with `isBiased` or `isMasked`
+   */
+  sampling(isLimited: boolean): Promise<Program> {
     const r = this.recorder();
     sample(
       r,
@@ -351,8 +354,7 @@ export class Forward {
         counts: this.tokenCounts,
         sampled: this.sampled,
         nextIds: this.#activations.ids,
-        bias: this.bias,
-        allowed: this.allowed,
+        limits: isLimited ? { bias: this.bias, allowed: this.allowed } : undefined,
       },
       { vocab: this.config.vocab },
     );

@@ -66,6 +66,7 @@ interface Programs {
   readonly bodies: Bodies;
   readonly head: Program;
   readonly sampling: Program;
+  readonly limitedSampling: Program;
   readonly topLogprobs: Program;
 }
 
@@ -168,9 +169,10 @@ export class Session {
   ): Promise<DrawnToken> {
     this.#nextOnGpu = null; // whatever happens until the token is drawn for good
     const top = sampling.topLogprobs ?? 0;
-    const draw = { ...sampling, ...this.#writeLimits(sampling) };
+    const limits = this.#writeLimits(sampling);
+    const draw = { ...sampling, ...limits };
     this.#forward.setStep(tokens.length, this.#cached.length, draw, this.#parts.approximate);
-    const tail = this.#drawing(top);
+    const tail = this.#drawing(limits, top);
     const result = await this.#run(tokens, phase, tail, signal);
     this.#cached.push(...tokens);
     const { id, logprob, brokenLogits } = readSampled(new Uint32Array(result!.bytes, 0, SAMPLED_WORDS));
@@ -190,10 +192,11 @@ export class Session {
     return { isBiased: bias !== null, isMasked: allowed !== null };
   }
 
-  #drawing(top: number): Tail {
-    const { head, sampling, topLogprobs } = this.#programs;
+  #drawing({ isBiased, isMasked }: DrawOptions, top: number): Tail {
+    const { head, sampling, limitedSampling, topLogprobs } = this.#programs;
+    const draw = isBiased || isMasked ? limitedSampling : sampling;
     return {
-      programs: top > 0 ? [head, sampling, topLogprobs] : [head, sampling],
+      programs: top > 0 ? [head, draw, topLogprobs] : [head, draw],
       view: subview(this.#forward.sampled, 0, 4 * sampledWords(top)),
       undo: (bytes) => this.#undoDraw(bytes),
     };
@@ -347,13 +350,14 @@ async function recordBodies(forward: Forward, taps?: Taps): Promise<Bodies> {
 }
 
 async function record(forward: Forward): Promise<Programs> {
-  const [bodies, head, sampling, topLogprobs] = await Promise.all([
+  const [bodies, head, sampling, limitedSampling, topLogprobs] = await Promise.all([
     recordBodies(forward),
     forward.lastLogits(),
-    forward.sampling(),
+    forward.sampling(false),
+    forward.sampling(true),
     forward.topLogprobs(),
   ]);
-  return { bodies, head, sampling, topLogprobs };
+  return { bodies, head, sampling, limitedSampling, topLogprobs };
 }
 
 export interface LogitsResult {

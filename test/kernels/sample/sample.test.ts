@@ -29,13 +29,14 @@ const gpu = await openTestGpu({ defaultLimits: true });
 const params = (changes: Partial<SamplingParams>): SamplingParams => ({ ...GREEDY, seed: 7, ...changes });
 const sampling = (changes: Partial<SamplingParams> = {}): SamplingParams => params({ temperature: 1, ...changes });
 
+/** Absent: the kernel without limits. Empty: the one with them, asked for none. */
 interface Limits extends SampleLimits {
   bias?: Float32Array<ArrayBuffer>;
   allowed?: Uint32Array<ArrayBuffer>;
 }
 
-/** What the kernel gets: where a request limits nothing, contents that would change everything if they were read. */
-const limitsOf = (vocab: number, { bias, allowed }: Limits = {}): Required<Limits> => ({
+/** What the kernel gets: what a request does not ask for has contents that would change everything if they were read. */
+const limitsOf = (vocab: number, { bias, allowed }: Limits): Required<Limits> => ({
   bias: bias ?? Float32Array.from({ length: vocab }, (_, id) => 1e9 * ((id * 7) % 5)),
   allowed: allowed ?? new Uint32Array(tokenSetWords(vocab)),
 });
@@ -62,6 +63,14 @@ function expectDraw(id: number, probabilities: Float64Array, u: number, what: st
   expect(u, what).toBeLessThan(below + probabilities[id]! + 1e-5);
 }
 
+const ioOf = (v: Readonly<Record<string, BufferView>>, limits?: Limits): Sample => ({
+  logits: v.logits!,
+  counts: v.counts!,
+  sampled: v.sampled!,
+  nextIds: v.nextIds!,
+  limits: limits && { bias: v.bias!, allowed: v.allowed! },
+});
+
 async function check({
   name,
   logits,
@@ -72,10 +81,10 @@ async function check({
 }: Case): Promise<void> {
   const before = counts ?? new Uint32Array(logits.length);
   const got = await runKernel(gpu, {
-    inputs: { logits, ...limitsOf(logits.length, limits) },
+    inputs: { logits, ...(limits && limitsOf(logits.length, limits)) },
     outputs: { counts: before, sampled: SAMPLED_WORDS, nextIds: 2 },
     step: { ...step, sampling: { ...params, ...flagsOf(limits) } },
-    record: (r, v) => sample(r, name, v as unknown as Sample, { vocab: logits.length }),
+    record: (r, v) => sample(r, name, ioOf(v, limits), { vocab: logits.length }),
   });
   const { id, logprob, brokenLogits } = readSampled(got.sampled!);
   const position = step.position + step.tokens;
@@ -100,7 +109,7 @@ async function drawMany(
   counts: Uint32Array<ArrayBuffer>,
   runs: readonly SamplingParams[],
   at: (run: number) => number = () => 0,
-  limits: Limits = {},
+  limits?: Limits,
 ): Promise<SampledToken[]> {
   const made: GPUBuffer[] = [];
   const make = (label: string, words: number, usage = 0): BufferView => {
@@ -113,15 +122,19 @@ async function drawMany(
     counts: make('counts', logits.length),
     sampled: make('sampled', SAMPLED_WORDS),
     nextIds: make('next ids', 1),
-    bias: make('bias', logits.length),
-    allowed: make('allowed', tokenSetWords(logits.length)),
+    limits: limits && {
+      bias: make('bias', logits.length),
+      allowed: make('allowed', tokenSetWords(logits.length)),
+    },
   };
   const results = make('results', SAMPLED_WORDS * runs.length);
   const step = make('step', STEP_BYTES / 4, GPUBufferUsage.UNIFORM);
   gpu.write(io.logits, logits);
-  const { bias, allowed } = limitsOf(logits.length, limits);
-  gpu.write(io.bias, bias);
-  gpu.write(io.allowed, allowed);
+  if (io.limits) {
+    const { bias, allowed } = limitsOf(logits.length, limits!);
+    gpu.write(io.limits.bias, bias);
+    gpu.write(io.limits.allowed, allowed);
+  }
   let run = 0;
   const recorder = new Recorder(gpu, step);
   sample(recorder, 'draw', io, { vocab: logits.length });
@@ -217,6 +230,7 @@ const greedy: Case[] = [
   { name: 'greedy_infinity_is_told', logits: withValues(normals(4, 64), { 33: Infinity }), params: params({}) },
 ];
 const limited: Case[] = [
+  { name: 'limits_unasked', logits: normals(21, 577), limits: {}, params: params({}) },
   {
     name: 'bias_moves_the_best',
     logits: withValues(equal(65, 0), { 3: 2, 64: 1 }),
@@ -359,7 +373,7 @@ async function checkMany({
   logits,
   counts = new Uint32Array(logits.length),
   params,
-  limits = {},
+  limits,
   draws,
 }: Draws): Promise<void> {
   const runs = Array.from({ length: draws }, (_, seed) => sampling({ ...params, seed: seed * 977 }));
@@ -375,10 +389,10 @@ describe('sample/sample', () => {
   it('no_token', async () => {
     const { logits, params, step } = filters.at(-1)!;
     const got = await runKernel(gpu, {
-      inputs: { logits, ...limitsOf(4) },
+      inputs: { logits },
       outputs: { counts: new Uint32Array(4), sampled: SAMPLED_WORDS, nextIds: 1 },
       step: { ...step!, sampling: params },
-      record: (r, v) => sample(r, 'none', v as unknown as Sample, { vocab: 4 }),
+      record: (r, v) => sample(r, 'none', ioOf(v), { vocab: 4 }),
     });
     expect([...got.counts!, ...got.sampled!, ...got.nextIds!]).toEqual([0, 0, 0, 0, ...Array<number>(5).fill(POISON)]);
   });
@@ -393,12 +407,12 @@ describe('sample/sample', () => {
     bias: Float32Array.from(slope, (_, i) => (i % 3) / 2),
     allowed: setOf(33, (id) => id % 4 > 0),
   };
-  it.each<[string, Partial<SamplingParams>, Limits]>([
-    ['nothing asked', {}, {}],
-    ['a temperature', { temperature: 0.6 }, {}],
-    ['top_k', { topK: 9 }, {}],
-    ['top_p', { topP: 0.7 }, {}],
-    ['min_p', { minP: 0.2 }, {}],
+  it.each<[string, Partial<SamplingParams>, Limits | undefined]>([
+    ['nothing asked', {}, undefined],
+    ['a temperature', { temperature: 0.6 }, undefined],
+    ['top_k', { topK: 9 }, undefined],
+    ['top_p', { topP: 0.7 }, undefined],
+    ['min_p', { minP: 0.2 }, undefined],
     ['a bias', {}, { bias: limits.bias! }],
     ['a mask', {}, { allowed: limits.allowed! }],
     ['all of them', { temperature: 1.4, topK: 18, topP: 0.9, minP: 0.1 }, limits],
@@ -463,14 +477,14 @@ describe('sample/sample', () => {
       byName('vocab_577', 'vocab_1000'),
     ],
     ['forgets the bias', 'raw + bias[id]', 'raw', byName('bias_moves_the_best')],
-    ['biases unasked', '(u_step.draw & 1u) != 0u', 'true', byName('greedy_all_negative')],
+    ['biases unasked', '(u_step.draw & 1u) != 0u', 'true', byName('limits_unasked')],
     [
-      'biases after penalties',
-      'return repeated(id, clamp(raw + bias[id], MASKED, -MASKED));',
-      'return repeated(id, raw) + bias[id];',
+      'penalises by the sign before the bias',
+      'u_step.repetition_penalty, raw > 0.0',
+      'u_step.repetition_penalty, from_model > 0.0',
       byName('bias_comes_before_penalties'),
     ],
-    ['masks unasked', '(u_step.draw & 2u) != 0u &&', '', byName('greedy_last_of_many')],
+    ['masks unasked', '(u_step.draw & 2u) != 0u &&', '', byName('limits_unasked')],
     ['takes the mask by bytes', 'id >> 5u', 'id >> 3u', byName('mask_of_the_last_577')],
     [
       'lets forbidden tokens tie',
