@@ -5,6 +5,7 @@ import type { Model } from '../engine/model.ts';
 import type { ChatMessage } from '../text/chat-template.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { loadModel, MODEL_OPTIONS, type Output } from './common.ts';
+import { LIMIT_OPTIONS, limitOptions } from './limits.ts';
 
 export const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   ...MODEL_OPTIONS,
@@ -13,17 +14,19 @@ export const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   'max-tokens': { type: 'whole', value: 'N', help: 'longest answer', min: 1 },
   temperature: { type: 'number', value: 'X', help: '0 is greedy; default: what the model ships', min: 0 },
   seed: { type: 'whole', value: 'N', help: 'repeat an answer exactly', min: 0 },
+  ...LIMIT_OPTIONS,
 };
 
 interface Turn {
   readonly model: Model;
   readonly options: Options;
+  readonly limits: ReturnType<typeof limitOptions>;
   readonly out: Output;
   readonly signal: AbortSignal;
 }
 
 async function answer(
-  { model, options, out, signal }: Turn,
+  { model, options, limits, out, signal }: Turn,
   messages: readonly ChatMessage[],
 ): Promise<GenerateSummary> {
   const maxTokens = options.number('max-tokens');
@@ -34,6 +37,7 @@ async function answer(
     ...(maxTokens === undefined ? {} : { maxTokens }),
     ...(temperature === undefined ? {} : { temperature }),
     ...(seed === undefined ? {} : { seed }),
+    ...limits,
     signal,
   });
   for (;;) {
@@ -83,16 +87,17 @@ export async function runCommand(options: Options, out: Output): Promise<void> {
   const prompt = options.text('prompt');
   const system: ChatMessage[] =
     options.text('system') === undefined ? [] : [{ role: 'system', content: options.text('system')! }];
+  const limits = limitOptions(options);
   const abort = new AbortController();
   const interrupt = (): void => abort.abort();
   const model = await loadModel(options, out);
   try {
     if (prompt === undefined) {
-      await chat({ model, options, out }, system);
+      await chat({ model, options, limits, out }, system);
       return;
     }
     process.once('SIGINT', interrupt);
-    await answer({ model, options, out, signal: abort.signal }, [...system, { role: 'user', content: prompt }]);
+    await answer({ model, options, limits, out, signal: abort.signal }, [...system, { role: 'user', content: prompt }]);
   } finally {
     process.off('SIGINT', interrupt);
     await model.dispose();

@@ -1,4 +1,5 @@
 /** What a request asks of a model, and what comes back, token by token. Everything but the signal and the callbacks can be cloned to a worker. */
+import type { Constraint } from '../text/grammar/index.ts';
 import type { LayerRouting } from './routing.ts';
 import type { SamplingOptions } from './sampling.ts';
 
@@ -11,15 +12,37 @@ export interface GenerateOptions extends SamplingOptions {
   readonly ignoreEnd?: boolean;
   /** Ends generation with `finishReason: 'abort'`; the conversation stays usable. */
   readonly signal?: AbortSignal;
+  /**
+   * Added to the logits of these token ids, from -100 to 100, before penalties and temperature. -100 bans a token; 100 bans all tokens but those
+   * with 100. A constraint comes first: where they would leave none of the tokens that it allows, they are set aside.
+   */
+  readonly logitBias?: Readonly<Record<number, number>>;
+  /** Each token comes with so many of the likeliest, at most 20. */
+  readonly topLogprobs?: number;
+  /** What the answer must look like; it ends with `finishReason: 'stop'` when it is complete. */
+  readonly constraint?: Constraint;
   /** Called while a long prompt is read. */
   readonly onPrompt?: (progress: { readonly done: number; readonly total: number }) => void;
+}
+
+export interface TokenLogprob {
+  readonly id: number;
+  /** Natural logarithm of its probability under the plain softmax of the model's logits. */
+  readonly logprob: number;
+  /** As in `GeneratedToken`. */
+  readonly bytes: Uint8Array;
 }
 
 export interface GeneratedToken {
   readonly id: number;
   /** Text that became certain with this token; empty while a character or a stop string is incomplete. */
   readonly text: string;
+  /** Natural logarithm of its probability under the plain softmax of the model's logits, whatever bias, penalties and temperature made of them. */
   readonly logprob: number;
+  /** What the token stands for in running text, maybe a part of a character; empty for control tokens, and where the tokenizer gives tokens no bytes of their own. */
+  readonly bytes?: Uint8Array;
+  /** The likeliest tokens, likeliest first, the lower id of equals; as many as `topLogprobs` asked for. */
+  readonly topLogprobs?: readonly TokenLogprob[];
   /** Experts of the step that produced the token, one entry a MoE layer, in rank order. */
   readonly routing: readonly LayerRouting[];
 }

@@ -1,5 +1,5 @@
 /** The text side of a model: tokenizer, template, end tokens; null where the checkpoint has none. */
-import { InvalidRequest } from '../errors.ts';
+import { InvalidRequest, UnsupportedModel } from '../errors.ts';
 import { loadChatTemplate, type ChatMessage, type ChatTemplate } from '../text/chat-template.ts';
 import { encodeChat } from '../text/encode-chat.ts';
 import { readTokenizerConfig } from '../text/tokenizer-config.ts';
@@ -42,4 +42,16 @@ export function promptIds(prompt: Prompt, text: ModelText | null): number[] {
   if (typeof prompt === 'string') return [...text.tokenizer.encode(prompt, { affixes: true })];
   if (!text.template) throw new InvalidRequest('This model has no chat template: give the prompt as text', {});
   return [...encodeChat(text.tokenizer, text.template, prompt)];
+}
+
+const NO_BYTES = new Uint8Array();
+
+/** What a token stands for in running text; empty for control tokens, ids without a token, and where the tokenizer gives tokens no bytes of their own. */
+export function bytesOf(text: ModelText | null, id: number): Uint8Array {
+  try {
+    return text?.tokenizer.idToBytes(id) ?? NO_BYTES;
+  } catch (error) {
+    if (error instanceof UnsupportedModel) return NO_BYTES;
+    throw error;
+  }
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Inspection } from '../../src/engine/inspect.ts';
+import { withByteTokens } from '../support/byte-tokens.ts';
 import { cli } from '../support/cli.ts';
 import { withLetters } from '../support/letters.ts';
 import { filesOf, fixturePath, SHIPPED, text, withConfig, type Files } from '../support/models.ts';
@@ -85,12 +86,32 @@ describe('run', () => {
   });
 });
 
+describe('run with limits', () => {
+  const model = write('bytes', withByteTokens(filesOf(olmoe)));
+  const ask = ['run', '--model', model, '--prompt', 'x', '--temperature', '3', '--max-tokens', '30'];
+
+  it('answers in JSON of a schema', async () => {
+    writeFileSync(at('schema.json'), JSON.stringify({ type: 'array', items: { enum: ['a', 'b'] }, minItems: 2 }));
+    const { code, out, err } = await cli([...ask, '--json-schema', at('schema.json')]);
+    expect([code, err]).toEqual([0, expect.stringContaining(', stop, ')]);
+    expect(JSON.parse(out)).toSatisfy((all: string[]) => all.length >= 2 && all.every((one) => /^[ab]$/.test(one)));
+  });
+
+  it('draws what a bias leaves', async () => {
+    const { out } = await cli([...ask, '--logit-bias', '97:100, 98:100,99:-100']);
+    expect(out).toMatch(/^[ab]{30}\n$/);
+  });
+});
+
 describe('bad input ends with 2 and one line', () => {
   const broken = (changes: Record<string, unknown>): string => write('broken', withConfig(filesOf(olmoe), changes));
   writeFileSync(at('empty.json'), '[]');
   writeFileSync(at('words.json'), '["a"]');
   writeFileSync(at('far.json'), '[256]');
   writeFileSync(at('one.json'), '[1]');
+  writeFileSync(at('number.json'), '{"type": "integer", "multipleOf": 3}');
+  const byByte = write('bytes', withByteTokens(filesOf(olmoe)));
+  const run = ['run', '--model', byByte, '--prompt', 'x'];
   const truncated = filesOf(olmoe);
   const shard = 'model-00002-of-00002.safetensors';
   truncated[shard] = truncated[shard]!.slice(0, -1);
@@ -108,6 +129,10 @@ describe('bad input ends with 2 and one line', () => {
     [['run', '--model', olmoe, '--prompt', 'x'], /tokenizer\.json/],
     [['run', '--model', olmoe, '--prompt', 'x', '--context-length', '9999'], /contextLength/],
     [['run', '--model', olmoe, '--prompt', 'x', '--gpu-budget', '100kB'], /does not fit/],
+    [[...run, '--logit-bias', '5'], /--logit-bias must be as in 42:-100,7:2\.5, got 5/],
+    [[...run, '--logit-bias', '256:1'], /token 256; the vocabulary has ids 0 to 255/],
+    [[...run, '--json-schema', at('missing.json')], /--json-schema .*missing\.json/],
+    [[...run, '--json-schema', at('number.json')], /multipleOf/],
     [['inspect'], /give a folder or URL/],
     [['inspect', at('nowhere')], /nowhere/],
     [['inspect', olmoe, olmoe], /unexpected argument/],
