@@ -21,8 +21,10 @@ export interface ExpertServiceParts {
   readonly dense: DenseRecords | null;
   readonly keeping: Keeping | null;
   readonly planned: PlannedModel;
-  /** What was allocated: `planned.plan`, or less. */
+  /** What was allocated: `wanted`, or less. */
   readonly plan: Plan;
+  /** What the caller asked for last; default: `planned.plan`. */
+  readonly wanted?: Plan;
   /** Whether experts are fetched before anybody asks. */
   readonly collects: boolean;
   /** Records the programs that read experts again. */
@@ -48,12 +50,17 @@ export class ExpertService {
   constructor(parts: ExpertServiceParts) {
     this.#parts = parts;
     this.#plan = parts.plan;
-    this.#wanted = parts.planned.plan;
+    this.#wanted = parts.wanted ?? parts.planned.plan;
     if (this.#plan.slots.count < this.#wanted.slots.count) this.#shrunkAt = performance.now();
   }
 
   get plan(): Plan {
     return this.#plan;
+  }
+
+  /** What the caller asked for last; more than `plan` after memory ran out. */
+  get wanted(): Plan {
+    return this.#wanted;
   }
 
   get monitor(): ExpertMonitor {
@@ -108,12 +115,7 @@ export class ExpertService {
   async #savePopularity(): Promise<void> {
     const { keeping, store } = this.#parts;
     if (!keeping || store.experts.length === 0) return;
-    const most = Math.max(...store.experts);
-    const values = new Float32Array(store.experts.length * most);
-    store.experts.forEach((count, layer) => {
-      for (let e = 0; e < count; e++) values[layer * most + e] = store.policy.popularity(layer, e);
-    });
-    await keeping.records.savePopularity(values);
+    await keeping.records.savePopularity(popularityOf(store));
   }
 
   /**
@@ -175,6 +177,11 @@ export class ExpertService {
     throw refusal!;
   }
 
+  /** The device is gone: nothing is brought or kept from it any more. */
+  abandon(): void {
+    void this.#collector?.stop();
+  }
+
   /** Lets go of everything; what is kept stays usable. */
   async close(): Promise<void> {
     const { store, keeping, fetcher, dense } = this.#parts;
@@ -187,6 +194,16 @@ export class ExpertService {
     fetcher.dispose();
     dense?.dispose();
   }
+}
+
+/** [layers, experts], with zeros where a layer has fewer experts than another. */
+export function popularityOf({ experts, policy }: ExpertStore): Float32Array<ArrayBuffer> {
+  const most = Math.max(...experts);
+  const values = new Float32Array(experts.length * most);
+  experts.forEach((count, layer) => {
+    for (let e = 0; e < count; e++) values[layer * most + e] = policy.popularity(layer, e);
+  });
+  return values;
 }
 
 const sameArenas = (a: Plan, b: Plan): boolean => JSON.stringify(a.arenas) === JSON.stringify(b.arenas);

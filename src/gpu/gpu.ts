@@ -1,6 +1,6 @@
 /** A device with what the engine needs around it: buffers by role, compiled pipelines, counters, readback. */
-import { DeviceLost, OutOfBudget } from '../errors.ts';
-import { invariant } from '../util/assert.ts';
+import { DeviceLost, OutOfBudget, WebmoeError } from '../errors.ts';
+import { invariant, InvariantError } from '../util/assert.ts';
 import { bufferBytes, Ledger, type BufferRole, type BufferView } from './buffer.ts';
 import { openDevice, type DeviceFacts, type OpenDeviceOptions } from './device.ts';
 import { PipelineCache } from './pipeline.ts';
@@ -29,6 +29,12 @@ const noCounts = (): Counters => ({
   bindGroupsCreated: 0,
   pipelinesCreated: 0,
 });
+
+/**
+ * Calls fail before their device is known to be lost: 17 to 29 ms before in Chromium whose GPU process was crashed. An error that nothing else
+ * explains waits so long for that news.
+ */
+const NEWS_OF_LOSS_MS = 500;
 
 interface GpuParts {
   readonly device: GPUDevice;
@@ -77,24 +83,25 @@ export class Gpu {
     return new Gpu({ device, facts, counters, pipelines }, false);
   }
 
-  /** @throws DeviceLost; InvariantError when WebGPU refused an earlier call */
+  /** @throws DeviceLost, also when it is why WebGPU refused an earlier call; InvariantError when it refused one that was wrong */
   assertAlive(): void {
+    if (this.#lost) throw lossOf(this.#lost);
     invariant(!this.#refused, `WebGPU refused a call: ${this.#refused ?? ''}`);
-    if (this.#lost)
-      throw new DeviceLost(`The GPU device was lost (${this.#lost.reason}): ${this.#lost.message}`, {
-        reason: this.#lost.reason,
-      });
+  }
+
+  /** How the device was lost; null while it lives. */
+  get loss(): DeviceLost | null {
+    return this.#lost ? lossOf(this.#lost) : null;
   }
 
   /** What really happened: when a device is lost, pending calls fail first, each in its own way. */
   async explain(error: unknown): Promise<unknown> {
-    await new Promise((resolve) => setTimeout(resolve, 0));
-    try {
-      this.assertAlive();
-    } catch (cause) {
-      return cause;
-    }
-    return error;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const ms = error instanceof WebmoeError ? 0 : NEWS_OF_LOSS_MS;
+    await Promise.race([this.lost, new Promise((resolve) => (timer = setTimeout(resolve, ms)))]);
+    clearTimeout(timer);
+    if (this.#lost) return lossOf(this.#lost);
+    return this.#refused === undefined ? error : new InvariantError(`WebGPU refused a call: ${this.#refused}`);
   }
 
   createBuffer(label: string, role: BufferRole, size: number, extraUsage = 0): GPUBuffer {
@@ -186,3 +193,6 @@ export class Gpu {
     if (this.#ownsDevice) this.device.destroy();
   }
 }
+
+const lossOf = ({ reason, message }: GPUDeviceLostInfo): DeviceLost =>
+  new DeviceLost(`The GPU device was lost (${reason}): ${message}`, { reason });
