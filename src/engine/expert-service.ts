@@ -127,7 +127,7 @@ export class ExpertService {
     if (wanted.verdict === 'does-not-fit') {
       throw new OutOfBudget(
         `The model takes at least ${wanted.minimumBytes} bytes of GPU memory, the budget is ${gpuBytes}`,
-        { totalBytes: wanted.minimumBytes, budgetBytes: gpuBytes },
+        { totalBytes: wanted.minimumBytes, budgetBytes: gpuBytes, suggestedGpuBytes: wanted.minimumBytes },
       );
     }
     this.#wanted = wanted;
@@ -158,7 +158,7 @@ export class ExpertService {
     await this.#collector?.stop();
     const replan: PlannedModel['replan'] = (wishes) => planned.replan({ gpuBytes: wanted.budgetBytes, ...wishes });
     let refusal: OutOfBudget | undefined;
-    for (const plan of smallerPlans({ plan: wanted, replan })) {
+    for (const plan of this.#withPresent(smallerPlans({ plan: wanted, replan }), wanted)) {
       try {
         await store.resize(plan.arenas);
         this.#isHomeless = false;
@@ -175,6 +175,28 @@ export class ExpertService {
       }
     }
     throw refusal!;
+  }
+
+  /** Of plans for `wanted`, fewer slots each time; what is there now comes back before anything smaller is tried. */
+  *#withPresent(plans: Iterable<Plan>, { slots, budgetBytes }: Plan): Generator<Plan> {
+    const present = this.#plan;
+    let isLarger = !this.#isHomeless && slots.count > present.slots.count;
+    for (const plan of plans) {
+      if (isLarger && plan.slots.count <= present.slots.count) {
+        isLarger = false;
+        if (plan.slots.count < present.slots.count) yield { ...present, budgetBytes };
+      }
+      yield plan;
+    }
+  }
+
+  /** The same refusal of room for something beside the plan, with the budget under which there would be some: fewer slots, if any can go. */
+  withSuggestion(refusal: OutOfBudget): OutOfBudget {
+    const { message, details } = refusal;
+    const { totalBytes, minimumBytes } = this.#plan;
+    const left = totalBytes - Number(details.bytes);
+    const suggestedGpuBytes = left >= minimumBytes ? left : null;
+    return new OutOfBudget(message, { ...details, suggestedGpuBytes }, { cause: refusal });
   }
 
   /** The device is gone: nothing is brought or kept from it any more. */

@@ -1,6 +1,6 @@
 /** A loaded model: generates, scores, frees. */
 import type { ModelConfig } from '../config/model-config.ts';
-import { InvalidRequest, SourceError } from '../errors.ts';
+import { InvalidRequest, OutOfBudget, SourceError } from '../errors.ts';
 import type { BufferRole } from '../gpu/buffer.ts';
 import type { DeviceFacts } from '../gpu/device.ts';
 import type { Counters } from '../gpu/gpu.ts';
@@ -230,7 +230,7 @@ export class Model {
 
   /**
    * Logits of every token of `ids`, with the routing; no sampling.
-   * @throws InvalidRequest for ids outside the vocabulary or a sequence longer than the context
+   * @throws InvalidRequest for ids outside the vocabulary or a sequence longer than the context; OutOfBudget when the GPU has no room for them
    */
   async logits(
     ids: readonly number[],
@@ -242,7 +242,9 @@ export class Model {
       const signal = this.#orDisposed(options.signal);
       const result = await this.#run(async ({ experts, session }) => {
         await experts.grow();
-        return session.logits(ids, { ...options, signal });
+        return session.logits(ids, { ...options, signal }).catch((error: unknown) => {
+          throw error instanceof OutOfBudget ? experts.withSuggestion(error) : error;
+        });
       }, signal);
       this.#recovery.finished();
       return result;

@@ -10,13 +10,17 @@ import { resolveApproximate } from './approximate.ts';
 import type { ExpertStats } from './expert-stats.ts';
 import { openKeeping, rememberedSource, type Keeping } from './keeping.ts';
 import type { LoadOptions } from './load.ts';
-import { openModel, planOpened, type OpenedModel, type PlannedModel } from './open.ts';
+import { openModel, planOpened, type OpenedModel, type PlanLimits, type PlannedModel } from './open.ts';
 import { DEFAULT_CHUNK, type PlanOptions } from './plan.ts';
+import { suggestedDetails, suggestPlan } from './suggest.ts';
 import { loadText, type ModelText } from './text.ts';
 
 export interface PreparedModel {
   readonly source: ByteSource;
   readonly options: LoadOptions;
+  /** The options with the defaults of this kind of device. */
+  readonly wishes: LoadOptions;
+  readonly limits: PlanLimits;
   readonly opened: OpenedModel;
   readonly text: ModelText | null;
   readonly endTokens: readonly number[];
@@ -59,11 +63,22 @@ export async function prepareModel(
   const text = await loadText(described, opened.config.vocab, signal);
   await remembered?.save();
   const wishes = withDefaults(options, opened.config, facts.kernels);
-  const planned = planOpened(opened, facts.limits, options.weights ?? 'auto', wishes);
-  assertFits(planned);
+  const planned = planFitting(opened, facts.limits, wishes);
   const { keeping, about } = await openKeeping(opened, planned, options);
   const storage = remembered?.freshness === 'offline' ? { ...about, note: remembered.note } : about;
-  return { source, options, opened, text, endTokens: endsOf(opened, text), approximate, planned, keeping, storage };
+  return {
+    source,
+    options,
+    wishes,
+    limits: facts.limits,
+    opened,
+    text,
+    endTokens: endsOf(opened, text),
+    approximate,
+    planned,
+    keeping,
+    storage,
+  };
 }
 
 function endsOf({ config, generation }: OpenedModel, text: ModelText | null): readonly number[] {
@@ -76,10 +91,16 @@ function endsOf({ config, generation }: OpenedModel, text: ModelText | null): re
   return endTokens(declared, text?.tokenizer ?? null);
 }
 
-function assertFits({ plan }: PlannedModel): void {
-  if (plan.verdict !== 'does-not-fit') return;
+function planFitting(opened: OpenedModel, limits: PlanLimits, wishes: LoadOptions): PlannedModel {
+  const planned = planOpened(opened, limits, wishes.weights ?? 'auto', wishes);
+  const { plan } = planned;
+  if (plan.verdict !== 'does-not-fit') return planned;
   throw new OutOfBudget(
     `The model takes at least ${plan.minimumBytes} bytes of GPU memory, the budget is ${plan.budgetBytes}: raise gpuBytes, shorten contextLength, or load with weights: "q4"`,
-    { totalBytes: plan.minimumBytes, budgetBytes: plan.budgetBytes },
+    {
+      totalBytes: plan.minimumBytes,
+      budgetBytes: plan.budgetBytes,
+      ...suggestedDetails(suggestPlan({ opened, limits, wishes, from: plan }, plan.budgetBytes)),
+    },
   );
 }

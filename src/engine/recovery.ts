@@ -208,9 +208,10 @@ export class Recovery {
   }
 }
 
-const infoOf = ({ message, details }: DeviceLost): { readonly reason: string; readonly message: string } => ({
+/** As `GPUDevice.lost` has it. */
+const infoOf = ({ details }: DeviceLost): { readonly reason: string; readonly message: string } => ({
   reason: String(details.reason),
-  message,
+  message: String(details.said),
 });
 
 /** After a crash there may be no adapter for a while: no other fault than the loss itself. */
@@ -220,5 +221,5 @@ const isLoss = (error: unknown): error is DeviceLost | DeviceCapability =>
 function asLoss(error: DeviceLost | DeviceCapability): DeviceLost {
   if (error instanceof DeviceLost) return error;
   invariant(error.reason === 'no-adapter', 'another fault than a missing adapter');
-  return new DeviceLost(error.message, { reason: 'unknown' });
+  return new DeviceLost(error.message, { reason: 'unknown', said: error.message });
 }

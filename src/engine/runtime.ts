@@ -1,4 +1,5 @@
 /** What of a loaded model lives on one device: buffers, programs, the conversation's cache. Made again from the same `PreparedModel` when that is lost. */
+import { OutOfBudget } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { ExpertStore } from '../moe/store.ts';
 import { createPolicy, DEFAULT_POLICY } from '../policy/index.ts';
@@ -18,6 +19,7 @@ import type { Plan } from './plan.ts';
 import type { PreparedModel } from './prepare.ts';
 import type { ProgressMeter } from './progress.ts';
 import { Session } from './session.ts';
+import { withSuggestion } from './suggest.ts';
 import { Uploader } from './upload.ts';
 
 export interface Runtime {
@@ -57,7 +59,7 @@ export async function openRuntime(gpu: Gpu, prepared: PreparedModel, options: Ru
   } catch (error) {
     const cause = signal?.aborted && error === signal.reason ? error : await gpu.explain(error);
     gpu.dispose();
-    throw cause;
+    throw cause instanceof OutOfBudget ? withSuggestion(cause, prepared) : cause;
   }
 }
 
@@ -68,16 +70,20 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
   const { homes, plan } = await allocateHomes(gpu, config, { ...planned, plan: from?.experts.wanted ?? planned.plan });
   progress.enter('weights', plan.downloadBytes);
   // Memory is for experts: everything else is on the GPU anyway.
-  const dense = keeping?.tier === 'disk' ? new DenseRecords(gpu, keeping.records, plan.bytes.weights) : null;
+  const dense =
+    keeping?.tier === 'disk'
+      ? await gpu.allocating(
+          'keeping weights on disk',
+          () => new DenseRecords(gpu, keeping.records, plan.bytes.weights),
+        )
+      : null;
   const uploader = new Uploader(gpu, (bytes) => progress.add(bytes), signal, dense);
   const specs = expertSpecs(spec);
-  const fetcher = new ExpertFetcher({
-    gpu,
-    uploader,
-    experts: specs,
-    origin: source.origin ?? 'disk',
-    cache: keeping,
-  });
+  const origin = source.origin ?? 'disk';
+  const fetcher = await gpu.allocating(
+    'experts on their way',
+    () => new ExpertFetcher({ gpu, uploader, experts: specs, origin, cache: keeping }),
+  );
   const counts = specs.map((x) => x.count);
   const warm = from && counts.length > 0 ? popularityOf(from.experts.store) : keeping?.records.popularity;
   const store = new ExpertStore({
@@ -99,7 +105,7 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
     const read = isFull ? store.experts[layer]! : 0;
     for (let e = 0; e < read; e++) await store.bring(layer, [e], { atLayer: layer, isKept: () => true, signal });
   });
-  if (isFull) uploader.release();
+  if (isFull) await uploader.release();
   progress.enter('compile');
   const labels = approximations(approximate);
   const forward = await Forward.create(gpu, config, plan, weights, homes, {

@@ -81,7 +81,8 @@ export class Session {
   }
 
   static async open(parts: SessionParts): Promise<Session> {
-    return new Session(parts, await record(parts.forward));
+    const programs = await record(parts.forward);
+    return parts.gpu.allocating('reading tokens back', () => new Session(parts, programs));
   }
 
   /** Records every program again: after arenas were replaced. */
@@ -249,9 +250,11 @@ export class Session {
     const most = Math.max(1, Math.min(plan.prefillChunk, Math.floor(limit / (4 * widest))));
     const scratch = (label: string, bytes: number): BufferView =>
       wholeBuffer(this.#gpu.createBuffer(label, 'activations', bytes));
-    const out = scratch('all logits', most * vocab * 4);
-    const normed = scratch('final norm', most * hidden * 4);
-    const taps = options.hidden ? scratch('taps', (layers + 1) * most * hidden * 4) : null;
+    const { out, normed, taps } = await this.#gpu.allocating('the logits of a chunk', () => ({
+      out: scratch('all logits', most * vocab * 4),
+      normed: scratch('final norm', most * hidden * 4),
+      taps: options.hidden ? scratch('taps', (layers + 1) * most * hidden * 4) : null,
+    }));
     try {
       const all = await this.#forward.allLogits(out, normed);
       const bodies = taps ? await recordBodies(this.#forward, { hidden: taps, tokens: most }) : undefined;

@@ -1,6 +1,7 @@
 /** A device with what the engine needs around it: buffers by role, compiled pipelines, counters, readback. */
 import { DeviceLost, OutOfBudget, WebmoeError } from '../errors.ts';
 import { invariant, InvariantError } from '../util/assert.ts';
+import { sum } from '../util/math.ts';
 import { bufferBytes, Ledger, type BufferRole, type BufferView } from './buffer.ts';
 import { openDevice, type DeviceFacts, type OpenDeviceOptions } from './device.ts';
 import { PipelineCache } from './pipeline.ts';
@@ -54,6 +55,8 @@ export class Gpu {
   readonly #ownsDevice: boolean;
   #lost: GPUDeviceLostInfo | undefined;
   #refused: string | undefined;
+  /** What `allocating` has made so far. */
+  #making: GPUBuffer[] | null = null;
   readonly #onRefused = (event: GPUUncapturedErrorEvent): void => {
     this.#refused ??= event.error.message;
   };
@@ -112,8 +115,13 @@ export class Gpu {
         ? GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST
         : GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
     const buffer = this.device.createBuffer({ label, size: bytes, usage: usage | extraUsage });
+    return this.#made(buffer, role);
+  }
+
+  #made(buffer: GPUBuffer, role: BufferRole): GPUBuffer {
     this.counters.buffersCreated++;
     this.ledger.add(buffer, role);
+    this.#making?.push(buffer);
     return buffer;
   }
 
@@ -121,9 +129,7 @@ export class Gpu {
   createMapped(label: string, size: number): GPUBuffer {
     const usage = GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC;
     const buffer = this.device.createBuffer({ label, size: bufferBytes(size), usage, mappedAtCreation: true });
-    this.counters.buffersCreated++;
-    this.ledger.add(buffer, 'staging');
-    return buffer;
+    return this.#made(buffer, 'staging');
   }
 
   destroyBuffer(buffer: GPUBuffer): void {
@@ -159,21 +165,47 @@ export class Gpu {
     this.assertAlive();
   }
 
-  /** Runs `make` and turns a failed allocation into OutOfBudget; `what` names it for the message. */
+  /**
+   * Runs `make`, all of whose buffers can be had, or none stays.
+   * @param what names it for the message
+   * @throws OutOfBudget; its `allocatedBytes` are what the GPU did have room for
+   */
   async allocating<T>(what: string, make: () => T): Promise<T> {
     this.device.pushErrorScope('validation');
     this.device.pushErrorScope('out-of-memory');
-    const made = make();
-    const outOfMemory = await this.device.popErrorScope();
-    const invalid = await this.device.popErrorScope();
-    if (outOfMemory) throw new OutOfBudget(`The GPU has no room for ${what}: ${outOfMemory.message}`, { what });
-    invariant(!invalid, `allocating ${what}: ${invalid?.message ?? ''}`);
-    return made;
+    const making: GPUBuffer[] = (this.#making = []);
+    let result: { readonly made: T } | { readonly error: unknown };
+    try {
+      result = { made: make() };
+    } catch (error) {
+      result = { error };
+    }
+    this.#making = null;
+    try {
+      const [noMemory, invalid] = await Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
+      if (noMemory) throw this.#outOfMemory(what, making, noMemory.message);
+      // A mapped buffer that cannot be had throws at once.
+      if ('error' in result && result.error instanceof RangeError)
+        throw this.#outOfMemory(what, making, result.error.message);
+      invariant(!invalid, `allocating ${what}: ${invalid?.message ?? ''}`);
+      if ('error' in result) throw result.error;
+      return result.made;
+    } catch (error) {
+      for (const buffer of making) this.destroyBuffer(buffer);
+      throw error;
+    }
+  }
+
+  #outOfMemory(what: string, making: readonly GPUBuffer[], message: string): OutOfBudget {
+    const bytes = sum(making.map((buffer) => buffer.size));
+    const allocatedBytes = sum(Object.values(this.ledger.bytesByRole())) - bytes;
+    return new OutOfBudget(`The GPU has no room for ${what}: ${message}`, { what, bytes, allocatedBytes });
   }
 
   /** Copies `view` back through a temporary buffer. Not for the token loop, which owns a persistent `Readback`. */
   async read(view: BufferView): Promise<ArrayBuffer> {
-    const staging = this.createBuffer(`read ${view.buffer.label}`, 'readback', view.size);
+    const label = `read ${view.buffer.label}`;
+    const staging = await this.allocating(label, () => this.createBuffer(label, 'readback', view.size));
     try {
       const encoder = this.device.createCommandEncoder();
       encoder.copyBufferToBuffer(view.buffer, view.offset, staging, 0, bufferBytes(view.size));
@@ -195,4 +227,4 @@ export class Gpu {
 }
 
 const lossOf = ({ reason, message }: GPUDeviceLostInfo): DeviceLost =>
-  new DeviceLost(`The GPU device was lost (${reason}): ${message}`, { reason });
+  new DeviceLost(`The GPU device was lost (${reason}): ${message}`, { reason, said: message });

@@ -7,6 +7,8 @@
 /** What may be counted on a device: a test takes it away at the n-th. */
 export type Moment = 'createBuffer' | 'submit' | 'mapAsync' | 'pipeline';
 
+/** Whether there is no memory for the n-th buffer of a device. */
+export type RefusesBuffer = (device: LosableDevice, count: number) => boolean;
 export type OnMoment = (device: LosableDevice, moment: Moment, count: number) => void;
 
 type Method = (...args: readonly never[]) => unknown;
@@ -17,23 +19,28 @@ const refusal = (name: string): Promise<never> => Promise.reject(new DOMExceptio
 export class LosableDevice {
   readonly #inner: GPUDevice;
   readonly #onMoment: OnMoment;
-  readonly #buffers: GPUBuffer[] = [];
+  readonly #refuses: RefusesBuffer;
+  /** Buffers that nobody has destroyed. */
+  readonly live = new Set<GPUBuffer>();
   readonly #counts = new Map<Moment, number>();
   readonly #listeners: (readonly [string, EventListener])[] = [];
-  #scopes = 0;
+  readonly #scopes: { readonly filter: GPUErrorFilter; refusal: string | null }[] = [];
   #tell: (info: GPUDeviceLostInfo) => void = () => undefined;
   readonly #lost = new Promise<GPUDeviceLostInfo>((resolve) => (this.#tell = resolve));
   readonly device: GPUDevice;
   isLost = false;
+  /** Labels of buffers that could not be had while nobody listened. */
+  readonly unheard: string[] = [];
 
   /** @param index how many devices there were before */
   constructor(
     inner: GPUDevice,
-    onMoment: OnMoment,
+    { onMoment, refusesBuffer }: Pick<LosableGpu, 'onMoment' | 'refusesBuffer'>,
     readonly index: number,
   ) {
     this.#inner = inner;
     this.#onMoment = onMoment;
+    this.#refuses = refusesBuffer;
     const queue = replaced(inner.queue, {
       submit: (commands: Iterable<GPUCommandBuffer>) => {
         this.#at('submit');
@@ -59,8 +66,8 @@ export class LosableDevice {
     if (this.isLost) return;
     this.isLost = true;
     this.#tell(info);
-    for (; this.#scopes > 0; this.#scopes--) void this.#inner.popErrorScope();
-    for (const buffer of this.#buffers) kill(buffer);
+    for (; this.#scopes.length > 0; this.#scopes.pop()) void this.#inner.popErrorScope();
+    for (const buffer of this.live) kill(buffer);
     for (const [type, listener] of this.#listeners) this.#inner.removeEventListener(type, listener);
   }
 
@@ -68,6 +75,16 @@ export class LosableDevice {
     const count = (this.#counts.get(moment) ?? 0) + 1;
     this.#counts.set(moment, count);
     if (!this.isLost) this.#onMoment(this, moment, count);
+  }
+
+  /** As a GPU that is out of memory: the scope around it hears of it, and a mapped buffer throws. */
+  #isRefused({ label, mappedAtCreation }: GPUBufferDescriptor): boolean {
+    if (!this.#refuses(this, this.#counts.get('createBuffer')!)) return false;
+    if (mappedAtCreation) throw new RangeError(`no memory for ${label}`);
+    const scope = this.#scopes.findLast(({ filter }) => filter === 'out-of-memory');
+    if (scope) scope.refusal ??= `no memory for ${label}`;
+    else this.unheard.push(label ?? '');
+    return true;
   }
 
   #unlessLost<T>(work: Promise<T>): Promise<T> {
@@ -82,15 +99,20 @@ export class LosableDevice {
       createBuffer: (descriptor: GPUBufferDescriptor) => {
         this.#at('createBuffer');
         if (this.isLost && descriptor.mappedAtCreation) throw new RangeError('createBuffer failed');
+        if (this.#isRefused(descriptor)) return kill(inner.createBuffer({ ...descriptor, mappedAtCreation: false }));
         const buffer = inner.createBuffer(descriptor);
         const map = buffer.mapAsync.bind(buffer);
+        const destroy = buffer.destroy.bind(buffer);
+        this.live.add(buffer);
+        buffer.destroy = () => {
+          this.live.delete(buffer);
+          return destroy();
+        };
         buffer.mapAsync = (...args) => {
           this.#at('mapAsync');
           return this.isLost ? refusal('AbortError') : (map(...args) as Promise<never>);
         };
-        if (this.isLost) kill(buffer);
-        else this.#buffers.push(buffer);
-        return buffer;
+        return this.isLost ? kill(buffer) : buffer;
       },
       createComputePipelineAsync: (descriptor: GPUComputePipelineDescriptor) => {
         this.#at('pipeline');
@@ -98,13 +120,13 @@ export class LosableDevice {
       },
       pushErrorScope: (filter: GPUErrorFilter) => {
         if (this.isLost) return;
-        this.#scopes++;
+        this.#scopes.push({ filter, refusal: null });
         inner.pushErrorScope(filter);
       },
       popErrorScope: () => {
         if (this.isLost) return refusal('OperationError');
-        this.#scopes--;
-        return this.#unlessLost(inner.popErrorScope());
+        const message = this.#scopes.pop()!.refusal;
+        return this.#unlessLost(inner.popErrorScope().then((error) => (message === null ? error : { message })));
       },
       addEventListener: (type: string, listener: EventListener) => {
         this.#listeners.push([type, listener]);
@@ -115,9 +137,10 @@ export class LosableDevice {
   }
 }
 
-function kill(buffer: GPUBuffer): void {
+function kill(buffer: GPUBuffer): GPUBuffer {
   buffer.mapAsync = () => refusal('AbortError');
   buffer.destroy();
+  return buffer;
 }
 
 export class LosableGpu {
@@ -126,6 +149,7 @@ export class LosableGpu {
   #inner: { readonly adapter: GPUAdapter; readonly device: GPUDevice } | undefined;
   #requests = 0;
   onMoment: OnMoment = () => undefined;
+  refusesBuffer: RefusesBuffer = () => false;
   /** Which requests for an adapter, from 0, get none. */
   refuses: (request: number) => boolean = () => false;
 
@@ -145,6 +169,7 @@ export class LosableGpu {
   /** Forgets what was counted and scripted so far. */
   reset(): void {
     this.onMoment = () => undefined;
+    this.refusesBuffer = () => false;
     this.refuses = () => false;
     this.#requests = 0;
     this.devices.length = 0;
@@ -157,7 +182,11 @@ export class LosableGpu {
     const { limits, features, info } = adapter;
     const requestDevice = async (wish?: GPUDeviceDescriptor): Promise<GPUDevice> => {
       this.#inner ??= { adapter, device: await adapter.requestDevice(wish) };
-      const made = new LosableDevice(this.#inner.device, (...at) => this.onMoment(...at), this.devices.length);
+      const hooks = {
+        onMoment: (...at: Parameters<OnMoment>) => this.onMoment(...at),
+        refusesBuffer: (...at: Parameters<RefusesBuffer>) => this.refusesBuffer(...at),
+      };
+      const made = new LosableDevice(this.#inner.device, hooks, this.devices.length);
       this.devices.push(made);
       return made.device;
     };
