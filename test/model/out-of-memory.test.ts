@@ -86,6 +86,7 @@ it('at any buffer of what comes later', async () => {
   };
   const made = await steps();
   const before = model.plan.slots.count;
+  const held = { ...model.gpuBytes, buffers: gpu.last.live.size };
   for (let n = 1; n <= made; n++) {
     base = model.counters.buffersCreated;
     gpu.refusesBuffer = (_, at) => at === base + n;
@@ -96,6 +97,7 @@ it('at any buffer of what comes later', async () => {
     expect(await model.logits([1, 2, 3], { hidden: true })).toEqual(logits);
     expect(await draw(model, TOKENS)).toEqual(want);
     await model.setGpuBytes((fullBytes + minimumBytes) / 2);
+    expect({ ...model.gpuBytes, buffers: gpu.last.live.size }, `held after buffer ${n}`).toEqual(held);
   }
   expect(slots.count).toBeGreaterThan(slots.minimum);
   expect(unheard()).toEqual([]);
@@ -106,11 +108,11 @@ it('at any buffer of what comes later', async () => {
 it('when the slots do not grow, those that there were come back', async () => {
   const model = await open();
   const { fullBytes, slots } = model.plan;
-  const base = model.counters.buffersCreated;
-  // Everything above what it had is refused.
-  gpu.refusesBuffer = (_, at) => at > base && at <= base + 2;
+  const { experts } = model.gpuBytes;
+  gpu.refusesBuffer = (_device, _count, bytes) => bytes > experts;
   await model.setGpuBytes(fullBytes);
-  expect(model.plan.slots.count).toBeGreaterThanOrEqual(slots.count);
+  expect(model.plan.slots.count).toBe(slots.count);
+  expect(model.gpuBytes.experts).toBe(experts);
   expect(model.plan.budgetBytes).toBe(fullBytes);
   await model.dispose();
 });

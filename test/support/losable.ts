@@ -7,8 +7,8 @@
 /** What may be counted on a device: a test takes it away at the n-th. */
 export type Moment = 'createBuffer' | 'submit' | 'mapAsync' | 'pipeline';
 
-/** Whether there is no memory for the n-th buffer of a device. */
-export type RefusesBuffer = (device: LosableDevice, count: number) => boolean;
+/** Whether there is no memory for the n-th buffer of a device, of so many bytes. */
+export type RefusesBuffer = (device: LosableDevice, count: number, bytes: number) => boolean;
 export type OnMoment = (device: LosableDevice, moment: Moment, count: number) => void;
 
 type Method = (...args: readonly never[]) => unknown;
@@ -78,8 +78,8 @@ export class LosableDevice {
   }
 
   /** As a GPU that is out of memory: the scope around it hears of it, and a mapped buffer throws. */
-  #isRefused({ label, mappedAtCreation }: GPUBufferDescriptor): boolean {
-    if (!this.#refuses(this, this.#counts.get('createBuffer')!)) return false;
+  #isRefused({ label, size, mappedAtCreation }: GPUBufferDescriptor): boolean {
+    if (!this.#refuses(this, this.#counts.get('createBuffer')!, size)) return false;
     if (mappedAtCreation) throw new RangeError(`no memory for ${label}`);
     const scope = this.#scopes.findLast(({ filter }) => filter === 'out-of-memory');
     if (scope) scope.refusal ??= `no memory for ${label}`;
