@@ -65,6 +65,7 @@ const HOMES: [string, LoadOptions, { readonly tokens: number[]; readonly parts: 
   ['all experts on the GPU', {}, { tokens: [1, 2, 3], parts: [0, 1 / 2, 1] }],
   ['the fewest, optimistic', { expertsResident: 0, mode: 'optimistic' }, { tokens: [2], parts: [1 / 2] }],
   ['the fewest, lockstep', { expertsResident: 0, mode: 'lockstep' }, { tokens: [2], parts: [1 / 2] }],
+  ['kept in memory', { expertsResident: 0.5, hostBytes: 2 ** 20, collect: true }, { tokens: [2], parts: [1 / 2] }],
 ];
 
 async function withModel<T>(
