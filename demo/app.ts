@@ -11,7 +11,7 @@ import { loadingView } from './loading-view.ts';
 import { MemoryChoices } from './memory/choices.ts';
 import { memoryPanel, type MemoryPanel } from './memory/panel.ts';
 import { nameOfUrl, type PageOptions } from './options.ts';
-import { loadProblem, lostProblem, type Problem } from './problem.ts';
+import { loadProblem, lostProblem, recoveryNotice, type Problem } from './problem.ts';
 import { problemView, type Action } from './problem-view.ts';
 import { ReloadGuard } from './reload-guard.ts';
 import { folderButton, startView, type StartView } from './start-view.ts';
@@ -200,6 +200,11 @@ export class App {
     this.#frame.show('chat', this.#chat.element, choice.name, memory ? [memory.toggle] : []);
     this.#chat.shown();
     this.#frame.announce(`${choice.name} is loaded.`);
+    model.onRecovery((event) => {
+      if (this.#model !== model) return;
+      this.#frame.notice(recoveryNotice(event));
+      if (event.phase === 'recovered') this.#frame.announce('The graphics device is back.');
+    });
     void model.lost.then(({ reason, message }) => {
       // A model that was left on purpose is lost too.
       if (this.#model === model) void this.#onLost(choice, conversation, reason, message);
@@ -222,6 +227,7 @@ export class App {
   async #leaveChat(): Promise<void> {
     const model = this.#model;
     this.#model = null;
+    this.#frame.notice(null);
     this.#chat?.dispose();
     this.#chat = null;
     this.#experts?.dispose();

@@ -21,6 +21,8 @@ export class Frame {
   readonly #root: HTMLElement;
   readonly #main: HTMLElement;
   readonly #banner: HTMLElement;
+  /** What goes on by itself, while it does. */
+  readonly #notice = h('p', { class: 'banner notice', role: 'status', hidden: true });
   readonly #live: HTMLElement;
   readonly #model: HTMLElement;
   readonly #chatButtons: readonly HTMLButtonElement[];
@@ -42,7 +44,7 @@ export class Frame {
     this.#storage = onStorage ? iconButton('Stored models', 'storage', onStorage) : null;
     const brand = h('span', { class: 'brand' }, mark(), h('span', { class: 'word' }, 'webmoe'));
     const bar = h('header', {}, brand, this.#model, this.#tools, ...this.#chatButtons, this.#storage, themeButton());
-    root.replaceChildren(bar, this.#banner, this.#main, this.#live);
+    root.replaceChildren(bar, this.#banner, this.#notice, this.#main, this.#live);
   }
 
   show(name: ViewName, view: HTMLElement, model = '', tools: readonly HTMLElement[] = []): void {
@@ -68,6 +70,12 @@ export class Frame {
       h('strong', {}, 'No graphics card in use. '),
       `WebGPU runs in software here (${adapter}): everything works, but slowly, a few words a second at best.`,
     );
+  }
+
+  /** Stays until the next one; null: there is none. */
+  notice(text: string | null): void {
+    this.#notice.hidden = text === null;
+    this.#notice.textContent = text;
   }
 
   /** Said once by screen readers. */

@@ -8,6 +8,7 @@ import {
   SourceError,
   UnsupportedModel,
   WebmoeError,
+  type RecoveryEvent,
 } from '../src/index.ts';
 import { formatBytes, formatCount } from './format.ts';
 
@@ -109,8 +110,20 @@ export function lostProblem(reason: string, message: string, again: boolean): Pr
           'Close other tabs and programs that use the graphics card, and wait a moment.',
           'If it keeps happening, restart the browser and update the graphics driver.',
         ]
-      : ['Reload the model: your conversation is kept.', 'It happens when a driver restarts or memory runs out.'],
+      : [
+          'Reload the model: your conversation is kept.',
+          'If no graphics card is found then, reload the page: after two crashes, a browser keeps a page from the card for two minutes.',
+          'It happens when a driver restarts or memory runs out.',
+        ],
   };
+}
+
+/** What the page says while a lost device is replaced; null: nothing any more. */
+export function recoveryNotice({ phase, attempt, reason }: RecoveryEvent): string | null {
+  if (phase === 'recovered' || phase === 'gave-up') return null;
+  if (phase === 'failed')
+    return `The model could not be rebuilt. ${reason.replace(/\.?$/, '.')} Your next message tries again.`;
+  return `The graphics device was lost; rebuilding${attempt > 1 ? `, try ${attempt}` : ''}…`;
 }
 
 /** True when the conversation no longer fits the context. */

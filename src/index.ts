@@ -76,6 +76,7 @@ export type { Model } from './engine/model.ts';
 export type { Plan, PlanOptions } from './engine/plan.ts';
 export type { WeightsOption } from './engine/precision.ts';
 export type { LoadProgress } from './engine/progress.ts';
+export type { RecoveryEvent } from './engine/recovery.ts';
 export type { LayerRouting } from './engine/routing.ts';
 export type { LogitsResult } from './engine/session.ts';
 export type { ModelText, Prompt } from './engine/text.ts';

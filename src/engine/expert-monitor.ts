@@ -31,7 +31,7 @@ const noTotals = (): Omit<LayerTotals, 'predicted'> => ({ needed: 0, hits: 0, co
 const noBytes = (): Record<Tier, number> => ({ memory: 0, disk: 0, network: 0 });
 
 export class ExpertMonitor {
-  readonly #store: ExpertStore;
+  #store: ExpertStore;
   readonly #syncMs: number;
   #plan: Plan;
   #mode: StoreMode;
@@ -74,6 +74,14 @@ export class ExpertMonitor {
 
   replanned(plan: Plan): void {
     this.#plan = plan;
+  }
+
+  /** The same model goes on in another store; what was counted stays. */
+  moved(store: ExpertStore, plan: Plan, storage: ExpertStats['storage']): void {
+    this.#store = store;
+    this.#plan = plan;
+    this.storage = storage;
+    this.download = null;
   }
 
   readonly isWatched = (): boolean => !this.#store.isComplete || this.#listeners.size > 0;

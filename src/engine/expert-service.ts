@@ -21,8 +21,10 @@ export interface ExpertServiceParts {
   readonly dense: DenseRecords | null;
   readonly keeping: Keeping | null;
   readonly planned: PlannedModel;
-  /** What was allocated: `planned.plan`, or less. */
+  /** What was allocated: `wanted`, or less. */
   readonly plan: Plan;
+  /** What the caller asked for last; default: `planned.plan`. */
+  readonly wanted?: Plan;
   /** Whether experts are fetched before anybody asks. */
   readonly collects: boolean;
   /** Records the programs that read experts again. */
@@ -48,12 +50,17 @@ export class ExpertService {
   constructor(parts: ExpertServiceParts) {
     this.#parts = parts;
     this.#plan = parts.plan;
-    this.#wanted = parts.planned.plan;
+    this.#wanted = parts.wanted ?? parts.planned.plan;
     if (this.#plan.slots.count < this.#wanted.slots.count) this.#shrunkAt = performance.now();
   }
 
   get plan(): Plan {
     return this.#plan;
+  }
+
+  /** What the caller asked for last; more than `plan` after memory ran out. */
+  get wanted(): Plan {
+    return this.#wanted;
   }
 
   get monitor(): ExpertMonitor {
@@ -108,12 +115,7 @@ export class ExpertService {
   async #savePopularity(): Promise<void> {
     const { keeping, store } = this.#parts;
     if (!keeping || store.experts.length === 0) return;
-    const most = Math.max(...store.experts);
-    const values = new Float32Array(store.experts.length * most);
-    store.experts.forEach((count, layer) => {
-      for (let e = 0; e < count; e++) values[layer * most + e] = store.policy.popularity(layer, e);
-    });
-    await keeping.records.savePopularity(values);
+    await keeping.records.savePopularity(popularityOf(store));
   }
 
   /**
@@ -125,7 +127,7 @@ export class ExpertService {
     if (wanted.verdict === 'does-not-fit') {
       throw new OutOfBudget(
         `The model takes at least ${wanted.minimumBytes} bytes of GPU memory, the budget is ${gpuBytes}`,
-        { totalBytes: wanted.minimumBytes, budgetBytes: gpuBytes },
+        { totalBytes: wanted.minimumBytes, budgetBytes: gpuBytes, suggestedGpuBytes: wanted.minimumBytes },
       );
     }
     this.#wanted = wanted;
@@ -156,7 +158,7 @@ export class ExpertService {
     await this.#collector?.stop();
     const replan: PlannedModel['replan'] = (wishes) => planned.replan({ gpuBytes: wanted.budgetBytes, ...wishes });
     let refusal: OutOfBudget | undefined;
-    for (const plan of smallerPlans({ plan: wanted, replan })) {
+    for (const plan of this.#withPresent(smallerPlans({ plan: wanted, replan }), wanted)) {
       try {
         await store.resize(plan.arenas);
         this.#isHomeless = false;
@@ -175,6 +177,33 @@ export class ExpertService {
     throw refusal!;
   }
 
+  /** Of plans for `wanted`, fewer slots each time; what is there now comes back before anything smaller is tried. */
+  *#withPresent(plans: Iterable<Plan>, { slots, budgetBytes }: Plan): Generator<Plan> {
+    const present = this.#plan;
+    let isLarger = !this.#isHomeless && slots.count > present.slots.count;
+    for (const plan of plans) {
+      if (isLarger && plan.slots.count <= present.slots.count) {
+        isLarger = false;
+        if (plan.slots.count < present.slots.count) yield { ...present, budgetBytes };
+      }
+      yield plan;
+    }
+  }
+
+  /** The same refusal of room for something beside the plan, with the budget under which there would be some: fewer slots, if any can go. */
+  withSuggestion(refusal: OutOfBudget): OutOfBudget {
+    const { message, details } = refusal;
+    const { totalBytes, minimumBytes } = this.#plan;
+    const left = totalBytes - Number(details.bytes);
+    const suggestedGpuBytes = left >= minimumBytes ? left : null;
+    return new OutOfBudget(message, { ...details, suggestedGpuBytes }, { cause: refusal });
+  }
+
+  /** The device is gone: nothing is brought or kept from it any more. */
+  abandon(): void {
+    void this.#collector?.stop();
+  }
+
   /** Lets go of everything; what is kept stays usable. */
   async close(): Promise<void> {
     const { store, keeping, fetcher, dense } = this.#parts;
@@ -187,6 +216,16 @@ export class ExpertService {
     fetcher.dispose();
     dense?.dispose();
   }
+}
+
+/** [layers, experts], with zeros where a layer has fewer experts than another. */
+export function popularityOf({ experts, policy }: ExpertStore): Float32Array<ArrayBuffer> {
+  const most = Math.max(...experts);
+  const values = new Float32Array(experts.length * most);
+  experts.forEach((count, layer) => {
+    for (let e = 0; e < count; e++) values[layer * most + e] = policy.popularity(layer, e);
+  });
+  return values;
 }
 
 const sameArenas = (a: Plan, b: Plan): boolean => JSON.stringify(a.arenas) === JSON.stringify(b.arenas);

@@ -144,7 +144,9 @@ export class ExpertFetcher {
   async #toScratch(layer: number, expert: number, signal: AbortSignal | undefined): Promise<BufferView> {
     const { gpu, experts } = this.#parts;
     const bytes = Math.max(...experts.map((x) => x.slot.bytes));
-    this.#scratch ??= wholeBuffer(gpu.createBuffer('expert for the disk', 'staging', bytes));
+    this.#scratch ??= await gpu.allocating('an expert for the disk', () =>
+      wholeBuffer(gpu.createBuffer('expert for the disk', 'staging', bytes)),
+    );
     const slot = subview(this.#scratch, 0, experts[layer]!.slot.bytes);
     await this.#fromCheckpoint(layer, expert, slot, signal, true);
     return slot;

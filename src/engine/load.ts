@@ -1,33 +1,20 @@
 /** source -> configs -> plan -> buffers -> Model: the one place that wires everything. */
-import type { ModelConfig } from '../config/model-config.ts';
-import { parameterCounts } from '../config/parameters.ts';
-import { OutOfBudget } from '../errors.ts';
+import { DeviceLost } from '../errors.ts';
 import type { KernelChoice } from '../gpu/device.ts';
 import { Gpu } from '../gpu/gpu.ts';
-import { endTokens } from '../text/end-tokens.ts';
+import { sleep } from '../weights/retry.ts';
 import type { ByteSource } from '../weights/source.ts';
-import { Forward } from './forward.ts';
-import { createPolicy, DEFAULT_POLICY } from '../policy/index.ts';
-import { ExpertStore } from '../moe/store.ts';
-import { approximations, resolveApproximate, type ApproximateOptions } from './approximate.ts';
-import { sum } from '../util/math.ts';
-import { expertSpecs, type ModelSpec } from './describe.ts';
-import { DenseRecords } from './dense-records.ts';
-import { ExpertMonitor } from './expert-monitor.ts';
-import { ExpertService } from './expert-service.ts';
-import { ExpertFetcher } from './fetch.ts';
-import { openKeeping, rememberedSource, type KeepingOptions } from './keeping.ts';
-import { measureSync } from './measure.ts';
-import { ModePicker, type ModeOption } from './mode.ts';
+import type { ApproximateOptions } from './approximate.ts';
+import type { KeepingOptions } from './keeping.ts';
+import type { ModeOption } from './mode.ts';
 import { Model } from './model.ts';
-import { allocateHomes } from './open-store.ts';
 import { DEFAULT_DEVICE_LIMITS, openModel, planOpened, type PlanLimits } from './open.ts';
-import { DEFAULT_CHUNK, type Plan, type PlanOptions } from './plan.ts';
+import type { Plan, PlanOptions } from './plan.ts';
 import type { WeightsOption } from './precision.ts';
+import { prepareModel, withDefaults, type PreparedModel } from './prepare.ts';
 import { ProgressMeter, type LoadProgress } from './progress.ts';
-import { Session } from './session.ts';
-import { loadText } from './text.ts';
-import { Uploader } from './upload.ts';
+import { BACK_OFF_MS, Recovery, type Rebuild } from './recovery.ts';
+import { openRuntime, type Runtime, type RuntimeOptions } from './runtime.ts';
 
 export interface LoadOptions extends PlanOptions, KeepingOptions {
   /** Default `auto`: as published if that fits `gpuBytes`, else 8 bits, else 4. */
@@ -55,15 +42,6 @@ export interface LoadOptions extends PlanOptions, KeepingOptions {
   readonly kernels?: KernelChoice | undefined;
 }
 
-/** Multiplications of one submit on a software adapter: tens of seconds at most, for which stopping has to wait. */
-const SOFTWARE_CHUNK_WORK = 14e9;
-
-/** A power of two from 16 to the default, by the model's size. */
-function softwareChunk(config: ModelConfig): number {
-  const tokens = SOFTWARE_CHUNK_WORK / parameterCounts(config).active;
-  return Math.min(DEFAULT_CHUNK, Math.max(16, 2 ** Math.floor(Math.log2(tokens))));
-}
-
 /** What loading would do, from configs and tensor headers alone: no weight is read, no GPU is touched. */
 export async function plan(
   source: ByteSource,
@@ -80,141 +58,52 @@ export async function plan(
   return planOpened(opened, options.limits ?? DEFAULT_DEVICE_LIMITS, options.weights ?? 'auto', wishes).plan;
 }
 
-function startsEarly(start: LoadOptions['start'], spec: ModelSpec, { downloadBytes }: Plan): boolean {
-  if (start !== 'auto') return start === 'early';
-  return sum(expertSpecs(spec).map((x) => x.storedBytes)) > downloadBytes / 2;
-}
-
-/** On a software adapter prompts go in shorter chunks, and nobody knows how fast it is. */
-function withDefaults<O extends PlanOptions>(options: O, config: ModelConfig, kernels: KernelChoice): O {
-  if (kernels === 'gpu') return options;
-  return { hardware: null, ...options, prefillChunk: options.prefillChunk ?? softwareChunk(config) };
-}
-
 /**
- * Loads a model onto the GPU. On any failure, abort included, everything taken is given back.
- * @throws DeviceCapability, InvalidCheckpoint, UnsupportedModel, OutOfBudget, SourceError; the signal's reason when aborted
+ * Loads a model onto the GPU. On any failure, abort included, everything taken is given back. A device that is lost meanwhile, or later, is replaced.
+ * @throws DeviceCapability, InvalidCheckpoint, UnsupportedModel, OutOfBudget, SourceError, DeviceLost; the signal's reason when aborted
  */
 export async function load(source: ByteSource, options: LoadOptions = {}): Promise<Model> {
   const { gpu, defaultLimits, kernels } = options;
-  return loadOn(await Gpu.open({ gpu, kernels, ...(defaultLimits ? { defaultLimits } : {}) }), source, options);
+  const open = (): Promise<Gpu> => Gpu.open({ gpu, kernels, ...(defaultLimits ? { defaultLimits } : {}) });
+  return loadOn(await open(), source, { ...options, reopen: open });
+}
+
+export interface LoadOnOptions extends Omit<LoadOptions, 'gpu' | 'defaultLimits' | 'kernels'> {
+  /** Opens a device in place of one that was lost; without, the model ends with its device. */
+  readonly reopen?: (() => Promise<Gpu>) | undefined;
 }
 
 /** As `load`, on a device that is open already. The model owns `gpu` and disposes it: give it a `share()` to keep the device. */
-export async function loadOn(
-  gpu: Gpu,
-  source: ByteSource,
-  options: Omit<LoadOptions, 'gpu' | 'defaultLimits' | 'kernels'> = {},
-): Promise<Model> {
-  const { signal } = options;
+export async function loadOn(gpu: Gpu, source: ByteSource, options: LoadOnOptions = {}): Promise<Model> {
+  const { signal, reopen } = options;
   const progress = new ProgressMeter(options.onProgress ?? (() => undefined));
-  const cleanUp: (() => Promise<void> | undefined)[] = [];
-  const approximate = resolveApproximate(options.approximate);
   progress.enter('open');
-  try {
-    const remembered = await rememberedSource(source, options.storage, signal);
-    const described = remembered ?? source;
-    const opened = await openModel(described, signal);
-    const text = await loadText(described, opened.config.vocab, signal);
-    await remembered?.save();
-    const { config, generation } = opened;
-    const ends = endTokens(
-      {
-        ...(generation.endTokens ? { generation: generation.endTokens } : {}),
-        config: config.endTokens,
-        tokenizerEnd: text?.endToken ?? null,
-        vocab: config.vocab,
-      },
-      text?.tokenizer ?? null,
-    );
-    const wishes = withDefaults(options, config, gpu.facts.kernels);
-    const planned = planOpened(opened, gpu.facts.limits, options.weights ?? 'auto', wishes);
-    const { spec } = planned;
-    if (planned.plan.verdict === 'does-not-fit') {
-      throw new OutOfBudget(
-        `The model takes at least ${planned.plan.minimumBytes} bytes of GPU memory, the budget is ${planned.plan.budgetBytes}: raise gpuBytes, shorten contextLength, or load with weights: "q4"`,
-        {
-          totalBytes: planned.plan.minimumBytes,
-          budgetBytes: planned.plan.budgetBytes,
-        },
-      );
-    }
-    const { homes, plan } = await allocateHomes(gpu, config, planned);
-    progress.enter('weights', plan.downloadBytes);
-    const { keeping, about: found } = await openKeeping(opened, planned, options);
-    const about = remembered?.freshness === 'offline' ? { ...found, note: remembered.note } : found;
-    cleanUp.push(() => keeping?.records.close());
-    // Memory is for experts: everything else is on the GPU anyway.
-    const dense = keeping?.tier === 'disk' ? new DenseRecords(gpu, keeping.records, plan.bytes.weights) : null;
-    const uploader = new Uploader(gpu, (bytes) => progress.add(bytes), signal, dense);
-    const specs = expertSpecs(spec);
-    const fetcher = new ExpertFetcher({
-      gpu,
-      uploader,
-      experts: specs,
-      origin: source.origin ?? 'disk',
-      cache: keeping,
-    });
-    const counts = specs.map((x) => x.count);
-    const store = new ExpertStore({
-      homes,
-      experts: counts,
-      arenas: plan.arenas,
-      policy: createPolicy(
-        options.policy ?? DEFAULT_POLICY,
-        { layers: counts.length, experts: Math.max(0, ...counts) },
-        keeping?.records.popularity ? { warm: keeping.records.popularity } : {},
-      ),
-      fill: fetcher.fill,
-    });
-    const { count, experts: all } = plan.slots;
-    const isFull = plan.verdict !== 'streams' && count === all && !startsEarly(options.start, spec, plan);
-    if (isFull) source.willReadAll?.();
-    const weights = await uploader.model(spec, plan, homes, async (layer) => {
-      // In order, one by one: most files are ordered so.
-      const read = isFull ? store.experts[layer]! : 0;
-      for (let e = 0; e < read; e++) await store.bring(layer, [e], { atLayer: layer, isKept: () => true, signal });
-    });
-    if (isFull) uploader.release();
-    progress.enter('compile');
-    const labels = approximations(approximate);
-    const forward = await Forward.create(gpu, config, plan, weights, homes, {
-      predict: !isFull,
-      approximate: labels.length > 0,
-    });
-    const modes = new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.sampled));
-    const monitor = new ExpertMonitor(store, plan, about, labels, () => keeping?.records.note ?? null, modes.syncMs);
-    const session = await Session.open({
-      gpu,
-      forward,
-      store,
-      modes,
-      approximate,
-      isWatched: monitor.isWatched,
-      onStep: (record) => {
-        monitor.add(record);
-        experts.onStep();
-      },
-    });
-    const experts = new ExpertService({
-      store,
-      monitor,
-      fetcher,
-      experts: specs,
-      dense,
-      keeping,
-      planned,
-      plan,
-      collects: options.collect ?? true,
-      rerecord: () => session.rerecord(),
-    });
-    signal?.throwIfAborted();
-    progress.enter('ready');
-    experts.start();
-    return new Model({ gpu, config, generation, endTokens: ends, session, text, experts });
-  } catch (error) {
+  const prepared = await prepareModel(source, options, gpu.facts).catch((error: unknown) => {
     gpu.dispose();
-    for (const undo of cleanUp) await undo();
     throw error;
+  });
+  try {
+    const first = await firstRuntime(gpu, prepared, { progress, signal, reopen });
+    const rebuild: Rebuild = (on, from, until) =>
+      openRuntime(on, prepared, { progress: new ProgressMeter(() => undefined), signal: until, from });
+    return new Model(prepared, new Recovery(first, reopen ?? null, rebuild));
+  } catch (error) {
+    await prepared.keeping?.records.close();
+    throw error;
+  }
+}
+
+interface FirstOptions extends RuntimeOptions {
+  readonly reopen: LoadOnOptions['reopen'];
+}
+
+/** A device that is lost while the model loads is replaced, once. What was read and kept before is not fetched again. */
+async function firstRuntime(gpu: Gpu, prepared: PreparedModel, { reopen, ...options }: FirstOptions): Promise<Runtime> {
+  try {
+    return await openRuntime(gpu, prepared, options);
+  } catch (error) {
+    if (!(error instanceof DeviceLost) || error.details.reason === 'destroyed' || !reopen) throw error;
+    await sleep(BACK_OFF_MS[0], options.signal);
+    return openRuntime(await reopen(), prepared, options);
   }
 }

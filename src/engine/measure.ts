@@ -8,7 +8,7 @@ const ROUNDS = 8;
 
 /** Milliseconds from a submit to its bytes in our hands: the median of a few. */
 export async function measureSync(gpu: Gpu, view: BufferView): Promise<number> {
-  const readback = new Readback(gpu, 'sync probe', view.size);
+  const readback = await gpu.allocating('sync probe', () => new Readback(gpu, 'sync probe', view.size));
   const times: number[] = [];
   try {
     for (let i = 0; i < ROUNDS; i++) {

@@ -1,10 +1,9 @@
 /** A loaded model: generates, scores, frees. */
 import type { ModelConfig } from '../config/model-config.ts';
-import type { GenerationDefaults } from '../config/load.ts';
-import { InvalidRequest, SourceError } from '../errors.ts';
+import { InvalidRequest, OutOfBudget, SourceError } from '../errors.ts';
 import type { BufferRole } from '../gpu/buffer.ts';
 import type { DeviceFacts } from '../gpu/device.ts';
-import type { Counters, Gpu } from '../gpu/gpu.ts';
+import type { Counters } from '../gpu/gpu.ts';
 import { createDetokenizer } from '../text/detokenizer.ts';
 import { createStopScanner } from '../text/stop.ts';
 import { limitsOf } from './constrain.ts';
@@ -12,25 +11,17 @@ import { checkPooling, embedTokens, type EmbedOptions } from './embedding.ts';
 import type { GeneratedToken, GenerateOptions, GenerateSummary } from './generation.ts';
 import { resolveSampling } from './sampling.ts';
 import type { RecordLevel } from './expert-monitor.ts';
-import type { ExpertService } from './expert-service.ts';
 import type { CacheReport, ExpertStats, StepEvent } from './expert-stats.ts';
 import type { Plan } from './plan.ts';
-import type { DrawnToken, DrawParams, LogitsResult, Session } from './session.ts';
+import type { PreparedModel } from './prepare.ts';
+import type { Recovery, RecoveryEvent } from './recovery.ts';
+import type { Runtime } from './runtime.ts';
+import type { DrawnToken, DrawParams, LogitsResult } from './session.ts';
 import { bytesOf, promptIds, type ModelText, type Prompt } from './text.ts';
 
-export interface ModelParts {
-  readonly gpu: Gpu;
-  readonly config: ModelConfig;
-  readonly generation: GenerationDefaults;
-  /** Tokens that end an answer. */
-  readonly endTokens: readonly number[];
-  readonly session: Session;
-  readonly text: ModelText | null;
-  readonly experts: ExpertService;
-}
-
 export class Model {
-  readonly #parts: ModelParts;
+  readonly #prepared: PreparedModel;
+  readonly #recovery: Recovery;
   /** Settles when the requests so far are done: a queue. */
   #busy: Promise<void> = Promise.resolve();
   readonly #running = new Set<() => void>();
@@ -39,45 +30,51 @@ export class Model {
   readonly #disposal = new AbortController();
   #disposed: Promise<void> | undefined;
 
-  constructor(parts: ModelParts) {
-    this.#parts = parts;
+  constructor(prepared: PreparedModel, recovery: Recovery) {
+    this.#prepared = prepared;
+    this.#recovery = recovery;
   }
 
   get config(): ModelConfig {
-    return this.#parts.config;
+    return this.#prepared.opened.config;
+  }
+
+  /** Of the device of the moment: read anew wherever something was waited for. */
+  get #live(): Runtime {
+    return this.#recovery.live;
   }
 
   /** What was allocated: with fewer slots than planned where the GPU had no room, and as `setGpuBytes` last changed it. */
   get plan(): Plan {
-    return this.#parts.experts.plan;
+    return this.#live.experts.plan;
   }
 
   /** null when the checkpoint has no tokenizer.json. */
   get text(): ModelText | null {
-    return this.#parts.text;
+    return this.#prepared.text;
   }
 
   get device(): DeviceFacts {
-    return this.#parts.gpu.facts;
+    return this.#live.gpu.facts;
   }
 
   /** What the GPU was asked to do so far. */
   get counters(): Readonly<Counters> {
-    return { ...this.#parts.gpu.counters };
+    return { ...this.#live.gpu.counters };
   }
 
   get gpuBytes(): Readonly<Record<BufferRole, number>> {
-    return this.#parts.gpu.ledger.bytesByRole();
+    return this.#live.gpu.ledger.bytesByRole();
   }
 
   /** What is kept on disk (or in memory) for the next start; null when nothing is. */
   get kept(): { readonly presentBytes: number; readonly totalBytes: number; readonly isComplete: boolean } | null {
-    return this.#parts.experts.kept;
+    return this.#live.experts.kept;
   }
 
   /** Where the experts are and how well the store does; null for a model without experts. */
   expertStats(): ExpertStats | null {
-    const { store, monitor } = this.#parts.experts;
+    const { store, monitor } = this.#live.experts;
     return store.total ? monitor.stats() : null;
   }
 
@@ -88,8 +85,7 @@ export class Model {
    * @throws the signal's reason
    */
   async cacheReport(options: { readonly signal?: AbortSignal } = {}): Promise<CacheReport | null> {
-    const { experts } = this.#parts;
-    return experts.cacheReport(this.#orDisposed(options.signal));
+    return this.#live.experts.cacheReport(this.#orDisposed(options.signal));
   }
 
   /**
@@ -98,7 +94,7 @@ export class Model {
    * @returns stops it
    */
   onStep(listener: (event: StepEvent) => void, level: RecordLevel = 'counts'): () => void {
-    return this.#parts.experts.monitor.listen(listener, level);
+    return this.#live.experts.monitor.listen(listener, level);
   }
 
   /**
@@ -109,7 +105,8 @@ export class Model {
     if (!(bytes > 0)) throw new InvalidRequest(`gpuBytes must be a number above 0, got ${bytes}`, { gpuBytes: bytes });
     const release = await this.#acquire();
     try {
-      await this.#work(this.#parts.experts.resize(bytes));
+      await this.#run(({ experts }) => experts.resize(bytes), this.#disposal.signal);
+      this.#recovery.finished();
     } finally {
       release();
     }
@@ -117,34 +114,43 @@ export class Model {
 
   /** Takes an expert off the GPU; it comes back when it is needed. Nothing happens when it is not there. */
   evict(layer: number, expert: number): void {
-    this.#parts.experts.store.evict(layer, expert);
+    this.#live.experts.store.evict(layer, expert);
   }
 
   /** Resolves when all experts that can be fetched ahead of time are on the GPU or kept on disk. */
   settled(): Promise<void> {
-    return this.#parts.experts.settled();
+    return this.#recovery.run(({ experts }) => experts.settled(), this.#disposal.signal);
   }
 
   /** Tokens that end an answer. */
   get endTokens(): readonly number[] {
-    return this.#parts.endTokens;
+    return this.#prepared.endTokens;
   }
 
-  /** Resolves when the GPU goes away. */
+  /** Resolves when the GPU is gone for good: a device that was lost is replaced, unless that happens three times in a row. */
   get lost(): Promise<{ readonly reason: string; readonly message: string }> {
-    return this.#parts.gpu.lost;
+    return this.#recovery.lost;
+  }
+
+  /**
+   * Calls `listener` while a lost device is replaced. Requests wait meanwhile, and go on by themselves.
+   * @returns stops it
+   */
+  onRecovery(listener: (event: RecoveryEvent) => void): () => void {
+    return this.#recovery.listen(listener);
   }
 
   /**
    * Generates token by token. The keys and values of earlier turns are kept: a prompt that starts like the last conversation only pays for
    * what is new. Calls queue up; leaving the loop early is fine.
-   * @throws InvalidRequest for bad options, an empty prompt, or one that leaves no room in the context
+   * @throws InvalidRequest for bad options, an empty prompt, or one that leaves no room in the context; DeviceLost when the GPU is gone for good
    */
   async *generate(
     prompt: Prompt,
     options: GenerateOptions = {},
   ): AsyncGenerator<GeneratedToken, GenerateSummary, void> {
-    const { session, generation, text, experts } = this.#parts;
+    const { text } = this.#prepared;
+    const { generation } = this.#prepared.opened;
     const { plan } = this;
     const ids = promptIds(prompt, text);
     this.#checkIds(ids, 1);
@@ -168,9 +174,9 @@ export class Model {
     let firstAt = startedAt;
     let written = '';
     let generated = 0;
-    const cachedTokens = session.reusable(ids);
-    let endDemand = (): void => undefined;
+    const cachedTokens = this.#live.session.reusable(ids);
     const summary = (finishReason: GenerateSummary['finishReason']): GenerateSummary => {
+      if (finishReason !== 'abort') this.#recovery.finished();
       const seconds = (performance.now() - firstAt) / 1000;
       return {
         finishReason,
@@ -181,20 +187,23 @@ export class Model {
         seed: sampling.seed,
         timeToFirstTokenMs: firstAt - startedAt,
         tokensPerSecond: generated > 1 && seconds > 0 ? (generated - 1) / seconds : null,
-        approximations: experts.monitor.approximations,
+        approximations: this.#live.experts.monitor.approximations,
       };
     };
     try {
       signal.throwIfAborted();
-      await this.#work(experts.grow());
-      session.startRequest(ids);
-      // Nothing is done ahead of time while somebody waits for the first word.
-      endDemand = experts.store.demand.begin();
-      let drawn: DrawnToken = await this.#work(
-        session.prefill(ids, draw(), signal, (done) => options.onPrompt?.({ done, total: ids.length })),
-      );
+      await this.#run(async ({ experts, session }) => {
+        await experts.grow();
+        session.startRequest(ids);
+      }, signal);
+      const limit = Math.min(maxTokens, room);
+      const onChunk = (done: number): void => options.onPrompt?.({ done, total: ids.length });
+      let drawn: DrawnToken = await this.#run(async ({ experts, session }) => {
+        // Nothing is done ahead of time while somebody waits for the first word.
+        const endDemand = experts.store.demand.begin();
+        return session.prefill(ids, draw(), signal, onChunk).finally(endDemand);
+      }, signal);
       firstAt = performance.now();
-      endDemand();
       for (;;) {
         generated++;
         if (ends.has(drawn.id)) {
@@ -213,36 +222,30 @@ export class Model {
         if (checked.stopped || limits.isDone) return summary('stop');
         if (isLast) return summary('length');
         signal.throwIfAborted();
-        drawn = await this.#work(session.step(drawn.id, draw(), signal));
+        const { id } = drawn;
+        drawn = await this.#run(({ session }) => session.step(id, draw(), signal), signal);
       }
     } catch (error) {
       if (options.signal?.aborted && error === options.signal.reason) return summary('abort');
       // A token whose experts could not be fetched left nothing behind; after anything else the cache's contents are no longer certain.
-      if (!(error instanceof SourceError)) session.forget();
-      throw await this.#parts.gpu.explain(error);
+      if (!(error instanceof SourceError)) this.#live.session.forget();
+      throw error;
     } finally {
-      endDemand();
       release();
     }
   }
 
   /**
    * Logits of every token of `ids`, with the routing; no sampling.
-   * @throws InvalidRequest for ids outside the vocabulary or a sequence longer than the context
+   * @throws InvalidRequest for ids outside the vocabulary or a sequence longer than the context; OutOfBudget when the GPU has no room for them
    */
   async logits(
     ids: readonly number[],
     options: { readonly hidden?: boolean; readonly signal?: AbortSignal } = {},
   ): Promise<LogitsResult> {
     this.#checkIds(ids, 0);
-    const release = await this.#acquire();
-    try {
-      const signal = this.#orDisposed(options.signal);
-      await this.#work(this.#parts.experts.grow());
-      return await this.#work(this.#parts.session.logits(ids, { ...options, signal }));
-    } finally {
-      release();
-    }
+    const signal = this.#orDisposed(options.signal);
+    return this.#aside(({ session }) => session.logits(ids, { ...options, signal }), signal);
   }
 
   /**
@@ -255,15 +258,27 @@ export class Model {
     checkPooling(options.pooling);
     const texts = (typeof input === 'string' ? [input] : input).map((one) => promptIds(one, this.text));
     for (const ids of texts) this.#checkIds(ids, 0);
+    const signal = this.#orDisposed(options.signal);
+    const wishes = { ...options, signal };
+    return this.#aside(async ({ session }) => {
+      const vectors: Float32Array<ArrayBuffer>[] = [];
+      for (const ids of texts) vectors.push(await embedTokens(session, ids, this.config.hidden, wishes));
+      return vectors;
+    }, signal);
+  }
+
+  /** A request that makes buffers of its own: when the GPU has no room for them, says in how much memory it would. */
+  async #aside<T>(work: (runtime: Runtime) => Promise<T>, signal: AbortSignal): Promise<T> {
     const release = await this.#acquire();
     try {
-      const signal = this.#orDisposed(options.signal);
-      const { experts, session } = this.#parts;
-      await this.#work(experts.grow());
-      const vectors: Float32Array<ArrayBuffer>[] = [];
-      for (const ids of texts)
-        vectors.push(await this.#work(embedTokens(session, ids, this.config.hidden, { ...options, signal })));
-      return vectors;
+      const result = await this.#run(async (runtime) => {
+        await runtime.experts.grow();
+        return work(runtime).catch((error: unknown) => {
+          throw error instanceof OutOfBudget ? runtime.experts.withSuggestion(error) : error;
+        });
+      }, signal);
+      this.#recovery.finished();
+      return result;
     } finally {
       release();
     }
@@ -303,7 +318,7 @@ export class Model {
     await before;
     try {
       this.#disposal.signal.throwIfAborted();
-      this.#parts.gpu.assertAlive();
+      this.#recovery.assertUsable();
     } catch (error) {
       release();
       throw error;
@@ -316,9 +331,11 @@ export class Model {
     return signal ? AbortSignal.any([signal, disposed]) : disposed;
   }
 
-  #work<T>(work: Promise<T>): Promise<T> {
-    this.#working = work.catch(() => undefined);
-    return work;
+  /** @param work run again on the next device when this one is lost under it */
+  #run<T>(work: (runtime: Runtime) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const running = this.#recovery.run(work, signal);
+    this.#working = running.catch(() => undefined);
+    return running;
   }
 
   /**
@@ -328,9 +345,10 @@ export class Model {
   async dispose(): Promise<void> {
     this.#disposal.abort(new InvalidRequest('The model was disposed', {})); // only the first abort counts
     this.#disposed ??= this.#working.then(async () => {
-      await this.#parts.experts.close();
-      this.#parts.session.dispose();
-      this.#parts.gpu.dispose();
+      const { experts, session, gpu } = await this.#recovery.close();
+      await experts.close();
+      session.dispose();
+      gpu.dispose();
     });
     for (const release of [...this.#running]) release();
     await this.#disposed;

@@ -14,6 +14,7 @@ import { invariant } from '../util/assert.ts';
 import type { Batch, Forward, Taps } from './forward.ts';
 import type { ModePicker } from './mode.ts';
 import type { LayerRouting } from './routing.ts';
+import { StepLog, type LoggedStep } from './step-log.ts';
 import { StepRecord } from './step-record.ts';
 import { Stepper, type Bodies, type Tail, type TailResult } from './stepper.ts';
 
@@ -77,6 +78,8 @@ export class Session {
   #programs: Programs;
   readonly #stepper: Stepper;
   #cached: number[] = [];
+  /** How they came there. */
+  #log = new StepLog();
   /** What the GPU's token counts are when no guess is running: see kernels/sample. */
   #counts: Uint32Array<ArrayBuffer>;
   /** The first id of the next step that is on the GPU already. */
@@ -96,7 +99,8 @@ export class Session {
   }
 
   static async open(parts: SessionParts): Promise<Session> {
-    return new Session(parts, await record(parts.forward));
+    const programs = await record(parts.forward);
+    return parts.gpu.allocating('reading tokens back', () => new Session(parts, programs));
   }
 
   /** Records every program again: after arenas were replaced. */
@@ -118,13 +122,56 @@ export class Session {
   }
 
   forget(): void {
-    this.#cached = [];
+    this.#keep(0);
+  }
+
+  /** Only the first `length` tokens of the cache count from now on. */
+  #keep(length: number): void {
+    this.#cached.length = length;
+    this.#log.keep(length);
   }
 
   /** Prepares the token counts that penalties read. Once a request. */
   startRequest(prompt: readonly number[]): void {
     this.#counts = promptCounts(prompt, this.#forward.config.vocab);
+    this.#writeRequest();
+  }
+
+  /** Everything that the GPU holds for a request, apart from the cache. */
+  #writeRequest(): void {
     this.#gpu.write(this.#forward.tokenCounts, this.#counts);
+  }
+
+  /**
+   * Goes on with a conversation whose device was lost: every step that made its cache runs again, in its own shape and with its own tokens, so
+   * that the same bits come out; nothing is drawn.
+   */
+  async resume(from: Session, signal?: AbortSignal): Promise<void> {
+    for (const { tokens, position, approximate } of from.#log.steps) {
+      signal?.throwIfAborted();
+      this.#keep(position);
+      this.#gpu.write(this.#forward.ids, Uint32Array.from(tokens));
+      this.#forward.setStep(tokens.length, position, undefined, approximate);
+      await this.#rerun(tokens, signal);
+      this.#append({ tokens, position, approximate });
+    }
+    this.#keep(from.#cached.length);
+    this.#counts = from.#counts.slice();
+    this.#writeRequest();
+  }
+
+  /** A step that was counted when it ran first. */
+  async #rerun(tokens: readonly number[], signal: AbortSignal | undefined): Promise<void> {
+    const { bodies } = this.#programs;
+    const shape = { tokens: tokens.length, position: this.#cached.length };
+    const record = new StepRecord(this.#parts.store.experts.length, { phase: 'prefill', ...shape }, false);
+    await this.#stepper.run({ shape, bodies, tail: tailFor(tokens, null), signal, record });
+    this.#gpu.assertAlive();
+  }
+
+  #append(step: LoggedStep): void {
+    this.#cached.push(...step.tokens);
+    this.#log.add(step);
   }
 
   /**
@@ -139,7 +186,7 @@ export class Session {
   ): Promise<DrawnToken> {
     invariant(prompt.length > 0, 'an empty prompt');
     const { prefillChunk } = this.#forward.plan;
-    this.#cached.length = this.reusable(prompt);
+    this.#keep(this.reusable(prompt));
     for (;;) {
       signal?.throwIfAborted();
       const position = this.#cached.length;
@@ -150,7 +197,6 @@ export class Session {
       if (isLast) return this.#draw(chunk, 'prefill', sampling, signal);
       this.#forward.setStep(chunk.length, position, sampling, this.#parts.approximate);
       await this.#run(chunk, 'prefill', null, signal);
-      this.#cached.push(...chunk);
       onChunk?.(this.#cached.length);
     }
   }
@@ -174,7 +220,6 @@ export class Session {
     this.#forward.setStep(tokens.length, this.#cached.length, draw, this.#parts.approximate);
     const tail = this.#drawing(limits, top);
     const result = await this.#run(tokens, phase, tail, signal);
-    this.#cached.push(...tokens);
     const { id, logprob, brokenLogits } = readSampled(new Uint32Array(result!.bytes, 0, SAMPLED_WORDS));
     if (brokenLogits > 0) throw notFinite(brokenLogits, 'logits');
     this.#counts[id] = raisedCount(this.#counts[id]!);
@@ -208,7 +253,7 @@ export class Session {
     this.#gpu.write(this.#forward.tokenCounts, this.#counts.subarray(id, id + 1), 4 * id);
   }
 
-  /** Runs one exact step at the end of the cache. */
+  /** Runs one step at the end of the cache, which holds its tokens then. */
   async #run(
     tokens: readonly number[],
     phase: StepRecord['phase'],
@@ -219,7 +264,9 @@ export class Session {
     const shape = { tokens: tokens.length, position: this.#cached.length };
     const layers = this.#parts.store.experts.length;
     const record = new StepRecord(layers, { phase, ...shape }, this.#parts.isWatched());
-    const result = await this.#stepper.run({ shape, bodies, tail, signal, record });
+    const result = await this.#stepper.run({ shape, bodies, tail: tailFor(tokens, tail), signal, record });
+    this.#gpu.assertAlive(); // from the news of a loss on, nothing changes here: `resume` reads it
+    this.#append({ tokens, position: shape.position, approximate: this.#parts.approximate });
     record.finish();
     if (record.mode !== 'resident' && record.tokens === 1) this.#parts.modes.learn(record);
     this.#parts.store.endStep(record.ms);
@@ -243,9 +290,11 @@ export class Session {
     const most = Math.max(1, Math.min(plan.prefillChunk, Math.floor(limit / (4 * widest))));
     const scratch = (label: string, bytes: number): BufferView =>
       wholeBuffer(this.#gpu.createBuffer(label, 'activations', bytes));
-    const out = scratch('all logits', most * vocab * 4);
-    const normed = scratch('final norm', most * hidden * 4);
-    const taps = options.hidden ? scratch('taps', (layers + 1) * most * hidden * 4) : null;
+    const { out, normed, taps } = await this.#gpu.allocating('the logits of a chunk', () => ({
+      out: scratch('all logits', most * vocab * 4),
+      normed: scratch('final norm', most * hidden * 4),
+      taps: options.hidden ? scratch('taps', (layers + 1) * most * hidden * 4) : null,
+    }));
     try {
       const all = await this.#forward.allLogits(out, normed);
       const bodies = taps ? await recordBodies(this.#forward, { hidden: taps, tokens: most }) : undefined;
@@ -268,7 +317,6 @@ export class Session {
         this.#forward.setStep(chunk.length, position, undefined, this.#parts.approximate);
         const batch: Batch = chunk.length === 1 ? 'one' : 'chunk';
         await this.#run(chunk, 'prefill', tail, options.signal, bodies);
-        this.#cached.push(...chunk);
         const logits = new Float32Array(await this.#gpu.read(subview(out, 0, chunk.length * vocab * 4)));
         assertFinite(logits, 'logits');
         result.logits.set(logits, position * vocab);
@@ -300,7 +348,9 @@ export class Session {
   ): Promise<void> {
     const { config, plan } = this.#forward;
     const most = plan.prefillChunk;
-    const buffer = this.#gpu.createBuffer('final norm', 'activations', most * config.hidden * 4);
+    const buffer = await this.#gpu.allocating('the hidden states of a chunk', () =>
+      this.#gpu.createBuffer('final norm', 'activations', most * config.hidden * 4),
+    );
     const normed = wholeBuffer(buffer);
     try {
       const tail: Tail = { programs: [await this.#forward.finalNorm(normed)], view: null, undo: () => undefined };
@@ -312,7 +362,6 @@ export class Session {
         this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
         this.#forward.setStep(chunk.length, position, undefined, this.#parts.approximate);
         await this.#run(chunk, 'prefill', tail, signal);
-        this.#cached.push(...chunk);
         const values = new Float32Array(await this.#gpu.read(subview(normed, 0, chunk.length * config.hidden * 4)));
         assertFinite(values, 'hidden states');
         onChunk(values);
@@ -339,6 +388,12 @@ export class Session {
     this.#stepper.dispose();
   }
 }
+
+const NO_TAIL: Tail = { programs: [], view: null, undo: () => undefined };
+
+/** Of a single token, what it missed is read off its routing, which comes back with a tail only. */
+const tailFor = (tokens: readonly number[], tail: Tail | null): Tail | null =>
+  tail ?? (tokens.length === 1 ? NO_TAIL : null);
 
 async function recordBodies(forward: Forward, taps?: Taps): Promise<Bodies> {
   const [one, chunk, waves] = await Promise.all([

@@ -59,13 +59,19 @@ async function* blocks<T>(
   }
 }
 
+interface Quantizer {
+  readonly staging: GPUBuffer;
+  readonly params: GPUBuffer;
+  readonly step: GPUBuffer;
+}
+
 export class Uploader {
   readonly #gpu: Gpu;
   readonly #signal: AbortSignal | undefined;
   readonly #onBytes: (stored: number) => void;
   readonly #dense: DenseRecords | null;
   #inFlight = 0;
-  #quantizer: { staging: GPUBuffer; params: GPUBuffer; step: GPUBuffer } | undefined;
+  #quantizer: Promise<Quantizer> | undefined;
 
   /**
    * @param onBytes called with the number of checkpoint bytes each block used up
@@ -122,7 +128,10 @@ export class Uploader {
   }
 
   async vector(spec: VectorSpec): Promise<BufferView> {
-    const view = wholeBuffer(this.#gpu.createBuffer(spec.label, 'weights', 4 * spec.length));
+    const bytes = 4 * spec.length;
+    const view = await this.#gpu.allocating(`${spec.label} (${bytes} bytes)`, () =>
+      wholeBuffer(this.#gpu.createBuffer(spec.label, 'weights', bytes)),
+    );
     if (!(await this.#dense?.restore(view))) this.#gpu.write(view, await spec.load(this.#signal));
     return view;
   }
@@ -274,12 +283,7 @@ export class Uploader {
     const from = source.layout.kind;
     invariant(from === 'bf16' || from === 'f16' || from === 'f32', `cannot quantise ${from} rows on load`);
     const gpu = this.#gpu;
-    this.#quantizer ??= {
-      staging: gpu.createBuffer('quantise staging', 'staging', 2 * BLOCK_BYTES),
-      params: gpu.createBuffer('quantise params', 'staging', QUANTIZE_PARAMS_BYTES),
-      step: gpu.createBuffer('quantise step', 'staging', STEP_BYTES, GPUBufferUsage.UNIFORM),
-    };
-    const { staging, params, step } = this.#quantizer;
+    const { staging, params, step } = await (this.#quantizer ??= this.#makeQuantizer());
     const rowWords = planes(source.layout, source).valueRowWords;
     const cols = planes(source.layout, source).chunks * CHUNK; // rows arrive padded with zeros, which quantise to zero
     const block = Math.max(1, Math.floor(BLOCK_BYTES / (rowWords * 4)));
@@ -307,10 +311,24 @@ export class Uploader {
     }
   }
 
+  async #makeQuantizer(): Promise<Quantizer> {
+    const gpu = this.#gpu;
+    try {
+      return await gpu.allocating('quantising', () => ({
+        staging: gpu.createBuffer('quantise staging', 'staging', 2 * BLOCK_BYTES),
+        params: gpu.createBuffer('quantise params', 'staging', QUANTIZE_PARAMS_BYTES),
+        step: gpu.createBuffer('quantise step', 'staging', STEP_BYTES, GPUBufferUsage.UNIFORM),
+      }));
+    } catch (error) {
+      this.#quantizer = undefined; // there may be room the next time
+      throw error;
+    }
+  }
+
   /** Gives back what quantising took; it comes again when needed. */
-  release(): void {
-    if (!this.#quantizer) return;
-    for (const buffer of Object.values(this.#quantizer)) this.#gpu.destroyBuffer(buffer);
+  async release(): Promise<void> {
+    const made = await this.#quantizer;
     this.#quantizer = undefined;
+    for (const buffer of made ? Object.values<GPUBuffer>({ ...made }) : []) this.#gpu.destroyBuffer(buffer);
   }
 }

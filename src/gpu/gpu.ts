@@ -1,6 +1,7 @@
 /** A device with what the engine needs around it: buffers by role, compiled pipelines, counters, readback. */
-import { DeviceLost, OutOfBudget } from '../errors.ts';
-import { invariant } from '../util/assert.ts';
+import { DeviceLost, OutOfBudget, WebmoeError } from '../errors.ts';
+import { invariant, InvariantError } from '../util/assert.ts';
+import { sum } from '../util/math.ts';
 import { bufferBytes, Ledger, type BufferRole, type BufferView } from './buffer.ts';
 import { openDevice, type DeviceFacts, type OpenDeviceOptions } from './device.ts';
 import { PipelineCache } from './pipeline.ts';
@@ -30,6 +31,12 @@ const noCounts = (): Counters => ({
   pipelinesCreated: 0,
 });
 
+/**
+ * Calls fail before their device is known to be lost: 17 to 29 ms before in Chromium whose GPU process was crashed. An error that nothing else
+ * explains waits so long for that news.
+ */
+const NEWS_OF_LOSS_MS = 500;
+
 interface GpuParts {
   readonly device: GPUDevice;
   readonly facts: DeviceFacts;
@@ -48,6 +55,8 @@ export class Gpu {
   readonly #ownsDevice: boolean;
   #lost: GPUDeviceLostInfo | undefined;
   #refused: string | undefined;
+  /** What `allocating` has made so far. */
+  #making: GPUBuffer[] | null = null;
   readonly #onRefused = (event: GPUUncapturedErrorEvent): void => {
     this.#refused ??= event.error.message;
   };
@@ -77,24 +86,25 @@ export class Gpu {
     return new Gpu({ device, facts, counters, pipelines }, false);
   }
 
-  /** @throws DeviceLost; InvariantError when WebGPU refused an earlier call */
+  /** @throws DeviceLost, also when it is why WebGPU refused an earlier call; InvariantError when it refused one that was wrong */
   assertAlive(): void {
+    if (this.#lost) throw lossOf(this.#lost);
     invariant(!this.#refused, `WebGPU refused a call: ${this.#refused ?? ''}`);
-    if (this.#lost)
-      throw new DeviceLost(`The GPU device was lost (${this.#lost.reason}): ${this.#lost.message}`, {
-        reason: this.#lost.reason,
-      });
+  }
+
+  /** How the device was lost; null while it lives. */
+  get loss(): DeviceLost | null {
+    return this.#lost ? lossOf(this.#lost) : null;
   }
 
   /** What really happened: when a device is lost, pending calls fail first, each in its own way. */
   async explain(error: unknown): Promise<unknown> {
-    await new Promise((resolve) => setTimeout(resolve, 0));
-    try {
-      this.assertAlive();
-    } catch (cause) {
-      return cause;
-    }
-    return error;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const ms = error instanceof WebmoeError ? 0 : NEWS_OF_LOSS_MS;
+    await Promise.race([this.lost, new Promise((resolve) => (timer = setTimeout(resolve, ms)))]);
+    clearTimeout(timer);
+    if (this.#lost) return lossOf(this.#lost);
+    return this.#refused === undefined ? error : new InvariantError(`WebGPU refused a call: ${this.#refused}`);
   }
 
   createBuffer(label: string, role: BufferRole, size: number, extraUsage = 0): GPUBuffer {
@@ -105,8 +115,13 @@ export class Gpu {
         ? GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST
         : GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
     const buffer = this.device.createBuffer({ label, size: bytes, usage: usage | extraUsage });
+    return this.#made(buffer, role);
+  }
+
+  #made(buffer: GPUBuffer, role: BufferRole): GPUBuffer {
     this.counters.buffersCreated++;
     this.ledger.add(buffer, role);
+    this.#making?.push(buffer);
     return buffer;
   }
 
@@ -114,9 +129,7 @@ export class Gpu {
   createMapped(label: string, size: number): GPUBuffer {
     const usage = GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC;
     const buffer = this.device.createBuffer({ label, size: bufferBytes(size), usage, mappedAtCreation: true });
-    this.counters.buffersCreated++;
-    this.ledger.add(buffer, 'staging');
-    return buffer;
+    return this.#made(buffer, 'staging');
   }
 
   destroyBuffer(buffer: GPUBuffer): void {
@@ -152,21 +165,47 @@ export class Gpu {
     this.assertAlive();
   }
 
-  /** Runs `make` and turns a failed allocation into OutOfBudget; `what` names it for the message. */
+  /**
+   * Runs `make`, all of whose buffers can be had, or none stays.
+   * @param what names it for the message
+   * @throws OutOfBudget; its `allocatedBytes` are what the GPU did have room for
+   */
   async allocating<T>(what: string, make: () => T): Promise<T> {
     this.device.pushErrorScope('validation');
     this.device.pushErrorScope('out-of-memory');
-    const made = make();
-    const outOfMemory = await this.device.popErrorScope();
-    const invalid = await this.device.popErrorScope();
-    if (outOfMemory) throw new OutOfBudget(`The GPU has no room for ${what}: ${outOfMemory.message}`, { what });
-    invariant(!invalid, `allocating ${what}: ${invalid?.message ?? ''}`);
-    return made;
+    const making: GPUBuffer[] = (this.#making = []);
+    let result: { readonly made: T } | { readonly error: unknown };
+    try {
+      result = { made: make() };
+    } catch (error) {
+      result = { error };
+    }
+    this.#making = null;
+    try {
+      const [noMemory, invalid] = await Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
+      if (noMemory) throw this.#outOfMemory(what, making, noMemory.message);
+      // A mapped buffer that cannot be had throws at once.
+      if ('error' in result && result.error instanceof RangeError)
+        throw this.#outOfMemory(what, making, result.error.message);
+      invariant(!invalid, `allocating ${what}: ${invalid?.message ?? ''}`);
+      if ('error' in result) throw result.error;
+      return result.made;
+    } catch (error) {
+      for (const buffer of making) this.destroyBuffer(buffer);
+      throw error;
+    }
+  }
+
+  #outOfMemory(what: string, making: readonly GPUBuffer[], message: string): OutOfBudget {
+    const bytes = sum(making.map((buffer) => buffer.size));
+    const allocatedBytes = sum(Object.values(this.ledger.bytesByRole())) - bytes;
+    return new OutOfBudget(`The GPU has no room for ${what}: ${message}`, { what, bytes, allocatedBytes });
   }
 
   /** Copies `view` back through a temporary buffer. Not for the token loop, which owns a persistent `Readback`. */
   async read(view: BufferView): Promise<ArrayBuffer> {
-    const staging = this.createBuffer(`read ${view.buffer.label}`, 'readback', view.size);
+    const label = `read ${view.buffer.label}`;
+    const staging = await this.allocating(label, () => this.createBuffer(label, 'readback', view.size));
     try {
       const encoder = this.device.createCommandEncoder();
       encoder.copyBufferToBuffer(view.buffer, view.offset, staging, 0, bufferBytes(view.size));
@@ -186,3 +225,6 @@ export class Gpu {
     if (this.#ownsDevice) this.device.destroy();
   }
 }
+
+const lossOf = ({ reason, message }: GPUDeviceLostInfo): DeviceLost =>
+  new DeviceLost(`The GPU device was lost (${reason}): ${message}`, { reason, said: message });

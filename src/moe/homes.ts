@@ -62,7 +62,13 @@ export class ExpertHomes {
     slots: readonly SlotLayout[],
     stride: number,
   ): Promise<ExpertHomes> {
-    return new ExpertHomes(gpu, shapes, slots, stride, await createArenas(gpu, shapes));
+    const arenas = await createArenas(gpu, shapes);
+    try {
+      return await gpu.allocating('slot tables', () => new ExpertHomes(gpu, shapes, slots, stride, arenas));
+    } catch (error) {
+      for (const { buffer } of arenas) gpu.destroyBuffer(buffer);
+      throw error;
+    }
   }
 
   /** As the kernels of a layer see it. Changes with `replaceArenas`. */

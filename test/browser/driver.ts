@@ -36,10 +36,9 @@ export class Driver {
   }
 
   /** Calls a method of the scripted model. */
-  async fake<K extends 'progress' | 'finishLoad' | 'failLoad' | 'failNextPlan' | 'say' | 'end' | 'fail' | 'lose'>(
-    method: K,
-    ...args: Parameters<Fake[K]>
-  ): Promise<void> {
+  async fake<
+    K extends 'progress' | 'finishLoad' | 'failLoad' | 'failNextPlan' | 'say' | 'end' | 'fail' | 'lose' | 'recover',
+  >(method: K, ...args: Parameters<Fake[K]>): Promise<void> {
     await this.page.evaluate(([name, values]) => (window.fake[name] as (...values: unknown[]) => void)(...values), [
       method,
       args,

@@ -270,6 +270,32 @@ describe('a chat', () => {
 });
 
 describe('a lost device', () => {
+  it('is replaced under a notice, while the answer waits and goes on', async () => {
+    const d = await open();
+    await d.chat();
+    const notice = d.page.locator('.notice');
+    await d.send('Question');
+    await d.fake('say', 'One ');
+    expect(await notice.isVisible()).toBe(false);
+    await d.fake('recover', 'lost', 1);
+    expect(await notice.innerText()).toBe('The graphics device was lost; rebuilding…');
+    await d.fake('recover', 'rebuilding', 2);
+    expect(await notice.innerText()).toBe('The graphics device was lost; rebuilding, try 2…');
+    await d.fake('recover', 'recovered', 2);
+    expect(await notice.isVisible()).toBe(false);
+    await d.answer('two');
+    expect(await d.answers()).toEqual(['One two']);
+    await d.fake('recover', 'failed', 1, 'The server is gone');
+    expect(await notice.innerText()).toBe(
+      'The model could not be rebuilt. The server is gone. Your next message tries again.',
+    );
+    await d.fake('recover', 'gave-up', 3);
+    await d.fake('lose', 'unknown', '');
+    expect(await d.view()).toBe('problem');
+    expect(await notice.isVisible()).toBe(false);
+    await d.done();
+  });
+
   it('offers one reload that keeps the conversation, and then calls for a pause', async () => {
     const d = await open();
     await d.chat();

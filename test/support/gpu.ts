@@ -5,7 +5,7 @@ import type { OpenDeviceOptions } from '../../src/gpu/device.ts';
 import { Gpu } from '../../src/gpu/gpu.ts';
 
 /** Zeroing workgroup memory dominates SwiftShader's compile time; without it, no kernel can lean on zeros that it did not write. */
-const UNINITIALISED = 'enable-dawn-features=disable_workgroup_init';
+export const UNINITIALISED = 'enable-dawn-features=disable_workgroup_init';
 
 export interface TestGpuOptions extends Omit<OpenDeviceOptions, 'gpu'> {
   /** Choose kernels as for the software adapter that this is; by default those for hardware run. */

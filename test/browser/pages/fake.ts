@@ -14,6 +14,7 @@ import {
   type GenerateSummary,
   type LoadOptions,
   type LoadProgress,
+  type RecoveryEvent,
 } from '../../../src/index.ts';
 
 const CONTEXT = 200;
@@ -68,6 +69,7 @@ export class Fake {
   #events = new Queue<Event>();
   #failingPlan: FakeError | null = null;
   #load: { options: LoadOptions; resolve: (model: ChatModel) => void; reject: (error: unknown) => void } | undefined;
+  #onRecovery: ((event: RecoveryEvent) => void) | undefined;
   #lose: ((info: { reason: string; message: string }) => void) | undefined;
 
   failNextPlan(kind: FakeError): void {
@@ -110,6 +112,10 @@ export class Fake {
     this.#lose?.({ reason, message });
   }
 
+  recover(phase: RecoveryEvent['phase'], attempt: number, reason = ''): void {
+    this.#onRecovery?.({ phase, attempt, reason, ms: 0 });
+  }
+
   load(options: LoadOptions): Promise<ChatModel> {
     this.loads.push({ prefillChunk: options.prefillChunk, gpuBytes: options.gpuBytes });
     return new Promise((resolve, reject) => {
@@ -126,6 +132,10 @@ export class Fake {
       ...this.store?.open(gpuBytes),
       device,
       lost: new Promise((resolve) => (this.#lose = resolve)),
+      onRecovery: (listener) => {
+        this.#onRecovery = listener;
+        return () => undefined;
+      },
       dispose: async () => void this.disposed++,
       generate: (prompt, options) => this.#generate(prompt, options?.signal),
     };

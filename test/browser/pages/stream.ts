@@ -1,5 +1,12 @@
 /** The engine on `window`, for tests of where its experts come from: over the network, from this browser's storage, or not at all. */
-import { load, openStorage, type ExpertStats, type LoadOptions, type Model } from '../../../src/index.ts';
+import {
+  load,
+  openStorage,
+  type ExpertStats,
+  type LoadOptions,
+  type Model,
+  type RecoveryEvent,
+} from '../../../src/index.ts';
 import { ExpertStore } from '../../../src/moe/store.ts';
 import { prng } from '../../../src/util/prng.ts';
 import { blockSource } from '../../../src/weights/block-source.ts';
@@ -72,6 +79,10 @@ const hex = (bytes: ArrayBuffer): string =>
 
 class Stream {
   #model: Model | undefined;
+  /** Of the model loaded last. */
+  recoveries: RecoveryEvent[] = [];
+  /** Bytes that the load under way has read. */
+  loadedBytes = 0;
 
   get model(): Model {
     if (!this.#model) throw new Error('no model is loaded');
@@ -88,7 +99,11 @@ class Stream {
     const source = retry
       ? blockSource(forwardSource(httpSource(url, { retry })), { blockBytes: 16_384, blocks: 1 })
       : url;
-    this.#model = await load(source, { contextLength: 128, ...options });
+    this.recoveries = [];
+    this.loadedBytes = 0;
+    const onProgress: LoadOptions['onProgress'] = (progress) => (this.loadedBytes = progress.loadedBytes);
+    this.#model = await load(source, { contextLength: 128, onProgress, ...options });
+    this.#model.onRecovery((event) => this.recoveries.push(event));
   }
 
   /** null when it worked. */

@@ -1,0 +1,154 @@
+/** What of a loaded model lives on one device: buffers, programs, the conversation's cache. Made again from the same `PreparedModel` when that is lost. */
+import { OutOfBudget } from '../errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { ExpertStore } from '../moe/store.ts';
+import { createPolicy, DEFAULT_POLICY } from '../policy/index.ts';
+import { sum } from '../util/math.ts';
+import { approximations } from './approximate.ts';
+import { DenseRecords } from './dense-records.ts';
+import { expertSpecs, type ModelSpec } from './describe.ts';
+import { ExpertMonitor } from './expert-monitor.ts';
+import { ExpertService, popularityOf } from './expert-service.ts';
+import { ExpertFetcher } from './fetch.ts';
+import { Forward } from './forward.ts';
+import type { LoadOptions } from './load.ts';
+import { measureSync } from './measure.ts';
+import { ModePicker } from './mode.ts';
+import { allocateHomes } from './open-store.ts';
+import type { Plan } from './plan.ts';
+import type { PreparedModel } from './prepare.ts';
+import type { ProgressMeter } from './progress.ts';
+import { Session } from './session.ts';
+import { withSuggestion } from './suggest.ts';
+import { Uploader } from './upload.ts';
+
+export interface Runtime {
+  readonly gpu: Gpu;
+  readonly session: Session;
+  readonly experts: ExpertService;
+  readonly modes: ModePicker;
+}
+
+export interface RuntimeOptions {
+  readonly progress: ProgressMeter;
+  readonly signal?: AbortSignal | undefined;
+  /** On a device that was lost: its conversation, its budget and what it learned go on in the new one. */
+  readonly from?: Runtime | undefined;
+}
+
+function startsEarly(start: LoadOptions['start'], spec: ModelSpec, { downloadBytes }: Plan): boolean {
+  if (start !== 'auto') return start === 'early';
+  return sum(expertSpecs(spec).map((x) => x.storedBytes)) > downloadBytes / 2;
+}
+
+/**
+ * Puts a prepared model on a device. The runtime owns `gpu`; on failure it is disposed.
+ * @throws OutOfBudget, SourceError, DeviceLost; the signal's reason when aborted
+ */
+export async function openRuntime(gpu: Gpu, prepared: PreparedModel, options: RuntimeOptions): Promise<Runtime> {
+  const { signal } = options;
+  const lost = new AbortController();
+  const leaving = gpu.lost.then(() => {
+    lost.abort(gpu.loss);
+    throw gpu.loss!;
+  });
+  const until = signal ? AbortSignal.any([signal, lost.signal]) : lost.signal;
+  try {
+    // A device that is lost need not answer what it was asked.
+    return await Promise.race([build(gpu, prepared, { ...options, signal: until }), leaving]);
+  } catch (error) {
+    const cause = signal?.aborted && error === signal.reason ? error : await gpu.explain(error);
+    gpu.dispose();
+    throw cause instanceof OutOfBudget ? withSuggestion(cause, prepared) : cause;
+  }
+}
+
+async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from }: RuntimeOptions): Promise<Runtime> {
+  const { source, options, planned, keeping, approximate, storage } = prepared;
+  const { config } = prepared.opened;
+  const { spec } = planned;
+  const { homes, plan } = await allocateHomes(gpu, config, { ...planned, plan: from?.experts.wanted ?? planned.plan });
+  progress.enter('weights', plan.downloadBytes);
+  // Memory is for experts: everything else is on the GPU anyway.
+  const dense =
+    keeping?.tier === 'disk'
+      ? await gpu.allocating(
+          'keeping weights on disk',
+          () => new DenseRecords(gpu, keeping.records, plan.bytes.weights),
+        )
+      : null;
+  const uploader = new Uploader(gpu, (bytes) => progress.add(bytes), signal, dense);
+  const specs = expertSpecs(spec);
+  const origin = source.origin ?? 'disk';
+  const fetcher = await gpu.allocating(
+    'experts on their way',
+    () => new ExpertFetcher({ gpu, uploader, experts: specs, origin, cache: keeping }),
+  );
+  const counts = specs.map((x) => x.count);
+  const warm = from && counts.length > 0 ? popularityOf(from.experts.store) : keeping?.records.popularity;
+  const store = new ExpertStore({
+    homes,
+    experts: counts,
+    arenas: plan.arenas,
+    policy: createPolicy(
+      options.policy ?? DEFAULT_POLICY,
+      { layers: counts.length, experts: Math.max(0, ...counts) },
+      warm ? { warm } : {},
+    ),
+    fill: fetcher.fill,
+  });
+  const { count, experts: all } = plan.slots;
+  const isFull = plan.verdict !== 'streams' && count === all && !startsEarly(options.start, spec, plan);
+  if (isFull) source.willReadAll?.();
+  const weights = await uploader.model(spec, plan, homes, async (layer) => {
+    // In order, one by one: most files are ordered so.
+    const read = isFull ? store.experts[layer]! : 0;
+    for (let e = 0; e < read; e++) await store.bring(layer, [e], { atLayer: layer, isKept: () => true, signal });
+  });
+  if (isFull) await uploader.release();
+  progress.enter('compile');
+  const labels = approximations(approximate);
+  const forward = await Forward.create(gpu, config, plan, weights, homes, {
+    predict: !isFull,
+    approximate: labels.length > 0,
+  });
+  const modes =
+    from?.modes ??
+    new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.sampled));
+  const monitor =
+    from?.experts.monitor ??
+    new ExpertMonitor(store, plan, storage, labels, () => keeping?.records.note ?? null, modes.syncMs);
+  const session = await Session.open({
+    gpu,
+    forward,
+    store,
+    modes,
+    approximate,
+    isWatched: monitor.isWatched,
+    onStep: (record) => {
+      monitor.add(record);
+      experts.onStep();
+    },
+  });
+  const experts = new ExpertService({
+    store,
+    monitor,
+    fetcher,
+    experts: specs,
+    dense,
+    keeping,
+    planned,
+    plan,
+    ...(from && { wanted: from.experts.wanted }),
+    collects: options.collect ?? true,
+    rerecord: () => session.rerecord(),
+  });
+  if (from) {
+    monitor.moved(store, plan, storage);
+    await session.resume(from.session, signal);
+  }
+  signal?.throwIfAborted();
+  progress.enter('ready');
+  experts.start();
+  return { gpu, session, experts, modes };
+}
