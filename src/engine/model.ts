@@ -8,7 +8,10 @@ import type { Counters, Gpu } from '../gpu/gpu.ts';
 import { createDetokenizer } from '../text/detokenizer.ts';
 import { createStopScanner } from '../text/stop.ts';
 import type { GeneratedToken, GenerateOptions, GenerateSummary } from './generation.ts';
+import { resolveInterventions, type Interventions } from './interventions.ts';
+import { recordRouting } from './record-routing.ts';
 import { resolveSampling } from './sampling.ts';
+import { moeLayers } from './activations.ts';
 import type { RecordLevel } from './expert-monitor.ts';
 import type { ExpertService } from './expert-service.ts';
 import type { CacheReport, ExpertStats, StepEvent } from './expert-stats.ts';
@@ -152,6 +155,8 @@ export class Model {
     if (!Number.isInteger(maxTokens) || maxTokens < 1)
       throw new InvalidRequest(`maxTokens must be a whole number of at least 1, got ${maxTokens}`, { maxTokens });
     if (options.stop !== undefined && !text) throw new InvalidRequest('stop strings need a tokenizer', {});
+    const interventions = resolveInterventions(options.interventions, moeLayers(this.config));
+    const { level, recorder } = recordRouting(this.config, options);
     const ends = new Set(options.ignoreEnd ? [] : this.endTokens);
     const detokenizer = text && createDetokenizer(text.tokenizer, ids);
     const stop = createStopScanner(typeof options.stop === 'string' ? [options.stop] : (options.stop ?? []));
@@ -162,6 +167,8 @@ export class Model {
     let firstAt = startedAt;
     let written = '';
     let generated = 0;
+    session.intervene(interventions);
+    if (options.skipCache) session.forget();
     const cachedTokens = session.reusable(ids);
     let endDemand = (): void => undefined;
     const summary = (finishReason: GenerateSummary['finishReason']): GenerateSummary => {
@@ -176,12 +183,23 @@ export class Model {
         timeToFirstTokenMs: firstAt - startedAt,
         tokensPerSecond: generated > 1 && seconds > 0 ? (generated - 1) / seconds : null,
         approximations: experts.monitor.approximations,
+        interventions: interventions.labels,
+        routing: recorder.routing(),
       };
     };
     try {
       signal.throwIfAborted();
       await this.#work(experts.grow());
-      session.startRequest(ids);
+      await this.#work(
+        session.startRequest(ids, {
+          routing: level !== 'off',
+          logits: level === 'logits',
+          onPrompt: options.promptRouting
+            ? (routing, position, count) => recorder.prompt(ids.slice(position, position + count), routing)
+            : undefined,
+        }),
+      );
+      recorder.prompt(ids.slice(0, cachedTokens), []);
       // Nothing is done ahead of time while somebody waits for the first word.
       endDemand = experts.store.demand.begin();
       const limit = Math.min(maxTokens, room);
@@ -192,10 +210,11 @@ export class Model {
       endDemand();
       for (;;) {
         generated++;
+        const routing = level === 'counts' ? [] : drawn.routing;
         if (ends.has(drawn.id)) {
           const rest = stop.flush(detokenizer?.flush() ?? '');
           written += rest;
-          yield { id: drawn.id, text: rest, logprob: drawn.logprob, routing: drawn.routing };
+          yield { id: drawn.id, text: rest, logprob: drawn.logprob, routing };
           return summary('stop');
         }
         const isLast = generated >= limit;
@@ -203,11 +222,13 @@ export class Model {
         const checked = stop.push(piece);
         const shown = checked.text + (isLast && !checked.stopped ? stop.flush('') : '');
         written += shown;
-        yield { id: drawn.id, text: shown, logprob: drawn.logprob, routing: drawn.routing };
+        yield { id: drawn.id, text: shown, logprob: drawn.logprob, routing };
         if (checked.stopped) return summary('stop');
         if (isLast) return summary('length');
         signal.throwIfAborted();
-        drawn = await this.#work(session.step(drawn.id, sampling, signal));
+        const last = drawn.id;
+        drawn = await this.#work(session.step(last, sampling, signal));
+        recorder.generated(last, drawn.routing);
       }
     } catch (error) {
       if (options.signal?.aborted && error === options.signal.reason) return summary('abort');
@@ -222,18 +243,23 @@ export class Model {
 
   /**
    * Logits of every token of `ids`, with the routing; no sampling.
-   * @throws InvalidRequest for ids outside the vocabulary or a sequence longer than the context
+   * @throws InvalidRequest for ids outside the vocabulary, a sequence longer than the context, or interventions that make no sense
    */
   async logits(
     ids: readonly number[],
-    options: { readonly hidden?: boolean; readonly signal?: AbortSignal } = {},
+    options: {
+      readonly hidden?: boolean;
+      readonly signal?: AbortSignal;
+      readonly interventions?: Interventions;
+    } = {},
   ): Promise<LogitsResult> {
     this.#checkIds(ids, 0);
+    const interventions = resolveInterventions(options.interventions, moeLayers(this.config));
     const release = await this.#acquire();
     try {
       const signal = this.#orDisposed(options.signal);
       await this.#work(this.#parts.experts.grow());
-      return await this.#work(this.#parts.session.logits(ids, { ...options, signal }));
+      return await this.#work(this.#parts.session.logits(ids, { ...options, interventions, signal }));
     } finally {
       release();
     }

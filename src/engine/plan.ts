@@ -11,6 +11,7 @@ import {
   activationBytes,
   attentionSizes,
   DECODE_TOKENS,
+  interventionOffsets,
   moeLayers,
   routedStride,
   slotTableStride,
@@ -351,6 +352,7 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
         ),
       ) +
       (experts.length + 1) * 4 * slotTableStride(config) +
+      bufferBytes(interventionOffsets(config).at(-1)!) +
       4 * config.vocab +
       STEP_BYTES,
     readback: SAMPLED_BYTES + bufferBytes(routedByOne) + 4 * Math.max(1, ...experts.map((x) => x.count)),

@@ -5,10 +5,10 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { TensorNames } from '../families/family.ts';
 import { attention } from './model/attention.ts';
-import { feedForward, type Route } from './model/moe.ts';
+import { feedForward, type Route, type RouteChange } from './model/moe.ts';
 import { add, matVec, need, rmsNormed, type Weights } from './model/tensors.ts';
 
-export type { Route, Weights };
+export type { Route, RouteChange, Weights };
 
 export interface ReferenceRun {
   /** The residual stream: after the embedding, then after each layer; [L + 1][T][D]. */
@@ -21,12 +21,16 @@ export interface ReferenceRun {
   readonly routes: readonly (readonly Route[])[];
 }
 
-/** @param ids tokens of one sequence from position 0, each below V */
+/**
+ * @param ids tokens of one sequence from position 0, each below V
+ * @param changes of the choice of experts, by MoE layer
+ */
 export function referenceModel(
   config: ModelConfig,
   names: TensorNames,
   weights: Weights,
   ids: ArrayLike<number>,
+  changes: readonly (RouteChange | undefined)[] = [],
 ): ReferenceRun {
   const { hidden: size, normEps: eps } = config;
   const embed = need(weights, `${names.embed}.weight`);
@@ -40,7 +44,7 @@ export function referenceModel(
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
     join(attention(normed(n.attentionNorm), layer.attention, n.attention, weights, eps));
-    const ffn = feedForward(normed(n.ffnNorm), layer.ffn, n.ffn, weights);
+    const ffn = feedForward(normed(n.ffnNorm), layer.ffn, n.ffn, weights, changes[routes.length]);
     join(ffn.out);
     if (ffn.routes) routes.push(ffn.routes);
     hidden.push(x);
