@@ -19,6 +19,8 @@ export interface ReferenceRun {
   readonly logits: readonly Float64Array[];
   /** By MoE layer, counted among MoE layers: [M][T]. */
   readonly routes: readonly (readonly Route[])[];
+  /** Of the routers, before scores, [M][T][E]. */
+  readonly routerLogits: readonly (readonly Float64Array[])[];
 }
 
 /**
@@ -37,6 +39,7 @@ export function referenceModel(
   let x: Float64Array[] = Array.from(ids, (id) => embed.slice(id * size, (id + 1) * size));
   const hidden = [x];
   const routes: Route[][] = [];
+  const routerLogits: Float64Array[][] = [];
   const normed = (name: string): Float64Array[] => x.map((token) => rmsNormed(token, need(weights, name), eps));
   const join = (out: readonly Float64Array[]): void => {
     x = x.map((token, t) => add(token, out[t]!));
@@ -46,10 +49,13 @@ export function referenceModel(
     join(attention(normed(n.attentionNorm), layer.attention, n.attention, weights, eps));
     const ffn = feedForward(normed(n.ffnNorm), layer.ffn, n.ffn, weights, changes[routes.length]);
     join(ffn.out);
-    if (ffn.routes) routes.push(ffn.routes);
+    if (ffn.routes) {
+      routes.push(ffn.routes);
+      routerLogits.push(ffn.logits);
+    }
     hidden.push(x);
   });
   const final = normed(names.finalNorm);
   const head = names.head === null ? embed : need(weights, `${names.head}.weight`);
-  return { hidden, final, logits: final.map((token) => matVec(head, token)), routes };
+  return { hidden, final, logits: final.map((token) => matVec(head, token)), routes, routerLogits };
 }

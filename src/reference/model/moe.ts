@@ -154,7 +154,7 @@ function moe(
   names: MoeFfnNames,
   weights: Weights,
   change?: RouteChange,
-): { out: Float64Array[]; routes: Route[] } {
+): { out: Float64Array[]; routes: Route[]; logits: Float64Array[] } {
   const vector = (name: string | null): Float64Array | null => (name === null ? null : need(weights, name));
   const router = need(weights, `${names.router}.weight`);
   const storage = storageOf(names, weights);
@@ -166,9 +166,9 @@ function moe(
   };
   const shared = names.shared && separate(names.shared, weights);
   const sharedGate = names.sharedGate === null ? null : need(weights, `${names.sharedGate}.weight`);
-  const routes = x.map((token) => {
-    const logits = matVec(router, token, vector(names.routerBias));
-    return route(logits, vector(names.selectionBias), config.topK, config.router, change);
+  const logits = x.map((token) => matVec(router, token, vector(names.routerBias)));
+  const routes = logits.map((own) => {
+    return route(own, vector(names.selectionBias), config.topK, config.router, change);
   });
   const out = x.map((token, t) => {
     let sum: Float64Array = new Float64Array(token.length);
@@ -186,7 +186,7 @@ function moe(
       glu(token, shared, config.activation).map((v) => v * open),
     );
   });
-  return { out, routes };
+  return { out, routes, logits };
 }
 
 /** x: normed tokens [T][D]; returns what joins the residual, and the routing of a Mixture-of-Experts layer. */
@@ -196,9 +196,9 @@ export function feedForward(
   names: LayerNames['ffn'],
   weights: Weights,
   change?: RouteChange,
-): { out: Float64Array[]; routes: Route[] | null } {
+): { out: Float64Array[]; routes: Route[] | null; logits: Float64Array[] } {
   if (config.kind === 'moe' && names.kind === 'moe') return moe(x, config, names, weights, change);
   if (config.kind !== 'dense' || names.kind !== 'dense') throw new Error('names of another kind than the config');
   const dense = separate(names, weights);
-  return { out: x.map((token) => glu(token, dense, config.activation)), routes: null };
+  return { out: x.map((token) => glu(token, dense, config.activation)), routes: null, logits: [] };
 }
