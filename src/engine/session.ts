@@ -229,6 +229,7 @@ export class Session {
     const shape = { tokens: tokens.length, position: this.#cached.length };
     const layers = this.#parts.store.experts.length;
     const record = new StepRecord(layers, { phase, ...shape }, this.#parts.isWatched());
+    record.interventions = this.#interventions.labels;
     const result = await this.#stepper.run({ shape, bodies, tail, signal, record, readsRouting });
     if (phase === 'prefill' && !scoring && this.#wants.onPrompt)
       this.#wants.onPrompt(await this.#routingOf(bodies.logs, shape.tokens), shape.position, shape.tokens);

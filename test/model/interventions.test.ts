@@ -115,6 +115,7 @@ describe('in every mode of the store', () => {
           const events: StepEvent[] = [];
           model.onStep((event) => events.push(event), 'ids');
           const found = await run(model);
+          for (const event of events) expect(event.interventions).toHaveLength(4);
           for (const [layer, expert] of interventions.mask!)
             for (const event of events) expect(event.layers[layer]!.ids ?? []).not.toContain(expert);
           return found;
