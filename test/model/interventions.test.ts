@@ -105,7 +105,7 @@ async function generate(model: Model, ids: readonly number[], options: GenerateO
 const interventions: Interventions = { ...SOME, topK: [3, 4] };
 
 describe('in every mode of the store', () => {
-  it('the bits are the same, and masked experts are not fetched', async () => {
+  it('the bits are the same, and masked experts are never used', async () => {
     const run = (model: Model): Promise<Run> => generate(model, promptOf(model), { interventions });
     const resident = await withModel(gpu, OLMOE, { prefillChunk: 8 }, run);
     for (const mode of ['optimistic', 'lockstep', 'auto'] as const)
