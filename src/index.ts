@@ -65,6 +65,7 @@ export type {
   StepEvent,
   StoreMode,
 } from './engine/expert-stats.ts';
+export type { Interventions } from './engine/interventions.ts';
 export type { ApproximateOptions } from './engine/approximate.ts';
 export type { Storage } from './engine/keeping.ts';
 export type { LoadOptions } from './engine/load.ts';
@@ -81,6 +82,7 @@ export type { LayerRouting } from './engine/routing.ts';
 export type { LogitsResult } from './engine/session.ts';
 export type { ModelText, Prompt } from './engine/text.ts';
 export type { Constraint, JsonSchema } from './text/grammar/index.ts';
+export type { RoutedTokens, RoutingLevel, RunRouting } from './trace/run-routing.ts';
 export type { ModelConfig } from './config/model-config.ts';
 export type { ModelStorage, StoredModel, VerifyResult } from './weights/records/stored.ts';
 export type { ByteSource } from './weights/source.ts';

@@ -1,14 +1,17 @@
 // moe/route: normed = rms_norm(x); logits = router . normed (+ logit_bias); score; the TOP_K best keys; their weights; optionally sigmoid(shared_gate . normed)
 //              with PREDICT also the PREDICTED best keys of the next MoE layer's router, as if x were its input
 //              with APPROXIMATE changed as the step says: see src/kernels/moe/route.ts
+//              with INTERVENE changed as the layer's intervention says: see src/kernels/moe/intervention.ts; with LOGITS also the logits
 // in   x [T,D] f32   router block (src/kernels/moe/router_block.ts): router [E,D] (values, scales), then in vectors gamma [D], logit_bias [E],
 //      selection_bias [E], shared_gate [D] f32; with PREDICT the next layer's block behind it   slot_table [E] u32
-// out  normed [T,D] f32   routed u32 [T,2 TOP_K]: ids by descending key, then the bits of their f32 weights; with PREDICT then [T,PREDICTED] ids
-//      shared_weight [T] f32
+//      interventions: this layer's, with PREDICT the next layer's behind it
+// out  normed [T,D] f32   routed u32 [T,2 TOP_K]: ids by descending key, then the bits of their f32 weights; with PREDICT then [T,PREDICTED] ids;
+//      with LOGITS then the bits of the f32 logits [T,E]   shared_weight [T] f32
 // grid [T folded, z], workgroup WG; one workgroup a token; with PREDICT a second one, z = 1, beside it
 // num  f32 sums, each in a fixed order; ties go to the lower id; a NaN key still ranks somewhere, so ids are always TOP_K distinct experts
-//      (but for dropped pairs); with APPROXIMATE and the step's defaults every bit is as without
-// cost reads 3 D words and the router (once a token), writes D + 2 TOP_K words a token; PREDICT reads the same again and writes PREDICTED
+//      (but for dropped pairs); with APPROXIMATE and the step's defaults, or INTERVENE and an empty intervention, every bit is as without
+// cost reads 3 D words and the router (once a token), writes D + 2 TOP_K words a token; PREDICT reads the same again and writes PREDICTED;
+//      LOGITS writes E more
 // twin src/reference/moe/route.ts   entry src/kernels/moe/route.ts
 #import shared/step
 #import shared/fold
@@ -59,14 +62,32 @@ override GROUP_KEEP: u32;
 @group(0) @binding(7) var<storage, read> slot_table: array<u32>;
 const MISSING: u32 = 0xffffffffu;
 #endif
+#if INTERVENE
+/// From one layer's intervention to the next: (experts a token uses, forced experts, 0, 0), then the rules [E] of its
+/// experts; all zero: nothing is changed.
+override INTERVENTION_VEC4: u32;
+@group(0) @binding(8) var<uniform> interventions: array<vec4<u32>, ROUTERS * INTERVENTION_VEC4>;
+/// Rules; any other is the bits of an f32 that is added to the expert's key.
+const MASKED: u32 = 0xff800000u;
+const FORCED: u32 = 0x7f800000u;
+var<private> intervened: bool;
+/// Experts that this token uses, at most TOP_K.
+var<private> used: u32;
+#else
+const used: u32 = TOP_K;
+#endif
 
 #if PREDICT
 override PREDICTED: u32; // at least TOP_K
 const CHOSEN: u32 = PREDICTED;
+const ROUTERS: u32 = 2u;
+const LOGITS_AT: u32 = 2u * TOP_K + PREDICTED; // words a token
 /// 1 in the workgroup that predicts: which of the two blocks it reads.
 var<private> ahead: u32;
 #else
 const CHOSEN: u32 = TOP_K;
+const ROUTERS: u32 = 1u;
+const LOGITS_AT: u32 = 2u * TOP_K;
 const ahead: u32 = 0u;
 #endif
 
@@ -75,6 +96,8 @@ const PARTS: u32 = 4u;
 const BLOCK_QUADS: u32 = BLOCK_CHUNKS * 8u;
 const EXPERT_TRIPS: u32 = (E + WG - 1u) / WG;
 const LOWEST: f32 = -0x1.fffffep+127f;
+/// Key of an expert in a dropped group, below every number; that of a masked one is 0.
+const DROPPED: u32 = 1u;
 
 var<workgroup> tree: array<f32, WG>;
 var<workgroup> staged: array<vec4<f32>, BLOCK_QUADS>;
@@ -113,7 +136,7 @@ fn tree_max(lane: u32, value: f32) -> f32 {
   return largest;
 }
 
-/// Orders as the float does (-0 = +0); NaN lies beyond the infinities. 0 is below every number.
+/// Orders as the float does (-0 = +0); NaN lies beyond the infinities. 0 and DROPPED are below every number.
 fn ordered(value: f32) -> u32 {
   let bits = select(bitcast<u32>(value), 0u, value == 0.0);
   return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
@@ -198,8 +221,8 @@ fn add_block(block: u32, lane: u32) {
   }
 }
 
-/// scores [E] from the parts of the logits.
-fn score(lane: u32) {
+/// scores [E] from the parts of token t's logits.
+fn score(t: u32, lane: u32) {
   var largest = LOWEST;
   for (var i = 0u; i < EXPERT_TRIPS; i++) {
     let e = i * WG + lane;
@@ -208,6 +231,9 @@ fn score(lane: u32) {
       for (var p = 0u; p < PARTS; p++) { logit += parts[e * PARTS + p]; }
 #if LOGIT_BIAS
       logit += vector(LOGIT_BIAS_AT + e);
+#endif
+#if LOGITS
+      if (ahead == 0u) { routed[u_step.tokens * LOGITS_AT + t * E + e] = bitcast<u32>(logit); }
 #endif
 #if SCORE_SIGMOID
       logit = sigmoid(logit);
@@ -274,6 +300,28 @@ fn group_kept(group: u32) -> bool {
 }
 #endif
 
+#if INTERVENE
+fn rule_of(e: u32) -> u32 {
+  return interventions[ahead * INTERVENTION_VEC4 + 1u + e / 4u][e % 4u];
+}
+
+fn is_masked(e: u32) -> bool {
+  return intervened && rule_of(e) == MASKED;
+}
+
+/// The key that ranks groups and experts. Forcing changes no key.
+fn steered(e: u32, key: f32) -> f32 {
+  let rule = rule_of(e);
+  if (rule == MASKED) { return LOWEST; }
+  if (rule == FORCED) { return key; }
+  return key + bitcast<f32>(rule);
+}
+#else
+fn is_masked(e: u32) -> bool {
+  return false;
+}
+#endif
+
 /// keys [E] from scores.
 fn select_keys(lane: u32) {
   for (var i = 0u; i < EXPERT_TRIPS; i++) {
@@ -283,7 +331,10 @@ fn select_keys(lane: u32) {
 #if SELECTION_BIAS
       key += vector(SELECTION_BIAS_AT + e);
 #endif
-      keys[e] = ordered(key);
+#if INTERVENE
+      if (intervened) { key = steered(e, key); }
+#endif
+      keys[e] = select(ordered(key), 0u, is_masked(e));
       parts[e] = key;
     }
   }
@@ -294,11 +345,11 @@ fn select_keys(lane: u32) {
   for (var i = 0u; i < EXPERT_TRIPS; i++) {
     let e = i * WG + lane;
     if (e < E) {
-      if (!group_kept(e / GROUP_SIZE)) {
+      if (!group_kept(e / GROUP_SIZE) && !is_masked(e)) {
 #if DROPPED_ZERO
         keys[e] = ordered(0.0);
 #else
-        keys[e] = 0u;
+        keys[e] = DROPPED;
 #endif
       }
     }
@@ -321,9 +372,9 @@ fn place_of(e: u32) -> u32 {
 #if APPROXIMATE
 fn takes_part(e: u32) -> bool {
 #if GROUPS
-  return group_kept(e / GROUP_SIZE);
+  return group_kept(e / GROUP_SIZE) && !is_masked(e);
 #else
-  return true;
+  return !is_masked(e);
 #endif
 }
 
@@ -359,6 +410,39 @@ fn raise_keys(lane: u32) {
 }
 #endif
 
+#if INTERVENE
+/// Whether an expert is among the first `places` when all forced ones come before all others.
+fn is_admitted(e: u32, places: u32) -> bool {
+  let mine = keys[e];
+  let is_forced = rule_of(e) == FORCED;
+  var rank = 0u;
+  for (var j = 0u; j < E; j++) {
+    let other = keys[j];
+    let goes_first = other > mine || (other == mine && j < e);
+    let other_forced = rule_of(j) == FORCED;
+    if (select(goes_first, other_forced, other_forced != is_forced)) { rank++; }
+  }
+  return rank < places;
+}
+
+/// Gives the lowest places to forced experts that would not be chosen. The admitted keep their keys, and so their order; all others fall below them.
+fn admit(lane: u32) {
+  let places = used + select(0u, CHOSEN - TOP_K, ahead == 1u);
+  for (var i = 0u; i < EXPERT_TRIPS; i++) {
+    let e = i * WG + lane;
+    if (e < E) { parts[e] = select(0.0, 1.0, is_admitted(e, places)); }
+  }
+  workgroupBarrier();
+  for (var i = 0u; i < EXPERT_TRIPS; i++) {
+    let e = i * WG + lane;
+    if (e < E) {
+      if (parts[e] == 0.0) { keys[e] = 0u; }
+    }
+  }
+  workgroupBarrier();
+}
+#endif
+
 fn choose(lane: u32) {
   for (var i = 0u; i < EXPERT_TRIPS; i++) {
     let e = i * WG + lane;
@@ -375,11 +459,11 @@ fn weight_of(pair: u32) -> f32 {
   var top = 0.0;
 #if SCORE_SOFTMAX_CHOSEN
   top = LOWEST;
-  for (var k = 0u; k < TOP_K; k++) { top = max(top, scores[chosen[k]]); }
+  for (var k = 0u; k < used; k++) { top = max(top, scores[chosen[k]]); }
   weight = exp(weight - top);
 #endif
   var total = 0.0;
-  for (var k = 0u; k < TOP_K; k++) {
+  for (var k = 0u; k < used; k++) {
 #if SCORE_SOFTMAX_CHOSEN
     total += exp(scores[chosen[k]] - top);
 #else
@@ -400,8 +484,8 @@ fn weight_of(pair: u32) -> f32 {
 var<workgroup> weights: array<f32, TOP_K>;
 
 fn is_kept(pair: u32, total: f32) -> bool {
-  let is_light = weights[pair] * f32(TOP_K) < u_step.drop_below * total;
-  let is_beyond = u_step.keep_experts > 0u && pair >= u_step.keep_experts;
+  let is_light = weights[pair] * f32(used) < u_step.drop_below * total;
+  let is_beyond = pair >= used || (u_step.keep_experts > 0u && pair >= u_step.keep_experts);
   return !is_beyond && !(is_light && slot_table[chosen[pair]] == MISSING);
 }
 
@@ -410,7 +494,7 @@ fn write_routed(t: u32, lane: u32) {
   workgroupBarrier();
   if (lane < TOP_K) {
     var total = 0.0;
-    for (var k = 0u; k < TOP_K; k++) { total += weights[k]; }
+    for (var k = 0u; k < used; k++) { total += weights[k]; }
     var best = 0u;
     var kept = 0u;
     var kept_total = 0.0;
@@ -424,7 +508,7 @@ fn write_routed(t: u32, lane: u32) {
     if (kept == 0u) { kept_total = weights[0]; }
     let keeps_me = lane == best || is_kept(lane, total);
     var weight = select(0.0, weights[lane], keeps_me);
-    if (kept < TOP_K && kept_total > 0.0) { weight = weight / kept_total * total; }
+    if (kept < used && kept_total > 0.0) { weight = weight / kept_total * total; }
     routed[t * 2u * TOP_K + lane] = chosen[select(best, lane, keeps_me)];
     routed[t * 2u * TOP_K + TOP_K + lane] = bitcast<u32>(weight);
   }
@@ -432,15 +516,20 @@ fn write_routed(t: u32, lane: u32) {
 #else
 fn write_routed(t: u32, lane: u32) {
   if (lane < TOP_K) {
-    routed[t * 2u * TOP_K + lane] = chosen[lane];
-    routed[t * 2u * TOP_K + TOP_K + lane] = bitcast<u32>(weight_of(lane));
+    let is_used = lane < used;
+    routed[t * 2u * TOP_K + lane] = chosen[select(0u, lane, is_used)];
+    routed[t * 2u * TOP_K + TOP_K + lane] = bitcast<u32>(select(0.0, weight_of(lane), is_used));
   }
 }
 #endif
 
 #if PREDICT
+/// Where too few can be chosen, the best is named again.
 fn write_predicted(t: u32, lane: u32) {
-  if (lane < PREDICTED) { routed[u_step.tokens * 2u * TOP_K + t * PREDICTED + lane] = chosen[lane]; }
+  if (lane < PREDICTED) {
+    let is_likely = lane < used + PREDICTED - TOP_K && !is_masked(chosen[lane]);
+    routed[u_step.tokens * 2u * TOP_K + t * PREDICTED + lane] = chosen[select(0u, lane, is_likely)];
+  }
 }
 #endif
 
@@ -455,6 +544,11 @@ fn route(
 #if PREDICT
   ahead = workgroup.z;
 #endif
+#if INTERVENE
+  let intervention = interventions[workgroup.z * INTERVENTION_VEC4];
+  intervened = intervention.x > 0u;
+  used = select(TOP_K, min(intervention.x, TOP_K), intervened);
+#endif
   let from_x = t * D;
   let scale = inverse_rms(from_x, lane);
   var gate = 0.0;
@@ -468,11 +562,14 @@ fn route(
   let gate_logit = tree_sum(lane, gate);
   if (lane == 0u && ahead == 0u) { shared_weight[t] = sigmoid(gate_logit); }
 #endif
-  score(lane);
+  score(t, lane);
   workgroupBarrier();
   select_keys(lane);
 #if APPROXIMATE
   if (u_step.cache_prior > 0.0) { raise_keys(lane); }
+#endif
+#if INTERVENE
+  if (intervention.y > 0u) { admit(lane); }
 #endif
   choose(lane);
 #if PREDICT

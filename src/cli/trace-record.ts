@@ -4,10 +4,10 @@ import { basename } from 'node:path';
 import { InvalidRequest } from '../errors.ts';
 import type { Model } from '../engine/model.ts';
 import { moeLayers } from '../engine/activations.ts';
-import type { LayerRouting } from '../engine/routing.ts';
 import { promptIds } from '../engine/text.ts';
 import { writeTrace } from '../trace/npz.ts';
-import { ABSENT, joinTraces, type Trace, type TraceModel, type TraceStep } from '../trace/trace.ts';
+import { expertBytesOf, traceOf, type TracedModel } from '../trace/of-run.ts';
+import { joinTraces, type Trace } from '../trace/trace.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { loadModel, MODEL_OPTIONS, type Output } from './common.ts';
 
@@ -49,61 +49,19 @@ export function parsePrompts(text: string, file: string): string[] {
   });
 }
 
-export function traceModel(model: Pick<Model, 'config' | 'plan'>, name: string): TraceModel {
-  const layers = moeLayers(model.config);
-  if (layers.length === 0) throw new InvalidRequest('the model has no experts: there is nothing to trace', {});
-  return {
-    name,
-    layers: layers.length,
-    experts: Math.max(...layers.map((l) => l.experts)),
-    topK: Math.max(...layers.map((l) => l.topK)),
-    expertBytes: layers.map((_, layer) => model.plan.arenas.find((a) => a.layers.includes(layer))!.slotBytes),
-  };
-}
-
-/** [T, L, K] from one [T, k] a layer; k may be less than K. */
-function append(
-  routing: readonly LayerRouting[],
-  tokens: number,
-  { layers, topK }: TraceModel,
-): Pick<Trace, 'ids'> & { weights: Float32Array } {
-  const ids = new Uint16Array(tokens * layers * topK).fill(ABSENT);
-  const weights = new Float32Array(ids.length);
-  routing.forEach((layer, l) => {
-    const k = layer.ids.length / tokens;
-    for (let t = 0; t < tokens; t++) {
-      ids.set(layer.ids.subarray(t * k, (t + 1) * k), (t * layers + l) * topK);
-      weights.set(layer.weights.subarray(t * k, (t + 1) * k), (t * layers + l) * topK);
-    }
-  });
-  return { ids, weights };
-}
-
 /** One chat: the prompt as one step, then every decoded token but the last, which nothing ran. */
 export async function recordChat(
   model: Model,
-  facts: TraceModel,
+  facts: TracedModel,
   prompt: string,
-  { maxTokens, temperature, seed }: RecordOptions,
+  options: RecordOptions,
 ): Promise<Trace> {
   const ids = promptIds(model.text?.template ? [{ role: 'user', content: prompt }] : prompt, model.text);
-  const steps: TraceStep[] = [{ phase: 'prefill', chat: 0, position: 0, tokens: ids.length }];
-  const parts = [append((await model.logits(ids)).routing, ids.length, facts)];
-  let drawn = 0;
-  for await (const { routing } of model.generate({ ids }, { maxTokens, temperature, seed })) {
-    if (drawn++ === 0) continue; // drawn by the prompt's step
-    steps.push({ phase: 'decode', chat: 0, position: ids.length + drawn - 2, tokens: 1 });
-    parts.push(append(routing, 1, facts));
+  const running = model.generate({ ids }, { ...options, routing: 'ids', promptRouting: true, skipCache: true });
+  for (;;) {
+    const { value, done } = await running.next();
+    if (done) return traceOf(value, facts);
   }
-  const size = parts.reduce((n, p) => n + p.ids.length, 0);
-  const trace = { model: facts, steps, ids: new Uint16Array(size), weights: new Float32Array(size), origins: null };
-  let at = 0;
-  for (const part of parts) {
-    trace.ids.set(part.ids, at);
-    trace.weights.set(part.weights, at);
-    at += part.ids.length;
-  }
-  return trace;
 }
 
 export async function traceRecordCommand(options: Options, out: Output): Promise<void> {
@@ -119,7 +77,9 @@ export async function traceRecordCommand(options: Options, out: Output): Promise
   const seed = options.number('seed') ?? 1;
   const model = await loadModel(options, out);
   try {
-    const facts = traceModel(model, basename(options.text('model')!));
+    if (moeLayers(model.config).length === 0)
+      throw new InvalidRequest('the model has no experts: there is nothing to trace', {});
+    const facts = { name: basename(options.text('model')!), expertBytes: expertBytesOf(model.plan) };
     const chats: Trace[] = [];
     for (const prompt of prompts) {
       chats.push(

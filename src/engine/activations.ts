@@ -3,6 +3,7 @@ import type { AttentionConfig, ModelConfig, MoeFfn } from '../config/model-confi
 import { BINDING_ALIGNMENT } from '../gpu/buffer.ts';
 import { partialsBytes } from '../kernels/attention/attention.ts';
 import { tileBound } from '../kernels/moe/group.ts';
+import { interventionBytes } from '../kernels/moe/intervention.ts';
 import { predictedIds, routedBytes } from '../kernels/moe/route.ts';
 import { alignUp, sum } from '../util/math.ts';
 
@@ -78,9 +79,22 @@ export const midStride = (hidden: number): number => alignUp(DECODE_TOKENS * hid
 export const slotTableStride = (config: ModelConfig): number =>
   alignUp(Math.max(1, ...moeLayers(config).map((m) => m.experts)) * 4, BINDING_ALIGNMENT) / 4;
 
-/** Bytes from one layer's routing log to the next: a storage binding must start on a multiple of 256. A decode step may predict as well. */
-export const routedStride = (tokens: number, { topK, experts }: MoeFfn, predicts = false): number =>
-  alignUp(routedBytes(tokens, topK, predicts ? predictedIds(topK, experts) : 0), BINDING_ALIGNMENT);
+/**
+ * Bytes from one layer's routing log to the next: a storage binding must start on a multiple of 256. A decode step may predict as well.
+ * @param logits whether the log also holds the router's logits
+ */
+export const routedStride = (tokens: number, { topK, experts }: MoeFfn, predicts = false, logits = false): number =>
+  alignUp(
+    routedBytes(tokens, topK, predicts ? predictedIds(topK, experts) : 0, logits ? experts : 0),
+    BINDING_ALIGNMENT,
+  );
+
+/** Where each MoE layer's intervention begins, and at the end the bytes of all. */
+export function interventionOffsets(config: ModelConfig): number[] {
+  const offsets = [0];
+  for (const { experts } of moeLayers(config)) offsets.push(offsets.at(-1)! + interventionBytes(experts));
+  return offsets;
+}
 
 /** Bytes of each buffer for chunks of `chunk` tokens in a context of `context`. */
 export function activationBytes(config: ModelConfig, chunk: number, context: number): Record<ActivationName, number> {

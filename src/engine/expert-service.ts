@@ -1,5 +1,6 @@
 /** The expert store of a loaded model with all that works behind it: what a model needs to start, resize and end it. */
 import type { ExpertStore } from '../moe/store.ts';
+import { expertBytesOf } from '../trace/of-run.ts';
 import { OutOfBudget } from '../errors.ts';
 import { reportCache } from './cache-report.ts';
 import { Collector } from './collector.ts';
@@ -83,13 +84,12 @@ export class ExpertService {
     signal?.throwIfAborted();
     const { store, monitor, experts } = this.#parts;
     const plan = this.#plan;
-    const expertBytes = store.experts.map((_, l) => plan.arenas.find((a) => a.layers.includes(l))!.slotBytes);
     const visits = monitor.log.visits({
       name: 'session',
       layers: store.experts.length,
       experts: Math.max(0, ...store.experts),
       topK: Math.max(0, ...experts.map((x) => x.topK)),
-      expertBytes,
+      expertBytes: expertBytesOf(plan),
     });
     return visits.decodeTokens > 0 ? reportCache({ visits, plan, policy: store.policy.name, signal }) : null;
   }

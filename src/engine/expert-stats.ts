@@ -23,6 +23,8 @@ export interface StepEvent {
   readonly layers: readonly LayerEvent[];
   /** Which options made this step differ from the exact model; empty: exact. */
   readonly approximations: readonly string[];
+  /** What the request changed in the choice of experts, in words; empty: nothing. */
+  readonly interventions?: readonly string[];
 }
 
 export interface LayerEvent {

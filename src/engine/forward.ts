@@ -22,11 +22,11 @@ import { ropeTable } from '../layers/rope.ts';
 import { moeLayer, type MoeMarks } from '../moe/block.ts';
 import type { ExpertHomes } from '../moe/homes.ts';
 import { invariant } from '../util/assert.ts';
-import { sum } from '../util/math.ts';
 import {
   ACTIVATIONS,
   attentionSizes,
   DECODE_TOKENS,
+  interventionOffsets,
   midStride,
   moeLayers,
   routedStride,
@@ -46,7 +46,17 @@ export interface RoutedSlice {
   readonly offset: number;
   /** Ids behind the K weights: what the next MoE layer will likely choose, best first. 0 where nothing is predicted. */
   readonly predicted: number;
+  /** Logits behind them, E or 0. */
+  readonly logits: number;
 }
+
+/** Routing of all MoE layers, as one kind of batch leaves it. */
+export interface RoutingLog {
+  readonly view: BufferView;
+  readonly slices: readonly RoutedSlice[];
+}
+
+export type RoutingLogs = Readonly<Record<Batch, RoutingLog>>;
 
 export interface ForwardOptions {
   /** A decode step also predicts, in each MoE layer whose successor's router is like its own, what that one will choose. Default false. */
@@ -65,6 +75,8 @@ export interface BodyOptions {
   readonly taps?: Taps | undefined;
   /** Prompts only: experts come in waves, each set with `ExpertHomes.setWave`. */
   readonly waves?: boolean;
+  /** Where routing goes; default: `Forward.logs`. */
+  readonly logs?: RoutingLogs | undefined;
 }
 
 /** Where the residual stream goes after the embedding and each layer but the last. */
@@ -104,7 +116,12 @@ export class Forward {
   readonly bias: BufferView;
   /** The tokens that may be drawn, for steps with `isMasked`: see kernels/sample. */
   readonly allowed: BufferView;
-  readonly #decodeRouted: BufferView;
+  /** Where routing goes: ids, weights, what is predicted. */
+  readonly logs: RoutingLogs;
+  #logitLogs: Promise<RoutingLogs> | null = null;
+  /** What the request changes in the choice of experts, all MoE layers one after the other: see kernels/moe/intervention.ts. */
+  readonly interventions: BufferView;
+  readonly #interventionAt: readonly number[];
   readonly #approximate: boolean;
   /** By MoE layer: how many ids a decode step predicts there. */
   readonly #predicted: readonly number[];
@@ -155,7 +172,12 @@ export class Forward {
     this.bias = buffer('bias', 'tables', 4 * config.vocab);
     this.allowed = buffer('allowed tokens', 'tables', 4 * tokenSetWords(config.vocab));
     this.#step = buffer('step', 'tables', STEP_BYTES, GPUBufferUsage.UNIFORM);
-    this.#decodeRouted = buffer('routed (decode)', 'activations', this.#decodeRoutedBytes());
+    this.logs = {
+      one: this.#log('one', (bytes) => buffer('routed (decode)', 'activations', bytes)),
+      chunk: this.#log('chunk', () => this.#activations.routed),
+    };
+    this.#interventionAt = interventionOffsets(config);
+    this.interventions = buffer('interventions', 'tables', this.#interventionAt.at(-1)!, GPUBufferUsage.UNIFORM);
   }
 
   /** @throws OutOfBudget when the GPU has no room for caches and activations */
@@ -182,21 +204,38 @@ export class Forward {
     return this.#activations.logits;
   }
 
-  #decodeRoutedBytes(): number {
-    return Math.max(4, sum(moeLayers(this.config).map((m) => routedStride(DECODE_TOKENS, m, true))));
-  }
-
-  /** The routing log that a batch writes, and where each MoE layer's part is. */
-  routing(batch: Batch): { readonly view: BufferView; readonly slices: readonly RoutedSlice[] } {
+  /** @param make the buffer, given its size */
+  #log(batch: Batch, make: (bytes: number) => BufferView, logits = false): RoutingLog {
     const isOne = batch === 'one';
     const tokens = isOne ? DECODE_TOKENS : this.plan.prefillChunk;
     let offset = 0;
     const slices = moeLayers(this.config).map((ffn, layer): RoutedSlice => {
-      const slice = { layer, topK: ffn.topK, offset, predicted: isOne ? this.#predicted[layer]! : 0 };
-      offset += routedStride(tokens, ffn, isOne);
+      const { topK, experts } = ffn;
+      const predicted = isOne ? this.#predicted[layer]! : 0;
+      const slice = { layer, topK, offset, predicted, logits: logits ? experts : 0 };
+      offset += routedStride(tokens, ffn, isOne, logits);
       return slice;
     });
-    return { view: isOne ? this.#decodeRouted : this.#activations.routed, slices };
+    return { view: make(Math.max(4, offset)), slices };
+  }
+
+  /**
+   * Logs that also hold the routers' logits; made when they are first asked for, and kept.
+   * @throws OutOfBudget when the GPU has no room for them
+   */
+  logitLogs(): Promise<RoutingLogs> {
+    const make = (bytes: number): BufferView =>
+      wholeBuffer(this.#gpu.createBuffer('router logits', 'activations', bytes));
+    this.#logitLogs ??= this.#gpu
+      .allocating('the logits of all routers', () => ({
+        one: this.#log('one', make, true),
+        chunk: this.#log('chunk', make, true),
+      }))
+      .catch((error: unknown) => {
+        this.#logitLogs = null;
+        throw error;
+      });
+    return this.#logitLogs;
   }
 
   /** Sets what the next encoded step reads; ordered with submits by the queue. */
@@ -220,7 +259,7 @@ export class Forward {
   }
 
   /** Embedding and all layers; the residual stream ends in `residualA`. */
-  async body(batch: Batch, { taps, waves = false }: BodyOptions = {}): Promise<Body> {
+  async body(batch: Batch, { taps, waves = false, logs = this.logs }: BodyOptions = {}): Promise<Body> {
     const r = this.recorder();
     const phase: Phase = batch === 'one' ? 'decode' : 'prefill';
     const { embed, layers } = this.#weights;
@@ -239,7 +278,7 @@ export class Forward {
     };
     tap(0);
     const marks: MoeMarks[] = [];
-    const { view: routed, slices } = this.routing(batch);
+    const { view: routed, slices } = logs[batch];
     /** A token's input of every MoE layer is kept, so that the token can start again from any of them. */
     const mid = (m: number): BufferView => {
       const stride = midStride(hidden);
@@ -294,6 +333,8 @@ export class Forward {
             hidden,
             routed: subview(routed, slice.offset, next - slice.offset),
             predict: slice.predicted > 0,
+            logits: slice.logits > 0,
+            interventions: this.#interventionsFrom(slice),
             approximate: this.#approximate && batch === 'one',
             tileRows: TILE_ROWS,
             waveTable: waves ? this.homes.waveTable : undefined,
@@ -304,6 +345,12 @@ export class Forward {
       if (i + 1 < this.config.layers.length) tap(i + 1);
     });
     return { program: await r.finish(), marks };
+  }
+
+  /** Of a layer; where it predicts for the next, of both. */
+  #interventionsFrom({ layer, predicted }: RoutedSlice): BufferView {
+    const from = this.#interventionAt[layer]!;
+    return subview(this.interventions, from, this.#interventionAt[layer + (predicted > 0 ? 2 : 1)]! - from);
   }
 
   /** Logits of the last token of the step. */

@@ -1,5 +1,7 @@
 /** What a request asks of a model, and what comes back, token by token. Everything but the signal and the callbacks can be cloned to a worker. */
 import type { Constraint } from '../text/grammar/index.ts';
+import type { RoutingLevel, RunRouting } from '../trace/run-routing.ts';
+import type { Interventions } from './interventions.ts';
 import type { LayerRouting } from './routing.ts';
 import type { SamplingOptions } from './sampling.ts';
 
@@ -23,6 +25,14 @@ export interface GenerateOptions extends SamplingOptions {
   readonly constraint?: Constraint;
   /** Called while a long prompt is read. */
   readonly onPrompt?: (progress: { readonly done: number; readonly total: number }) => void;
+  /** What the answer tells of its routing: docs/routing.md. Default `ids`. */
+  readonly routing?: RoutingLevel;
+  /** The summary also has the routing of the prompt's tokens: one readback more a chunk. Default false. */
+  readonly promptRouting?: boolean;
+  /** Computes the whole prompt, also what the cache holds of it: its routing then has no gaps. Default false. */
+  readonly skipCache?: boolean;
+  /** Changes the choice of experts, for this request: docs/routing.md. Default: nothing. */
+  readonly interventions?: Interventions;
 }
 
 export interface TokenLogprob {
@@ -43,7 +53,7 @@ export interface GeneratedToken {
   readonly bytes?: Uint8Array;
   /** The likeliest tokens, likeliest first, the lower id of equals; as many as `topLogprobs` asked for. */
   readonly topLogprobs?: readonly TokenLogprob[];
-  /** Experts of the step that produced the token, one entry a MoE layer, in rank order. */
+  /** Experts of the step that produced the token, one entry a MoE layer, in rank order; empty at the levels `off` and `counts`. */
   readonly routing: readonly LayerRouting[];
 }
 
@@ -61,4 +71,8 @@ export interface GenerateSummary {
   readonly tokensPerSecond: number | null;
   /** What made the answer differ from the exact model, in words; empty: nothing. */
   readonly approximations: readonly string[];
+  /** What the request changed in the choice of experts, in words; empty: nothing. */
+  readonly interventions?: readonly string[];
+  /** Always there when a model of this library answered. */
+  readonly routing?: RunRouting;
 }

@@ -9,14 +9,17 @@ import { createStopScanner } from '../text/stop.ts';
 import { limitsOf } from './constrain.ts';
 import { checkPooling, embedTokens, type EmbedOptions } from './embedding.ts';
 import type { GeneratedToken, GenerateOptions, GenerateSummary } from './generation.ts';
+import { resolveInterventions, type Interventions } from './interventions.ts';
+import { recordRouting } from './record-routing.ts';
 import { resolveSampling } from './sampling.ts';
+import { moeLayers } from './activations.ts';
 import type { RecordLevel } from './expert-monitor.ts';
 import type { CacheReport, ExpertStats, StepEvent } from './expert-stats.ts';
 import type { Plan } from './plan.ts';
 import type { PreparedModel } from './prepare.ts';
 import type { Recovery, RecoveryEvent } from './recovery.ts';
 import type { Runtime } from './runtime.ts';
-import type { DrawnToken, DrawParams, LogitsResult } from './session.ts';
+import type { DrawnToken, DrawParams, LogitsResult, RoutingRequest } from './session.ts';
 import { bytesOf, promptIds, type ModelText, type Prompt } from './text.ts';
 
 export class Model {
@@ -164,6 +167,8 @@ export class Model {
     const limits = limitsOf(options, { text, endTokens: this.endTokens, vocab: this.config.vocab }, limit);
     const { bias, topLogprobs } = limits;
     const draw = (): DrawParams => ({ ...sampling, bias, topLogprobs, allowed: limits.allowed });
+    const interventions = resolveInterventions(options.interventions, moeLayers(this.config));
+    const { level, recorder } = recordRouting(this.config, options);
     const ends = new Set(options.ignoreEnd ? [] : this.endTokens);
     const detokenizer = text && createDetokenizer(text.tokenizer, ids);
     const stop = createStopScanner(typeof options.stop === 'string' ? [options.stop] : (options.stop ?? []));
@@ -174,7 +179,7 @@ export class Model {
     let firstAt = startedAt;
     let written = '';
     let generated = 0;
-    const cachedTokens = this.#live.session.reusable(ids);
+    let cachedTokens = 0;
     const summary = (finishReason: GenerateSummary['finishReason']): GenerateSummary => {
       if (finishReason !== 'abort') this.#recovery.finished();
       const seconds = (performance.now() - firstAt) / 1000;
@@ -188,15 +193,29 @@ export class Model {
         timeToFirstTokenMs: firstAt - startedAt,
         tokensPerSecond: generated > 1 && seconds > 0 ? (generated - 1) / seconds : null,
         approximations: this.#live.experts.monitor.approximations,
+        interventions: interventions.labels,
+        routing: recorder.routing(),
       };
     };
     try {
       signal.throwIfAborted();
-      await this.#run(async ({ experts, session }) => {
+      const wants: RoutingRequest = {
+        routing: level !== 'off',
+        logits: level === 'logits',
+        onPrompt: options.promptRouting
+          ? (routing, position, count) => recorder.prompt(ids.slice(position, position + count), routing)
+          : undefined,
+      };
+      cachedTokens = await this.#run(async ({ experts, session }) => {
         await experts.grow();
-        session.startRequest(ids);
+        session.intervene(interventions);
+        if (options.skipCache) session.forget();
+        await session.startRequest(ids, wants).catch((error: unknown) => {
+          throw error instanceof OutOfBudget ? experts.withSuggestion(error) : error;
+        });
+        return session.reusable(ids);
       }, signal);
-      const limit = Math.min(maxTokens, room);
+      recorder.prompt(ids.slice(0, cachedTokens), []);
       const onChunk = (done: number): void => options.onPrompt?.({ done, total: ids.length });
       let drawn: DrawnToken = await this.#run(async ({ experts, session }) => {
         // Nothing is done ahead of time while somebody waits for the first word.
@@ -206,10 +225,11 @@ export class Model {
       firstAt = performance.now();
       for (;;) {
         generated++;
+        const routing = level === 'counts' ? [] : drawn.routing;
         if (ends.has(drawn.id)) {
           const rest = stop.flush(detokenizer?.flush() ?? '');
           written += rest;
-          yield generatedToken(drawn, rest, text);
+          yield generatedToken({ ...drawn, routing }, rest, text);
           return summary('stop');
         }
         limits.accept(drawn.id);
@@ -218,12 +238,13 @@ export class Model {
         const checked = stop.push(piece);
         const shown = checked.text + (isLast && !checked.stopped ? stop.flush('') : '');
         written += shown;
-        yield generatedToken(drawn, shown, text);
+        yield generatedToken({ ...drawn, routing }, shown, text);
         if (checked.stopped || limits.isDone) return summary('stop');
         if (isLast) return summary('length');
         signal.throwIfAborted();
         const { id } = drawn;
         drawn = await this.#run(({ session }) => session.step(id, draw(), signal), signal);
+        recorder.generated(id, drawn.routing);
       }
     } catch (error) {
       if (options.signal?.aborted && error === options.signal.reason) return summary('abort');
@@ -237,15 +258,21 @@ export class Model {
 
   /**
    * Logits of every token of `ids`, with the routing; no sampling.
-   * @throws InvalidRequest for ids outside the vocabulary or a sequence longer than the context; OutOfBudget when the GPU has no room for them
+   * @throws InvalidRequest for ids outside the vocabulary, a sequence longer than the context, or interventions that make no sense; OutOfBudget when
+   *   the GPU has no room for them
    */
   async logits(
     ids: readonly number[],
-    options: { readonly hidden?: boolean; readonly signal?: AbortSignal } = {},
+    options: {
+      readonly hidden?: boolean;
+      readonly signal?: AbortSignal;
+      readonly interventions?: Interventions;
+    } = {},
   ): Promise<LogitsResult> {
     this.#checkIds(ids, 0);
+    const interventions = resolveInterventions(options.interventions, moeLayers(this.config));
     const signal = this.#orDisposed(options.signal);
-    return this.#aside(({ session }) => session.logits(ids, { ...options, signal }), signal);
+    return this.#aside(({ session }) => session.logits(ids, { ...options, interventions, signal }), signal);
   }
 
   /**

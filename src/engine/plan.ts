@@ -12,6 +12,7 @@ import {
   activationBytes,
   attentionSizes,
   DECODE_TOKENS,
+  interventionOffsets,
   moeLayers,
   routedStride,
   slotTableStride,
@@ -352,6 +353,7 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
         ),
       ) +
       (experts.length + 1) * 4 * slotTableStride(config) +
+      bufferBytes(interventionOffsets(config).at(-1)!) +
       4 * (2 * config.vocab + tokenSetWords(config.vocab)) + // token counts, bias, the tokens allowed
       STEP_BYTES,
     readback: MOST_SAMPLED_BYTES + bufferBytes(routedByOne) + 4 * Math.max(1, ...experts.map((x) => x.count)),

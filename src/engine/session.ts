@@ -9,11 +9,13 @@ import type { Program } from '../gpu/recording.ts';
 import type { ApproximateParams, DrawOptions, SamplingParams } from '../gpu/step.ts';
 import { promptCounts, raisedCount, readSampled, SAMPLED_WORDS } from '../kernels/sample/sample.ts';
 import { MOST_SAMPLED_BYTES, readTopLogprobs, sampledWords, type RankedToken } from '../kernels/sample/top_logprobs.ts';
+import { routedBytes } from '../kernels/moe/route.ts';
 import type { ExpertStore } from '../moe/store.ts';
 import { invariant } from '../util/assert.ts';
-import type { Batch, Forward, Taps } from './forward.ts';
+import type { Batch, Forward, RoutingLogs, Taps } from './forward.ts';
 import type { ModePicker } from './mode.ts';
-import type { LayerRouting } from './routing.ts';
+import { NO_INTERVENTIONS, type ResolvedInterventions } from './interventions.ts';
+import { chunkRoutingAt, type LayerRouting } from './routing.ts';
 import { StepLog, type LoggedStep } from './step-log.ts';
 import { StepRecord } from './step-record.ts';
 import { Stepper, type Bodies, type Tail, type TailResult } from './stepper.ts';
@@ -36,6 +38,16 @@ export interface DrawnToken {
   readonly topLogprobs: readonly RankedToken[];
   /** Routing of the step that produced it, one entry a MoE layer. */
   readonly routing: readonly LayerRouting[];
+}
+
+/** What a request wants to know of its routing. */
+export interface RoutingRequest {
+  /** With every token. Default true. */
+  readonly routing?: boolean;
+  /** The routers' logits as well. */
+  readonly logits?: boolean;
+  /** Called with the routing of each chunk of the prompt, [T, K] a layer, from `position` on: one readback more a chunk. */
+  readonly onPrompt?: ((routing: readonly LayerRouting[], position: number, tokens: number) => void) | undefined;
 }
 
 const notFinite = (broken: number, what: string): InvalidCheckpoint =>
@@ -82,6 +94,12 @@ export class Session {
   #log = new StepLog();
   /** What the GPU's token counts are when no guess is running: see kernels/sample. */
   #counts: Uint32Array<ArrayBuffer>;
+  /** What the request wants to know. */
+  #wants: RoutingRequest = {};
+  /** With logits in the routing logs: recorded for the first request that wants them. */
+  #logitBodies: Promise<Bodies> | null = null;
+  /** Those that the keys and values in the cache were computed under. */
+  #interventions = NO_INTERVENTIONS;
   /** The first id of the next step that is on the GPU already. */
   #nextOnGpu: number | null = null;
   /** What the GPU's copies were written from. */
@@ -105,6 +123,7 @@ export class Session {
 
   /** Records every program again: after arenas were replaced. */
   async rerecord(): Promise<void> {
+    this.#logitBodies = null;
     this.#programs = await record(this.#forward);
   }
 
@@ -131,8 +150,25 @@ export class Session {
     this.#log.keep(length);
   }
 
-  /** Prepares the token counts that penalties read. Once a request. */
-  startRequest(prompt: readonly number[]): void {
+  /**
+   * Changes the choice of experts from the next step on. Keys and values that were computed under other interventions are forgotten: call it before
+   * `reusable`.
+   */
+  intervene(interventions: ResolvedInterventions): void {
+    if (interventions.key === this.#interventions.key) return;
+    this.forget();
+    this.#interventions = interventions;
+    const { interventions: view } = this.#forward;
+    this.#gpu.write(view, interventions.words ?? new Uint32Array(view.size / 4));
+  }
+
+  /**
+   * Prepares the token counts that penalties read, and the programs that log what is wanted. Once a request.
+   * @throws OutOfBudget when the GPU has no room for the logits of all routers
+   */
+  async startRequest(prompt: readonly number[], wants: RoutingRequest = {}): Promise<void> {
+    this.#wants = wants;
+    if (wants.logits) await this.#bodies();
     this.#counts = promptCounts(prompt, this.#forward.config.vocab);
     this.#writeRequest();
   }
@@ -142,11 +178,26 @@ export class Session {
     this.#gpu.write(this.#forward.tokenCounts, this.#counts);
   }
 
+  #bodies(): Promise<Bodies> | Bodies {
+    if (!this.#wants.logits) return this.#programs.bodies;
+    return (this.#logitBodies ??= this.#recordLogitBodies().catch((error: unknown) => {
+      this.#logitBodies = null;
+      throw error;
+    }));
+  }
+
+  async #recordLogitBodies(): Promise<Bodies> {
+    return recordBodies(this.#forward, { logs: await this.#forward.logitLogs() });
+  }
+
   /**
    * Goes on with a conversation whose device was lost: every step that made its cache runs again, in its own shape and with its own tokens, so
    * that the same bits come out; nothing is drawn.
    */
   async resume(from: Session, signal?: AbortSignal): Promise<void> {
+    this.intervene(from.#interventions);
+    this.#wants = from.#wants;
+    if (this.#wants.logits) await this.#bodies();
     for (const { tokens, position, approximate } of from.#log.steps) {
       signal?.throwIfAborted();
       this.#keep(position);
@@ -165,7 +216,7 @@ export class Session {
     const { bodies } = this.#programs;
     const shape = { tokens: tokens.length, position: this.#cached.length };
     const record = new StepRecord(this.#parts.store.experts.length, { phase: 'prefill', ...shape }, false);
-    await this.#stepper.run({ shape, bodies, tail: tailFor(tokens, null), signal, record });
+    await this.#stepper.run({ shape, bodies, tail: tailFor(tokens, null), signal, record, readsRouting: true });
     this.#gpu.assertAlive();
   }
 
@@ -259,13 +310,27 @@ export class Session {
     phase: StepRecord['phase'],
     tail: Tail | null,
     signal: AbortSignal | undefined,
-    bodies = this.#programs.bodies,
+    scoring?: Bodies,
   ): Promise<TailResult | null> {
+    const bodies = scoring ?? (await this.#bodies());
+    const readsRouting = scoring !== undefined || (this.#wants.routing ?? true);
     const shape = { tokens: tokens.length, position: this.#cached.length };
     const layers = this.#parts.store.experts.length;
     const record = new StepRecord(layers, { phase, ...shape }, this.#parts.isWatched());
-    const result = await this.#stepper.run({ shape, bodies, tail: tailFor(tokens, tail), signal, record });
+    record.interventions = this.#interventions.labels;
+    const result = await this.#stepper.run({
+      shape,
+      bodies,
+      tail: tailFor(tokens, tail),
+      signal,
+      record,
+      readsRouting,
+    });
+    const { onPrompt } = this.#wants;
+    const isAsked = phase === 'prefill' && !scoring && onPrompt !== undefined;
+    const routing = isAsked ? await this.#routingOf(bodies.logs, shape.tokens) : [];
     this.#gpu.assertAlive(); // from the news of a loss on, nothing changes here: `resume` reads it
+    if (isAsked) onPrompt(routing, shape.position, shape.tokens);
     this.#append({ tokens, position: shape.position, approximate: this.#parts.approximate });
     record.finish();
     if (record.mode !== 'resident' && record.tokens === 1) this.#parts.modes.learn(record);
@@ -280,7 +345,11 @@ export class Session {
    */
   async logits(
     ids: readonly number[],
-    options: { readonly hidden?: boolean; readonly signal?: AbortSignal | undefined } = {},
+    options: {
+      readonly hidden?: boolean;
+      readonly signal?: AbortSignal | undefined;
+      readonly interventions?: ResolvedInterventions;
+    } = {},
   ): Promise<LogitsResult> {
     const { config, plan } = this.#forward;
     const { vocab, hidden } = config;
@@ -297,9 +366,11 @@ export class Session {
     }));
     try {
       const all = await this.#forward.allLogits(out, normed);
-      const bodies = taps ? await recordBodies(this.#forward, { hidden: taps, tokens: most }) : undefined;
+      const bodies = taps
+        ? await recordBodies(this.#forward, { taps: { hidden: taps, tokens: most } })
+        : this.#programs.bodies;
       const tail: Tail = { programs: [all], view: null, undo: () => undefined };
-      const routing = this.#forward.routing('one').slices.map(({ topK }): LayerRouting => ({
+      const routing = this.#forward.logs.one.slices.map(({ topK }): LayerRouting => ({
         ids: new Uint32Array(ids.length * topK),
         weights: new Float32Array(ids.length * topK),
       }));
@@ -308,6 +379,7 @@ export class Session {
         routing,
         hidden: taps ? new Float32Array((layers + 1) * ids.length * hidden) : null,
       };
+      this.intervene(options.interventions ?? NO_INTERVENTIONS);
       this.forget();
       this.#nextOnGpu = null;
       for (let position = 0; position < ids.length; position += most) {
@@ -315,12 +387,15 @@ export class Session {
         const chunk = ids.slice(position, position + most);
         this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
         this.#forward.setStep(chunk.length, position, undefined, this.#parts.approximate);
-        const batch: Batch = chunk.length === 1 ? 'one' : 'chunk';
         await this.#run(chunk, 'prefill', tail, options.signal, bodies);
         const logits = new Float32Array(await this.#gpu.read(subview(out, 0, chunk.length * vocab * 4)));
         assertFinite(logits, 'logits');
         result.logits.set(logits, position * vocab);
-        await this.#readRouting(batch, chunk.length, position, routing);
+        (await this.#routingOf(bodies.logs, chunk.length)).forEach(({ ids: chosen, weights }, m) => {
+          const at = (position * chosen.length) / chunk.length;
+          routing[m]!.ids.set(chosen, at);
+          routing[m]!.weights.set(weights, at);
+        });
         if (taps && result.hidden) {
           for (let l = 0; l <= layers; l++) {
             const view =
@@ -354,6 +429,7 @@ export class Session {
     const normed = wholeBuffer(buffer);
     try {
       const tail: Tail = { programs: [await this.#forward.finalNorm(normed)], view: null, undo: () => undefined };
+      this.intervene(NO_INTERVENTIONS);
       this.forget();
       this.#nextOnGpu = null;
       for (let position = 0; position < ids.length; position += most) {
@@ -361,7 +437,7 @@ export class Session {
         const chunk = ids.slice(position, position + most);
         this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
         this.#forward.setStep(chunk.length, position, undefined, this.#parts.approximate);
-        await this.#run(chunk, 'prefill', tail, signal);
+        await this.#run(chunk, 'prefill', tail, signal, this.#programs.bodies);
         const values = new Float32Array(await this.#gpu.read(subview(normed, 0, chunk.length * config.hidden * 4)));
         assertFinite(values, 'hidden states');
         onChunk(values);
@@ -371,16 +447,18 @@ export class Session {
     }
   }
 
-  async #readRouting(batch: Batch, tokens: number, position: number, into: readonly LayerRouting[]): Promise<void> {
-    const { view, slices } = this.#forward.routing(batch);
-    if (!slices.length) return;
-    const bytes = await this.#gpu.read(view);
-    slices.forEach(({ topK, offset }, m) => {
-      for (let t = 0; t < tokens; t++) {
-        const at = offset + t * topK * 8;
-        into[m]!.ids.set(new Uint32Array(bytes, at, topK), (position + t) * topK);
-        into[m]!.weights.set(new Float32Array(bytes, at + 4 * topK, topK), (position + t) * topK);
-      }
+  /** What the step of `tokens` that ran last left in its log, [T, K] a layer. */
+  async #routingOf(logs: RoutingLogs, tokens: number): Promise<LayerRouting[]> {
+    const batch: Batch = tokens === 1 ? 'one' : 'chunk';
+    const { view, slices } = logs[batch];
+    if (slices.length === 0) return [];
+    const sizes = slices.map(({ topK, predicted, logits }) => routedBytes(tokens, topK, predicted, logits));
+    const bytes = await this.#gpu.readAll(slices.map(({ offset }, m) => subview(view, offset, sizes[m]!)));
+    let at = 0;
+    return slices.map((slice, m) => {
+      const routing = chunkRoutingAt(bytes, at, tokens, slice);
+      at += sizes[m]!;
+      return routing;
     });
   }
 
@@ -395,13 +473,16 @@ const NO_TAIL: Tail = { programs: [], view: null, undo: () => undefined };
 const tailFor = (tokens: readonly number[], tail: Tail | null): Tail | null =>
   tail ?? (tokens.length === 1 ? NO_TAIL : null);
 
-async function recordBodies(forward: Forward, taps?: Taps): Promise<Bodies> {
+async function recordBodies(
+  forward: Forward,
+  options: { readonly taps?: Taps; readonly logs?: RoutingLogs } = {},
+): Promise<Bodies> {
   const [one, chunk, waves] = await Promise.all([
-    forward.body('one', { taps }),
-    forward.body('chunk', { taps }),
-    forward.body('chunk', { taps, waves: true }),
+    forward.body('one', options),
+    forward.body('chunk', options),
+    forward.body('chunk', { ...options, waves: true }),
   ]);
-  return { one, chunk, waves };
+  return { one, chunk, waves, logs: options.logs ?? forward.logs };
 }
 
 async function record(forward: Forward): Promise<Programs> {

@@ -35,6 +35,8 @@ export class StepRecord implements TokenCost {
   readonly #early = new Map<number, readonly Brought[]>();
   /** What the layer before predicted, best first. */
   readonly predictions: (Uint32Array | undefined)[] = [];
+  /** What the request changed in the choice of experts, in words. */
+  interventions: readonly string[] = [];
   readonly #startedAt = performance.now();
 
   constructor(
@@ -121,6 +123,7 @@ export class StepRecord implements TokenCost {
       bytes: { ...this.bytes },
       layers: this.layers.map((layer) => layerEvent(layer, withIds)),
       approximations,
+      interventions: this.interventions,
     };
   }
 }

@@ -15,8 +15,8 @@ import { Readback } from '../gpu/readback.ts';
 import type { Program, StepShape } from '../gpu/recording.ts';
 import { MISSING_SLOT } from '../moe/slots.ts';
 import type { ExpertStore } from '../moe/store.ts';
-import { predictedAt } from '../kernels/moe/route.ts';
-import type { Body, Forward, RoutedSlice } from './forward.ts';
+import { logitsAt, predictedAt } from '../kernels/moe/route.ts';
+import type { Body, Forward, RoutedSlice, RoutingLogs } from './forward.ts';
 import { distinct, routingAt, sharesOf, type LayerRouting } from './routing.ts';
 import type { ModePicker } from './mode.ts';
 import type { StepRecord } from './step-record.ts';
@@ -32,7 +32,7 @@ export interface Tail {
 
 export interface TailResult {
   readonly bytes: ArrayBuffer;
-  /** Of the last token, one entry a MoE layer. */
+  /** Of the last token, one entry a MoE layer; empty when nobody asked. */
   readonly routing: readonly LayerRouting[];
 }
 
@@ -41,6 +41,8 @@ export interface Bodies {
   readonly chunk: Body;
   /** The same as `chunk`, in waves. */
   readonly waves: Body;
+  /** Where their routing goes. */
+  readonly logs: RoutingLogs;
 }
 
 export interface Step {
@@ -49,6 +51,8 @@ export interface Step {
   readonly tail: Tail | null;
   readonly signal?: AbortSignal | undefined;
   readonly record: StepRecord;
+  /** Whether `TailResult.routing` is wanted; without it, a step that needs none itself reads none back. */
+  readonly readsRouting: boolean;
 }
 
 /** How many waves the missing experts of a layer come in at most, slots permitting: computing starts when the first is there. */
@@ -69,7 +73,8 @@ export class Stepper {
   readonly #forward: Forward;
   readonly #store: ExpertStore;
   readonly #modes: ModePicker;
-  readonly #readback: Readback;
+  #readback: Readback;
+  #readbackBytes: number;
   /** Rows of each expert, of one layer of a chunk. */
   readonly #rows: Readback;
 
@@ -78,16 +83,19 @@ export class Stepper {
     this.#forward = forward;
     this.#store = store;
     this.#modes = modes;
-    this.#readback = new Readback(gpu, 'token', tailBytes + forward.routing('one').view.size);
+    this.#readbackBytes = tailBytes + forward.logs.one.view.size;
+    this.#readback = new Readback(gpu, 'token', this.#readbackBytes);
     this.#rows = new Readback(gpu, 'expert rows', 4 * Math.max(1, ...store.experts));
   }
 
   /** One exact step. Without a tail nothing comes back. @throws what a fetch threw; the step can be run again */
   async run(step: Step): Promise<TailResult | null> {
     const { tokens } = step.shape;
+    await this.#reserve(routingBehind(step.tail) + step.bodies.logs.one.view.size);
     if (this.#store.isComplete) {
       step.record.mode = 'resident';
-      const result = await this.#finish(step, tokens === 1 ? step.bodies.one : step.bodies.chunk, 0);
+      const readsRouting = step.readsRouting || step.record.isWanted;
+      const result = await this.#finish(step, tokens === 1 ? step.bodies.one : step.bodies.chunk, 0, readsRouting);
       if (result && tokens === 1) this.#accountResident(step, result);
       return result;
     }
@@ -100,8 +108,22 @@ export class Stepper {
     return mode === 'optimistic' ? this.#optimistic(step) : this.#lockstep(step);
   }
 
+  /** Routing with logits takes more room than without. */
+  async #reserve(bytes: number): Promise<void> {
+    if (bytes <= this.#readbackBytes) return;
+    const larger = await this.#gpu.allocating('reading tokens back', () => new Readback(this.#gpu, 'token', bytes));
+    this.#readback.dispose();
+    this.#readbackBytes = bytes;
+    this.#readback = larger;
+  }
+
   /** Runs `body` from step `begin` to its end, then the tail; waits for what comes back. */
-  async #finish({ shape, tail }: Step, { program }: Body, begin: number): Promise<TailResult | null> {
+  async #finish(
+    { shape, tail, bodies: { logs } }: Step,
+    { program }: Body,
+    begin: number,
+    readsRouting = true,
+  ): Promise<TailResult | null> {
     const encoder = this.#gpu.device.createCommandEncoder();
     program.encode(encoder, shape, { begin });
     for (const p of tail?.programs ?? []) p.encode(encoder, shape);
@@ -110,29 +132,17 @@ export class Stepper {
       await this.#gpu.idle(); // one chunk in flight: stop stops, and a slow GPU's watchdog sees short submits
       return null;
     }
-    const routed = this.#forward.routing('one').view;
-    const routingAt = routingBehind(tail);
-    if (shape.tokens > 1) this.#copyLastRouting(encoder, shape.tokens);
+    const { view: routed, slices } = logs.one;
+    const at = routingBehind(tail);
     if (tail.view) this.#readback.encode(encoder, tail.view);
-    this.#readback.encode(encoder, routed, routingAt);
+    if (readsRouting) {
+      if (shape.tokens > 1) copyLastRouting(encoder, logs, shape.tokens);
+      this.#readback.encode(encoder, routed, at);
+    }
     this.#gpu.submit(encoder.finish());
-    const bytes = await this.#readback.read(routingAt + routed.size);
-    return { bytes, routing: this.#readRouting(bytes, routingAt) };
-  }
-
-  /** The routing of a prompt's last token goes where a decode step would leave it. */
-  #copyLastRouting(encoder: GPUCommandEncoder, tokens: number): void {
-    const from = this.#forward.routing('chunk');
-    const { view: to, slices } = this.#forward.routing('one');
-    slices.forEach(({ topK, offset }, m) => {
-      const bytes = topK * 2 * 4;
-      const source = subview(from.view, from.slices[m]!.offset + (tokens - 1) * bytes, bytes);
-      encoder.copyBufferToBuffer(source.buffer, source.offset, to.buffer, to.offset + offset, bytes);
-    });
-  }
-
-  #readRouting(bytes: ArrayBuffer, at: number): LayerRouting[] {
-    return this.#forward.routing('one').slices.map(({ topK, offset }) => routingAt(bytes, at + offset, topK));
+    const bytes = await this.#readback.read(at + (readsRouting ? routed.size : 0));
+    const routing = readsRouting ? slices.map((s) => routingAt(bytes, at + s.offset, s)) : [];
+    return { bytes, routing };
   }
 
   #accountResident({ record }: Step, { routing }: TailResult): void {
@@ -147,7 +157,7 @@ export class Stepper {
     const { bodies, record, signal } = step;
     const store = this.#store;
     const { marks } = bodies.one;
-    const { slices } = this.#forward.routing('one');
+    const { slices } = bodies.logs.one;
     let exact = 0; // layers below are exact
     let begin = 0;
     for (;;) {
@@ -203,7 +213,7 @@ export class Stepper {
   async #lockstep(step: Step): Promise<TailResult> {
     const { bodies, shape, record, signal } = step;
     const { program, marks } = bodies.one;
-    const { view, slices } = this.#forward.routing('one');
+    const { view, slices } = bodies.logs.one;
     let begin = 0;
     for (const [layer, { experts: end }] of marks.entries()) {
       const encoder = this.#gpu.device.createCommandEncoder();
@@ -213,7 +223,7 @@ export class Stepper {
       this.#readback.encode(encoder, subview(view, slice.offset, bytes));
       this.#gpu.submit(encoder.finish());
       const read = await this.#readback.read(bytes);
-      const routing = routingAt(read, 0, slice.topK);
+      const routing = routingAt(read, 0, slice);
       await this.#bring(layer, routing, { record, signal });
       const predicted = predictedBy(read, 0, slice);
       record.predict(layer + 1, predicted);
@@ -277,7 +287,7 @@ export class Stepper {
   async #wavesOf(layer: number, rows: Uint32Array, { bodies, shape, record, signal }: Step): Promise<void> {
     const store = this.#store;
     const { program, marks } = bodies.waves;
-    const { topK } = this.#forward.routing('one').slices[layer]!;
+    const { topK } = bodies.logs.one.slices[layer]!;
     const needed = [...rows.keys()].filter((e) => rows[e]! > 0);
     store.policy.visit(
       layer,
@@ -326,3 +336,17 @@ const routingBehind = (tail: Tail | null): number => tail?.view?.size ?? 0;
 /** Ids that a layer's router predicted for the next, best first; empty where it predicts none. */
 const predictedBy = (bytes: ArrayBuffer, at: number, { topK, predicted }: RoutedSlice): Uint32Array =>
   new Uint32Array(bytes, at + predictedAt(1, topK), predicted);
+
+/** The routing of a prompt's last token goes where a decode step would leave it. */
+function copyLastRouting(encoder: GPUCommandEncoder, { one, chunk }: RoutingLogs, tokens: number): void {
+  one.slices.forEach(({ topK, predicted, logits, offset: to }, m) => {
+    const { offset: from, predicted: behind } = chunk.slices[m]!;
+    const copy = (source: number, goal: number, bytes: number): void => {
+      const [a, b] = [subview(chunk.view, from + source, bytes), subview(one.view, to + goal, bytes)];
+      encoder.copyBufferToBuffer(a.buffer, a.offset, b.buffer, b.offset, bytes);
+    };
+    const last = tokens - 1;
+    copy(predictedAt(last, topK), 0, predictedAt(1, topK));
+    if (logits) copy(logitsAt(tokens, topK, behind) + 4 * last * logits, logitsAt(1, topK, predicted), 4 * logits);
+  });
+}

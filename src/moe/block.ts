@@ -34,11 +34,15 @@ export interface MoeStep {
   readonly x: BufferView; // [T, D]
   readonly out: BufferView; // [T, D], another buffer
   /** This layer's routing log. */
-  readonly routed: BufferView; // [T, 2K]: ids, then weight bits; with `predict`, [T, predictedIds] follow
+  readonly routed: BufferView; // [T, 2K]: ids, then weight bits; with `predict`, [T, predictedIds] follow; with `logits`, [T, E]
   /** Also guess what the next MoE layer will choose; its router block must lie behind this layer's. Default false. */
   readonly predict?: boolean;
   /** Obey the step's `ApproximateParams`. Default false: routing is exact. */
   readonly approximate?: boolean;
+  /** Also log the router's logits. Default false. */
+  readonly logits?: boolean;
+  /** What a request changes in the choice: of this layer, with `predict` the next one's behind it. Default: nothing. */
+  readonly interventions?: BufferView;
   readonly tileRows: TileRows;
   /** Prompts only: the slots of one wave of experts, in place of the layer's own table. */
   readonly waveTable?: BufferView | undefined; // [E]
@@ -73,6 +77,7 @@ export function moeLayer(
   s: MoeStep,
 ): MoeMarks {
   const { label, phase, hidden, x, routed, scratch, tileRows, predict = false, approximate = false } = s;
+  const { logits = false, interventions } = s;
   const { experts, topK, width, activation } = config;
   const { normed } = scratch;
   const { block, view, withNext } = weights.router;
@@ -81,13 +86,14 @@ export function moeLayer(
   const optional = {
     ...(block.sharedGate ? { sharedWeight: scratch.sharedWeight } : {}),
     ...(approximate ? { slotTable: weights.experts.slotTable } : {}),
+    ...(interventions ? { interventions } : {}),
   };
   const atRoute = r.mark();
   route(
     r,
     `${label} route`,
     { x, router, normed, routed, ...optional },
-    { block, topK, router: config.router, eps: s.eps, predict },
+    { block, topK, router: config.router, eps: s.eps, predict, logits },
   );
   let residual = x;
   if (weights.shared) {

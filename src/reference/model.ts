@@ -5,10 +5,10 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { TensorNames } from '../families/family.ts';
 import { attention } from './model/attention.ts';
-import { feedForward, type Route } from './model/moe.ts';
+import { feedForward, type Route, type RouteChange } from './model/moe.ts';
 import { add, matVec, need, rmsNormed, type Weights } from './model/tensors.ts';
 
-export type { Route, Weights };
+export type { Route, RouteChange, Weights };
 
 export interface ReferenceRun {
   /** The residual stream: after the embedding, then after each layer; [L + 1][T][D]. */
@@ -19,20 +19,27 @@ export interface ReferenceRun {
   readonly logits: readonly Float64Array[];
   /** By MoE layer, counted among MoE layers: [M][T]. */
   readonly routes: readonly (readonly Route[])[];
+  /** Of the routers, before scores, [M][T][E]. */
+  readonly routerLogits: readonly (readonly Float64Array[])[];
 }
 
-/** @param ids tokens of one sequence from position 0, each below V */
+/**
+ * @param ids tokens of one sequence from position 0, each below V
+ * @param changes of the choice of experts, by MoE layer
+ */
 export function referenceModel(
   config: ModelConfig,
   names: TensorNames,
   weights: Weights,
   ids: ArrayLike<number>,
+  changes: readonly (RouteChange | undefined)[] = [],
 ): ReferenceRun {
   const { hidden: size, normEps: eps } = config;
   const embed = need(weights, `${names.embed}.weight`);
   let x: Float64Array[] = Array.from(ids, (id) => embed.slice(id * size, (id + 1) * size));
   const hidden = [x];
   const routes: Route[][] = [];
+  const routerLogits: Float64Array[][] = [];
   const normed = (name: string): Float64Array[] => x.map((token) => rmsNormed(token, need(weights, name), eps));
   const join = (out: readonly Float64Array[]): void => {
     x = x.map((token, t) => add(token, out[t]!));
@@ -40,12 +47,15 @@ export function referenceModel(
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
     join(attention(normed(n.attentionNorm), layer.attention, n.attention, weights, eps));
-    const ffn = feedForward(normed(n.ffnNorm), layer.ffn, n.ffn, weights);
+    const ffn = feedForward(normed(n.ffnNorm), layer.ffn, n.ffn, weights, changes[routes.length]);
     join(ffn.out);
-    if (ffn.routes) routes.push(ffn.routes);
+    if (ffn.routes) {
+      routes.push(ffn.routes);
+      routerLogits.push(ffn.logits);
+    }
     hidden.push(x);
   });
   const final = normed(names.finalNorm);
   const head = names.head === null ? embed : need(weights, `${names.head}.weight`);
-  return { hidden, final, logits: final.map((token) => matVec(head, token)), routes };
+  return { hidden, final, logits: final.map((token) => matVec(head, token)), routes, routerLogits };
 }

@@ -66,7 +66,7 @@ async function decode(gpu: Gpu, forward: Forward, approximate?: ApproximateParam
   gpu.write(forward.ids, Uint32Array.of(5));
   forward.setStep(1, 0, undefined, approximate);
   await run(gpu, (await forward.body('one')).program);
-  return new Uint32Array(await gpu.read(forward.routing('one').view));
+  return new Uint32Array(await gpu.read(forward.logs.one.view));
 }
 
 /** The router by itself, on the input that MoE layer `m` had when a token went through the forward pass made last. */
@@ -98,8 +98,8 @@ describe.each(FIXTURES)('%s', (fixture) => {
     const [exact, predicting] = [await forward({}), await forward({ predict: true })];
     const plain = await decode(gpu, exact);
     const full = await decode(gpu, predicting);
-    const { slices } = predicting.routing('one');
-    expect(exact.routing('one').slices.map((s) => s.predicted)).toEqual(moes.map(() => 0));
+    const { slices } = predicting.logs.one;
+    expect(exact.logs.one.slices.map((s) => s.predicted)).toEqual(moes.map(() => 0));
     // Every layer of a fixture has the same kind of router, and the last has no successor.
     expect(slices.map((s) => s.predicted)).toEqual(
       moes.map(({ topK, experts }, m) => (m + 1 < moes.length ? predictedIds(topK, experts) : 0)),
@@ -134,7 +134,7 @@ describe.each(FIXTURES)('%s', (fixture) => {
     const approximate = await forward({ approximate: true });
     expect(await decode(gpu, approximate)).toEqual(plain);
     const thinned = await decode(gpu, approximate, { ...EXACT, keepExperts: 1 });
-    for (const [m, { offset, topK }] of approximate.routing('one').slices.entries()) {
+    for (const [m, { offset, topK }] of approximate.logs.one.slices.entries()) {
       const at = offset / 4;
       expect(new Set(thinned.subarray(at, at + topK)).size).toBe(1);
       const weights = new Float32Array(thinned.slice(at + topK, at + 2 * topK).buffer);

@@ -20,10 +20,14 @@ export async function cli(argv: readonly string[], isTerminal = false): Promise<
 export function program(
   command: string,
   argv: readonly string[],
-  { input = '', onOutput }: { input?: string; onOutput?: (kill: (signal: NodeJS.Signals) => void) => void } = {},
+  {
+    input = '',
+    onOutput,
+    cwd,
+  }: { input?: string; onOutput?: (kill: (signal: NodeJS.Signals) => void) => void; cwd?: string } = {},
 ): Promise<Ran> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, argv, { stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(command, argv, { stdio: ['pipe', 'pipe', 'pipe'], ...(cwd ? { cwd } : {}) });
     let out = '';
     let err = '';
     child.stdout.on('data', (data: Buffer) => {

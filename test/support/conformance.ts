@@ -30,7 +30,7 @@ export async function runKernel(gpu: Gpu, run: KernelRun): Promise<Record<string
   const once = async (): Promise<Record<string, Uint32Array<ArrayBuffer>>> => {
     const buffers: GPUBuffer[] = [];
     const make = (label: string, words: Words): GPUBuffer => {
-      const buffer = gpu.createBuffer(label, 'staging', words.byteLength + 4 * GUARD_WORDS);
+      const buffer = gpu.createBuffer(label, 'staging', words.byteLength + 4 * GUARD_WORDS, GPUBufferUsage.UNIFORM);
       gpu.write({ buffer, offset: 0, size: buffer.size }, words);
       gpu.write({ buffer, offset: 0, size: buffer.size }, new Uint32Array(GUARD_WORDS).fill(GUARD), words.byteLength);
       buffers.push(buffer);

@@ -5,6 +5,7 @@ import type { Constants } from '../../gpu/shader.ts';
 import { invariant } from '../../util/assert.ts';
 import { alignUp, ceilDiv } from '../../util/math.ts';
 import { CHUNK, weightFormat } from '../../weights/layout.ts';
+import { interventionBytes } from './intervention.ts';
 import type { RouterBlock } from './router_block.ts';
 
 export interface RouteIo {
@@ -13,12 +14,14 @@ export interface RouteIo {
   /** This layer's router block; with `predict`, the next MoE layer's behind it. */
   readonly router: BufferView;
   readonly normed: BufferView; // [T, D] out
-  /** Of each token K ids by descending selection key, then the bits of their K f32 weights; behind all tokens what `predict` adds. */
-  readonly routed: BufferView; // [T, 2K] out; with `predict`, [T, predictedIds] follow
+  /** Of each token K ids by descending selection key, then the bits of their K f32 weights; behind all tokens what `predict` and `logits` add. */
+  readonly routed: BufferView; // [T, 2K] out; with `predict`, [T, predictedIds] follow; with `logits`, [T, E] f32 follow
   /** sigmoid(sharedGate . normed); comes with the block's shared gate. */
   readonly sharedWeight?: BufferView; // [T] out
   /** Slot of each expert, or MISSING_SLOT. With it the step's `ApproximateParams` count; without it routing is exact. */
   readonly slotTable?: BufferView; // [E]
+  /** Of this layer; with `predict`, the next MoE layer's behind it. A uniform: see intervention.ts. Without it nothing is changed. */
+  readonly interventions?: BufferView; // interventionBytes(E) each
 }
 
 export interface RouteShape {
@@ -29,6 +32,8 @@ export interface RouteShape {
   readonly eps: number;
   /** Also run the next MoE layer's norm, router and selection on this layer's x: which experts that layer is likely to take. Default false. */
   readonly predict?: boolean;
+  /** Also write the router's logits, biases of the router included. Default false. */
+  readonly logits?: boolean;
 }
 
 export const MAX_EXPERTS = 512;
@@ -51,9 +56,13 @@ export const predictedIds = (topK: number, experts: number): number => Math.min(
 /** Byte offset in `routed` of what is predicted for the first of `tokens` tokens. */
 export const predictedAt = (tokens: number, topK: number): number => tokens * topK * 2 * 4;
 
-/** Bytes of `routed`: ids and weights, and `predicted` ids a token. */
-export const routedBytes = (tokens: number, topK: number, predicted = 0): number =>
+/** Byte offset in `routed` of the first token's logits; with no token's logits, its size. */
+export const logitsAt = (tokens: number, topK: number, predicted = 0): number =>
   predictedAt(tokens, topK) + tokens * predicted * 4;
+
+/** Bytes of `routed`: ids and weights, `predicted` ids and `logits` logits a token. */
+export const routedBytes = (tokens: number, topK: number, predicted = 0, logits = 0): number =>
+  logitsAt(tokens, topK, predicted) + tokens * logits * 4;
 
 /**
  * RMS norm, router logits, scores, selection, weights: all that comes before the experts, in one dispatch.
@@ -65,10 +74,12 @@ export const routedBytes = (tokens: number, topK: number, predicted = 0): number
  *   dropBelow               so are pairs of missing experts whose weight is below dropBelow / K of the sum of all K
  * A dropped pair gets weight 0 and the id of the best pair that is kept, so that it brings no expert in; the others are scaled to the sum of all K. If
  * all would be dropped, the first is kept.
+ *
+ * Interventions come before all that: see intervention.ts.
  */
 export function route(recorder: Recorder, label: string, io: RouteIo, shape: RouteShape): void {
-  const { x, router, normed, routed, sharedWeight, slotTable } = io;
-  const { block, predict = false } = shape;
+  const { x, router, normed, routed, sharedWeight, slotTable, interventions } = io;
+  const { block, predict = false, logits = false } = shape;
   check(label, io, shape);
   const format = weightFormat(block.layout, { rows: block.experts, cols: block.hidden });
   const scaled = block.layout.kind === 'int' || block.layout.kind === 'mxfp4';
@@ -82,6 +93,11 @@ export function route(recorder: Recorder, label: string, io: RouteIo, shape: Rou
     ...(sharedWeight ? { shared_weight: sharedWeight } : {}),
     ...(slotTable ? { slot_table: slotTable } : {}),
   };
+  const stride = interventionBytes(block.experts);
+  invariant(
+    !interventions || interventions.size >= (predict ? 2 : 1) * stride,
+    `${label}: interventions of ${interventions?.size} bytes`,
+  );
   invariant(Object.keys(bindings).length <= STORAGE_BUFFERS, `${label}: too many buffers`);
   recorder.dispatch({
     shader: 'moe/route',
@@ -94,10 +110,13 @@ export function route(recorder: Recorder, label: string, io: RouteIo, shape: Rou
       SCALED: scaled,
       PREDICT: predict,
       APPROXIMATE: slotTable !== undefined,
+      LOGITS: logits,
+      INTERVENE: interventions !== undefined,
+      ...(interventions ? { INTERVENTION_VEC4: stride / 16 } : {}),
       ...(predict ? { PREDICTED: predictedIds(shape.topK, block.experts) } : {}),
     },
     imports: format.imports,
-    bindings,
+    bindings: { ...bindings, ...(interventions ? { interventions } : {}) },
     grid: ({ tokens }) => foldGrid(tokens, predict ? 2 : 1),
   });
 }

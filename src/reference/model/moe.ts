@@ -33,11 +33,31 @@ function maskGroups(keys: Float64Array, groups: NonNullable<RouterConfig['groups
   return keys.map((key, e) => (kept.has(Math.floor(e / size)) ? key : groups.dropped === 'zero' ? 0 : -Infinity));
 }
 
+/** What is changed in the choice of a layer's experts. */
+export interface RouteChange {
+  /** Experts that a token uses. */
+  readonly uses: number;
+  /** -Infinity: never; Infinity: always; else added to the expert's key. */
+  readonly rules: readonly number[]; // [E]
+}
+
 /** logits [E], `bias` for selection only. */
-export function route(logits: Float64Array, bias: Float64Array | null, topK: number, router: RouterConfig): Route {
+export function route(
+  logits: Float64Array,
+  bias: Float64Array | null,
+  topK: number,
+  router: RouterConfig,
+  change?: RouteChange,
+): Route {
   const scores = scored(logits, router.score);
   const biased = bias ? add(scores, bias) : scores;
-  const ids = largest(router.groups ? maskGroups(biased, router.groups) : biased, topK);
+  const rule = (e: number): number => change?.rules[e] ?? 0;
+  const keys = biased.map((key, e) => (rule(e) === Infinity ? key : Math.max(key + rule(e), -Number.MAX_VALUE)));
+  const order = largest(router.groups ? maskGroups(keys, router.groups) : keys, keys.length);
+  const allowed = order.filter((e) => rule(e) !== -Infinity);
+  const wanted = [...allowed.filter((e) => rule(e) === Infinity), ...allowed.filter((e) => rule(e) !== Infinity)];
+  const used = wanted.slice(0, change?.uses ?? topK);
+  const ids = order.filter((e) => used.includes(e));
   let weights = ids.map((e) => scores[e]!);
   if (router.score === 'softmax-chosen') weights = [...softmax(Float64Array.from(weights))];
   if (router.renormalize) {
@@ -133,7 +153,8 @@ function moe(
   config: MoeFfn,
   names: MoeFfnNames,
   weights: Weights,
-): { out: Float64Array[]; routes: Route[] } {
+  change?: RouteChange,
+): { out: Float64Array[]; routes: Route[]; logits: Float64Array[] } {
   const vector = (name: string | null): Float64Array | null => (name === null ? null : need(weights, name));
   const router = need(weights, `${names.router}.weight`);
   const storage = storageOf(names, weights);
@@ -145,9 +166,9 @@ function moe(
   };
   const shared = names.shared && separate(names.shared, weights);
   const sharedGate = names.sharedGate === null ? null : need(weights, `${names.sharedGate}.weight`);
-  const routes = x.map((token) => {
-    const logits = matVec(router, token, vector(names.routerBias));
-    return route(logits, vector(names.selectionBias), config.topK, config.router);
+  const logits = x.map((token) => matVec(router, token, vector(names.routerBias)));
+  const routes = logits.map((own) => {
+    return route(own, vector(names.selectionBias), config.topK, config.router, change);
   });
   const out = x.map((token, t) => {
     let sum: Float64Array = new Float64Array(token.length);
@@ -165,7 +186,7 @@ function moe(
       glu(token, shared, config.activation).map((v) => v * open),
     );
   });
-  return { out, routes };
+  return { out, routes, logits };
 }
 
 /** x: normed tokens [T][D]; returns what joins the residual, and the routing of a Mixture-of-Experts layer. */
@@ -174,9 +195,10 @@ export function feedForward(
   config: FfnConfig,
   names: LayerNames['ffn'],
   weights: Weights,
-): { out: Float64Array[]; routes: Route[] | null } {
-  if (config.kind === 'moe' && names.kind === 'moe') return moe(x, config, names, weights);
+  change?: RouteChange,
+): { out: Float64Array[]; routes: Route[] | null; logits: Float64Array[] } {
+  if (config.kind === 'moe' && names.kind === 'moe') return moe(x, config, names, weights, change);
   if (config.kind !== 'dense' || names.kind !== 'dense') throw new Error('names of another kind than the config');
   const dense = separate(names, weights);
-  return { out: x.map((token) => glu(token, dense, config.activation)), routes: null };
+  return { out: x.map((token) => glu(token, dense, config.activation)), routes: null, logits: [] };
 }

@@ -19,6 +19,15 @@ export interface RouteSize {
   readonly router: RouterConfig;
   readonly eps: number;
   readonly approximate?: Approximation | undefined;
+  readonly intervention?: Intervention | undefined;
+}
+
+/** What is changed in the choice: see src/kernels/moe/intervention.ts. */
+export interface Intervention {
+  /** Experts that a token uses, at most `topK` of the size. */
+  readonly uses: number;
+  /** -Infinity: never chosen; Infinity: always; any other is added to the expert's key. */
+  readonly rules: ArrayLike<number>; // [E]
 }
 
 /** How routing may differ from the exact one: see src/kernels/moe/route.ts. */
@@ -33,14 +42,16 @@ export interface Approximation {
 
 export interface Routing {
   readonly normed: Float64Array; // [T, D]
-  readonly ids: Uint32Array; // [T, K], by descending selection key
-  readonly weights: Float64Array; // [T, K]
+  readonly logits: Float64Array; // [T, E]
+  readonly ids: Uint32Array; // [T, K], by descending selection key; of unused pairs the best
+  readonly weights: Float64Array; // [T, K]; of unused pairs 0
   readonly sharedWeight: Float64Array; // [T]; empty without a shared gate
 }
 
 export function route(input: RouteInput, size: RouteSize): Routing {
-  const { tokens, hidden, experts, topK, router, eps, approximate } = size;
+  const { tokens, hidden, experts, topK, router, eps, approximate, intervention } = size;
   const normed = rmsNorm(input.x, input.gamma, { tokens, size: hidden, eps });
+  const allLogits = new Float64Array(tokens * experts);
   const ids = new Uint32Array(tokens * topK);
   const weights = new Float64Array(tokens * topK);
   const sharedWeight = new Float64Array(input.sharedGate ? tokens : 0);
@@ -50,22 +61,44 @@ export function route(input: RouteInput, size: RouteSize): Routing {
       const row = Array.from(token, (_v, d) => input.router[e * hidden + d]!);
       return dot(token, row) + (input.logitBias?.[e] ?? 0);
     });
+    allLogits.set(logits, t * experts);
     const scores = scoresOf(logits, router.score);
-    const keys = scores.map((s, e) => s + (input.selectionBias?.[e] ?? 0));
-    const takesPart = router.groups ? keptGroups(keys, router.groups) : (): boolean => true;
-    const dropped = router.groups?.dropped === 'zero' ? 0 : -Infinity;
-    const masked = keys.map((key, e) => (takesPart(e) ? key : dropped));
-    const chosen = best(approximate ? raised(masked, takesPart, approximate) : masked, topK);
-    const own = weightsOf(scores, chosen, router);
-    const pairs = chosen.map((id, k): Pair => ({ id, weight: own[k]! }));
-    const used = approximate ? thinned(pairs, approximate) : pairs;
-    used.forEach(({ id, weight }, k) => {
-      ids[t * topK + k] = id;
-      weights[t * topK + k] = weight;
-    });
+    const chosen = choose(scores, input.selectionBias, size);
+    const used = chosen.slice(0, intervention?.uses);
+    const own = weightsOf(scores, used, router);
+    const pairs = used.map((id, k): Pair => ({ id, weight: own[k]! }));
+    const kept = approximate ? thinned(pairs, approximate) : pairs;
+    for (let k = 0; k < topK; k++) {
+      const isUsed = k < kept.length && ruleOf(kept[k]!.id, intervention) !== -Infinity;
+      ids[t * topK + k] = kept[isUsed ? k : 0]!.id;
+      weights[t * topK + k] = isUsed ? kept[k]!.weight : 0;
+    }
     if (input.sharedGate) sharedWeight[t] = sigmoid(dot(token, input.sharedGate));
   }
-  return { normed, ids, weights, sharedWeight };
+  return { normed, logits: allLogits, ids, weights, sharedWeight };
+}
+
+const ruleOf = (e: number, intervention: Intervention | undefined): number => intervention?.rules[e] ?? 0;
+
+/** K experts by descending key. */
+function choose(
+  scores: Float64Array,
+  selectionBias: ArrayLike<number> | undefined,
+  { topK, router, approximate, intervention }: RouteSize,
+): number[] {
+  const rule = (e: number): number => ruleOf(e, intervention);
+  const isMasked = (e: number): boolean => rule(e) === -Infinity;
+  const keys = scores.map((score, e) => {
+    const key = score + (selectionBias?.[e] ?? 0);
+    return isMasked(e) ? LOWEST : Number.isFinite(rule(e)) ? key + rule(e) : key;
+  });
+  const isKept = router.groups ? keptGroups(keys, router.groups) : (): boolean => true;
+  const takesPart = (e: number): boolean => isKept(e) && !isMasked(e);
+  const dropped = router.groups?.dropped === 'zero' ? 0 : LOWEST;
+  const own = keys.map((key, e) => (isMasked(e) ? -Infinity : isKept(e) ? key : dropped));
+  const final = approximate ? raised(own, takesPart, approximate) : own;
+  const isForced = (e: number): boolean => rule(e) === Infinity;
+  return best(admitted(final, intervention?.uses ?? topK, isForced), topK);
 }
 
 function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
@@ -98,6 +131,13 @@ function best(keys: ArrayLike<number>, count: number): number[] {
     .slice(0, count);
 }
 
+/** Keys of the first `places` experts when all forced ones come before all others; -Infinity for the others. */
+function admitted(keys: Float64Array, places: number, isForced: (e: number) => boolean): Float64Array {
+  const order = best(keys, keys.length);
+  const first = new Set([...order.filter(isForced), ...order.filter((e) => !isForced(e))].slice(0, places));
+  return keys.map((key, e) => (first.has(e) ? key : -Infinity));
+}
+
 /** Which experts are in one of the best groups. */
 function keptGroups(keys: Float64Array, groups: NonNullable<RouterConfig['groups']>): (e: number) => boolean {
   const size = keys.length / groups.count;
@@ -108,6 +148,9 @@ function keptGroups(keys: Float64Array, groups: NonNullable<RouterConfig['groups
   const kept = new Set(best(ranks, groups.keep));
   return (e) => kept.has(Math.floor(e / size));
 }
+
+/** Below every key of an expert, above that of a masked one. */
+const LOWEST = -Number.MAX_VALUE;
 
 const isMissing = ({ slotTable }: Approximation, e: number): boolean => slotTable[e] === 0xffffffff;
 

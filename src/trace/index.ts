@@ -1,0 +1,23 @@
+/** webmoe/trace: the routing of runs as files, as arrays for other tools, and replayed through cache policies. No GPU, no Node. */
+export { InvalidRequest, InvalidTrace, WebmoeError } from '../errors.ts';
+export { POLICY_NAMES } from '../policy/index.ts';
+export type { ResidencyPolicy } from '../policy/policy.ts';
+export { readTrace, writeTrace, type WriteOptions } from './npz.ts';
+export { expertBytesOf, traceOf, type RecordedRun, type TracedModel, type TracedRun } from './of-run.ts';
+export type { Pooling } from './pool.ts';
+export { replayPrefetch, type PrefetchResult } from './prefetch-replay.ts';
+export { replay, replayAside, type ReplayOptions, type ReplayResult } from './replay.ts';
+export { readRouteCsv } from './route-csv.ts';
+export { NO_EXPERT, ROUTING_LEVELS, type RoutedTokens, type RoutingLevel, type RunRouting } from './run-routing.ts';
+export {
+  ABSENT,
+  checkTrace,
+  joinTraces,
+  ORIGINS,
+  tokensOf,
+  type Trace,
+  type TraceModel,
+  type TraceStep,
+} from './trace.ts';
+export { popularityOf, visitsOf, type Visits } from './visits.ts';
+export { fromVllm, toVllm, type VllmResponse } from './vllm.ts';
