@@ -2,7 +2,8 @@
 import { MarkedText } from './markers.ts';
 
 export type OutputPiece =
-  | { readonly kind: 'content' | 'reasoning'; readonly text: string }
+  | { readonly kind: 'content'; readonly text: string }
+  | { readonly kind: 'reasoning'; readonly text: string }
   /** A call begins; calls are numbered from 0. */
   | { readonly kind: 'call'; readonly call: number; readonly name: string }
   | { readonly kind: 'arguments'; readonly call: number; readonly text: string };

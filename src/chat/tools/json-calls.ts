@@ -128,10 +128,14 @@ export class JsonCalls {
 
   /** Arguments may also come as a string that holds JSON: that is known when it is whole. */
   #emit(): void {
-    if (!this.#isInside || this.#name === null || !this.#arguments || this.#arguments.startsWith('"')) return;
+    if (!this.#isInside || this.#name === null || !this.#arguments || this.#isText) return;
     this.#begin();
     this.#sink.arguments(this.#arguments);
     this.#arguments = '';
+  }
+
+  get #isText(): boolean {
+    return !this.#isBegun && this.#arguments.startsWith('"');
   }
 
   #begin(): void {
@@ -144,8 +148,8 @@ export class JsonCalls {
     this.#isInside = false;
     if (this.#name === null) return;
     const isEmpty = !this.#isBegun && !this.#arguments;
+    const inner = this.#isText ? parsed(this.#arguments) : null;
     this.#begin();
-    const inner = this.#arguments.startsWith('"') ? parsed(this.#arguments) : null;
     this.#sink.arguments(isEmpty ? '{}' : typeof inner === 'string' ? inner : this.#arguments);
     this.#arguments = '';
   }

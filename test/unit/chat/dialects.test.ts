@@ -124,6 +124,11 @@ describe('arguments', () => {
     ]);
     expect(joined([{ kind: 'call', call: 0, name: 'weather' }, ...parser.push(rest)]).calls[0]!.arguments).toBe('"}');
   });
+  it('arrive in every character', () => {
+    const parser = dialectOf(HERMES).parser({ tools: TOOLS, promptTail: '', isForced: false });
+    const pieces = [...`<tool_call>{"name": "weather", "arguments": ${ARGS}}`].flatMap((c) => parser.push(c));
+    expect(pieces.filter(({ kind }) => kind === 'arguments')).toHaveLength(ARGS.length);
+  });
   it('may hold a marker in a string', () => {
     const text = `<tool_call>{"name": "weather", "arguments": {"city": "</tool_call>"}}</tool_call>`;
     expect(readAllWays(HERMES, text).calls).toEqual([{ name: 'weather', arguments: '{"city": "</tool_call>"}' }]);
