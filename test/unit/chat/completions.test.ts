@@ -1,6 +1,7 @@
 /** `chat.completions.create` over a scripted model: what comes back, what is asked of the model, what is refused. */
 import { describe, expect, it } from 'vitest';
 import type { ChatCompletionChunk, ChatRequest, Message, Tool } from '../../../src/chat/types.ts';
+import { createChat } from '../../../src/chat/chat.ts';
 import { InvalidRequest, SourceError } from '../../../src/errors.ts';
 import { scriptedModel, SIMULATED, toolCallText, type ScriptedOptions } from '../../../src/testing.ts';
 
@@ -408,6 +409,39 @@ describe('a stream', () => {
       await expect(run()).rejects.toBe(reason);
       await expect(model.chat.completions.create({ messages }, { signal: controller.signal })).rejects.toBe(reason);
     }
+  });
+  it('throws the reason itself, or ends quietly, where a model throws a copy of it', async () => {
+    const chat = createChat({
+      id: 'a',
+      contextLength: 1,
+      templateText: null,
+      // eslint-disable-next-line require-yield -- it waits for the abort and fails
+      async *generate(_prompt, options) {
+        await new Promise((resolve) => options!.signal!.addEventListener('abort', resolve));
+        throw new Error('a copy');
+      },
+    });
+    const reason = new Error('enough');
+    const controller = new AbortController();
+    const [streamed, stopped] = await Promise.all([
+      chat.completions.create({ messages, stream: true }, { signal: controller.signal }),
+      chat.completions.create({ messages, stream: true }),
+    ]);
+    const whole = chat.completions.create({ messages }, { signal: controller.signal });
+    const read = async (from: AsyncIterable<ChatCompletionChunk>): Promise<number> => {
+      let n = 0;
+      for await (const chunk of from) n += chunk.choices.length;
+      return n;
+    };
+    const reading = read(streamed);
+    const quiet = read(stopped);
+    setTimeout(() => {
+      controller.abort(reason);
+      stopped.abort();
+    }, 10);
+    await expect(reading).rejects.toBe(reason);
+    await expect(whole).rejects.toBe(reason);
+    expect(await quiet).toBe(1);
   });
   it('is read once', async () => {
     const chunks = await script(['x']).chat.completions.create({ messages, stream: true });
