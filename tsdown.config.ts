@@ -10,7 +10,14 @@ const shared: UserConfig = {
 export default defineConfig([
   {
     ...shared,
-    entry: { index: 'src/index.ts', node: 'src/node.ts', trace: 'src/trace/index.ts', cli: 'src/cli/main.ts' },
+    entry: {
+      index: 'src/index.ts',
+      node: 'src/node.ts',
+      trace: 'src/trace/index.ts',
+      'ai-sdk': 'src/ai-sdk/index.ts',
+      testing: 'src/testing.ts',
+      cli: 'src/cli/main.ts',
+    },
     dts: { sourcemap: false },
     clean: true,
     plugins: [

@@ -40,6 +40,7 @@ export const plan = (source: ModelSource, options?: Parameters<typeof planSource
   planSource(toByteSource(source), options);
 
 export { openStorage, type BrowserStorage } from './engine/browser-storage.ts';
+export { createChat } from './chat/chat.ts';
 export { checkSupport, type Support } from './engine/support.ts';
 export { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './engine/plan.ts';
 export {
@@ -56,6 +57,18 @@ export {
 } from './errors.ts';
 export { filesSource } from './weights/files-source.ts';
 export { httpSource } from './weights/http-source.ts';
+export type { ChatSource } from './chat/source.ts';
+export type {
+  Chat,
+  ChatCompletion,
+  ChatCompletionChunk,
+  ChatRequest,
+  ChatStream,
+  Message,
+  RequestOptions,
+  Tool,
+  ToolCall,
+} from './chat/types.ts';
 export type {
   CacheReport,
   ExpertOrigin,

@@ -23,6 +23,10 @@ export interface GenerateOptions extends SamplingOptions {
   readonly topLogprobs?: number;
   /** What the answer must look like; it ends with `finishReason: 'stop'` when it is complete. */
   readonly constraint?: Constraint;
+  /** What the chat template sees beside the messages: its `tools`, and variables such as `enable_thinking`. Strings in it count as user text. */
+  readonly template?: { readonly tools?: readonly unknown[]; readonly [variable: string]: unknown };
+  /** Special tokens of the answer, its end tokens apart, appear in its text. Default: they do not. */
+  readonly keepSpecial?: boolean;
   /** Called while a long prompt is read. */
   readonly onPrompt?: (progress: { readonly done: number; readonly total: number }) => void;
   /** What the answer tells of its routing: docs/routing.md. Default `ids`. */
@@ -54,6 +58,8 @@ export interface GeneratedToken {
   /** The likeliest tokens, likeliest first, the lower id of equals; as many as `topLogprobs` asked for. */
   readonly topLogprobs?: readonly TokenLogprob[];
   /** Experts of the step that produced the token, one entry a MoE layer, in rank order; empty at the levels `off` and `counts`. */
+  /** First token of an answer to a chat only: how the prompt's text ends, 64 characters at most, special tokens included. */
+  readonly promptTail?: string;
   readonly routing: readonly LayerRouting[];
 }
 

@@ -20,7 +20,7 @@ import type { PreparedModel } from './prepare.ts';
 import type { Recovery, RecoveryEvent } from './recovery.ts';
 import type { Runtime } from './runtime.ts';
 import type { DrawnToken, DrawParams, LogitsResult, RoutingRequest } from './session.ts';
-import { bytesOf, promptIds, type ModelText, type Prompt } from './text.ts';
+import { bytesOf, isChat, promptIds, promptTail, type ModelText, type Prompt } from './text.ts';
 
 export class Model {
   readonly #prepared: PreparedModel;
@@ -155,7 +155,7 @@ export class Model {
     const { text } = this.#prepared;
     const { generation } = this.#prepared.opened;
     const { plan } = this;
-    const ids = promptIds(prompt, text);
+    const ids = promptIds(prompt, text, options.template);
     this.#checkIds(ids, 1);
     const sampling = resolveSampling(options, generation);
     const room = plan.contextLength - ids.length;
@@ -170,7 +170,8 @@ export class Model {
     const interventions = resolveInterventions(options.interventions, moeLayers(this.config));
     const { level, recorder } = recordRouting(this.config, options);
     const ends = new Set(options.ignoreEnd ? [] : this.endTokens);
-    const detokenizer = text && createDetokenizer(text.tokenizer, ids);
+    const detokenizer = text && createDetokenizer(text.tokenizer, ids, { skipSpecial: !options.keepSpecial });
+    const tail = text && isChat(prompt) ? { promptTail: promptTail(ids, text) } : {};
     const stop = createStopScanner(typeof options.stop === 'string' ? [options.stop] : (options.stop ?? []));
 
     const release = await this.#acquire();
@@ -180,6 +181,10 @@ export class Model {
     let written = '';
     let generated = 0;
     let cachedTokens = 0;
+    const token = (drawn: DrawnToken, shown: string): GeneratedToken => {
+      const plain = generatedToken(level === 'counts' ? { ...drawn, routing: [] } : drawn, shown, text);
+      return generated === 1 ? { ...plain, ...tail } : plain;
+    };
     const summary = (finishReason: GenerateSummary['finishReason']): GenerateSummary => {
       if (finishReason !== 'abort') this.#recovery.finished();
       const seconds = (performance.now() - firstAt) / 1000;
@@ -225,11 +230,10 @@ export class Model {
       firstAt = performance.now();
       for (;;) {
         generated++;
-        const routing = level === 'counts' ? [] : drawn.routing;
         if (ends.has(drawn.id)) {
           const rest = stop.flush(detokenizer?.flush() ?? '');
           written += rest;
-          yield generatedToken({ ...drawn, routing }, rest, text);
+          yield token(drawn, rest);
           return summary('stop');
         }
         limits.accept(drawn.id);
@@ -238,7 +242,7 @@ export class Model {
         const checked = stop.push(piece);
         const shown = checked.text + (isLast && !checked.stopped ? stop.flush('') : '');
         written += shown;
-        yield generatedToken({ ...drawn, routing }, shown, text);
+        yield token(drawn, shown);
         if (checked.stopped || limits.isDone) return summary('stop');
         if (isLast) return summary('length');
         signal.throwIfAborted();
