@@ -5,7 +5,8 @@ import type { LoadProgress } from '../engine/progress.ts';
 import type { WeightsOption } from '../engine/precision.ts';
 import type { KernelChoice } from '../gpu/device.ts';
 import type { ModeOption } from '../engine/mode.ts';
-import { diskStorage, load } from '../node.ts';
+import { diskStorage } from '../node.ts';
+import { load } from './load-engine.ts';
 import { DEFAULT_POLICY, POLICY_NAMES } from '../policy/index.ts';
 import type { OptionSpec, Options } from './args.ts';
 
