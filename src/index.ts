@@ -3,43 +3,23 @@ import { load as loadSource, plan as planSource, type LoadOptions } from './engi
 import type { Model } from './engine/model.ts';
 import type { Plan } from './engine/plan.ts';
 import { openStorage } from './engine/browser-storage.ts';
-import { filesSource } from './weights/files-source.ts';
-import { blockSource } from './weights/block-source.ts';
-import { forwardSource } from './weights/forward-source.ts';
-import { httpSource } from './weights/http-source.ts';
-import type { ByteSource } from './weights/source.ts';
-
-/** A URL of a folder with config.json and safetensors, the files of a folder that the visitor picked, or any byte source. */
-export type ModelSource = string | URL | readonly File[] | ByteSource;
-
-/**
- * Blocks of 2 MiB that an HTTP source keeps: with what the uploader holds, host memory stays well below the largest tensor plus 64 MB. A read
- * that jumps fetches a few milliseconds' worth of a fast link, less than the round trip costs.
- */
-export const HTTP_BLOCKS = { blocks: 10, firstBytes: 128 * 1024 };
-
-/** @param cache as in `fetch`: "no-store" where what is read is kept elsewhere */
-export function toByteSource(source: ModelSource, cache?: RequestCache): ByteSource {
-  if (typeof source === 'string' || source instanceof URL)
-    return blockSource(forwardSource(httpSource(source, { cache })), HTTP_BLOCKS);
-  return 'stream' in source ? source : filesSource(source);
-}
+import { isRemote, openSource, type ModelSource } from './engine/open-source.ts';
 
 /**
  * {@inheritDoc loadSource}
  * A model that comes over a network is kept in this browser's storage, unless `storage` says otherwise; null keeps nothing.
  */
 export async function load(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
-  const isUrl = typeof source === 'string' || source instanceof URL;
-  const storage = options.storage === undefined && isUrl ? await openStorage() : options.storage;
-  return loadSource(toByteSource(source, storage?.root ? 'no-store' : undefined), { ...options, storage });
+  const storage = options.storage === undefined && isRemote(source) ? await openStorage() : options.storage;
+  return loadSource(await openSource(source, { storage, signal: options.signal }), { ...options, storage });
 }
 
 /** {@inheritDoc planSource} */
-export const plan = (source: ModelSource, options?: Parameters<typeof planSource>[1]): Promise<Plan> =>
-  planSource(toByteSource(source), options);
+export const plan = async (source: ModelSource, options: Parameters<typeof planSource>[1] = {}): Promise<Plan> =>
+  planSource(await openSource(source, { signal: options.signal }), options);
 
 export { openStorage, type BrowserStorage } from './engine/browser-storage.ts';
+export { openSource, type ModelSource } from './engine/open-source.ts';
 export { checkSupport, type Support } from './engine/support.ts';
 export { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './engine/plan.ts';
 export {
@@ -80,4 +60,5 @@ export type { LogitsResult } from './engine/session.ts';
 export type { ModelText, Prompt } from './engine/text.ts';
 export type { ModelConfig } from './config/model-config.ts';
 export type { ModelStorage, StoredModel, VerifyResult } from './weights/records/stored.ts';
+export type { HubModel } from './weights/hub/hub-model.ts';
 export type { ByteSource } from './weights/source.ts';

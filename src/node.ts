@@ -1,25 +1,26 @@
 /** webmoe in Node: models from a path, WebGPU from Dawn (the npm package `webgpu`). */
 import { openDawn } from './cli/dawn.ts';
-import { load as loadSource, type LoadOptions } from './engine/load.ts';
+import { openNodeSource } from './cli/node-source.ts';
+import { load as loadSource, plan as planSource, type LoadOptions } from './engine/load.ts';
 import type { Model } from './engine/model.ts';
-import { toByteSource, type ModelSource } from './index.ts';
+import type { Plan } from './engine/plan.ts';
+import type { ModelSource } from './index.ts';
 import type { Storage } from './engine/keeping.ts';
 import { nodeFolder } from './weights/records/node-folder.ts';
 import { nodeLock } from './weights/records/node-lock.ts';
-import { pathSource } from './weights/node-source.ts';
-import type { ByteSource } from './weights/source.ts';
-
-/** A string is a URL when it starts with http:// or https://, else a folder. */
-export const nodeSource = (source: ModelSource): ByteSource =>
-  typeof source === 'string' && !/^https?:\/\//.test(source) ? pathSource(source) : toByteSource(source);
 
 /** As `load` of the main entry, with paths and with Dawn's adapter unless `options.gpu` says otherwise. */
 export const load = async (source: ModelSource, options: LoadOptions = {}): Promise<Model> =>
-  loadSource(nodeSource(source), { ...options, gpu: options.gpu ?? (await openDawn()) });
+  loadSource(await openNodeSource(source, options), { ...options, gpu: options.gpu ?? (await openDawn()) });
+
+/** As `plan` of the main entry, with paths. */
+export const plan = async (source: ModelSource, options: Parameters<typeof planSource>[1] = {}): Promise<Plan> =>
+  planSource(await openNodeSource(source, { signal: options.signal }), options);
 
 /** A folder for what models keep between starts, as `storage` for `load`. Other processes are kept out of a model that is in use. */
 export const diskStorage = (dir: string): Storage => ({ root: nodeFolder(dir), lock: nodeLock(dir) });
 
-export { checkSupport, plan, type ModelSource } from './index.ts';
+export { checkSupport, type ModelSource } from './index.ts';
+export { openNodeSource } from './cli/node-source.ts';
 export { openDawn } from './cli/dawn.ts';
 export { pathSource } from './weights/node-source.ts';
