@@ -18,7 +18,7 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
 export const plan = async (source: ModelSource, options: Parameters<typeof planSource>[1] = {}): Promise<Plan> =>
   planSource(await openSource(source, { signal: options.signal }), options);
 
-export { openStorage, type BrowserStorage } from './engine/browser-storage.ts';
+export { models, openStorage, type BrowserStorage } from './engine/browser-storage.ts';
 export { openSource, type ModelSource } from './engine/open-source.ts';
 export { checkSupport, type Support } from './engine/support.ts';
 export { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './engine/plan.ts';
@@ -47,6 +47,7 @@ export type {
 } from './engine/expert-stats.ts';
 export type { ApproximateOptions } from './engine/approximate.ts';
 export type { Storage } from './engine/keeping.ts';
+export type { StoredModels, VerifyOptions } from './engine/models.ts';
 export type { LoadOptions } from './engine/load.ts';
 export type { ModeOption } from './engine/mode.ts';
 export type { Hardware } from './engine/predict.ts';

@@ -4,9 +4,11 @@ import { openNodeSource } from './cli/node-source.ts';
 import { load as loadSource, plan as planSource, type LoadOptions } from './engine/load.ts';
 import type { Model } from './engine/model.ts';
 import type { Plan } from './engine/plan.ts';
+import { storedModels, type StoredModels } from './engine/models.ts';
 import type { ModelSource } from './index.ts';
 import type { Storage } from './engine/keeping.ts';
 import { nodeFolder } from './weights/records/node-folder.ts';
+import { modelStorage } from './weights/records/storage.ts';
 import { nodeLock } from './weights/records/node-lock.ts';
 
 /** As `load` of the main entry, with paths and with Dawn's adapter unless `options.gpu` says otherwise. */
@@ -18,7 +20,14 @@ export const plan = async (source: ModelSource, options: Parameters<typeof planS
   planSource(await openNodeSource(source, { signal: options.signal }), options);
 
 /** A folder for what models keep between starts, as `storage` for `load`. Other processes are kept out of a model that is in use. */
-export const diskStorage = (dir: string): Storage => ({ root: nodeFolder(dir), lock: nodeLock(dir) });
+export function diskStorage(dir: string): DiskStorage {
+  const [root, lock] = [nodeFolder(dir), nodeLock(dir)];
+  return { root, lock, models: storedModels(() => Promise.resolve(modelStorage(root, lock))) };
+}
+
+export interface DiskStorage extends Storage {
+  readonly models: StoredModels;
+}
 
 export { checkSupport, type ModelSource } from './index.ts';
 export { openNodeSource } from './cli/node-source.ts';
