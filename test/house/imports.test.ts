@@ -34,6 +34,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'errors.ts',
   ],
   engine: 'layers moe kernels gpu policy families config weights text trace util errors.ts'.split(' '),
+  chat: ['type engine', 'type text', 'util', 'errors.ts'],
   'index.ts': ['engine', 'weights', 'text', 'trace', 'type policy', 'type config', 'errors.ts'],
 };
 /** Node's own surfaces; a page never loads them, and nothing but they themselves may import them. */
