@@ -46,7 +46,7 @@ const allFiles = (path: string): string[] =>
   });
 
 it('is packed, and runs without the Hub', async () => {
-  expect(await command('pack', ID, '--out', folder)).toMatch(/^(\S+ kB) of \1 in /);
+  expect(await command('pack', ID, '--out', folder)).toMatch(/^(\S+ MB) of \1 in /);
   expect(hub.content.requests.length).toBeGreaterThan(0);
   hub.front.plan = () => ({ status: 503 });
   const ask = ['--prompt', 'abcdefgh', '--temperature', '2', '--seed', '7', '--max-tokens', '4'];
