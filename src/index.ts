@@ -1,18 +1,20 @@
 /** webmoe: open Mixture-of-Experts language models in a browser tab, on WebGPU. */
 import type { plan as planSource } from './engine/load.ts';
 import type { Plan } from './engine/plan.ts';
-import { absolute, toByteSource, type ModelSource } from './surface/sources.ts';
+import { openSource, type ModelSource } from './engine/open-source.ts';
+import { absolute } from './surface/absolute.ts';
 
 /** {@inheritDoc planSource} */
-export async function plan(source: ModelSource, options?: Parameters<typeof planSource>[1]): Promise<Plan> {
+export async function plan(source: ModelSource, options: Parameters<typeof planSource>[1] = {}): Promise<Plan> {
   // Not at the top: a page whose engine is in a worker needs none of its own until it asks for a plan.
   const engine = await import('./engine/load.ts');
-  return engine.plan(toByteSource(absolute(source)), options);
+  return engine.plan(await openSource(absolute(source), { signal: options.signal }), options);
 }
 
 export { load, type LoadOptions } from './surface/load.ts';
-export { openStorage } from './surface/page-storage.ts';
+export { models, openStorage } from './surface/page-storage.ts';
 export type { BrowserStorage } from './engine/browser-storage.ts';
+export { openSource, type ModelSource } from './engine/open-source.ts';
 export { checkSupport, type Support } from './engine/support.ts';
 export { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './engine/plan.ts';
 export {
@@ -41,6 +43,7 @@ export type {
 } from './engine/expert-stats.ts';
 export type { ApproximateOptions } from './engine/approximate.ts';
 export type { Storage } from './engine/keeping.ts';
+export type { StoredModels, VerifyOptions } from './engine/models.ts';
 export type { ModeOption } from './engine/mode.ts';
 export type { Hardware } from './engine/predict.ts';
 export type { GeneratedToken, GenerateOptions, GenerateSummary } from './engine/generation.ts';
@@ -52,10 +55,10 @@ export type { LogitsResult } from './engine/session.ts';
 export type { Prompt } from './engine/text.ts';
 export type { ModelConfig } from './config/model-config.ts';
 export type { ModelStorage, StoredModel, VerifyResult } from './weights/records/stored.ts';
+export type { HubModel } from './weights/hub/hub-model.ts';
 export type { ByteSource } from './weights/source.ts';
 export type { LostDevice } from './surface/calls.ts';
 export type { RunsIn } from './surface/link.ts';
 export type { Model } from './surface/model.ts';
 export type { ModelTemplate, ModelTokenizer } from './surface/model-text.ts';
-export type { ModelSource } from './surface/sources.ts';
 export type { WorkerOption } from './surface/worker/find-worker.ts';

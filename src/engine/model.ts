@@ -14,7 +14,7 @@ import type { ExpertService } from './expert-service.ts';
 import type { CacheReport, ExpertStats, StepEvent } from './expert-stats.ts';
 import type { Plan } from './plan.ts';
 import type { DrawnToken, LogitsResult, Session } from './session.ts';
-import { promptIds, type ModelText, type Prompt } from './text.ts';
+import { isChat, promptIds, promptTail, type ModelText, type Prompt } from './text.ts';
 
 export interface ModelParts {
   readonly gpu: Gpu;
@@ -144,7 +144,7 @@ export class Model {
   ): AsyncGenerator<GeneratedToken, GenerateSummary, void> {
     const { session, generation, text, experts } = this.#parts;
     const { plan } = this;
-    const ids = promptIds(prompt, text);
+    const ids = promptIds(prompt, text, options.template);
     this.#checkIds(ids, 1);
     const sampling = resolveSampling(options, generation);
     const room = plan.contextLength - ids.length;
@@ -153,7 +153,8 @@ export class Model {
       throw new InvalidRequest(`maxTokens must be a whole number of at least 1, got ${maxTokens}`, { maxTokens });
     if (options.stop !== undefined && !text) throw new InvalidRequest('stop strings need a tokenizer', {});
     const ends = new Set(options.ignoreEnd ? [] : this.endTokens);
-    const detokenizer = text && createDetokenizer(text.tokenizer, ids);
+    const detokenizer = text && createDetokenizer(text.tokenizer, ids, { skipSpecial: !options.keepSpecial });
+    const tail = text && isChat(prompt) ? { promptTail: promptTail(ids, text) } : {};
     const stop = createStopScanner(typeof options.stop === 'string' ? [options.stop] : (options.stop ?? []));
 
     const release = await this.#acquire();
@@ -164,6 +165,9 @@ export class Model {
     let generated = 0;
     const cachedTokens = session.reusable(ids);
     let endDemand = (): void => undefined;
+    const token = ({ id, logprob, routing }: DrawnToken, shown: string): GeneratedToken => {
+      return { id, text: shown, logprob, routing, ...(generated === 1 ? tail : {}) };
+    };
     const summary = (finishReason: GenerateSummary['finishReason']): GenerateSummary => {
       const seconds = (performance.now() - firstAt) / 1000;
       return {
@@ -195,7 +199,7 @@ export class Model {
         if (ends.has(drawn.id)) {
           const rest = stop.flush(detokenizer?.flush() ?? '');
           written += rest;
-          yield { id: drawn.id, text: rest, logprob: drawn.logprob, routing: drawn.routing };
+          yield token(drawn, rest);
           return summary('stop');
         }
         const isLast = generated >= limit;
@@ -203,7 +207,7 @@ export class Model {
         const checked = stop.push(piece);
         const shown = checked.text + (isLast && !checked.stopped ? stop.flush('') : '');
         written += shown;
-        yield { id: drawn.id, text: shown, logprob: drawn.logprob, routing: drawn.routing };
+        yield token(drawn, shown);
         if (checked.stopped) return summary('stop');
         if (isLast) return summary('length');
         signal.throwIfAborted();

@@ -5,6 +5,7 @@ import { encodeChat } from '../text/encode-chat.ts';
 import { readTokenizerConfig } from '../text/tokenizer-config.ts';
 import { loadTokenizer, type Tokenizer } from '../text/tokenizer.ts';
 import type { ByteSource } from '../weights/source.ts';
+import type { GenerateOptions } from './generation.ts';
 import { readText } from './open.ts';
 
 export interface ModelText {
@@ -35,11 +36,22 @@ export async function loadText(source: ByteSource, vocab: number, signal?: Abort
 /** A prompt as text (with the tokenizer's own prefix, such as `<s>`), as a chat, or as token ids. */
 export type Prompt = string | readonly ChatMessage[] | { readonly ids: readonly number[] };
 
-/** @throws InvalidRequest when the prompt needs a tokenizer or template that the model does not have */
-export function promptIds(prompt: Prompt, text: ModelText | null): number[] {
+export const isChat = (prompt: Prompt): prompt is readonly ChatMessage[] => Array.isArray(prompt);
+
+/**
+ * @param variables what the chat template sees beside the messages
+ * @throws InvalidRequest when the prompt needs a tokenizer or template that the model does not have
+ */
+export function promptIds(prompt: Prompt, text: ModelText | null, variables?: GenerateOptions['template']): number[] {
   if (typeof prompt === 'object' && 'ids' in prompt) return [...prompt.ids];
   if (!text) throw new InvalidRequest('This model has no tokenizer.json: give the prompt as token ids', {});
   if (typeof prompt === 'string') return [...text.tokenizer.encode(prompt, { affixes: true })];
   if (!text.template) throw new InvalidRequest('This model has no chat template: give the prompt as text', {});
-  return [...encodeChat(text.tokenizer, text.template, prompt)];
+  return [...encodeChat(text.tokenizer, text.template, prompt, variables ? { variables } : {})];
 }
+
+const TAIL = 64;
+
+/** How the text of a prompt ends, special tokens included: 64 characters at most, which takes no more ids than that. */
+export const promptTail = (ids: readonly number[], text: ModelText): string =>
+  text.tokenizer.decode(ids.slice(-TAIL)).slice(-TAIL);

@@ -4,7 +4,8 @@ import { InvalidRequest } from '../errors.ts';
 import { Link, type Connected, type OpenLink } from './link.ts';
 import { Model } from './model.ts';
 import { split } from './options.ts';
-import { isAddress, absolute, toByteSource, type ModelSource } from './sources.ts';
+import { absolute } from './absolute.ts';
+import { isRemote, openSource, type ModelSource } from '../engine/open-source.ts';
 import { isPageStorage, openStorage } from './page-storage.ts';
 import { givenWorker, hasWorkers, ownWorker, type WorkerOption } from './worker/find-worker.ts';
 import { sendSource } from './worker/wire-source.ts';
@@ -58,9 +59,8 @@ async function here(): Promise<Connected> {
   const { connectHere } = await import('./here.ts');
   return connectHere(async (from, options) => {
     const source = from as ModelSource;
-    const storage = options.storage === undefined && isAddress(source) ? await openStorage() : options.storage;
-    const bytes = toByteSource(source, storage?.root ? 'no-store' : undefined);
-    return { bytes, options: { ...options, storage } };
+    const storage = options.storage === undefined && isRemote(source) ? await openStorage() : options.storage;
+    return { bytes: await openSource(source, { storage, signal: options.signal }), options: { ...options, storage } };
   });
 }
 

@@ -23,7 +23,10 @@ export const BYTE_CHARACTERS: readonly string[] = Array.from({ length: 256 }, (_
   for (let b = 0; b < byte; b++) if (!printable(b)) hidden++;
   return String.fromCharCode(256 + hidden);
 });
-const BYTE_OF = new Map(BYTE_CHARACTERS.map((character, byte) => [character, byte]));
+/** The byte that a stand-in shows. */
+export const BYTE_OF: ReadonlyMap<string, number> = new Map(
+  BYTE_CHARACTERS.map((character, byte) => [character, byte]),
+);
 
 /** Whole characters out of bytes; the byte order mark is text here. */
 class Utf8Stream {
@@ -83,7 +86,7 @@ function metaspace(replacement: string, prepended: boolean): Stage {
   };
 }
 
-function stripOne(token: string, content: string, start: number, stop: number): string {
+export function stripOne(token: string, content: string, start: number, stop: number): string {
   let from = 0;
   let to = token.length;
   while (from < start && token[from] === content) from++;
@@ -139,10 +142,11 @@ function spaced(): Stage {
   };
 }
 
-const text = (value: Json | undefined, fallback: string): string => (typeof value === 'string' ? value : fallback);
+export const text = (value: Json | undefined, fallback: string): string =>
+  typeof value === 'string' ? value : fallback;
 const count = (value: Json | undefined): number => (typeof value === 'number' ? Math.max(0, Math.min(64, value)) : 0);
 
-function replacer(config: JsonObject): (token: string) => string {
+export function replacer(config: JsonObject): (token: string) => string {
   const pattern = config.pattern;
   const content = text(config.content, '');
   const literal = isObject(pattern) ? field(pattern, 'String') : undefined;

@@ -8,6 +8,7 @@ import { isPlainText, TokenFinder, type AddedToken, type Allowed, type Part, typ
 import { cleanedStream } from './cleanup.ts';
 import { createDecoder, type TextStream } from './decoder.ts';
 import { field } from './json.ts';
+import { createTokenBytes } from './token-bytes.ts';
 import { readTokenizerConfig } from './tokenizer-config.ts';
 import { readTokenizerFile, refuse } from './tokenizer-file.ts';
 
@@ -25,6 +26,8 @@ export interface EncodeOptions {
 export interface DecodeOptions {
   /** Leaves special tokens out. Default false. */
   readonly skipSpecial?: boolean;
+  /** Every blank stays, also where the checkpoint asks for blanks before punctuation to be taken away. Default false. */
+  readonly verbatim?: boolean;
 }
 
 export interface IdStream {
@@ -42,6 +45,12 @@ export interface Tokenizer {
   stream(options?: DecodeOptions): IdStream;
   idToToken(id: number): string | undefined;
   tokenToId(token: string): number | undefined;
+  /**
+   * The bytes that the id stands for in the middle of a text, perhaps part of a character; null for added tokens (other than runs of blanks) and
+   * for ids without a token.
+   * @throws UnsupportedModel when the decoder gives tokens no bytes of their own
+   */
+  idToBytes(id: number): Uint8Array | null;
   readonly addedTokens: readonly AddedToken[];
   /** One more than the largest id. */
   readonly vocabSize: number;
@@ -192,16 +201,20 @@ export function loadTokenizer(tokenizerJson: string, tokenizerConfigJson: string
   const tokens = model.vocab.slice();
   const ids = new Map(model.tokens_to_ids);
   const special = new Set<number>();
+  const controls = new Set<number>();
   for (const token of addedTokens) {
     tokens[token.id] = token.content;
     ids.set(token.content, token.id);
     if (token.special) special.add(token.id);
+    if (!isPlainText(token)) controls.add(token.id);
   }
-  const decoder = createDecoder(field(json, 'decoder') ?? null, new Set(addedTokens.map((t) => t.content)));
+  const contents = new Set(addedTokens.map((t) => t.content));
+  const decoder = createDecoder(field(json, 'decoder') ?? null, contents);
+  let bytesOf: ((token: string) => Uint8Array) | null = null;
   const encoder = new Encoder(library, model, addedTokens);
 
-  const stream = ({ skipSpecial = false }: DecodeOptions = {}): IdStream => {
-    const inner: TextStream = config.cleanUpSpaces ? cleanedStream(decoder()) : decoder();
+  const stream = ({ skipSpecial = false, verbatim = false }: DecodeOptions = {}): IdStream => {
+    const inner: TextStream = config.cleanUpSpaces && !verbatim ? cleanedStream(decoder()) : decoder();
     return {
       push(id) {
         const token = tokens[id];
@@ -232,6 +245,12 @@ export function loadTokenizer(tokenizerJson: string, tokenizerConfigJson: string
     stream,
     idToToken: (id) => tokens[id],
     tokenToId: (token) => ids.get(token),
+    idToBytes(id) {
+      const token = tokens[id];
+      if (token === undefined || controls.has(id)) return null;
+      bytesOf ??= createTokenBytes(field(json, 'decoder') ?? null, contents);
+      return bytesOf(token);
+    },
     addedTokens,
     vocabSize: tokens.length,
   };

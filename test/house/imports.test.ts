@@ -34,10 +34,12 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'errors.ts',
   ],
   engine: 'layers moe kernels gpu policy families config weights text trace util errors.ts'.split(' '),
+  chat: ['type engine', 'type text', 'util', 'errors.ts'],
+  remote: ['type chat', 'weights/retry.ts', 'util', 'errors.ts'],
   surface: ['engine', 'weights', 'type text', 'type config', 'util', 'worker.ts', 'worker-inline.ts', 'errors.ts'],
   'worker.ts': ['surface'],
   'worker-inline.ts': [],
-  'index.ts': ['surface', 'engine', 'weights', 'text', 'trace', 'type policy', 'type config', 'errors.ts'],
+  'index.ts': ['surface', 'engine', 'weights', 'remote', 'text', 'trace', 'type policy', 'type config', 'errors.ts'],
 };
 /** Node's own surfaces; a page never loads them, and nothing but they themselves may import them. */
 const NODE_ONLY = ['cli', 'node.ts'];

@@ -7,6 +7,7 @@ import {
   InvalidTrace,
   OutOfBudget,
   QuotaExceeded,
+  RemoteError,
   SourceError,
   StorageError,
   UnsupportedModel,
@@ -27,7 +28,7 @@ export type WireError =
       readonly cause?: WireError;
       /** Of an AggregateError. */
       readonly errors?: readonly WireError[];
-      /** The error's own data, of a WebmoeError `details` and `fault` or `reason` among it. */
+      /** The error's own data, of a WebmoeError `details` and `fault`, `reason` or `status` among it. */
       readonly fields: Details;
     };
 
@@ -50,6 +51,8 @@ const CLASSES: Readonly<Record<string, Build>> = {
   WorkerLost: plain(WorkerLost),
   InvalidCheckpoint: (message, details, fields, options) =>
     new InvalidCheckpoint(fields.fault as InvalidCheckpoint['fault'], message, details, options),
+  RemoteError: (message, details, fields, options) =>
+    new RemoteError(fields.status as RemoteError['status'], message, details, options),
   StorageError: (message, details, fields, options) =>
     new StorageError(fields.reason as StorageError['reason'], message, details, options),
   DeviceCapability: (message, details, fields, options) =>

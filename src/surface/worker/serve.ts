@@ -31,8 +31,8 @@ async function serve({ port, workerLock, pageLock }: Greeting): Promise<void> {
   const open: OpenEngine = async (wire, options) => {
     const source = wire as WireSource;
     const { storage: wanted, ...rest } = options as WireOptions;
-    const storage = wanted === undefined && source.kind === 'address' ? await openBrowserStorage(null) : wanted;
-    const bytes = receiveSource(source, peer, storage?.root ? 'no-store' : undefined);
+    const storage = wanted === undefined && source.kind === 'named' ? await openBrowserStorage(null) : wanted;
+    const bytes = await receiveSource(source, peer, { storage, signal: rest.signal });
     return { model: await load(bytes, { ...rest, storage }), label: bytes.label };
   };
   const host = new Host(open);

@@ -1,12 +1,12 @@
 /** A model's source on its way to a worker: an address and files as data, anything else by messages to the page that has it. */
 import type { Caller, Handlers } from '../connection.ts';
-import { blobsByName } from '../../weights/files-source.ts';
-import { filesSource } from '../../weights/files-source.ts';
+import { blobsByName, filesSource } from '../../weights/files-source.ts';
 import type { ByteSource } from '../../weights/source.ts';
-import { toByteSource, type ModelSource } from '../sources.ts';
+import { isRemote, openSource, type ModelSource, type OpenSourceOptions } from '../../engine/open-source.ts';
+import type { HubModel } from '../../weights/hub/hub-model.ts';
 
 export type WireSource =
-  | { readonly kind: 'address'; readonly address: string }
+  | { readonly kind: 'named'; readonly name: string | HubModel }
   | { readonly kind: 'files'; readonly files: ReadonlyMap<string, Blob> }
   | { readonly kind: 'remote'; readonly label: string; readonly origin: ByteSource['origin'] };
 
@@ -19,17 +19,19 @@ interface FileNews {
 /** @returns what is sent, and what the page answers about it afterwards */
 export function sendSource(source: ModelSource): { readonly wire: WireSource; readonly handlers: Handlers } {
   const none: Handlers = { calls: {}, streams: {} };
-  if (typeof source === 'string' || source instanceof URL)
-    return { wire: { kind: 'address', address: String(source) }, handlers: none };
-  if ('stream' in source) {
+  if (isRemote(source)) {
+    const name = source instanceof URL ? source.href : (source as string | HubModel);
+    return { wire: { kind: 'named', name }, handlers: none };
+  }
+  if (typeof source === 'object' && 'stream' in source) {
     const { label, origin } = source;
     return { wire: { kind: 'remote', label, origin }, handlers: sourceHandlers(source) };
   }
-  return { wire: { kind: 'files', files: blobsByName(source) }, handlers: none };
+  return { wire: { kind: 'files', files: blobsByName(source as readonly File[]) }, handlers: none };
 }
 
-export function receiveSource(wire: WireSource, page: Caller, cache?: RequestCache): ByteSource {
-  if (wire.kind === 'address') return toByteSource(wire.address, cache);
+export async function receiveSource(wire: WireSource, page: Caller, options: OpenSourceOptions): Promise<ByteSource> {
+  if (wire.kind === 'named') return openSource(wire.name, options);
   return wire.kind === 'files' ? filesSource(wire.files) : remoteSource(wire, page);
 }
 

@@ -16,6 +16,7 @@ const ALL: readonly errors.WebmoeError[] = [
   new errors.QuotaExceeded('m', details),
   new errors.DeviceCapability('no-adapter', 'm', details),
   new errors.OutOfBudget('m', details),
+  new errors.RemoteError(503, 'm', details),
   new errors.DeviceLost('m', details),
   new errors.InvalidRequest('m', details),
   new errors.WorkerLost('m', details),
