@@ -32,7 +32,12 @@ async function workerCode(): Promise<string> {
 export default defineConfig([
   {
     ...shared,
-    entry: { index: 'src/index.ts', node: 'src/node.ts', cli: 'src/cli/main.ts' },
+    entry: {
+      index: 'src/index.ts',
+      'worker-inline': 'src/worker-inline.ts',
+      node: 'src/node.ts',
+      cli: 'src/cli/main.ts',
+    },
     dts: { sourcemap: false },
     clean: true,
     plugins: [

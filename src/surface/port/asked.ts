@@ -115,7 +115,7 @@ export class Asked implements Caller {
     if (this.#end) throw this.#end;
     const { id } = message;
     try {
-      this.#post(message, transfer);
+      this.#post(signal?.aborted ? { ...message, aborted: toWire(signal.reason) } : message, transfer);
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new InvalidRequest(
@@ -127,8 +127,7 @@ export class Asked implements Caller {
     const inbox = new Inbox(options);
     this.#open.set(id, inbox);
     const abort = (): void => this.#post({ kind: 'abort', id, reason: toWire(signal?.reason) });
-    if (signal?.aborted) abort();
-    else signal?.addEventListener('abort', abort, { once: true });
+    signal?.addEventListener('abort', abort, { once: true });
     return {
       inbox,
       end: () => {

@@ -1,17 +1,19 @@
 /** What two peers say to each other about the requests that one made of the other. Each side numbers its own. */
 import type { WireError } from './wire-error.ts';
 
+interface Request {
+  readonly id: number;
+  readonly name: string;
+  readonly args: readonly unknown[];
+  /** It is aborted from the start, with this reason. */
+  readonly aborted?: WireError;
+}
+
 /** From the one who asks. */
 export type Asking =
-  | { readonly kind: 'call'; readonly id: number; readonly name: string; readonly args: readonly unknown[] }
+  | (Request & { readonly kind: 'call' })
   /** `credit`: how many items may be made before the reader asks for more. */
-  | {
-      readonly kind: 'stream';
-      readonly id: number;
-      readonly name: string;
-      readonly args: readonly unknown[];
-      readonly credit: number;
-    }
+  | (Request & { readonly kind: 'stream'; readonly credit: number })
   | { readonly kind: 'more'; readonly id: number; readonly credit: number }
   /** The reader left the loop; a `result` still comes. */
   | { readonly kind: 'leave'; readonly id: number }

@@ -67,9 +67,9 @@ export class Served {
   receive(message: Asking): void {
     switch (message.kind) {
       case 'call':
-        return void this.#run(message.id, 0, (context) => this.#call(message, context));
+        return void this.#run(message, 0, (context) => this.#call(message, context));
       case 'stream':
-        return void this.#run(message.id, message.credit, (context) => this.#stream(message, context));
+        return void this.#run(message, message.credit, (context) => this.#stream(message, context));
       case 'more':
         return this.#running.get(message.id)?.more(message.credit);
       case 'leave':
@@ -87,8 +87,13 @@ export class Served {
     }
   }
 
-  async #run(id: number, credit: number, work: (running: Running) => Promise<void>): Promise<void> {
+  async #run(
+    { id, aborted }: Asking & { kind: 'call' | 'stream' },
+    credit: number,
+    work: (running: Running) => Promise<void>,
+  ): Promise<void> {
     const running = new Running(id, credit, (message) => this.#post(message));
+    if (aborted) running.abort(fromWire(aborted));
     this.#running.set(id, running);
     try {
       await work(running);

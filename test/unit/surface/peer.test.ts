@@ -77,8 +77,13 @@ describe('calls', () => {
     controller.abort(reason);
     await expect(call).rejects.toBe(reason);
     expect(events).toEqual(['waiting']);
-    const early = page.call('wait', [], { signal: controller.signal });
-    await expect(early).rejects.toBe(reason);
+  });
+
+  it('a request that is aborted already starts aborted, with the very reason', async () => {
+    const { page, log } = pair();
+    const signal = AbortSignal.abort('at once');
+    expect(await page.stream('count', [5], { signal }).next()).toEqual({ value: 'aborted: at once', done: true });
+    expect(log.made).toBe(0);
   });
 
   it('what cannot be cloned is an InvalidRequest, and nothing stays open', async () => {
