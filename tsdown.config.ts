@@ -36,6 +36,8 @@ export default defineConfig([
       index: 'src/index.ts',
       'worker-inline': 'src/worker-inline.ts',
       node: 'src/node.ts',
+      'ai-sdk': 'src/ai-sdk/index.ts',
+      testing: 'src/testing.ts',
       cli: 'src/cli/main.ts',
     },
     dts: { sourcemap: false },
