@@ -1,4 +1,5 @@
 /** What a model can be asked, wherever it runs: the one list that both sides of a worker share. */
+import type { EmbedOptions } from '../engine/embedding.ts';
 import type { CacheReport, ExpertStats } from '../engine/expert-stats.ts';
 import type { Model } from '../engine/model.ts';
 import type { Plan } from '../engine/plan.ts';
@@ -13,6 +14,8 @@ export type DeviceFacts = Model['device'];
 export type Kept = Model['kept'];
 export type StepLevel = NonNullable<Parameters<Model['onStep']>[1]>;
 export type LostDevice = Awaited<Model['lost']>;
+
+export type LogitsOptions = NonNullable<Parameters<Model['logits']>[1]>;
 
 /** What changes while a model is used, and goes with every answer. */
 export interface ModelState {
@@ -36,7 +39,8 @@ export interface ModelFacts extends ModelState {
 export interface ModelCalls {
   expertStats(): ExpertStats | null;
   cacheReport(): CacheReport | null;
-  logits(ids: readonly number[], options: { readonly hidden?: boolean }): LogitsResult;
+  logits(ids: readonly number[], options: Omit<LogitsOptions, 'signal'>): LogitsResult;
+  embed(input: string | readonly string[], options: Omit<EmbedOptions, 'signal'>): Float32Array<ArrayBuffer>[];
   setGpuBytes(bytes: number): void;
   evict(layer: number, expert: number): void;
   settled(): void;

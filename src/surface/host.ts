@@ -33,6 +33,7 @@ const ANSWERS: Answers = {
   expertStats: (model) => model.expertStats(),
   cacheReport: (model, _args, { signal }) => model.cacheReport({ signal }),
   logits: (model, [ids, options], { signal }) => model.logits(ids, { ...options, signal }),
+  embed: (model, [input, options], { signal }) => model.embed(input, { ...options, signal }),
   setGpuBytes: (model, [bytes]) => model.setGpuBytes(bytes),
   evict: (model, [layer, expert]) => model.evict(layer, expert),
   settled: (model) => model.settled(),
@@ -58,7 +59,7 @@ const ANSWERS: Answers = {
 };
 
 /** Their results are made for the caller, who gets the memory itself. */
-const TRANSFERS: ReadonlySet<string> = new Set<CallName>(['logits']);
+const TRANSFERS: ReadonlySet<string> = new Set<CallName>(['logits', 'embed']);
 
 export class Host {
   readonly #open: OpenEngine;

@@ -1,18 +1,24 @@
 /** A loaded model, the same whether the engine runs in a worker or in this thread. */
 import type { ModelConfig } from '../config/model-config.ts';
+import { createChat } from '../chat/chat.ts';
+import type { ChatSource } from '../chat/source.ts';
+import type { Chat } from '../chat/types.ts';
+import type { EmbedOptions } from '../engine/embedding.ts';
 import type { CacheReport, ExpertStats, StepEvent } from '../engine/expert-stats.ts';
 import type { GeneratedToken, GenerateOptions, GenerateSummary } from '../engine/generation.ts';
 import type { Plan } from '../engine/plan.ts';
 import type { LogitsResult } from '../engine/session.ts';
 import type { Prompt } from '../engine/text.ts';
 import { InvalidRequest } from '../errors.ts';
-import type { Args, CallName, DeviceFacts, Kept, LostDevice, Result, StepLevel } from './calls.ts';
+import type { Args, CallName, DeviceFacts, Kept, LogitsOptions, LostDevice, Result, StepLevel } from './calls.ts';
 import type { CallOptions } from './connection.ts';
 import type { Link, OpenLink, RunsIn } from './link.ts';
 import { ModelTemplate, ModelTokenizer } from './model-text.ts';
 import { split, told } from './options.ts';
 
-export class Model {
+export class Model implements ChatSource {
+  /** Chat completions as OpenAI's clients ask for them. */
+  readonly chat: Chat;
   readonly #open: OpenLink;
   #link: Link;
   readonly #tokensAhead: number;
@@ -27,6 +33,7 @@ export class Model {
     this.#link = link;
     this.#tokensAhead = tokensAhead;
     const ask = <K extends CallName>(name: K, args: Args<K>): Promise<Result<K>> => this.#ask(name, args);
+    this.chat = createChat(this);
     const { tokenizer, template } = link.facts;
     this.#tokenizer = tokenizer && new ModelTokenizer(ask, tokenizer.vocabSize);
     this.#template = template === null ? null : new ModelTemplate(ask, template);
@@ -119,11 +126,21 @@ export class Model {
    * Logits of every token of `ids`, with the routing; no sampling.
    * @throws InvalidRequest for ids outside the vocabulary or a sequence longer than the context; the signal's reason
    */
-  logits(
-    ids: readonly number[],
-    { signal, ...options }: { readonly hidden?: boolean; readonly signal?: AbortSignal } = {},
-  ): Promise<LogitsResult> {
+  logits(ids: readonly number[], { signal, ...options }: LogitsOptions = {}): Promise<LogitsResult> {
     return this.#ask('logits', [ids, options], { signal });
+  }
+
+  /**
+   * A vector of D numbers for each text, from the hidden states after the final norm: what a causal language model happens to hold, good enough
+   * to compare texts roughly. Like `logits`, it empties the cache: the next prompt is read from its beginning.
+   * @throws InvalidRequest for options that make no sense, a text without tokens or longer than the context, a model without a tokenizer; the
+   *   signal's reason
+   */
+  embed(
+    input: string | readonly string[],
+    { signal, ...options }: EmbedOptions = {},
+  ): Promise<Float32Array<ArrayBuffer>[]> {
+    return this.#ask('embed', [input, options], { signal });
   }
 
   /**
@@ -160,20 +177,7 @@ export class Model {
    * @returns stops it
    */
   onStep(listener: (event: StepEvent) => void, level: StepLevel = 'counts'): () => void {
-    const controller = new AbortController();
-    const { signal } = controller;
-    const tell = told(listener);
-    const onEvent = (event: unknown): void => {
-      if (!signal.aborted) tell(event as StepEvent);
-    };
-    // It ends with the model, or with the listener: nobody waits for it.
-    const listen = (): void => void this.#ask('steps', [level], { signal, onEvent }).catch(() => undefined);
-    this.#listeners.add(listen);
-    listen();
-    return () => {
-      this.#listeners.delete(listen);
-      controller.abort();
-    };
+    return this.#listen('steps', [level], listener as (event: unknown) => void);
   }
 
   /**
@@ -216,6 +220,24 @@ export class Model {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  /** Asks for events until the listener is stopped, again after a restart. @returns stops it */
+  #listen<K extends CallName>(name: K, args: Args<K>, listener: (event: unknown) => void): () => void {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const tell = told(listener);
+    const onEvent = (event: unknown): void => {
+      if (!signal.aborted) tell(event);
+    };
+    // It ends with the model, or with the listener: nobody waits for it.
+    const listen = (): void => void this.#ask(name, args, { signal, onEvent }).catch(() => undefined);
+    this.#listeners.add(listen);
+    listen();
+    return () => {
+      this.#listeners.delete(listen);
+      controller.abort();
+    };
   }
 
   #assertOpen(): void {

@@ -12,6 +12,7 @@ const CASES = [
   'progress of a load',
   'tokens, log-probabilities, routing and summary of a seed',
   'text: a chat, a stop string, the tokenizer and the template',
+  'chat completions, biases and vectors',
   'an abort in mid-answer',
   'a loop that is left early, and the next request',
   'three requests at once',

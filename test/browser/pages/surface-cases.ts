@@ -110,6 +110,17 @@ export const cases: Readonly<Record<string, (model: Model, load: Load) => Promis
     return { chat, told, stopped, ids, back, count, rendered: await model.template!.render(messages) };
   },
 
+  'chat completions, biases and vectors': async (model) => {
+    const messages = [{ role: 'user' as const, content: 'abcdefgh' }];
+    const chunks: unknown[] = [];
+    const request = { messages, seed: 3, max_completion_tokens: 5, logprobs: true, top_logprobs: 2 };
+    const stream = await model.chat.completions.create({ ...request, stream: true });
+    for await (const { choices } of stream) chunks.push(choices);
+    const whole = await model.chat.completions.create(request);
+    const biased = await answer(model, PROMPT, { ...GREEDY, topLogprobs: 3, logitBias: { 5: 100 } });
+    return { chunks, choices: whole.choices, biased, vectors: await model.embed(['abc', 'bcd']) };
+  },
+
   'an abort in mid-answer': async (model) => {
     const controller = new AbortController();
     const reason = new DOMException('enough', 'AbortError');
