@@ -19,7 +19,7 @@ export class Link {
   readonly facts: ModelFacts;
   /** Never resolves when the model was disposed. */
   readonly lost: Promise<LostDevice>;
-  #isClosed = false;
+  #closed: Promise<void> | null = null;
 
   private constructor({ connection, runsIn }: Connected, facts: ModelFacts) {
     this.connection = connection;
@@ -45,8 +45,11 @@ export class Link {
   }
 
   /** Disposes the model. What is still open rejects with `reason`. */
-  async close(reason: Error): Promise<void> {
-    this.#isClosed = true;
+  close(reason: Error): Promise<void> {
+    return (this.#closed ??= this.#close(reason));
+  }
+
+  async #close(reason: Error): Promise<void> {
     try {
       await this.connection.call('dispose', []);
     } catch (error) {
@@ -60,6 +63,6 @@ export class Link {
     const lost = await this.connection.call('lost', []).catch((error: unknown) => {
       return error instanceof WorkerLost ? { reason: error.code, message: error.message } : null;
     });
-    return this.#isClosed || lost === null ? new Promise(() => undefined) : (lost as LostDevice);
+    return this.#closed || lost === null ? new Promise(() => undefined) : (lost as LostDevice);
   }
 }

@@ -27,6 +27,7 @@ export class Model implements ChatSource {
   /** Each with a way to listen again, to a model that was restarted. */
   readonly #listeners = new Set<() => void>();
   #disposed: Promise<void> | null = null;
+  #restarting: Promise<void> | null = null;
 
   private constructor(open: OpenLink, link: Link, tokensAhead: number) {
     this.#open = open;
@@ -200,7 +201,11 @@ export class Model implements ChatSource {
    * Loads the model again, in a new worker if it ran in one: after `WorkerLost` or `DeviceLost`. The conversation is forgotten, listeners stay.
    * @throws as `load`; InvalidRequest after `dispose`, or when the worker was the caller's own and cannot be started again
    */
-  async restart(): Promise<void> {
+  restart(): Promise<void> {
+    return (this.#restarting ??= this.#restart().finally(() => (this.#restarting = null)));
+  }
+
+  async #restart(): Promise<void> {
     this.#assertOpen();
     await this.#link.close(new InvalidRequest('The model was restarted', {}));
     this.#assertOpen();

@@ -116,12 +116,17 @@ export const surface = {
   async cycles(url: string, count: number): Promise<object> {
     const before = { workers: alive.workers.size, ports: alive.ports.size };
     for (let i = 0; i < count; i++) await (await load(url, SMALL)).dispose();
-    const { held = [], pending = [] } = await navigator.locks.query();
-    const locks = [...held, ...pending].filter(({ name }) => name?.startsWith('webmoe-'));
+    // A worker that was terminated lives for a moment more.
+    const locks = async (): Promise<number> => {
+      const { held = [], pending = [] } = await navigator.locks.query();
+      return [...held, ...pending].filter(({ name }) => name?.startsWith('webmoe-')).length;
+    };
+    for (let tries = 0; tries < 100 && (await locks()) > 0; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 50));
     return {
       workers: alive.workers.size - before.workers,
       ports: alive.ports.size - before.ports,
-      locks: locks.length,
+      locks: await locks(),
     };
   },
   tokens,
