@@ -194,7 +194,11 @@ export class Model implements ChatSource {
     const { options: sent, signal, onEvent } = split(options);
     const how = { signal, onEvent, ahead: this.#tokensAhead };
     const answer = this.#link.connection.stream('generate', [prompt, sent], how);
-    return yield* answer as AsyncGenerator<GeneratedToken, GenerateSummary, void>;
+    try {
+      return yield* answer as AsyncGenerator<GeneratedToken, GenerateSummary, void>;
+    } catch (error) {
+      throw this.#explain(error);
+    }
   }
 
   /**
@@ -245,13 +249,22 @@ export class Model implements ChatSource {
     };
   }
 
+  /** What a disposal interrupts fails in one way or another: it ends in one. */
+  #explain(error: unknown): unknown {
+    return this.#disposed ? disposedError() : error;
+  }
+
   #assertOpen(): void {
     if (this.#disposed) throw disposedError();
   }
 
   async #ask<K extends CallName>(name: K, args: Args<K>, options?: CallOptions): Promise<Result<K>> {
     this.#assertOpen();
-    return (await this.#link.connection.call(name, args, options)) as Result<K>;
+    try {
+      return (await this.#link.connection.call(name, args, options)) as Result<K>;
+    } catch (error) {
+      throw this.#explain(error);
+    }
   }
 }
 
