@@ -1,8 +1,10 @@
-/** What a request hands to the chat template, and what it is told of the prompt and of special tokens. */
+/** What a request hands to the chat template, what it is told of the prompt and of special tokens, and chat completions over a model. */
 import { afterAll, expect, it } from 'vitest';
+import { createChat } from '../../src/chat/chat.ts';
 import { loadOn } from '../../src/engine/load.ts';
 import type { GeneratedToken, GenerateOptions } from '../../src/engine/generation.ts';
 import type { Prompt } from '../../src/engine/text.ts';
+import { chatSource } from '../support/chat-source.ts';
 import { Golden } from '../support/golden.ts';
 import { openTestGpu } from '../support/gpu.ts';
 import { letters, withLetters } from '../support/letters.ts';
@@ -61,4 +63,35 @@ it('shows special tokens when asked', async () => {
   const [hidden, shown] = [await run(ids), await run(ids, { keepSpecial: true })];
   expect([hidden[0]!.id, shown[0]!.id]).toEqual([first, first]);
   expect([hidden[0]!.text, shown[0]!.text]).toEqual(['', letters(first)]);
+});
+
+it('answers chat completions, with log-probabilities of every token and its bytes', async () => {
+  const { choices, usage } = await createChat(chatSource(model)).completions.create({
+    messages: [{ role: 'user', content: 'kk' }],
+    max_completion_tokens: 4,
+    temperature: 0,
+    logprobs: true,
+    top_logprobs: 2,
+  });
+  const { content } = choices[0]!.logprobs!;
+  expect(content).toHaveLength(usage.completion_tokens);
+  const bytes = content!.flatMap((token) => token.bytes ?? []);
+  expect(new TextDecoder().decode(Uint8Array.from(bytes))).toBe(choices[0]!.message.content);
+  for (const token of content!) {
+    expect(token.top_logprobs).toHaveLength(2);
+    expect(token.logprob).toBeCloseTo(token.top_logprobs[0]!.logprob, 4);
+  }
+});
+
+it('answers in several choices that share the prompt', async () => {
+  const request = {
+    messages: [{ role: 'user', content: 'abcabc' }],
+    max_completion_tokens: 4,
+    temperature: 1,
+  } as const;
+  const chat = createChat(chatSource(model));
+  const two = await chat.completions.create({ ...request, n: 2, seed: 11 });
+  const second = await chat.completions.create({ ...request, seed: 12 });
+  expect(two.choices[1]!.message).toEqual(second.choices[0]!.message);
+  expect(second.usage.prompt_tokens_details.cached_tokens).toBe(second.usage.prompt_tokens - 1);
 });
