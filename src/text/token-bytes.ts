@@ -9,11 +9,10 @@ type Step = (token: string) => Content;
 
 const encoder = new TextEncoder();
 
-function byteLevel(added: ReadonlySet<string>): Step {
-  return (token) => {
-    const bytes = added.has(token) ? [-1] : Array.from(token, (c) => BYTE_OF.get(c) ?? -1);
-    return bytes.includes(-1) ? encoder.encode(token) : Uint8Array.from(bytes);
-  };
+/** Added tokens that count as plain text are blanks, which are not in the byte alphabet. */
+function byteLevel(token: string): Content {
+  const bytes = Array.from(token, (c) => BYTE_OF.get(c) ?? -1);
+  return bytes.includes(-1) ? token : Uint8Array.from(bytes);
 }
 
 function byteFallback(token: string): Content {
@@ -29,14 +28,14 @@ function refuse(type: unknown): never {
 }
 
 /** What one decoder does to each token. What it does at the two ends of the whole text is not seen in the middle. */
-function stepsOf(node: JsonObject, added: ReadonlySet<string>, fused: { now: boolean }): Step[] {
+function stepsOf(node: JsonObject, fused: { now: boolean }): Step[] {
   switch (node.type) {
     case 'Sequence': {
       const inner = Array.isArray(node.decoders) ? node.decoders.filter(isObject) : [];
-      return inner.flatMap((decoder) => stepsOf(decoder, added, fused));
+      return inner.flatMap((decoder) => stepsOf(decoder, fused));
     }
     case 'ByteLevel':
-      return [byteLevel(added)];
+      return [byteLevel];
     case 'ByteFallback':
       return [byteFallback];
     case 'Metaspace': {
@@ -59,12 +58,11 @@ function stepsOf(node: JsonObject, added: ReadonlySet<string>, fused: { now: boo
 
 /**
  * @param decoder the `decoder` of tokenizer.json; without one, tokens are words with blanks between
- * @param added contents of the added tokens
  * @returns the bytes of a token (as the vocabulary writes it) that other tokens precede
  * @throws UnsupportedModel when a token has no bytes of its own
  */
-export function createTokenBytes(decoder: Json, added: ReadonlySet<string>): (token: string) => Uint8Array {
-  const steps = isObject(decoder) ? stepsOf(decoder, added, { now: false }) : [(token: string): Content => ` ${token}`];
+export function createTokenBytes(decoder: Json): (token: string) => Uint8Array {
+  const steps = isObject(decoder) ? stepsOf(decoder, { now: false }) : [(token: string): Content => ` ${token}`];
   return (token) => {
     let content: Content = token;
     for (const step of steps) if (typeof content === 'string') content = step(content);

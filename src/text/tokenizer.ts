@@ -248,7 +248,7 @@ export function loadTokenizer(tokenizerJson: string, tokenizerConfigJson: string
     idToBytes(id) {
       const token = tokens[id];
       if (token === undefined || controls.has(id)) return null;
-      bytesOf ??= createTokenBytes(field(json, 'decoder') ?? null, contents);
+      bytesOf ??= createTokenBytes(field(json, 'decoder') ?? null);
       return bytesOf(token);
     },
     addedTokens,

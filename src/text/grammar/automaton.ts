@@ -163,6 +163,18 @@ export class Automaton {
     return next;
   }
 
+  /** The state without limits of text that `characters` more characters cannot reach: the next token is the same in both. */
+  unlimited(state: State, characters: number): State {
+    const isFar = ({ top }: Frame): boolean => top.kind === 'text' && top.max >= characters && top.max < Infinity;
+    if (!state.frames.some(isFar)) return state;
+    const frames = state.frames.map((frame) =>
+      frame.top.kind === 'text' && isFar(frame)
+        ? this.#frame(this.make.text(frame.top.min, Infinity), frame.below)
+        : frame,
+    );
+    return this.#state(frames, state.isEnd);
+  }
+
   /** Forgets states when there are many; `state` stays usable, and equal ones may exist beside it from then on. */
   tidy(state: State): void {
     if (this.#states.size <= MOST_STATES) return;

@@ -49,12 +49,12 @@ class Parser {
 
   /** Alternatives, each with anchors of its own; without one, any characters go before or after. */
   whole(): Expression {
-    const any = this.#make.text(0, Infinity);
+    const free = this.#make.text(0, Infinity);
     const options: Expression[] = [];
     do {
-      const before = this.#takes('^') ? this.#make.empty : any;
+      const before = this.#takes('^') ? this.#make.empty : free;
       const part = this.#terms();
-      options.push(this.#make.sequence(before, part, this.#takes('$') ? this.#make.empty : any));
+      options.push(this.#make.sequence(before, part, this.#takes('$') ? this.#make.empty : free));
     } while (this.#takes('|'));
     if (this.#at < this.#source.length)
       this.#refuse(`holds ${JSON.stringify(this.#source[this.#at])} in a wrong place`);

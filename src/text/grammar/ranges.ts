@@ -2,8 +2,8 @@
 
 /** Digits before the point: up to here every integer is a double of its own. */
 const MOST = 999_999_999_999_999;
-const FRACTION = '\\.\\d{1,10}';
-const NOT_ZERO = '\\.\\d{0,9}[1-9]';
+const FRACTION = '\\.\\d{1,17}';
+const NOT_ZERO = '\\.\\d{0,16}[1-9]';
 
 export interface Bounds {
   /** Integers, or infinite. */
@@ -14,7 +14,7 @@ export interface Bounds {
   readonly openMax: boolean;
 }
 
-export const NUMBER = '-?(?:0|[1-9]\\d{0,14})(?:\\.\\d{1,10})?(?:[eE][+-]?\\d{1,2})?';
+export const NUMBER = '-?(?:0|[1-9]\\d{0,14})(?:\\.\\d{1,17})?(?:[eE][+-]?\\d{1,2})?';
 
 /** From a to b, of equally many digits. */
 function sameLength(a: string, b: string): string {

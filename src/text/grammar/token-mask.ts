@@ -49,7 +49,8 @@ class Masks {
   }
 
   /** @param budget tokens that may still come, Infinity without a limit */
-  bits(state: State, budget: number): Uint32Array {
+  bits(exact: State, budget: number): Uint32Array {
+    const state = this.automaton.unlimited(exact, this.vocabulary.all.height);
     const plain = this.#known.get(state, () => this.#allowed(state, Infinity));
     return plain.worst < budget ? plain.bits : this.#allowed(state, budget - 1).bits;
   }
