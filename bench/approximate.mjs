@@ -31,7 +31,7 @@ const SETTINGS = [
 /** Where the passages begin in the golden text. */
 const STARTS = [0, 190];
 
-const { Gpu, loadOn, nodeSource, openDawn, diskStorage, PrefetchGovernor } = await fromSource('approximate', [
+const { Gpu, loadOn, openNodeSource, openDawn, diskStorage, PrefetchGovernor } = await fromSource('approximate', [
   'gpu/gpu.ts',
   'engine/load.ts',
   'node.ts',
@@ -48,7 +48,7 @@ const folder = mkdtempSync(join(tmpdir(), 'webmoe-approximate-'));
 async function run(expertsResident, approximate) {
   const startedAt = performance.now();
   const options = { expertsResident, approximate, mode: 'lockstep', prefillChunk: 1, contextLength: 512 };
-  const model = await loadOn(gpu.share(), nodeSource(values.model), {
+  const model = await loadOn(gpu.share(), await openNodeSource(values.model), {
     ...options,
     storage: diskStorage(folder),
     collect: false,

@@ -56,10 +56,10 @@ if (!values.part) {
   );
 }
 
-async function showPlan({ plan, nodeSource }, model) {
+async function showPlan({ plan, openNodeSource }, model) {
   const limits = { maxBufferSize: 2 ** 31, maxStorageBufferBindingSize: 2 ** 31 }; // of most GPUs; one expert exceeds the least that WebGPU promises
   const options = { weights: 'q4', contextLength: 64, expertsResident: Number(values.slots), limits };
-  const { slots, bytes, fullBytes } = await plan(nodeSource(model), options);
+  const { slots, bytes, fullBytes } = await plan(await openNodeSource(model), options);
   console.log(
     `plan, q4: ${slots.count} of ${slots.experts} experts of ${gb(slots.bytesEach)} have a slot; ` +
       `GPU ${gb(Object.values(bytes).reduce((a, b) => a + b, 0))}, with all experts ${gb(fullBytes)}`,
@@ -101,8 +101,8 @@ function watch(source) {
   };
 }
 
-async function loaded({ Gpu, loadOn, nodeSource, openDawn, diskStorage }, model, records, options) {
-  const watched = watch(nodeSource(model));
+async function loaded({ Gpu, loadOn, openNodeSource, openDawn, diskStorage }, model, records, options) {
+  const watched = watch(await openNodeSource(model));
   const gpu = await Gpu.open({ gpu: await openDawn() });
   watched.count(gpu);
   const common = { weights: 'q4', expertsResident: Number(values.slots), diskBytes: Number(values['disk-budget']) };

@@ -134,6 +134,23 @@ export class DeviceCapability extends WebmoeError {
   }
 }
 
+/** A server that answers in the model's place refused or broke off. `status` is its HTTP status; null: there was no answer, or none that could be read. */
+export class RemoteError extends WebmoeError {
+  override readonly name = 'RemoteError';
+  readonly code = 'remote';
+  readonly status: number | null;
+
+  constructor(
+    status: number | null,
+    message: string,
+    details: Readonly<Record<string, unknown>> = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, { status, ...details }, options);
+    this.status = status;
+  }
+}
+
 /** The model does not fit the memory it was given, on paper or at allocation. */
 export class OutOfBudget extends WebmoeError {
   override readonly name = 'OutOfBudget';
@@ -150,4 +167,10 @@ export class DeviceLost extends WebmoeError {
 export class InvalidRequest extends WebmoeError {
   override readonly name = 'InvalidRequest';
   readonly code = 'invalid-request';
+}
+
+/** The worker that ran the model is gone: it was terminated, it crashed, or it never started. `restart()` loads the model in a new one. */
+export class WorkerLost extends WebmoeError {
+  override readonly name = 'WorkerLost';
+  readonly code = 'worker-lost';
 }

@@ -5,9 +5,11 @@ import type { LoadProgress } from '../engine/progress.ts';
 import type { WeightsOption } from '../engine/precision.ts';
 import type { KernelChoice } from '../gpu/device.ts';
 import type { ModeOption } from '../engine/mode.ts';
-import { diskStorage, load } from '../node.ts';
+import { diskStorage } from '../node.ts';
+import { load } from './load-engine.ts';
 import { DEFAULT_POLICY, POLICY_NAMES } from '../policy/index.ts';
 import type { OptionSpec, Options } from './args.ts';
+import { modelSource, SOURCE_OPTIONS } from './model-source.ts';
 
 export interface Output {
   /** Answers, tables, JSON. */
@@ -18,7 +20,13 @@ export interface Output {
 }
 
 export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
-  model: { type: 'text', value: 'DIR|URL', help: 'folder or URL with config.json and safetensors', required: true },
+  model: {
+    type: 'text',
+    value: 'DIR|URL|ID',
+    help: 'folder or URL with config.json and safetensors, or a Hub id such as org/name',
+    required: true,
+  },
+  ...SOURCE_OPTIONS,
   weights: {
     type: 'choice',
     value: 'W',
@@ -101,7 +109,7 @@ export async function loadModel(options: Options, out: Output, signal?: AbortSig
   const show = (p: LoadProgress): void => {
     if (out.isTerminal) out.note(`\r\x1b[K${progressLine(p)}`);
   };
-  const model = await load(options.text('model')!, {
+  const model = await load(modelSource(options.text('model')!, options), {
     weights: options.text('weights') as WeightsOption | undefined,
     contextLength: options.number('context-length'),
     prefillChunk: options.number('prefill-chunk'),

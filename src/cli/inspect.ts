@@ -2,13 +2,15 @@
 import { InvalidRequest } from '../errors.ts';
 import { inspect, type Inspection } from '../engine/inspect.ts';
 import type { Precision } from '../engine/precision.ts';
-import { nodeSource } from '../node.ts';
+import { openNodeSource } from './node-source.ts';
+import { modelSource, SOURCE_OPTIONS } from './model-source.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { formatBytes, formatCount, type Output } from './common.ts';
 
 const GIB = 2 ** 30;
 
 export const INSPECT_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  ...SOURCE_OPTIONS,
   json: { type: 'flag', help: 'print JSON' },
   'gpu-budget': { type: 'bytes', value: 'BYTES', help: 'GPU memory to plan for (default 6GiB)' },
   'binding-gib': { type: 'number', value: 'X', help: 'largest buffer binding of that GPU (default 2)', min: 0 },
@@ -50,7 +52,7 @@ export async function inspectCommand(options: Options, out: Output): Promise<voi
   if (target === undefined) throw new InvalidRequest('give a folder or URL to inspect', {});
   const binding = (options.number('binding-gib') ?? 2) * GIB;
   const found = await inspect(
-    nodeSource(target),
+    await openNodeSource(modelSource(target, options)),
     { maxBufferSize: binding, maxStorageBufferBindingSize: binding },
     { contextLength: options.number('context-length'), gpuBytes: options.number('gpu-budget') },
   );

@@ -28,13 +28,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   inspect: {
     about: 'what a model is and whether it fits',
-    argument: 'DIR|URL',
+    argument: 'DIR|URL|ID',
     options: INSPECT_OPTIONS,
     run: inspectCommand,
   },
   pack: {
     about: 'make the records of a model ahead of time',
-    argument: 'DIR|URL',
+    argument: 'DIR|URL|ID',
     options: PACK_OPTIONS,
     run: packCommand,
   },

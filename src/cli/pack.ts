@@ -1,11 +1,14 @@
 /** `webmoe pack`: makes a model's records ahead of time, so that a later start reads them instead of the checkpoint. */
 import { InvalidRequest } from '../errors.ts';
-import { diskStorage, load } from '../node.ts';
+import { diskStorage } from '../node.ts';
 import type { WeightsOption } from '../engine/precision.ts';
 import type { OptionSpec, Options } from './args.ts';
+import { modelSource, SOURCE_OPTIONS } from './model-source.ts';
 import { formatBytes, progressLine, type Output } from './common.ts';
+import { load } from './load-engine.ts';
 
 export const PACK_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  ...SOURCE_OPTIONS,
   out: {
     type: 'text',
     value: 'DIR',
@@ -31,13 +34,13 @@ const EVERY_MS = 200;
 
 export async function packCommand(options: Options, out: Output): Promise<void> {
   const source = options.positionals[0];
-  if (source === undefined) throw new InvalidRequest('say which model to pack: a folder or a URL', {});
+  if (source === undefined) throw new InvalidRequest('say which model to pack: a folder, a URL or a Hub id', {});
   const storage = diskStorage(options.text('out')!);
   const abort = new AbortController();
   const interrupt = (): void => abort.abort(new DOMException('interrupted', 'AbortError'));
   process.once('SIGINT', interrupt);
   const line = (text: string): void => void (out.isTerminal && out.note(`\r\x1b[K${text}`));
-  const model = await load(source, {
+  const model = await load(modelSource(source, options), {
     weights: options.text('weights') as WeightsOption | undefined,
     gpuBytes: options.number('gpu-budget'),
     diskBytes: options.number('disk-budget'),

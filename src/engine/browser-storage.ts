@@ -12,13 +12,16 @@ export interface BrowserStorage extends Storage {
 
 let opened: Promise<BrowserStorage> | undefined;
 
-/** The same for all callers. Never rejects. */
-export function openStorage(): Promise<BrowserStorage> {
-  return (opened ??= open());
+/**
+ * The same for all callers of this thread. Never rejects.
+ * @param startIoWorker for threads that get no sync access handles; null: this is a worker, and starts no other
+ */
+export function openBrowserStorage(startIoWorker: (() => Worker) | null): Promise<BrowserStorage> {
+  return (opened ??= open(startIoWorker));
 }
 
-async function open(): Promise<BrowserStorage> {
-  const { folder: root, note, isTemporary } = await openBrowserFolder();
+async function open(worker: (() => Worker) | null): Promise<BrowserStorage> {
+  const { folder: root, note, isTemporary } = await openBrowserFolder({ worker });
   const lock = webLock();
   return { root, lock, note, isTemporary, models: root && modelStorage(root, lock) };
 }

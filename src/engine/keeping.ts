@@ -60,7 +60,7 @@ function identityOf({ source, checkpoint }: OpenedModel, { spec, plan }: Planned
     ({ slot }) => `${layoutName(slot.gateUp)} ${layoutName(slot.down)} ${slot.bytes}`,
   );
   return {
-    source: source.label,
+    source: source.key ?? source.label,
     revision: null,
     precision: plan.precision,
     format: `${plan.bytes.weights} ${[...new Set(slots)].join(', ')}`,
@@ -77,7 +77,7 @@ export async function rememberedSource(
 ): Promise<MetadataSource | null> {
   if (!storage?.root || source.origin !== 'network') return null;
   try {
-    return await metadataSource(source, await sourceBlobs(storage.root, source.label, null), { signal });
+    return await metadataSource(source, await sourceBlobs(storage.root, source.key ?? source.label, null), { signal });
   } catch (error) {
     if (error instanceof StorageError) return null;
     throw error;

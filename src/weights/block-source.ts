@@ -96,6 +96,7 @@ export function blockSource(
 
   return {
     label: source.label,
+    ...(source.key !== undefined && { key: source.key }),
     ...(source.origin && { origin: source.origin }),
     size: (file, signal) => source.size(file, signal),
     seeks: (file) => source.seeks?.(file) ?? true,

@@ -69,6 +69,7 @@ export function forwardSource(source: ByteSource): ByteSource {
 
   return {
     label: source.label,
+    ...(source.key !== undefined && { key: source.key }),
     ...(source.origin && { origin: source.origin }),
     size: (file, signal) => source.size(file, signal),
     seeks: (file) => source.seeks?.(file) ?? true,

@@ -17,6 +17,8 @@ export interface HttpOptions {
   readonly retry?: RetryOptions | undefined;
   /** As in `fetch`; "no-store" where the bytes are kept elsewhere. */
   readonly cache?: RequestCache | undefined;
+  /** Bytes of a file, where that is known from elsewhere: an answer that contradicts it is refused. Null when it is not. */
+  readonly sizeOf?: ((file: string) => number | null) | undefined;
 }
 
 /** Progress of this many bytes forgives earlier failures. */
@@ -67,6 +69,7 @@ class HttpSource implements ByteSource {
   readonly #headers: Readonly<Record<string, string>>;
   readonly #cache: RequestCache | undefined;
   readonly #retry: Retry;
+  readonly #sizeOf: (file: string) => number | null;
   readonly #files = new Map<string, HttpFile>();
 
   constructor(base: URL, options: HttpOptions) {
@@ -76,11 +79,13 @@ class HttpSource implements ByteSource {
     this.#headers = options.headers ?? {};
     this.#cache = options.cache;
     this.#retry = retryDefaults(options.retry);
+    this.#sizeOf = options.sizeOf ?? (() => null);
   }
 
   #file(name: string): HttpFile {
     let file = this.#files.get(name);
     if (!file) this.#files.set(name, (file = new HttpFile(name, resolveFile(this.#base, name))));
+    file.size ??= this.#sizeOf(name);
     return file;
   }
 
@@ -137,6 +142,7 @@ class HttpSource implements ByteSource {
       try {
         const response = await this.#request(file, transfer, `bytes=${at}-${end - 1}`);
         const skip = file.checkRange(response, at, end, transfer.link);
+        if (response.status === 200 && (at > 0 || end < (file.size ?? 0))) file.isRangeless = true; // where no probe told
         const endsThere = response.status === 206 || end === file.size;
         for await (const piece of transfer.body(response, skip, end - at, endsThere)) {
           at += piece.length;

@@ -5,6 +5,8 @@ import { SourceError } from '../errors.ts';
 export interface ByteSource {
   /** For messages: a URL, a folder's name, a path. */
   readonly label: string;
+  /** What is kept of the source is kept under this name, where the label says more: the commit. Default: the label. */
+  readonly key?: string;
   /** Bytes of the file, or null when it does not exist. @throws SourceError */
   size(file: string, signal?: AbortSignal): Promise<number | null>;
   /**
@@ -19,7 +21,7 @@ export interface ByteSource {
   /** Every file will be read to its end, roughly in order: what lies beside a read may come along. */
   willReadAll?(): void;
   /**
-   * What tells one state of the file from another, as far as `size` or a read has shown it: `etag "..."`, or `modified <time>`. Two that begin
+   * What tells one state of the file from another, as far as `size` or a read has shown it: `etag "..."`, `oid <hash>` or `modified <time>`. Two that begin
    * with different words say nothing about each other. null when unknown.
    */
   version?(file: string): string | null;

@@ -37,7 +37,32 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   chat: ['type engine', 'type text', 'text/stop.ts', 'util', 'errors.ts'],
   'ai-sdk': ['chat', 'util', 'errors.ts'],
   'testing.ts': ['chat', 'type engine', 'text/stop.ts', 'util', 'errors.ts'],
-  'index.ts': ['chat', 'engine', 'weights', 'text', 'trace', 'type policy', 'type config', 'errors.ts'],
+  remote: ['type chat', 'weights/retry.ts', 'util', 'errors.ts'],
+  surface: [
+    'chat',
+    'engine',
+    'weights',
+    'type text',
+    'type config',
+    'util',
+    'worker.ts',
+    'worker-inline.ts',
+    'errors.ts',
+  ],
+  'worker.ts': ['surface'],
+  'worker-inline.ts': [],
+  'index.ts': [
+    'surface',
+    'chat',
+    'engine',
+    'weights',
+    'remote',
+    'text',
+    'trace',
+    'type policy',
+    'type config',
+    'errors.ts',
+  ],
 };
 /** Node's own surfaces; a page never loads them, and nothing but they themselves may import them. */
 const NODE_ONLY = ['cli', 'node.ts'];

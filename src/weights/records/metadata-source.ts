@@ -55,6 +55,12 @@ export async function metadataSource(
   return new RememberingSource(source, blobs, kept, freshness, note, maxBytes);
 }
 
+/** The label of the source whose reads are kept there; null when none are. */
+export async function rememberedLabel(blobs: BlobStore): Promise<string | null> {
+  const blob = await blobs.readBlob(BLOB);
+  return (blob && decodeReads(blob)?.label) ?? null;
+}
+
 async function compare(
   source: ByteSource,
   reads: SmallReads,
@@ -102,6 +108,7 @@ const shown = (size: number | null): string => (size === null ? 'no bytes: it di
 
 class RememberingSource implements MetadataSource {
   readonly label: string;
+  readonly key: string;
   readonly origin: 'disk' | 'network';
   readonly freshness: Freshness;
   readonly note: string | null;
@@ -123,6 +130,7 @@ class RememberingSource implements MetadataSource {
     maxBytes: number,
   ) {
     this.label = source.label;
+    this.key = source.key ?? source.label;
     this.origin = source.origin ?? 'disk';
     this.#source = source;
     this.#blobs = blobs;

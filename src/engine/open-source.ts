@@ -1,0 +1,66 @@
+/** What a caller names as a model, as bytes: a URL, a Hub id, files that were picked, or a source of the caller's own. */
+import { blockSource } from '../weights/block-source.ts';
+import { filesSource } from '../weights/files-source.ts';
+import { forwardSource } from '../weights/forward-source.ts';
+import { httpSource } from '../weights/http-source.ts';
+import { parseHubId, readHubModel, type HubModel } from '../weights/hub/hub-model.ts';
+import { openHub, type HubOptions } from '../weights/hub/hub-source.ts';
+import { sourceBlobs } from '../weights/records/blobs.ts';
+import { rememberedLabel } from '../weights/records/metadata-source.ts';
+import type { ByteSource } from '../weights/source.ts';
+import { StorageError } from '../errors.ts';
+import type { Storage } from './keeping.ts';
+
+/**
+ * A Hub id (`org/name` or `org/name@revision`), a Hub model with its options, a URL of a folder with config.json and safetensors, the files of a
+ * folder that the visitor picked, or any byte source. A string of two plain names with one slash is a Hub id; begin a relative URL with `./`.
+ */
+export type ModelSource = string | URL | HubModel | readonly File[] | ByteSource;
+
+export interface OpenSourceOptions extends Pick<HubOptions, 'fetch' | 'retry' | 'signal'> {
+  /** Where weights will be kept: the commit that was used last is remembered there, for when the Hub is away. */
+  readonly storage?: Storage | null | undefined;
+}
+
+/**
+ * Blocks of 2 MiB that an HTTP source keeps: with what the uploader holds, host memory stays well below the largest tensor plus 64 MB. A read
+ * that jumps fetches a few milliseconds' worth of a fast link, less than the round trip costs.
+ */
+const HTTP_BLOCKS = { blocks: 10, firstBytes: 128 * 1024 };
+
+const inBlocks = (source: ByteSource): ByteSource => blockSource(forwardSource(source), HTTP_BLOCKS);
+
+/** The Hub model that a source names; null for any other. */
+export function hubModelOf(source: ModelSource): HubModel | null {
+  if (typeof source === 'string') return parseHubId(source);
+  return 'hub' in source && typeof source.hub === 'string' ? source : null;
+}
+
+/** Whether its bytes come over a network, as far as that shows: then they are kept, unless told otherwise. */
+export const isRemote = (source: ModelSource): boolean =>
+  typeof source === 'string' || source instanceof URL || hubModelOf(source) !== null;
+
+/**
+ * A Hub is asked which commit the revision stands for, and for its list of files; nothing else is.
+ * @throws InvalidRequest, SourceError, UnsupportedModel: see `openHub`
+ */
+export async function openSource(source: ModelSource, options: OpenSourceOptions = {}): Promise<ByteSource> {
+  // What is kept elsewhere need not fill the browser's own cache too.
+  const cache = options.storage?.root ? ('no-store' as const) : undefined;
+  const { fetch, retry } = options;
+  const model = hubModelOf(source);
+  if (model) return inBlocks(await openHub(model, { ...options, cache, remembered: await remembered(model, options) }));
+  if (typeof source === 'string' || source instanceof URL) return inBlocks(httpSource(source, { fetch, retry, cache }));
+  return 'stream' in source ? source : filesSource(source as readonly File[]);
+}
+
+async function remembered(model: HubModel, { storage }: OpenSourceOptions): Promise<string | null> {
+  const { key } = readHubModel(model);
+  if (!storage?.root) return null;
+  try {
+    return await rememberedLabel(await sourceBlobs(storage.root, key, null));
+  } catch (error) {
+    if (error instanceof StorageError) return null;
+    throw error;
+  }
+}
