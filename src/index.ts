@@ -3,7 +3,11 @@ import { load as loadSource, plan as planSource, type LoadOptions } from './engi
 import type { Model } from './engine/model.ts';
 import type { Plan } from './engine/plan.ts';
 import { openStorage } from './engine/browser-storage.ts';
-import { isRemote, openSource, type ModelSource } from './engine/open-source.ts';
+import { isRemote, openSource, sourceName, type ModelSource } from './engine/open-source.ts';
+import { checkSupport } from './engine/support.ts';
+import { createChat } from './chat/chat.ts';
+import { modelSource } from './chat/model-source.ts';
+import { openChatWith, type OpenChatOptions, type OpenedChat } from './remote/open-chat.ts';
 
 /**
  * {@inheritDoc loadSource}
@@ -18,6 +22,28 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
 export const plan = async (source: ModelSource, options: Parameters<typeof planSource>[1] = {}): Promise<Plan> =>
   planSource(await openSource(source, { signal: options.signal }), options);
 
+/**
+ * A chat that the model on this computer answers where it runs, else a server: `side` and `why` tell which.
+ * {@inheritDoc openChatWith}
+ */
+export const openChat = ({
+  local,
+  remote,
+  prefer,
+  ...options
+}: OpenChatOptions<ModelSource> & LoadOptions): Promise<OpenedChat<Model>> =>
+  openChatWith(
+    {
+      checkSupport: ({ gpu }: LoadOptions) => checkSupport(gpu ? { gpu } : {}),
+      async load(source: ModelSource, loadOptions: LoadOptions) {
+        const model = await load(source, loadOptions);
+        return { model, chat: createChat(modelSource(model, sourceName(source))) };
+      },
+    },
+    { local, remote, prefer },
+    options,
+  );
+
 export { models, openStorage, type BrowserStorage } from './engine/browser-storage.ts';
 export { openSource, type ModelSource } from './engine/open-source.ts';
 export { checkSupport, type Support } from './engine/support.ts';
@@ -29,6 +55,7 @@ export {
   InvalidRequest,
   OutOfBudget,
   QuotaExceeded,
+  RemoteError,
   SourceError,
   StorageError,
   UnsupportedModel,
@@ -61,5 +88,9 @@ export type { LogitsResult } from './engine/session.ts';
 export type { ModelText, Prompt } from './engine/text.ts';
 export type { ModelConfig } from './config/model-config.ts';
 export type { ModelStorage, StoredModel, VerifyResult } from './weights/records/stored.ts';
+export { connect, type RemoteModel, type RemoteModelInfo } from './remote/connect.ts';
+export type { RemoteOptions } from './remote/client.ts';
+export type { OpenChatOptions, OpenedChat } from './remote/open-chat.ts';
+export type { AnyChat, AnyChoice, AnyChunk, AnyCompletion, AnyStream, AnyUsage } from './remote/types.ts';
 export type { HubModel } from './weights/hub/hub-model.ts';
 export type { ByteSource } from './weights/source.ts';

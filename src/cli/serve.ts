@@ -1,8 +1,7 @@
 /** `webmoe serve`: the model as an OpenAI-compatible server. */
-import { basename } from 'node:path';
 import { createChat } from '../chat/chat.ts';
-import type { ChatSource } from '../chat/source.ts';
-import type { Model } from '../engine/model.ts';
+import { modelSource } from '../chat/model-source.ts';
+import { sourceName } from '../engine/open-source.ts';
 import { InvalidRequest } from '../errors.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { loadModel, MODEL_OPTIONS, type Output } from './common.ts';
@@ -69,7 +68,7 @@ export async function serve(options: Options, out: Output, stop: Stop): Promise<
   const host = options.text('host') ?? '127.0.0.1';
   const model = await loadModel(options, out, stop.asked);
   try {
-    const source = chatSourceOf(model, options.text('model')!);
+    const source = modelSource(model, sourceName(options.text('model')!));
     const server = await startServer({
       chat: createChat(source),
       model: source,
@@ -110,11 +109,3 @@ function keyOf(options: Options): string | null {
   if (key === '') throw new InvalidRequest(`--api-key-env names ${name}, which is empty or not set`, { name });
   return key;
 }
-
-/** A folder is called by its own name, a model on a Hub by its id. */
-const chatSourceOf = (model: Model, named: string): ChatSource => ({
-  id: /^[./]|^https?:/.test(named) ? basename(named.replace(/\/+$/, '')) : named,
-  contextLength: model.plan.contextLength,
-  templateText: model.text?.template?.source ?? null,
-  generate: (prompt, options) => model.generate(prompt, options),
-});

@@ -29,8 +29,8 @@ function firstComplete(text: string, stops: readonly string[]): number {
   return begin;
 }
 
-/** Length of the longest end of `text` that begins some stop string without completing it. */
-function openTail(text: string, stops: readonly string[]): number {
+/** Length of the longest end of `text` that begins one of `stops` without completing it. */
+export function openTail(text: string, stops: readonly string[]): number {
   let longest = 0;
   for (const stop of stops) {
     for (let n = Math.min(stop.length - 1, text.length); n > longest; n--) {

@@ -34,9 +34,10 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'errors.ts',
   ],
   engine: 'layers moe kernels gpu policy families config weights text trace util errors.ts'.split(' '),
-  chat: ['type engine', 'type text', 'util', 'errors.ts'],
-  remote: ['type chat', 'weights/retry.ts', 'util', 'errors.ts'],
-  'index.ts': ['engine', 'weights', 'remote', 'text', 'trace', 'type policy', 'type config', 'errors.ts'],
+  chat: ['type engine', 'type text', 'text/stop.ts', 'util', 'errors.ts'],
+  'testing.ts': ['chat', 'type engine', 'text/stop.ts', 'util', 'errors.ts'],
+  remote: ['type chat', 'type engine', 'weights/retry.ts', 'util', 'errors.ts'],
+  'index.ts': ['engine', 'weights', 'chat', 'remote', 'text', 'trace', 'type policy', 'type config', 'errors.ts'],
 };
 /** Node's own surfaces; a page never loads them, and nothing but they themselves may import them. */
 const NODE_ONLY = ['cli', 'node.ts'];
