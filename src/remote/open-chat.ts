@@ -69,5 +69,12 @@ function atHome<Model extends { dispose(): Promise<void> }>(loaded: {
   readonly chat: AnyChat;
 }): OpenedChat<Model> {
   const dispose = (): Promise<void> => loaded.model.dispose();
-  return { ...loaded, side: 'local', why: 'The model runs here', remote: null, dispose, [Symbol.asyncDispose]: dispose };
+  return {
+    ...loaded,
+    side: 'local',
+    why: 'The model runs here',
+    remote: null,
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
 }
