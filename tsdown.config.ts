@@ -10,7 +10,13 @@ const shared: UserConfig = {
 export default defineConfig([
   {
     ...shared,
-    entry: { index: 'src/index.ts', node: 'src/node.ts', cli: 'src/cli/main.ts' },
+    entry: {
+      index: 'src/index.ts',
+      node: 'src/node.ts',
+      'ai-sdk': 'src/ai-sdk/index.ts',
+      testing: 'src/testing.ts',
+      cli: 'src/cli/main.ts',
+    },
     dts: { sourcemap: false },
     clean: true,
     plugins: [

@@ -46,6 +46,7 @@ export const openChat = ({
 
 export { models, openStorage, type BrowserStorage } from './engine/browser-storage.ts';
 export { openSource, type ModelSource } from './engine/open-source.ts';
+export { createChat } from './chat/chat.ts';
 export { checkSupport, type Support } from './engine/support.ts';
 export { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './engine/plan.ts';
 export {
@@ -63,6 +64,18 @@ export {
 } from './errors.ts';
 export { filesSource } from './weights/files-source.ts';
 export { httpSource } from './weights/http-source.ts';
+export type { ChatSource } from './chat/source.ts';
+export type {
+  Chat,
+  ChatCompletion,
+  ChatCompletionChunk,
+  ChatRequest,
+  ChatStream,
+  Message,
+  RequestOptions,
+  Tool,
+  ToolCall,
+} from './chat/types.ts';
 export type {
   CacheReport,
   ExpertOrigin,
@@ -78,7 +91,8 @@ export type { StoredModels, VerifyOptions } from './engine/models.ts';
 export type { LoadOptions } from './engine/load.ts';
 export type { ModeOption } from './engine/mode.ts';
 export type { Hardware } from './engine/predict.ts';
-export type { GeneratedToken, GenerateOptions, GenerateSummary } from './engine/generation.ts';
+export type { EmbedOptions } from './engine/embedding.ts';
+export type { GeneratedToken, GenerateOptions, GenerateSummary, TokenLogprob } from './engine/generation.ts';
 export type { Model } from './engine/model.ts';
 export type { Plan, PlanOptions } from './engine/plan.ts';
 export type { WeightsOption } from './engine/precision.ts';
@@ -86,6 +100,7 @@ export type { LoadProgress } from './engine/progress.ts';
 export type { LayerRouting } from './engine/routing.ts';
 export type { LogitsResult } from './engine/session.ts';
 export type { ModelText, Prompt } from './engine/text.ts';
+export type { Constraint, JsonSchema } from './text/grammar/index.ts';
 export type { ModelConfig } from './config/model-config.ts';
 export type { ModelStorage, StoredModel, VerifyResult } from './weights/records/stored.ts';
 export { connect, type RemoteModel, type RemoteModelInfo } from './remote/connect.ts';

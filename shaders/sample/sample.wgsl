@@ -1,26 +1,31 @@
 // sample/sample: chooses the next token. From logits l [V]:
-//   penalties   p = l / r or l * r (l > 0 or not) for tokens seen in prompt or answer, then - frequency * times - presence * (times > 0) for those of the answer
+//   limits      b = l + bias when the step says so; a token whose bit of `allowed` is 0 comes after all others and is never drawn
+//   penalties   p = b / r or b * r (b > 0 or not) for tokens seen in prompt or answer, then - frequency * times - presence * (times > 0) for those of the answer
 //   greedy      temperature 0: the largest p
 //   otherwise   w = exp((p - best p) / temperature); keep the top_k largest p, of those the fewest that reach top_p of their sum of w,
 //               of those the ones with w >= min_p (the best has w = 1); draw one with probability w / sum of w
 //   Ties everywhere go to the lower id. -inf, NaN and anything up to -1e30 is never chosen unless nothing else is there.
-// in   logits [V] f32   counts [V]: low 16 bits times generated, bit 31 seen in the prompt
-// out  sampled [4]: id, f32 bits of log softmax(l)[id] (before penalties and temperature), 0, how many logits were NaN or +inf
+// in   logits [V] f32   counts [V]: low 16 bits times generated, bit 31 seen in the prompt   bias [V] f32   allowed [V/32]: bit id % 32 of word id / 32
+// out  sampled [4]: id, f32 bits of log softmax(l)[id] (before limits, penalties and temperature), f32 bits of log sum exp(l - max l), how many logits
+//      were NaN or +inf
 //      next_ids [0] = id   counts[id] is one more, up to 65,535
 // grid [1], workgroup 128
 // num  f32; exact selection: no sort, but a search for the last kept token in the order (p falling, id rising), 16 ways at a time: 4 bits of an
 //      order-preserving key of p, then 4 bits of the id. The draw is the same search in the order of ids. Sums have a fixed order.
 //      The random number is a hash of (seed, position of the new token)
-// cost one pass over the logits when greedy; otherwise 1.1 more for the draw and 4 to 8 for each of top_k and top_p that is on
+// cost one pass over the logits when greedy; otherwise 1.1 more for the draw and 4 to 8 for each of top_k and top_p that is on. Bias and allowed are read only
+//      when the step says so
 // twin src/reference/sample/sample.ts   entry src/kernels/sample/sample.ts
 #import shared/step
+#import shared/logits
 override V: u32;
 override ID_DIGITS: u32; // 16^ID_DIGITS >= V
 
-@group(0) @binding(0) var<storage, read> logits: array<u32>; // f32 bits
 @group(0) @binding(1) var<storage, read_write> counts: array<u32>;
 @group(0) @binding(2) var<storage, read_write> sampled: array<u32>;
 @group(0) @binding(3) var<storage, read_write> next_ids: array<u32>;
+@group(0) @binding(4) var<storage, read> bias: array<f32>;
+@group(0) @binding(5) var<storage, read> allowed: array<u32>;
 
 const WG: u32 = 128u;
 const AT_ONCE: u32 = 4u; // loads in flight per lane
@@ -28,7 +33,7 @@ const TRIPS: u32 = (V + WG * AT_ONCE - 1u) / (WG * AT_ONCE);
 const BINS: u32 = 16u;
 const PARTS: u32 = WG / BINS;
 const KEY_DIGITS: u32 = 8u;
-const MASKED: f32 = -1e30;
+const FORBIDDEN: f32 = -3e38; // below every other value
 const TIMES: u32 = 0xffffu;
 
 const TOP_K: u32 = 0u;
@@ -60,36 +65,24 @@ var<workgroup> parts: array<f32, WG>;
 var<workgroup> totals: array<f32, BINS>;
 var<workgroup> members: atomic<u32>;
 
-// Looks at bits, because shaders may be compiled as if NaN and infinity did not exist.
-fn is_broken(bits: u32) -> bool { return (bits & 0x7fffffffu) > 0x7f800000u || bits == 0x7f800000u; }
-
-fn logit(id: u32) -> f32 {
-  let bits = logits[id];
-  if (bits == 0x7f800000u) { return -MASKED; }
-  if ((bits & 0x7f800000u) == 0x7f800000u) { return MASKED; }
-  return clamp(bitcast<f32>(bits), MASKED, -MASKED);
-}
+fn is_biased() -> bool { return (u_step.draw & 1u) != 0u; }
+fn is_forbidden(id: u32) -> bool { return (u_step.draw & 2u) != 0u && ((allowed[id >> 5u] >> (id & 31u)) & 1u) == 0u; }
 
 fn penalized(id: u32, raw: f32) -> f32 {
+  if (is_forbidden(id)) { return FORBIDDEN; }
+  if (!is_biased()) { return repeated(id, raw); }
+  return repeated(id, clamp(raw + bias[id], MASKED, -MASKED)); // beside 1e30 a bias of 100 vanishes
+}
+
+fn repeated(id: u32, raw: f32) -> f32 {
   let off = u_step.repetition_penalty == 1.0 && u_step.frequency_penalty == 0.0 && u_step.presence_penalty == 0.0;
   if (off || raw <= MASKED) { return raw; }
   let count = counts[id];
   if (count == 0u) { return raw; }
   let times = count & TIMES;
-  let repeated = select(raw * u_step.repetition_penalty, raw / u_step.repetition_penalty, raw > 0.0);
-  let lowered = clamp(repeated, MASKED, -MASKED) - u_step.frequency_penalty * f32(times) - select(0.0, u_step.presence_penalty, times > 0u);
+  let scaled = select(raw * u_step.repetition_penalty, raw / u_step.repetition_penalty, raw > 0.0);
+  let lowered = clamp(scaled, MASKED, -MASKED) - u_step.frequency_penalty * f32(times) - select(0.0, u_step.presence_penalty, times > 0u);
   return clamp(lowered, MASKED, -MASKED);
-}
-
-// Smaller keys for larger values; both zeros have the same.
-fn key_of(value: f32) -> u32 {
-  let bits = bitcast<u32>(value);
-  if (bits == 0x80000000u) { return 0x7fffffffu; }
-  return select(bits ^ 0x7fffffffu, bits, (bits >> 31u) == 1u);
-}
-
-fn value_of(key: u32) -> f32 {
-  return bitcast<f32>(select(key ^ 0x7fffffffu, key, (key >> 31u) == 1u));
 }
 
 fn merged(a: Stats, b: Stats) -> Stats {
@@ -263,7 +256,7 @@ fn sample(@builtin(local_invocation_index) lane: u32) {
   if (lane == 0u) {
     sampled[0] = id;
     sampled[1] = bitcast<u32>(logit(id) - all.highest - log(all.sum));
-    sampled[2] = 0u;
+    sampled[2] = bitcast<u32>(log(all.sum));
     sampled[3] = all.broken;
     next_ids[0] = id;
     let count = counts[id];

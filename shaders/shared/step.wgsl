@@ -14,5 +14,6 @@ struct Step {
   drop_below: f32,         // 0: none
   cache_prior: f32,        // 0: none
   prior_keep: u32,
+  draw: u32,               // bit 0: logits are biased, bit 1: tokens are masked, from bit 8: how many top log-probabilities
 }
 @group(1) @binding(0) var<uniform> u_step: Step;

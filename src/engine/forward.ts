@@ -3,11 +3,12 @@ import type { ModelConfig } from '../config/model-config.ts';
 import { subview, wholeBuffer, type BufferView } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { Recorder, type Program } from '../gpu/recording.ts';
-import { STEP_BYTES, writeStep, type ApproximateParams, type SamplingParams } from '../gpu/step.ts';
+import { STEP_BYTES, writeStep, type ApproximateParams, type DrawOptions, type SamplingParams } from '../gpu/step.ts';
 import { embedRows } from '../kernels/embed/embed_rows.ts';
 import { predictedIds } from '../kernels/moe/route.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
-import { sample, SAMPLED_BYTES } from '../kernels/sample/sample.ts';
+import { sample, tokenSetWords } from '../kernels/sample/sample.ts';
+import { MOST_SAMPLED_BYTES, topLogprobs } from '../kernels/sample/top_logprobs.ts';
 import {
   groupedAttention,
   latentAttention,
@@ -97,8 +98,12 @@ export class Forward {
   readonly #stepBytes = new ArrayBuffer(STEP_BYTES);
   /** [V] token counts for the penalties: see kernels/sample. */
   readonly tokenCounts: BufferView;
-  /** The last draw: id, log-probability. */
+  /** The last draw: id, log-probability; behind them the likeliest tokens, where the step asks for them. */
   readonly sampled: BufferView;
+  /** [V] f32, for steps with `isBiased`. */
+  readonly bias: BufferView;
+  /** The tokens that may be drawn, for steps with `isMasked`: see kernels/sample. */
+  readonly allowed: BufferView;
   readonly #decodeRouted: BufferView;
   readonly #approximate: boolean;
   /** By MoE layer: how many ids a decode step predicts there. */
@@ -146,7 +151,9 @@ export class Forward {
       return view;
     });
     this.tokenCounts = buffer('token counts', 'tables', 4 * config.vocab);
-    this.sampled = buffer('sampled', 'activations', SAMPLED_BYTES);
+    this.sampled = buffer('sampled', 'activations', MOST_SAMPLED_BYTES);
+    this.bias = buffer('bias', 'tables', 4 * config.vocab);
+    this.allowed = buffer('allowed tokens', 'tables', 4 * tokenSetWords(config.vocab));
     this.#step = buffer('step', 'tables', STEP_BYTES, GPUBufferUsage.UNIFORM);
     this.#decodeRouted = buffer('routed (decode)', 'activations', this.#decodeRoutedBytes());
   }
@@ -193,7 +200,12 @@ export class Forward {
   }
 
   /** Sets what the next encoded step reads; ordered with submits by the queue. */
-  setStep(tokens: number, position: number, sampling?: SamplingParams, approximate?: ApproximateParams): void {
+  setStep(
+    tokens: number,
+    position: number,
+    sampling?: SamplingParams & DrawOptions,
+    approximate?: ApproximateParams,
+  ): void {
     invariant(position + tokens <= this.plan.contextLength, `step past the context: ${position} + ${tokens}`);
     this.#gpu.write(this.#step, new Uint8Array(writeStep(this.#stepBytes, tokens, position, sampling, approximate)));
   }
@@ -310,15 +322,22 @@ export class Forward {
   /** Final norm and logits of every token of the step. `out` is [T, V]; `normed` receives the final norm's output. */
   allLogits(out: BufferView, normed: BufferView): Promise<Program> {
     const r = this.recorder();
-    const { hidden, normEps: eps } = this.config;
-    rmsNorm(
-      r,
-      'final norm',
-      { x: this.#activations.residualA, gamma: this.#weights.finalNorm, out: normed },
-      { size: hidden, eps },
-    );
+    this.#recordFinalNorm(r, normed);
     linear(r, 'head', { x: normed, weights: this.#weights.head, out }, { phase: 'prefill' });
     return r.finish();
+  }
+
+  /** Final norm of every token of the step, into `normed` [T, D]. */
+  finalNorm(normed: BufferView): Promise<Program> {
+    const r = this.recorder();
+    this.#recordFinalNorm(r, normed);
+    return r.finish();
+  }
+
+  #recordFinalNorm(r: Recorder, out: BufferView): void {
+    const { hidden, normEps: eps } = this.config;
+    const x = this.#activations.residualA;
+    rmsNorm(r, 'final norm', { x, gamma: this.#weights.finalNorm, out }, { size: hidden, eps });
   }
 
   /** Draws a token from `logits`; it becomes the first id of the next step. */
@@ -332,9 +351,19 @@ export class Forward {
         counts: this.tokenCounts,
         sampled: this.sampled,
         nextIds: this.#activations.ids,
+        bias: this.bias,
+        allowed: this.allowed,
       },
       { vocab: this.config.vocab },
     );
+    return r.finish();
+  }
+
+  /** Names the likeliest tokens behind the one drawn; comes after `sampling`, for steps that ask. */
+  topLogprobs(): Promise<Program> {
+    const r = this.recorder();
+    const io = { logits: this.#activations.logits, sampled: this.sampled };
+    topLogprobs(r, 'top log-probabilities', io, { vocab: this.config.vocab });
     return r.finish();
   }
 }

@@ -1,5 +1,5 @@
 /** What a request asks of a model, and what comes back, token by token. Everything but the signal and the callbacks can be cloned to a worker. */
-import type { Constraint } from '../text/grammar/constraint.ts';
+import type { Constraint } from '../text/grammar/index.ts';
 import type { LayerRouting } from './routing.ts';
 import type { SamplingOptions } from './sampling.ts';
 
@@ -12,11 +12,14 @@ export interface GenerateOptions extends SamplingOptions {
   readonly ignoreEnd?: boolean;
   /** Ends generation with `finishReason: 'abort'`; the conversation stays usable. */
   readonly signal?: AbortSignal;
-  /** Added to the logits of these token ids: -100 bans, 100 forces. */
+  /**
+   * Added to the logits of these token ids, from -100 to 100, before penalties and temperature. -100 bans a token; 100 bans all tokens but those
+   * with 100. A constraint comes first: where they would leave none of the tokens that it allows, they are set aside.
+   */
   readonly logitBias?: Readonly<Record<number, number>>;
-  /** How many of the likeliest tokens each token comes with, at most 20. */
+  /** Each token comes with so many of the likeliest, at most 20. */
   readonly topLogprobs?: number;
-  /** What the answer must look like. */
+  /** What the answer must look like; it ends with `finishReason: 'stop'` when it is complete. */
   readonly constraint?: Constraint;
   /** How much of the routing is read back. */
   readonly routing?: 'off' | 'counts' | 'ids' | 'logits';
@@ -39,7 +42,9 @@ export interface Interventions {
 
 export interface TokenLogprob {
   readonly id: number;
+  /** Natural logarithm of its probability under the plain softmax of the model's logits. */
   readonly logprob: number;
+  /** As in `GeneratedToken`. */
   readonly bytes: Uint8Array;
 }
 
@@ -47,10 +52,11 @@ export interface GeneratedToken {
   readonly id: number;
   /** Text that became certain with this token; empty while a character or a stop string is incomplete. */
   readonly text: string;
+  /** Natural logarithm of its probability under the plain softmax of the model's logits, whatever bias, penalties and temperature made of them. */
   readonly logprob: number;
-  /** What the token stands for: maybe a part of a character. */
+  /** What the token stands for in running text, maybe a part of a character; empty for control tokens, and where the tokenizer gives tokens no bytes of their own. */
   readonly bytes?: Uint8Array;
-  /** When asked for: the likeliest first. */
+  /** The likeliest tokens, likeliest first, the lower id of equals; as many as `topLogprobs` asked for. */
   readonly topLogprobs?: readonly TokenLogprob[];
   /** First token of an answer to a chat only: how the prompt's text ends, 64 characters at most, special tokens included. */
   readonly promptTail?: string;

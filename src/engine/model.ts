@@ -7,14 +7,16 @@ import type { DeviceFacts } from '../gpu/device.ts';
 import type { Counters, Gpu } from '../gpu/gpu.ts';
 import { createDetokenizer } from '../text/detokenizer.ts';
 import { createStopScanner } from '../text/stop.ts';
+import { limitsOf } from './constrain.ts';
+import { checkPooling, embedTokens, type EmbedOptions } from './embedding.ts';
 import type { GeneratedToken, GenerateOptions, GenerateSummary } from './generation.ts';
 import { resolveSampling } from './sampling.ts';
 import type { RecordLevel } from './expert-monitor.ts';
 import type { ExpertService } from './expert-service.ts';
 import type { CacheReport, ExpertStats, StepEvent } from './expert-stats.ts';
 import type { Plan } from './plan.ts';
-import type { DrawnToken, LogitsResult, Session } from './session.ts';
-import { isChat, promptIds, promptTail, type ModelText, type Prompt } from './text.ts';
+import type { DrawnToken, DrawParams, LogitsResult, Session } from './session.ts';
+import { bytesOf, isChat, promptIds, promptTail, type ModelText, type Prompt } from './text.ts';
 
 export interface ModelParts {
   readonly gpu: Gpu;
@@ -152,6 +154,10 @@ export class Model {
     if (!Number.isInteger(maxTokens) || maxTokens < 1)
       throw new InvalidRequest(`maxTokens must be a whole number of at least 1, got ${maxTokens}`, { maxTokens });
     if (options.stop !== undefined && !text) throw new InvalidRequest('stop strings need a tokenizer', {});
+    const limit = Math.min(maxTokens, room);
+    const limits = limitsOf(options, { text, endTokens: this.endTokens, vocab: this.config.vocab }, limit);
+    const { bias, topLogprobs } = limits;
+    const draw = (): DrawParams => ({ ...sampling, bias, topLogprobs, allowed: limits.allowed });
     const ends = new Set(options.ignoreEnd ? [] : this.endTokens);
     const detokenizer = text && createDetokenizer(text.tokenizer, ids, { skipSpecial: !options.keepSpecial });
     const tail = text && isChat(prompt) ? { promptTail: promptTail(ids, text) } : {};
@@ -165,8 +171,9 @@ export class Model {
     let generated = 0;
     const cachedTokens = session.reusable(ids);
     let endDemand = (): void => undefined;
-    const token = ({ id, logprob, routing }: DrawnToken, shown: string): GeneratedToken => {
-      return { id, text: shown, logprob, routing, ...(generated === 1 ? tail : {}) };
+    const token = (drawn: DrawnToken, shown: string): GeneratedToken => {
+      const plain = generatedToken(drawn, shown, text);
+      return generated === 1 ? { ...plain, ...tail } : plain;
     };
     const summary = (finishReason: GenerateSummary['finishReason']): GenerateSummary => {
       const seconds = (performance.now() - firstAt) / 1000;
@@ -188,9 +195,8 @@ export class Model {
       session.startRequest(ids);
       // Nothing is done ahead of time while somebody waits for the first word.
       endDemand = experts.store.demand.begin();
-      const limit = Math.min(maxTokens, room);
       let drawn: DrawnToken = await this.#work(
-        session.prefill(ids, sampling, signal, (done) => options.onPrompt?.({ done, total: ids.length })),
+        session.prefill(ids, draw(), signal, (done) => options.onPrompt?.({ done, total: ids.length })),
       );
       firstAt = performance.now();
       endDemand();
@@ -202,16 +208,17 @@ export class Model {
           yield token(drawn, rest);
           return summary('stop');
         }
-        const isLast = generated >= limit;
+        limits.accept(drawn.id);
+        const isLast = generated >= limit || limits.isDone;
         const piece = detokenizer ? detokenizer.push(drawn.id) + (isLast ? detokenizer.flush() : '') : '';
         const checked = stop.push(piece);
         const shown = checked.text + (isLast && !checked.stopped ? stop.flush('') : '');
         written += shown;
         yield token(drawn, shown);
-        if (checked.stopped) return summary('stop');
+        if (checked.stopped || limits.isDone) return summary('stop');
         if (isLast) return summary('length');
         signal.throwIfAborted();
-        drawn = await this.#work(session.step(drawn.id, sampling, signal));
+        drawn = await this.#work(session.step(drawn.id, draw(), signal));
       }
     } catch (error) {
       if (options.signal?.aborted && error === options.signal.reason) return summary('abort');
@@ -238,6 +245,30 @@ export class Model {
       const signal = this.#orDisposed(options.signal);
       await this.#work(this.#parts.experts.grow());
       return await this.#work(this.#parts.session.logits(ids, { ...options, signal }));
+    } finally {
+      release();
+    }
+  }
+
+  /**
+   * One vector [D] a text: the mean of the final norm's output over its tokens (or that of the last token), scaled to length 1. This is what a causal
+   * language model happens to hold, good enough to compare texts roughly; it was not trained for that, unlike embedding models.
+   * Like `logits`, it empties the cache: the next prompt is read from its beginning.
+   * @throws InvalidRequest for options that make no sense, a text without tokens or longer than the context, a model without a tokenizer
+   */
+  async embed(input: string | readonly string[], options: EmbedOptions = {}): Promise<Float32Array<ArrayBuffer>[]> {
+    checkPooling(options.pooling);
+    const texts = (typeof input === 'string' ? [input] : input).map((one) => promptIds(one, this.text));
+    for (const ids of texts) this.#checkIds(ids, 0);
+    const release = await this.#acquire();
+    try {
+      const signal = this.#orDisposed(options.signal);
+      const { experts, session } = this.#parts;
+      await this.#work(experts.grow());
+      const vectors: Float32Array<ArrayBuffer>[] = [];
+      for (const ids of texts)
+        vectors.push(await this.#work(embedTokens(session, ids, this.config.hidden, { ...options, signal })));
+      return vectors;
     } finally {
       release();
     }
@@ -313,4 +344,11 @@ export class Model {
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
+}
+
+function generatedToken(drawn: DrawnToken, shown: string, text: ModelText | null): GeneratedToken {
+  const { id, logprob, routing, topLogprobs } = drawn;
+  const token = { id, text: shown, logprob, bytes: bytesOf(text, id), routing };
+  if (topLogprobs.length === 0) return token;
+  return { ...token, topLogprobs: topLogprobs.map((top) => ({ ...top, bytes: bytesOf(text, top.id) })) };
 }

@@ -4,7 +4,8 @@ import { InvalidRequest, OutOfBudget } from '../errors.ts';
 import { bufferBytes } from '../gpu/buffer.ts';
 import { STEP_BYTES } from '../gpu/step.ts';
 import { QUANTIZE_PARAMS_BYTES } from '../kernels/repack/quantize.ts';
-import { SAMPLED_BYTES } from '../kernels/sample/sample.ts';
+import { tokenSetWords } from '../kernels/sample/sample.ts';
+import { MOST_SAMPLED_BYTES } from '../kernels/sample/top_logprobs.ts';
 import { sum } from '../util/math.ts';
 import { layoutName, planes, sameLayout } from '../weights/layout.ts';
 import {
@@ -343,7 +344,7 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
   const bytes = {
     weights: sum(partBytes) + sum(vectors.map((v) => 4 * v.length)) + sum(routers.map((r) => r.bytes)),
     kv: sum(sizes.flatMap(kvOf)),
-    activations: sum(Object.values(activations).map(bufferBytes)) + SAMPLED_BYTES + bufferBytes(routedByOne),
+    activations: sum(Object.values(activations).map(bufferBytes)) + MOST_SAMPLED_BYTES + bufferBytes(routedByOne),
     tables:
       sum(
         [...ropes].map(
@@ -351,9 +352,9 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
         ),
       ) +
       (experts.length + 1) * 4 * slotTableStride(config) +
-      4 * config.vocab +
+      4 * (2 * config.vocab + tokenSetWords(config.vocab)) + // token counts, bias, the tokens allowed
       STEP_BYTES,
-    readback: SAMPLED_BYTES + bufferBytes(routedByOne) + 4 * Math.max(1, ...experts.map((x) => x.count)),
+    readback: MOST_SAMPLED_BYTES + bufferBytes(routedByOne) + 4 * Math.max(1, ...experts.map((x) => x.count)),
   };
   const budgetBytes = options.gpuBytes ?? DEFAULT_GPU_BYTES;
   const home = planHome(spec, { bindingBytes, restBytes: sum(Object.values(bytes)), budgetBytes }, options);

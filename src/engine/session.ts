@@ -6,8 +6,9 @@ import { subview, wholeBuffer, type BufferView } from '../gpu/buffer.ts';
 import { InvalidCheckpoint } from '../errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Program } from '../gpu/recording.ts';
-import type { ApproximateParams, SamplingParams } from '../gpu/step.ts';
-import { promptCounts, raisedCount, readSampled, SAMPLED_BYTES, SAMPLED_WORDS } from '../kernels/sample/sample.ts';
+import type { ApproximateParams, DrawOptions, SamplingParams } from '../gpu/step.ts';
+import { promptCounts, raisedCount, readSampled, SAMPLED_WORDS } from '../kernels/sample/sample.ts';
+import { MOST_SAMPLED_BYTES, readTopLogprobs, sampledWords, type RankedToken } from '../kernels/sample/top_logprobs.ts';
 import type { ExpertStore } from '../moe/store.ts';
 import { invariant } from '../util/assert.ts';
 import type { Batch, Forward, Taps } from './forward.ts';
@@ -16,25 +17,37 @@ import type { LayerRouting } from './routing.ts';
 import { StepRecord } from './step-record.ts';
 import { Stepper, type Bodies, type Tail, type TailResult } from './stepper.ts';
 
+/** What one draw obeys. */
+export interface DrawParams extends SamplingParams {
+  /** [V] added to the logits; null adds nothing. The same array means the same values. */
+  readonly bias?: Float32Array<ArrayBuffer> | null;
+  /** [ceil(V / 32)] the tokens that may be drawn, bit id % 32 of word id / 32; null: any. The same array means the same tokens. */
+  readonly allowed?: Uint32Array<ArrayBuffer> | null;
+  /** How many of the likeliest tokens to name, at most MAX_TOP_LOGPROBS. */
+  readonly topLogprobs?: number;
+}
+
 export interface DrawnToken {
   readonly id: number;
   /** Natural logarithm of its probability under the plain softmax of the logits. */
   readonly logprob: number;
+  /** The likeliest tokens, as many as were asked for. */
+  readonly topLogprobs: readonly RankedToken[];
   /** Routing of the step that produced it, one entry a MoE layer. */
   readonly routing: readonly LayerRouting[];
 }
 
-const notFinite = (brokenLogits: number): InvalidCheckpoint =>
+const notFinite = (broken: number, what: string): InvalidCheckpoint =>
   new InvalidCheckpoint(
     'not-finite',
-    `The model computed ${brokenLogits} logits that are no finite numbers: its weights are damaged, or overflow f32`,
-    { brokenLogits },
+    `The model computed ${broken} ${what} that are no finite numbers: its weights are damaged, or overflow f32`,
+    { broken, what },
   );
 
-function assertFinite(logits: Float32Array): void {
+function assertFinite(values: Float32Array, what: string): void {
   let broken = 0;
-  for (const logit of logits) if (!Number.isFinite(logit)) broken++;
-  if (broken > 0) throw notFinite(broken);
+  for (const value of values) if (!Number.isFinite(value)) broken++;
+  if (broken > 0) throw notFinite(broken, what);
 }
 
 export interface SessionParts {
@@ -53,6 +66,7 @@ interface Programs {
   readonly bodies: Bodies;
   readonly head: Program;
   readonly sampling: Program;
+  readonly topLogprobs: Program;
 }
 
 export class Session {
@@ -66,6 +80,9 @@ export class Session {
   #counts: Uint32Array<ArrayBuffer>;
   /** The first id of the next step that is on the GPU already. */
   #nextOnGpu: number | null = null;
+  /** What the GPU's copies were written from. */
+  #biasOnGpu: DrawParams['bias'] = null;
+  #allowedOnGpu: DrawParams['allowed'] = null;
 
   private constructor(parts: SessionParts, programs: Programs) {
     const { gpu, forward, store, modes } = parts;
@@ -74,7 +91,7 @@ export class Session {
     this.#forward = forward;
     this.#programs = programs;
     this.#counts = new Uint32Array(forward.config.vocab);
-    this.#stepper = new Stepper({ gpu, forward, store, modes, tailBytes: SAMPLED_BYTES });
+    this.#stepper = new Stepper({ gpu, forward, store, modes, tailBytes: MOST_SAMPLED_BYTES });
   }
 
   static async open(parts: SessionParts): Promise<Session> {
@@ -115,7 +132,7 @@ export class Session {
    */
   async prefill(
     prompt: readonly number[],
-    sampling: SamplingParams,
+    sampling: DrawParams,
     signal?: AbortSignal,
     onChunk?: (done: number) => void,
   ): Promise<DrawnToken> {
@@ -138,7 +155,7 @@ export class Session {
   }
 
   /** Feeds the token drawn last and draws the next. */
-  step(last: number, sampling: SamplingParams, signal?: AbortSignal): Promise<DrawnToken> {
+  step(last: number, sampling: DrawParams, signal?: AbortSignal): Promise<DrawnToken> {
     if (this.#nextOnGpu !== last) this.#gpu.write(this.#forward.ids, Uint32Array.of(last));
     return this.#draw([last], 'decode', sampling, signal);
   }
@@ -146,20 +163,40 @@ export class Session {
   async #draw(
     tokens: readonly number[],
     phase: StepRecord['phase'],
-    sampling: SamplingParams,
+    sampling: DrawParams,
     signal: AbortSignal | undefined,
   ): Promise<DrawnToken> {
-    const { head, sampling: draw } = this.#programs;
     this.#nextOnGpu = null; // whatever happens until the token is drawn for good
-    this.#forward.setStep(tokens.length, this.#cached.length, sampling, this.#parts.approximate);
-    const tail: Tail = { programs: [head, draw], view: this.#forward.sampled, undo: (bytes) => this.#undoDraw(bytes) };
+    const top = sampling.topLogprobs ?? 0;
+    const draw = { ...sampling, ...this.#writeLimits(sampling) };
+    this.#forward.setStep(tokens.length, this.#cached.length, draw, this.#parts.approximate);
+    const tail = this.#drawing(top);
     const result = await this.#run(tokens, phase, tail, signal);
     this.#cached.push(...tokens);
     const { id, logprob, brokenLogits } = readSampled(new Uint32Array(result!.bytes, 0, SAMPLED_WORDS));
-    if (brokenLogits > 0) throw notFinite(brokenLogits);
+    if (brokenLogits > 0) throw notFinite(brokenLogits, 'logits');
     this.#counts[id] = raisedCount(this.#counts[id]!);
     this.#nextOnGpu = id;
-    return { id, logprob, routing: result!.routing };
+    const words = new Uint32Array(result!.bytes, 0, sampledWords(top));
+    const topLogprobs = readTopLogprobs(words, top, this.#forward.config.vocab);
+    return { id, logprob, topLogprobs, routing: result!.routing };
+  }
+
+  /** Brings a draw's bias and mask to the GPU, unless they are there. Without them nothing is written. */
+  #writeLimits({ bias = null, allowed = null }: DrawParams): DrawOptions {
+    if (bias && bias !== this.#biasOnGpu) this.#gpu.write(this.#forward.bias, (this.#biasOnGpu = bias));
+    if (allowed && allowed !== this.#allowedOnGpu)
+      this.#gpu.write(this.#forward.allowed, (this.#allowedOnGpu = allowed));
+    return { isBiased: bias !== null, isMasked: allowed !== null };
+  }
+
+  #drawing(top: number): Tail {
+    const { head, sampling, topLogprobs } = this.#programs;
+    return {
+      programs: top > 0 ? [head, sampling, topLogprobs] : [head, sampling],
+      view: subview(this.#forward.sampled, 0, 4 * sampledWords(top)),
+      undo: (bytes) => this.#undoDraw(bytes),
+    };
   }
 
   /** A token drawn from a pass that missed experts: its count goes back, and the draw that follows overwrites the rest. */
@@ -230,7 +267,7 @@ export class Session {
         await this.#run(chunk, 'prefill', tail, options.signal, bodies);
         this.#cached.push(...chunk);
         const logits = new Float32Array(await this.#gpu.read(subview(out, 0, chunk.length * vocab * 4)));
-        assertFinite(logits);
+        assertFinite(logits, 'logits');
         result.logits.set(logits, position * vocab);
         await this.#readRouting(batch, chunk.length, position, routing);
         if (taps && result.hidden) {
@@ -246,6 +283,39 @@ export class Session {
       return result;
     } finally {
       for (const view of [out, normed, taps]) if (view) this.#gpu.destroyBuffer(view.buffer);
+    }
+  }
+
+  /**
+   * The final norm's output for every token of `ids`, from an empty cache, in chunks. Makes buffers of its own, as `logits` does.
+   * @param onChunk receives [tokens of the chunk, D]
+   */
+  async finalHidden(
+    ids: readonly number[],
+    onChunk: (values: Float32Array) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { config, plan } = this.#forward;
+    const most = plan.prefillChunk;
+    const buffer = this.#gpu.createBuffer('final norm', 'activations', most * config.hidden * 4);
+    const normed = wholeBuffer(buffer);
+    try {
+      const tail: Tail = { programs: [await this.#forward.finalNorm(normed)], view: null, undo: () => undefined };
+      this.forget();
+      this.#nextOnGpu = null;
+      for (let position = 0; position < ids.length; position += most) {
+        signal?.throwIfAborted();
+        const chunk = ids.slice(position, position + most);
+        this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
+        this.#forward.setStep(chunk.length, position, undefined, this.#parts.approximate);
+        await this.#run(chunk, 'prefill', tail, signal);
+        this.#cached.push(...chunk);
+        const values = new Float32Array(await this.#gpu.read(subview(normed, 0, chunk.length * config.hidden * 4)));
+        assertFinite(values, 'hidden states');
+        onChunk(values);
+      }
+    } finally {
+      this.#gpu.destroyBuffer(buffer);
     }
   }
 
@@ -277,8 +347,13 @@ async function recordBodies(forward: Forward, taps?: Taps): Promise<Bodies> {
 }
 
 async function record(forward: Forward): Promise<Programs> {
-  const [bodies, head, sampling] = await Promise.all([recordBodies(forward), forward.lastLogits(), forward.sampling()]);
-  return { bodies, head, sampling };
+  const [bodies, head, sampling, topLogprobs] = await Promise.all([
+    recordBodies(forward),
+    forward.lastLogits(),
+    forward.sampling(),
+    forward.topLogprobs(),
+  ]);
+  return { bodies, head, sampling, topLogprobs };
 }
 
 export interface LogitsResult {

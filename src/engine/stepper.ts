@@ -24,7 +24,7 @@ import type { StepRecord } from './step-record.ts';
 /** What comes after the layers, in the same submit. */
 export interface Tail {
   readonly programs: readonly Program[];
-  /** Copied back together with the routing of the last token. */
+  /** Copied back before the routing of the last token. */
   readonly view: BufferView | null;
   /** Takes back what the programs changed when the pass turns out to have been a guess. @param bytes of `view` */
   undo(bytes: ArrayBuffer): void;
@@ -72,15 +72,12 @@ export class Stepper {
   readonly #readback: Readback;
   /** Rows of each expert, of one layer of a chunk. */
   readonly #rows: Readback;
-  /** Where the routing lies in `#readback`. */
-  readonly #routingAt: number;
 
   constructor({ gpu, forward, store, modes, tailBytes }: StepperParts) {
     this.#gpu = gpu;
     this.#forward = forward;
     this.#store = store;
     this.#modes = modes;
-    this.#routingAt = tailBytes;
     this.#readback = new Readback(gpu, 'token', tailBytes + forward.routing('one').view.size);
     this.#rows = new Readback(gpu, 'expert rows', 4 * Math.max(1, ...store.experts));
   }
@@ -114,12 +111,13 @@ export class Stepper {
       return null;
     }
     const routed = this.#forward.routing('one').view;
+    const routingAt = routingBehind(tail);
     if (shape.tokens > 1) this.#copyLastRouting(encoder, shape.tokens);
     if (tail.view) this.#readback.encode(encoder, tail.view);
-    this.#readback.encode(encoder, routed, this.#routingAt);
+    this.#readback.encode(encoder, routed, routingAt);
     this.#gpu.submit(encoder.finish());
-    const bytes = await this.#readback.read(this.#routingAt + routed.size);
-    return { bytes, routing: this.#readRouting(bytes) };
+    const bytes = await this.#readback.read(routingAt + routed.size);
+    return { bytes, routing: this.#readRouting(bytes, routingAt) };
   }
 
   /** The routing of a prompt's last token goes where a decode step would leave it. */
@@ -133,10 +131,8 @@ export class Stepper {
     });
   }
 
-  #readRouting(bytes: ArrayBuffer): LayerRouting[] {
-    return this.#forward
-      .routing('one')
-      .slices.map(({ topK, offset }) => routingAt(bytes, this.#routingAt + offset, topK));
+  #readRouting(bytes: ArrayBuffer, at: number): LayerRouting[] {
+    return this.#forward.routing('one').slices.map(({ topK, offset }) => routingAt(bytes, at + offset, topK));
   }
 
   #accountResident({ record }: Step, { routing }: TailResult): void {
@@ -163,7 +159,7 @@ export class Stepper {
       for (; exact < marks.length && isThere(exact); exact++) {
         this.#accountPresent(record, exact, result.routing[exact]!);
         const slice = slices[exact]!;
-        record.predict(exact + 1, predictedBy(result.bytes, this.#routingAt + slice.offset, slice));
+        record.predict(exact + 1, predictedBy(result.bytes, routingBehind(step.tail) + slice.offset, slice));
       }
       if (exact === marks.length) return result;
       step.tail?.undo(result.bytes);
@@ -323,6 +319,9 @@ export class Stepper {
     this.#rows.dispose();
   }
 }
+
+/** Where the routing lies in what comes back. */
+const routingBehind = (tail: Tail | null): number => tail?.view?.size ?? 0;
 
 /** Ids that a layer's router predicted for the next, best first; empty where it predicts none. */
 const predictedBy = (bytes: ArrayBuffer, at: number, { topK, predicted }: RoutedSlice): Uint32Array =>

@@ -1,5 +1,5 @@
 /** The text side of a model: tokenizer, template, end tokens; null where the checkpoint has none. */
-import { InvalidRequest } from '../errors.ts';
+import { InvalidRequest, UnsupportedModel } from '../errors.ts';
 import { loadChatTemplate, type ChatMessage, type ChatTemplate } from '../text/chat-template.ts';
 import { encodeChat } from '../text/encode-chat.ts';
 import { readTokenizerConfig } from '../text/tokenizer-config.ts';
@@ -55,3 +55,15 @@ const TAIL = 64;
 /** How the text of a prompt ends, special tokens included: 64 characters at most, which takes no more ids than that. */
 export const promptTail = (ids: readonly number[], text: ModelText): string =>
   text.tokenizer.decode(ids.slice(-TAIL)).slice(-TAIL);
+
+const NO_BYTES = new Uint8Array();
+
+/** What a token stands for in running text; empty for control tokens, ids without a token, and where the tokenizer gives tokens no bytes of their own. */
+export function bytesOf(text: ModelText | null, id: number): Uint8Array {
+  try {
+    return text?.tokenizer.idToBytes(id) ?? NO_BYTES;
+  } catch (error) {
+    if (error instanceof UnsupportedModel) return NO_BYTES;
+    throw error;
+  }
+}

@@ -18,6 +18,19 @@ export interface SamplingParams {
   readonly seed: number;
 }
 
+/** What only some requests ask of the sampler; what is absent costs nothing. */
+export interface DrawOptions {
+  /** Logits are raised by the request's bias. */
+  readonly isBiased?: boolean;
+  /** Only tokens of the request's mask may be drawn. */
+  readonly isMasked?: boolean;
+  /** How many of the likeliest tokens to name; 0 names none. */
+  readonly topLogprobs?: number;
+}
+
+const drawWord = ({ isBiased = false, isMasked = false, topLogprobs = 0 }: DrawOptions): number =>
+  Number(isBiased) | (Number(isMasked) << 1) | (topLogprobs << 8);
+
 export const GREEDY: SamplingParams = {
   temperature: 0,
   topK: 0,
@@ -50,7 +63,7 @@ export function writeStep(
   out: ArrayBuffer,
   tokens: number,
   position: number,
-  sampling: SamplingParams = GREEDY,
+  sampling: SamplingParams & DrawOptions = GREEDY,
   approximate: ApproximateParams = EXACT,
 ): ArrayBuffer {
   const u = new Uint32Array(out);
@@ -69,5 +82,6 @@ export function writeStep(
   f[11] = approximate.dropBelow;
   f[12] = approximate.cachePrior;
   u[13] = approximate.priorKeep;
+  u[14] = drawWord(sampling);
   return out;
 }

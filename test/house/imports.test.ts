@@ -35,6 +35,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
   engine: 'layers moe kernels gpu policy families config weights text trace util errors.ts'.split(' '),
   chat: ['type engine', 'type text', 'text/stop.ts', 'util', 'errors.ts'],
+  'ai-sdk': ['chat', 'util', 'errors.ts'],
   'testing.ts': ['chat', 'type engine', 'text/stop.ts', 'util', 'errors.ts'],
   remote: ['type chat', 'type engine', 'weights/retry.ts', 'util', 'errors.ts'],
   'index.ts': ['engine', 'weights', 'chat', 'remote', 'text', 'trace', 'type policy', 'type config', 'errors.ts'],

@@ -8,7 +8,9 @@ import { memoryFolder } from '../../src/weights/records/memory-folder.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
 import type { ByteSource } from '../../src/weights/source.ts';
 import { openTestGpu } from '../support/gpu.ts';
-import { fixturePath, withModel } from '../support/models.ts';
+import { withByteTokens } from '../support/byte-tokens.ts';
+import { filesOf, fixturePath, withModel } from '../support/models.ts';
+import { memorySource } from '../support/weights.ts';
 import { draw, outcomeOf, promptOf } from '../support/outcome.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
@@ -76,6 +78,42 @@ async function costOfToken(model: Model): Promise<{ cost: Record<string, number>
   );
   return { cost, events };
 }
+
+describe('bias, constraint and top log-probabilities', () => {
+  const request = {
+    temperature: 1.3,
+    seed: 4,
+    repetitionPenalty: 1.4,
+    presencePenalty: 0.5,
+    topLogprobs: 4,
+    logitBias: { 49: 2.5, 50: -100, 44: 1 },
+    constraint: { schema: { type: 'array', items: { type: 'integer' }, minItems: 3 } },
+    maxTokens: 24,
+  } as const;
+  const source = memorySource(withByteTokens(filesOf(OLMOE)));
+  const drawn = (mode: 'optimistic' | 'lockstep', expertsResident: number): Promise<unknown> =>
+    withModel(gpu, source, { ...QUIET, mode, expertsResident }, async (model) => {
+      const tokens = [];
+      let replays = 0;
+      model.onStep((event) => void (replays += event.replays));
+      for await (const { routing, ...token } of model.generate({ ids: promptOf(model) }, request))
+        tokens.push({ ...token, experts: routing.map((r) => [...r.ids]) });
+      if (mode === 'optimistic') expect(replays > 0).toBe(expertsResident < 1);
+      return tokens;
+    });
+
+  it('are the same bits however often a token starts again', async () => {
+    const want = (await drawn('optimistic', 1)) as { text: string; topLogprobs: unknown[] }[];
+    expect(JSON.parse(want.map(({ text }) => text).join(''))).toHaveProperty('length');
+    expect(want.every(({ topLogprobs }) => topLogprobs.length === 4)).toBe(true);
+    for (const [mode, share] of [
+      ['optimistic', 0],
+      ['optimistic', 0.5],
+      ['lockstep', 0],
+    ] as const)
+      expect(await drawn(mode, share), `${mode} ${share}`).toEqual(want);
+  });
+});
 
 describe('what it costs', () => {
   it('resident is one submit, one readback, nothing created; optimistic without a miss costs the same', async () => {

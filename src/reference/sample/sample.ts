@@ -10,19 +10,38 @@ export interface SampleParams {
   readonly seed: number;
 }
 
+/** What a request adds: `bias` [V] to the logits, and `allowed` [ceil(V/32)], the tokens that may be drawn, bit id % 32 of word id / 32. */
+export interface SampleLimits {
+  readonly bias?: ArrayLike<number> | undefined;
+  readonly allowed?: ArrayLike<number> | undefined;
+}
+
 const MASKED = -1e30;
 
-const allowed = (logit: number): number => (Number.isNaN(logit) ? MASKED : Math.min(Math.max(logit, MASKED), -MASKED));
+const FORBIDDEN = -3e38;
+
+/** A logit as it is compared: finite. */
+export const bounded = (logit: number): number =>
+  Number.isNaN(logit) ? MASKED : Math.min(Math.max(logit, MASKED), -MASKED);
+
+const isForbidden = ({ allowed }: SampleLimits, id: number): boolean =>
+  allowed !== undefined && ((allowed[id >> 5]! >>> (id & 31)) & 1) === 0;
 
 /** logits [V], counts [V] (low 16 bits generated, bit 31 in the prompt); returns [V]. */
-export function penalized(logits: ArrayLike<number>, counts: ArrayLike<number>, params: SampleParams): Float64Array {
+export function penalized(
+  logits: ArrayLike<number>,
+  counts: ArrayLike<number>,
+  params: SampleParams,
+  limits: SampleLimits = {},
+): Float64Array {
   return Float64Array.from(logits, (raw, id) => {
-    const logit = allowed(raw);
+    if (isForbidden(limits, id)) return FORBIDDEN;
+    const logit = bounded(bounded(raw) + (limits.bias?.[id] ?? 0));
     const count = counts[id]!;
     if (logit <= MASKED || count === 0) return logit;
     const times = count & 0xffff;
-    const repeated = allowed(logit > 0 ? logit / params.repetitionPenalty : logit * params.repetitionPenalty);
-    return allowed(repeated - params.frequencyPenalty * times - (times > 0 ? params.presencePenalty : 0));
+    const repeated = bounded(logit > 0 ? logit / params.repetitionPenalty : logit * params.repetitionPenalty);
+    return bounded(repeated - params.frequencyPenalty * times - (times > 0 ? params.presencePenalty : 0));
   });
 }
 
@@ -31,8 +50,9 @@ export function distribution(
   logits: ArrayLike<number>,
   counts: ArrayLike<number>,
   params: SampleParams,
+  limits: SampleLimits = {},
 ): Float64Array<ArrayBuffer> {
-  const values = penalized(logits, counts, params);
+  const values = penalized(logits, counts, params, limits);
   const order = [...values.keys()].sort((a, b) => values[b]! - values[a]! || a - b);
   const best = order[0]!;
   const out = new Float64Array(values.length);
@@ -83,12 +103,17 @@ export function drawnAt(probabilities: ArrayLike<number>, u: number): number {
   return last;
 }
 
+/** log of the sum over the vocabulary of exp(logit - the highest), of the logits as they came. */
+export function logSum(logits: ArrayLike<number>): number {
+  const values = Array.from(logits, bounded);
+  const highest = values.reduce((a, b) => Math.max(a, b), MASKED);
+  return Math.log(values.reduce((total, v) => total + Math.exp(v - highest), 0));
+}
+
 /** log softmax(logits)[id], of the logits as they came. */
 export function logProbability(logits: ArrayLike<number>, id: number): number {
-  const values = Array.from(logits, allowed);
-  const highest = values.reduce((a, b) => Math.max(a, b), MASKED);
-  const sum = values.reduce((total, v) => total + Math.exp(v - highest), 0);
-  return values[id]! - highest - Math.log(sum);
+  const highest = Array.from(logits, bounded).reduce((a, b) => Math.max(a, b), MASKED);
+  return bounded(logits[id]!) - highest - logSum(logits);
 }
 
 /** @param position of the token to be chosen: position + tokens of the step */
@@ -97,8 +122,9 @@ export function sample(
   counts: ArrayLike<number>,
   params: SampleParams,
   position: number,
+  limits: SampleLimits = {},
 ): { id: number; logprob: number; counts: Uint32Array<ArrayBuffer> } {
-  const id = drawnAt(distribution(logits, counts, params), uniformNumber(params.seed, position));
+  const id = drawnAt(distribution(logits, counts, params, limits), uniformNumber(params.seed, position));
   const raised = Uint32Array.from(counts);
   if ((raised[id]! & 0xffff) < 0xffff) raised[id] = raised[id]! + 1;
   return { id, logprob: logProbability(logits, id), counts: raised };

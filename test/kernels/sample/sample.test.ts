@@ -2,16 +2,25 @@ import { describe, expect, it } from 'vitest';
 import { wholeBuffer, type BufferView } from '../../../src/gpu/buffer.ts';
 import { Recorder } from '../../../src/gpu/recording.ts';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
-import { GREEDY, STEP_BYTES, writeStep, type SamplingParams } from '../../../src/gpu/step.ts';
+import { GREEDY, STEP_BYTES, writeStep, type DrawOptions, type SamplingParams } from '../../../src/gpu/step.ts';
 import {
   promptCounts,
   readSampled,
   sample,
   SAMPLED_WORDS,
+  tokenSetWords,
+  type Sample,
   type SampledToken,
 } from '../../../src/kernels/sample/sample.ts';
-import { distribution, sample as twin, uniformNumber } from '../../../src/reference/sample/sample.ts';
-import { expectMutantToFail, POISON, runKernel } from '../../support/conformance.ts';
+import {
+  distribution,
+  logSum,
+  sample as twin,
+  uniformNumber,
+  type SampleLimits,
+} from '../../../src/reference/sample/sample.ts';
+import { expectDistribution } from '../../support/chi-square.ts';
+import { asF32, expectMutantToFail, POISON, runKernel } from '../../support/conformance.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
 
@@ -20,11 +29,27 @@ const gpu = await openTestGpu({ defaultLimits: true });
 const params = (changes: Partial<SamplingParams>): SamplingParams => ({ ...GREEDY, seed: 7, ...changes });
 const sampling = (changes: Partial<SamplingParams> = {}): SamplingParams => params({ temperature: 1, ...changes });
 
+interface Limits extends SampleLimits {
+  bias?: Float32Array<ArrayBuffer>;
+  allowed?: Uint32Array<ArrayBuffer>;
+}
+
+/** What the kernel gets: where a request limits nothing, contents that would change everything if they were read. */
+const limitsOf = (vocab: number, { bias, allowed }: Limits = {}): Required<Limits> => ({
+  bias: bias ?? Float32Array.from({ length: vocab }, (_, id) => 1e9 * ((id * 7) % 5)),
+  allowed: allowed ?? new Uint32Array(tokenSetWords(vocab)),
+});
+const flagsOf = ({ bias, allowed }: Limits = {}): DrawOptions => ({
+  isBiased: bias !== undefined,
+  isMasked: allowed !== undefined,
+});
+
 interface Case {
   name: string;
   logits: Float32Array<ArrayBuffer>;
   counts?: Uint32Array<ArrayBuffer>;
   params: SamplingParams;
+  limits?: Limits;
   step?: { tokens: number; position: number };
 }
 
@@ -37,27 +62,28 @@ function expectDraw(id: number, probabilities: Float64Array, u: number, what: st
   expect(u, what).toBeLessThan(below + probabilities[id]! + 1e-5);
 }
 
-async function check({ name, logits, counts, params, step = { tokens: 3, position: 11 } }: Case): Promise<void> {
+async function check({
+  name,
+  logits,
+  counts,
+  params,
+  limits,
+  step = { tokens: 3, position: 11 },
+}: Case): Promise<void> {
   const before = counts ?? new Uint32Array(logits.length);
   const got = await runKernel(gpu, {
-    inputs: { logits },
+    inputs: { logits, ...limitsOf(logits.length, limits) },
     outputs: { counts: before, sampled: SAMPLED_WORDS, nextIds: 2 },
-    step: { ...step, sampling: params },
-    record: (r, v) =>
-      sample(
-        r,
-        name,
-        { logits: v.logits!, counts: v.counts!, sampled: v.sampled!, nextIds: v.nextIds! },
-        { vocab: logits.length },
-      ),
+    step: { ...step, sampling: { ...params, ...flagsOf(limits) } },
+    record: (r, v) => sample(r, name, v as unknown as Sample, { vocab: logits.length }),
   });
   const { id, logprob, brokenLogits } = readSampled(got.sampled!);
   const position = step.position + step.tokens;
-  const expected = twin(logits, before, params, position);
-  const probabilities = distribution(logits, before, params);
+  const expected = twin(logits, before, params, position, limits);
+  const probabilities = distribution(logits, before, params, limits);
   expectDraw(id, probabilities, uniformNumber(params.seed, position), name);
   expect(got.nextIds, name).toEqual(Uint32Array.of(id, POISON));
-  expect(got.sampled![2], name).toBe(0);
+  expect(Math.abs(asF32(got.sampled!)[2]! - logSum(logits)), `${name}: log of the sum`).toBeLessThan(2e-5);
   expect(brokenLogits, name).toBe(logits.filter((l) => Number.isNaN(l) || l === Infinity).length);
   if (params.temperature === 0 || id === expected.id) {
     expect(id, name).toBe(expected.id);
@@ -74,6 +100,7 @@ async function drawMany(
   counts: Uint32Array<ArrayBuffer>,
   runs: readonly SamplingParams[],
   at: (run: number) => number = () => 0,
+  limits: Limits = {},
 ): Promise<SampledToken[]> {
   const made: GPUBuffer[] = [];
   const make = (label: string, words: number, usage = 0): BufferView => {
@@ -86,10 +113,15 @@ async function drawMany(
     counts: make('counts', logits.length),
     sampled: make('sampled', SAMPLED_WORDS),
     nextIds: make('next ids', 1),
+    bias: make('bias', logits.length),
+    allowed: make('allowed', tokenSetWords(logits.length)),
   };
   const results = make('results', SAMPLED_WORDS * runs.length);
   const step = make('step', STEP_BYTES / 4, GPUBufferUsage.UNIFORM);
   gpu.write(io.logits, logits);
+  const { bias, allowed } = limitsOf(logits.length, limits);
+  gpu.write(io.bias, bias);
+  gpu.write(io.allowed, allowed);
   let run = 0;
   const recorder = new Recorder(gpu, step);
   sample(recorder, 'draw', io, { vocab: logits.length });
@@ -102,7 +134,7 @@ async function drawMany(
   const words = new ArrayBuffer(STEP_BYTES);
   for (; run < runs.length; run++) {
     gpu.write(io.counts, counts);
-    gpu.write(step, new Uint8Array(writeStep(words, 1, at(run), runs[run])));
+    gpu.write(step, new Uint8Array(writeStep(words, 1, at(run), { ...runs[run]!, ...flagsOf(limits) })));
     const encoder = gpu.device.createCommandEncoder();
     program.encode(encoder, { tokens: 1, position: at(run) });
     gpu.submit(encoder.finish());
@@ -124,6 +156,13 @@ const seen = (length: number, words: Record<number, number>): Uint32Array<ArrayB
   const counts = promptCounts([0, 5, 9], length);
   for (const [id, times] of Object.entries(words)) counts[Number(id)]! += times;
   return counts;
+};
+
+/** A set of the ids for which `isIn` holds; the unused bits of the last word are ones, as if somebody had not cleared them. */
+const setOf = (vocab: number, isIn: (id: number) => boolean): Uint32Array<ArrayBuffer> => {
+  const words = new Uint32Array(tokenSetWords(vocab));
+  for (let id = 0; id < 32 * words.length; id++) if (id >= vocab || isIn(id)) words[id >> 5]! |= 1 << (id & 31);
+  return words;
 };
 
 const penalties = { repetitionPenalty: 1.3, presencePenalty: 0.4, frequencyPenalty: 0.2 };
@@ -177,6 +216,51 @@ const greedy: Case[] = [
   { name: 'greedy_nan_is_told', logits: withValues(normals(4, 64), { 3: NaN, 9: NaN }), params: params({}) },
   { name: 'greedy_infinity_is_told', logits: withValues(normals(4, 64), { 33: Infinity }), params: params({}) },
 ];
+const limited: Case[] = [
+  {
+    name: 'bias_moves_the_best',
+    logits: withValues(equal(65, 0), { 3: 2, 64: 1 }),
+    limits: { bias: withValues(equal(65, 0), { 64: 1.5 }) },
+    params: params({}),
+  },
+  {
+    name: 'bias_comes_before_penalties', // (1 - 3) * 1.3 < -2.1 < 1 / 1.3 - 3
+    logits: withValues(equal(64, -9), { 5: 1, 7: -2.5 }),
+    counts: seen(64, {}),
+    limits: { bias: withValues(equal(64, 0), { 5: -3 }) },
+    params: params(penalties),
+  },
+  {
+    name: 'bias_wakes_no_masked_logit',
+    logits: withValues(equal(64, -Infinity), { 9: -5 }),
+    limits: { bias: withValues(equal(64, 0), { 40: 99 }) },
+    params: params({}),
+  },
+  ...[1, 31, 32, 33, 65, 577].map((vocab): Case => ({
+    name: `mask_of_the_last_${vocab}`,
+    logits: withValues(normals(vocab, vocab), { [vocab - 1]: -40 }),
+    limits: { allowed: setOf(vocab, (id) => id === vocab - 1) },
+    params: sampling(),
+  })),
+  {
+    name: 'mask_greedy_tie_goes_to_the_lower_allowed_id',
+    logits: withValues(equal(100, 0), { 31: 3, 32: 3, 64: 3 }),
+    limits: { allowed: setOf(100, (id) => id >= 32) },
+    params: params({}),
+  },
+  {
+    name: 'mask_with_nothing_but_masked_logits',
+    logits: withValues(equal(70, -Infinity), { 3: 5 }),
+    limits: { allowed: setOf(70, (id) => id > 66) },
+    params: sampling(),
+  },
+  {
+    name: 'mask_of_none_stays_in_the_vocabulary',
+    logits: normals(5, 70),
+    limits: { allowed: setOf(70, () => false) },
+    params: sampling({ topK: 3, topP: 0.5 }),
+  },
+];
 const single = [1, 2, 63, 64, 65, 577, 1000].map((vocab): Case => ({
   name: `vocab_${vocab}`,
   logits: normals(vocab, vocab, 2),
@@ -215,6 +299,7 @@ interface Draws {
   logits: Float32Array<ArrayBuffer>;
   counts?: Uint32Array<ArrayBuffer>;
   params: Partial<SamplingParams>;
+  limits?: Limits;
   draws: number;
 }
 const many: Draws[] = [
@@ -245,6 +330,27 @@ const many: Draws[] = [
     params: penalties,
     draws: 60,
   },
+  {
+    name: 'top_k_of_the_allowed',
+    logits: ladder(577),
+    params: { topK: 9 },
+    limits: { allowed: setOf(577, (id) => id % 3 === 1) },
+    draws: 40,
+  },
+  {
+    name: 'top_p_of_the_biased',
+    logits: ladder(101),
+    params: { topP: 0.8 },
+    limits: { bias: Float32Array.from({ length: 101 }, (_, id) => (id % 7) - 3.03) },
+    draws: 40,
+  },
+  {
+    name: 'vocab_50304_limited',
+    logits: normals(15, 50304, 2.5),
+    params: { topP: 0.95 },
+    limits: { bias: normals(16, 50304), allowed: setOf(50304, (id) => id % 5 > 1) },
+    draws: 3,
+  },
   { name: 'vocab_50304', logits: normals(5, 50304, 2.5), params: { topK: 200, topP: 0.95 }, draws: 3 },
 ];
 
@@ -253,31 +359,26 @@ async function checkMany({
   logits,
   counts = new Uint32Array(logits.length),
   params,
+  limits = {},
   draws,
 }: Draws): Promise<void> {
   const runs = Array.from({ length: draws }, (_, seed) => sampling({ ...params, seed: seed * 977 }));
-  const tokens = await drawMany(logits, counts, runs, (run) => run);
-  const probabilities = distribution(logits, counts, runs[0]!);
+  const tokens = await drawMany(logits, counts, runs, (run) => run, limits);
+  const probabilities = distribution(logits, counts, runs[0]!, limits);
   tokens.forEach(({ id }, i) =>
     expectDraw(id, probabilities, uniformNumber(runs[i]!.seed, i + 1), `${name}, draw ${i}`),
   );
 }
 
 describe('sample/sample', () => {
-  it.each([...greedy, ...single, ...filters.slice(0, -1)])('$name', check);
+  it.each([...greedy, ...limited, ...single, ...filters.slice(0, -1)])('$name', check);
   it('no_token', async () => {
     const { logits, params, step } = filters.at(-1)!;
     const got = await runKernel(gpu, {
-      inputs: { logits },
+      inputs: { logits, ...limitsOf(4) },
       outputs: { counts: new Uint32Array(4), sampled: SAMPLED_WORDS, nextIds: 1 },
       step: { ...step!, sampling: params },
-      record: (r, v) =>
-        sample(
-          r,
-          'none',
-          { logits: v.logits!, counts: v.counts!, sampled: v.sampled!, nextIds: v.nextIds! },
-          { vocab: 4 },
-        ),
+      record: (r, v) => sample(r, 'none', v as unknown as Sample, { vocab: 4 }),
     });
     expect([...got.counts!, ...got.sampled!, ...got.nextIds!]).toEqual([0, 0, 0, 0, ...Array<number>(5).fill(POISON)]);
   });
@@ -287,16 +388,30 @@ describe('sample/sample', () => {
     await check({ name: 'vocab_201088', logits, params: sampling({ topP: 0.9, topK: 4000 }) });
   });
 
-  it('draws with the right frequencies', async () => {
-    const logits = Float32Array.from({ length: 16 }, (_, i) => -i / 8);
-    const runs = Array.from({ length: 2000 }, (_, seed) => sampling({ seed }));
+  const slope = Float32Array.from({ length: 45 }, (_, i) => ((i * 11) % 45) / -9);
+  const limits: Limits = {
+    bias: Float32Array.from(slope, (_, i) => (i % 3) / 2),
+    allowed: setOf(45, (id) => id % 4 > 0),
+  };
+  it.each<[string, Partial<SamplingParams>, Limits]>([
+    ['nothing asked', {}, {}],
+    ['a temperature', { temperature: 0.6 }, {}],
+    ['top_k', { topK: 11 }, {}],
+    ['top_p', { topP: 0.7 }, {}],
+    ['min_p', { minP: 0.2 }, {}],
+    ['a bias', {}, { bias: limits.bias! }],
+    ['a mask', {}, { allowed: limits.allowed! }],
+    ['all of them', { temperature: 1.4, topK: 25, topP: 0.9, minP: 0.1 }, limits],
+  ])('draws with the right frequencies: %s', async (name, changes, limits) => {
+    const runs = Array.from({ length: 1500 }, (_, seed) => sampling({ seed, ...changes }));
+    const counts = new Uint32Array(slope.length);
     // Half by seed, half by position: both must vary the number.
-    const tokens = await drawMany(logits, new Uint32Array(16), runs, (run) => (run % 2) * run);
-    const seenTimes = new Float64Array(16);
-    for (const { id } of tokens) seenTimes[id]!++;
-    const expected = distribution(logits, new Uint32Array(16), sampling()).map((p) => p * runs.length);
-    const chiSquare = expected.reduce((sum, e, i) => sum + (seenTimes[i]! - e) ** 2 / e, 0);
-    expect(chiSquare).toBeLessThan(37.7); // 15 degrees of freedom, p = 0.001; the draws are the same every time
+    const tokens = await drawMany(slope, counts, runs, (run) => (run % 2) * run, limits);
+    expectDistribution(
+      tokens.map(({ id }) => id),
+      distribution(slope, counts, runs[0]!, limits),
+      name,
+    );
   });
 
   it('gives the same token for the same seed and position, whatever came before', async () => {
@@ -310,7 +425,7 @@ describe('sample/sample', () => {
   const byName =
     (...names: string[]) =>
     async (): Promise<void> => {
-      for (const c of [...greedy, ...single, ...filters]) if (names.includes(c.name)) await check(c);
+      for (const c of [...greedy, ...limited, ...single, ...filters]) if (names.includes(c.name)) await check(c);
       for (const c of many) if (names.includes(c.name)) await checkMany(c);
     };
   it.each([
@@ -320,7 +435,6 @@ describe('sample/sample', () => {
       'a.id > b.id',
       byName('greedy_ties_at_lane_and_workgroup_distance'),
     ],
-    ['tells the zeros apart', 'bits == 0x80000000u', 'false', byName('greedy_signed_zeros_tie')],
     ['multiplies positive logits by the penalty', 'raw > 0.0);', 'raw < 0.0);', byName('greedy_penalties')],
     ['punishes presence in the prompt', 'times > 0u', 'count > 0u', byName('greedy_presence_spares_the_prompt')],
     ['forgets the frequency', '* f32(times)', '', byName('greedy_penalties', 'penalties')],
@@ -348,6 +462,22 @@ describe('sample/sample', () => {
       'best - all.highest',
       byName('vocab_577', 'vocab_1000'),
     ],
+    ['forgets the bias', 'raw + bias[id]', 'raw', byName('bias_moves_the_best')],
+    ['biases unasked', '(u_step.draw & 1u) != 0u', 'true', byName('greedy_all_negative')],
+    [
+      'biases after penalties',
+      'return repeated(id, clamp(raw + bias[id], MASKED, -MASKED));',
+      'return repeated(id, raw) + bias[id];',
+      byName('bias_comes_before_penalties'),
+    ],
+    ['masks unasked', '(u_step.draw & 2u) != 0u &&', '', byName('greedy_last_of_many')],
+    ['takes the mask by bytes', 'id >> 5u', 'id >> 3u', byName('mask_of_the_last_577')],
+    [
+      'lets forbidden tokens tie',
+      'FORBIDDEN: f32 = -3e38',
+      'FORBIDDEN: f32 = -1e30',
+      byName('mask_with_nothing_but_masked_logits'),
+    ],
     [
       'skips the last digit of the id',
       'digit < KEY_DIGITS + ID_DIGITS',
@@ -356,5 +486,17 @@ describe('sample/sample', () => {
     ],
   ])('notices a kernel that %s', async (_what, from, to, suite) => {
     await expectMutantToFail(gpu, shaderText, 'sample/sample', (text) => text.replace(from, to), suite);
+  });
+
+  it.each([
+    ['tells the zeros apart', 'bits == 0x80000000u', 'false', byName('greedy_signed_zeros_tie')],
+    [
+      'lets masked logits differ',
+      'clamp(bitcast<f32>(bits), MASKED, -MASKED)',
+      'bitcast<f32>(bits)',
+      byName('every_token_masked', 'hot_does_not_melt_the_mask'),
+    ],
+  ])('notices an order of logits that %s', async (_what, from, to, suite) => {
+    await expectMutantToFail(gpu, shaderText, 'shared/logits', (text) => text.replace(from, to), suite);
   });
 });
