@@ -1,4 +1,7 @@
-import { defineConfig, type UserConfig } from 'tsdown';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build, defineConfig, type InlineConfig, type UserConfig } from 'tsdown';
 
 const shared: UserConfig = {
   format: 'esm',
@@ -7,11 +10,31 @@ const shared: UserConfig = {
   deps: { neverBundle: [/^node:/, 'webgpu'] },
 };
 
+/** A build of its own, so that the file imports nothing: then it works in every bundler, as a module and as a classic script. */
+const script = (name: string, source: string): UserConfig => ({
+  ...shared,
+  entry: { [name]: source },
+  deps: { alwaysBundle: [/./] },
+  dts: false,
+  clean: false,
+});
+const worker = script('worker', 'src/worker.ts');
+
+/** The built worker as a text. */
+async function workerCode(): Promise<string> {
+  const outDir = mkdtempSync(join(tmpdir(), 'webmoe-worker-'));
+  await build({ ...worker, outDir, minify: true, logLevel: 'silent', config: false } as InlineConfig);
+  const code = readFileSync(join(outDir, 'worker.js'), 'utf8');
+  rmSync(outDir, { recursive: true });
+  return code;
+}
+
 export default defineConfig([
   {
     ...shared,
     entry: {
       index: 'src/index.ts',
+      'worker-inline': 'src/worker-inline.ts',
       node: 'src/node.ts',
       'ai-sdk': 'src/ai-sdk/index.ts',
       testing: 'src/testing.ts',
@@ -21,18 +44,20 @@ export default defineConfig([
     clean: true,
     plugins: [
       {
-        // Vite resolves the worker's source; beside the built files lies its build.
-        name: 'built-worker',
+        // Vite resolves the workers' sources; beside the built files lie their builds.
+        name: 'built-workers',
         transform: (code, id) =>
-          id.endsWith('start-worker.ts') ? code.replace('./opfs-worker.ts', './opfs-worker.js') : null,
+          id.endsWith('start-worker.ts')
+            ? code.replace(/new URL\((['"])[./]*\/([\w-]+)\.ts\1/, 'new URL($1./$2.js$1')
+            : null,
+      },
+      {
+        name: 'inline-worker',
+        load: async (id) =>
+          id.endsWith('src/worker-inline.ts') ? `export default ${JSON.stringify(await workerCode())};` : null,
       },
     ],
   },
-  {
-    ...shared,
-    // A build of its own, so that the file imports nothing: then it works in every bundler, as a module and as a classic script.
-    entry: { 'opfs-worker': 'src/weights/records/opfs-worker.ts' },
-    dts: false,
-    clean: false,
-  },
+  script('opfs-worker', 'src/weights/records/opfs-worker.ts'),
+  worker,
 ]);

@@ -25,7 +25,7 @@ const WARM_UP = 8;
 
 const modules = await fromSource('prefetch', [
   'engine/load.ts',
-  'node.ts',
+  'cli/load-engine.ts',
   'engine/step-record.ts',
   'engine/visit-log.ts',
   'engine/routing.ts',

@@ -168,3 +168,9 @@ export class InvalidRequest extends WebmoeError {
   override readonly name = 'InvalidRequest';
   readonly code = 'invalid-request';
 }
+
+/** The worker that ran the model is gone: it was terminated, it crashed, or it never started. `restart()` loads the model in a new one. */
+export class WorkerLost extends WebmoeError {
+  override readonly name = 'WorkerLost';
+  readonly code = 'worker-lost';
+}

@@ -1,26 +1,19 @@
 /** webmoe: open Mixture-of-Experts language models in a browser tab, on WebGPU. */
-import { load as loadSource, plan as planSource, type LoadOptions } from './engine/load.ts';
-import type { Model } from './engine/model.ts';
+import type { plan as planSource } from './engine/load.ts';
 import type { Plan } from './engine/plan.ts';
-import { openStorage } from './engine/browser-storage.ts';
-import { isRemote, openSource, sourceName, type ModelSource } from './engine/open-source.ts';
 import { checkSupport } from './engine/support.ts';
-import { createChat } from './chat/chat.ts';
-import { modelSource } from './chat/model-source.ts';
+import { openSource, type ModelSource } from './engine/open-source.ts';
 import { openChatWith, type OpenChatOptions, type OpenedChat } from './remote/open-chat.ts';
-
-/**
- * {@inheritDoc loadSource}
- * A model that comes over a network is kept in this browser's storage, unless `storage` says otherwise; null keeps nothing.
- */
-export async function load(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
-  const storage = options.storage === undefined && isRemote(source) ? await openStorage() : options.storage;
-  return loadSource(await openSource(source, { storage, signal: options.signal }), { ...options, storage });
-}
+import { absolute } from './surface/absolute.ts';
+import { load, type LoadOptions } from './surface/load.ts';
+import type { Model } from './surface/model.ts';
 
 /** {@inheritDoc planSource} */
-export const plan = async (source: ModelSource, options: Parameters<typeof planSource>[1] = {}): Promise<Plan> =>
-  planSource(await openSource(source, { signal: options.signal }), options);
+export async function plan(source: ModelSource, options: Parameters<typeof planSource>[1] = {}): Promise<Plan> {
+  // Not at the top: a page whose engine is in a worker needs none of its own until it asks for a plan.
+  const engine = await import('./engine/load.ts');
+  return engine.plan(await openSource(absolute(source), { signal: options.signal }), options);
+}
 
 /**
  * A chat that the model on this computer answers where it runs, else a server: `side` and `why` tell which.
@@ -37,14 +30,16 @@ export const openChat = ({
       checkSupport: ({ gpu }: LoadOptions) => checkSupport(gpu ? { gpu } : {}),
       async load(source: ModelSource, loadOptions: LoadOptions) {
         const model = await load(source, loadOptions);
-        return { model, chat: createChat(modelSource(model, sourceName(source))) };
+        return { model, chat: model.chat };
       },
     },
     { local, remote, prefer },
     options,
   );
 
-export { models, openStorage, type BrowserStorage } from './engine/browser-storage.ts';
+export { load, type LoadOptions } from './surface/load.ts';
+export { models, openStorage } from './surface/page-storage.ts';
+export type { BrowserStorage } from './engine/browser-storage.ts';
 export { openSource, type ModelSource } from './engine/open-source.ts';
 export { createChat } from './chat/chat.ts';
 export { checkSupport, type Support } from './engine/support.ts';
@@ -61,6 +56,7 @@ export {
   StorageError,
   UnsupportedModel,
   WebmoeError,
+  WorkerLost,
 } from './errors.ts';
 export { filesSource } from './weights/files-source.ts';
 export { httpSource } from './weights/http-source.ts';
@@ -88,18 +84,16 @@ export type {
 export type { ApproximateOptions } from './engine/approximate.ts';
 export type { Storage } from './engine/keeping.ts';
 export type { StoredModels, VerifyOptions } from './engine/models.ts';
-export type { LoadOptions } from './engine/load.ts';
 export type { ModeOption } from './engine/mode.ts';
 export type { Hardware } from './engine/predict.ts';
 export type { EmbedOptions } from './engine/embedding.ts';
 export type { GeneratedToken, GenerateOptions, GenerateSummary, TokenLogprob } from './engine/generation.ts';
-export type { Model } from './engine/model.ts';
 export type { Plan, PlanOptions } from './engine/plan.ts';
 export type { WeightsOption } from './engine/precision.ts';
 export type { LoadProgress } from './engine/progress.ts';
 export type { LayerRouting } from './engine/routing.ts';
 export type { LogitsResult } from './engine/session.ts';
-export type { ModelText, Prompt } from './engine/text.ts';
+export type { Prompt } from './engine/text.ts';
 export type { Constraint, JsonSchema } from './text/grammar/index.ts';
 export type { ModelConfig } from './config/model-config.ts';
 export type { ModelStorage, StoredModel, VerifyResult } from './weights/records/stored.ts';
@@ -109,3 +103,8 @@ export type { OpenChatOptions, OpenedChat } from './remote/open-chat.ts';
 export type { AnyChat, AnyChoice, AnyChunk, AnyCompletion, AnyStream, AnyUsage } from './remote/types.ts';
 export type { HubModel } from './weights/hub/hub-model.ts';
 export type { ByteSource } from './weights/source.ts';
+export type { LostDevice } from './surface/calls.ts';
+export type { RunsIn } from './surface/link.ts';
+export type { Model } from './surface/model.ts';
+export type { ModelTemplate, ModelTokenizer } from './surface/model-text.ts';
+export type { WorkerOption } from './surface/worker/find-worker.ts';

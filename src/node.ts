@@ -1,19 +1,28 @@
 /** webmoe in Node: models from a path, WebGPU from Dawn (the npm package `webgpu`). */
 import { openDawn } from './cli/dawn.ts';
 import { openNodeSource } from './cli/node-source.ts';
-import { load as loadSource, plan as planSource, type LoadOptions } from './engine/load.ts';
-import type { Model } from './engine/model.ts';
-import type { Plan } from './engine/plan.ts';
+import { plan as planSource, type LoadOptions } from './engine/load.ts';
 import { storedModels, type StoredModels } from './engine/models.ts';
-import type { ModelSource } from './index.ts';
+import type { ModelSource } from './engine/open-source.ts';
+import type { Plan } from './engine/plan.ts';
 import type { Storage } from './engine/keeping.ts';
+import { connectHere } from './surface/here.ts';
+import { Link } from './surface/link.ts';
+import { Model } from './surface/model.ts';
+import { split } from './surface/options.ts';
 import { nodeFolder } from './weights/records/node-folder.ts';
 import { modelStorage } from './weights/records/storage.ts';
 import { nodeLock } from './weights/records/node-lock.ts';
 
-/** As `load` of the main entry, with paths and with Dawn's adapter unless `options.gpu` says otherwise. */
-export const load = async (source: ModelSource, options: LoadOptions = {}): Promise<Model> =>
-  loadSource(await openNodeSource(source, options), { ...options, gpu: options.gpu ?? (await openDawn()) });
+/** As `load` of the main entry, with paths and with Dawn's adapter unless `options.gpu` says otherwise. In this thread. */
+export const load = (source: ModelSource, options: LoadOptions = {}): Promise<Model> =>
+  Model.open(async () => {
+    const connected = connectHere(async (from, given) => {
+      const bytes = await openNodeSource(from as ModelSource, given);
+      return { bytes, options: { ...given, gpu: given.gpu ?? (await openDawn()) } };
+    });
+    return Link.load(connected, source, split(options));
+  });
 
 /** As `plan` of the main entry, with paths. */
 export const plan = async (source: ModelSource, options: Parameters<typeof planSource>[1] = {}): Promise<Plan> =>
@@ -30,6 +39,7 @@ export interface DiskStorage extends Storage {
 }
 
 export { checkSupport, type ModelSource } from './index.ts';
+export type { Model } from './surface/model.ts';
 export { openNodeSource } from './cli/node-source.ts';
 export { openDawn } from './cli/dawn.ts';
 export { pathSource } from './weights/node-source.ts';

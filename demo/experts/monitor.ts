@@ -18,23 +18,25 @@ export function expertMonitor(model: ChatModel): ExpertMonitor | null {
   const history = new StepHistory();
   const strip = new ExpertStrip();
   let frame: number | null = null;
-  const refresh = (): void => {
+  let isDisposed = false;
+  const refresh = async (): Promise<void> => {
+    const stats = await model.expertStats?.().catch(() => null); // a model that went away says so elsewhere
     frame = null;
-    const stats = model.expertStats?.();
-    if (stats) strip.show(stats, history);
+    if (stats && !isDisposed) strip.show(stats, history);
   };
   const stopListening = model.onStep?.((event) => {
     history.push(event);
-    frame ??= requestAnimationFrame(refresh);
+    frame ??= requestAnimationFrame(() => void refresh());
   });
   const poll = setInterval(() => {
-    if (!document.hidden) frame ??= requestAnimationFrame(refresh);
+    if (!document.hidden) frame ??= requestAnimationFrame(() => void refresh());
   }, POLL_MS);
-  refresh();
+  void refresh();
   return {
     element: strip.element,
-    refresh,
+    refresh: () => void refresh(),
     dispose() {
+      isDisposed = true;
       stopListening?.();
       clearInterval(poll);
       if (frame !== null) cancelAnimationFrame(frame);

@@ -58,19 +58,19 @@ export function memoryPanel(model: ChatModel, onResized: (bytes: number) => void
     element.hidden = !open;
     toggle.setAttribute('aria-expanded', String(open));
     if (open) {
-      showPresent();
+      void showPresent();
       slider.focus();
     } else toggle.focus();
   }
 
-  function showPresent(): void {
-    const stats = model.expertStats?.();
+  async function showPresent(): Promise<void> {
+    const stats = await model.expertStats?.().catch(() => null); // a model that went away says so elsewhere
     if (bar.hidden) slider.expect(stats ? expectText(stats.mode) : '');
     if (stats && bar.hidden) slider.showExperts(stats.slots);
   }
 
   async function resize(bytes: number): Promise<void> {
-    if (bytes === settled) return showPresent();
+    if (bytes === settled) return void showPresent();
     slider.setDisabled(true);
     bar.hidden = false;
     slider.expect('Moving experts; an answer under way may pause…');
@@ -85,7 +85,7 @@ export function memoryPanel(model: ChatModel, onResized: (bytes: number) => void
     }
     bar.hidden = true;
     slider.setDisabled(false);
-    showPresent();
+    await showPresent();
     if (failure) slider.showError(failure);
   }
 

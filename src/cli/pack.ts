@@ -1,10 +1,11 @@
 /** `webmoe pack`: makes a model's records ahead of time, so that a later start reads them instead of the checkpoint. */
 import { InvalidRequest } from '../errors.ts';
-import { diskStorage, load } from '../node.ts';
+import { diskStorage } from '../node.ts';
 import type { WeightsOption } from '../engine/precision.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { modelSource, SOURCE_OPTIONS } from './model-source.ts';
 import { formatBytes, progressLine, type Output } from './common.ts';
+import { load } from './load-engine.ts';
 
 export const PACK_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   ...SOURCE_OPTIONS,

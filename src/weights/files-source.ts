@@ -10,7 +10,7 @@ const PIECE_BYTES = 4 * 2 ** 20;
  * @throws InvalidRequest when two files end up with one name, or there are none
  */
 export function filesSource(files: Iterable<File> | ReadonlyMap<string, Blob>, label = 'the chosen files'): ByteSource {
-  const blobs = files instanceof Map ? new Map<string, Blob>(files) : byPath([...(files as Iterable<File>)]);
+  const blobs = files instanceof Map ? new Map<string, Blob>(files) : blobsByName([...(files as Iterable<File>)]);
   if (blobs.size === 0) throw new InvalidRequest('No files were chosen: choose the folder that holds config.json');
   return {
     label,
@@ -52,7 +52,11 @@ export function filesSource(files: Iterable<File> | ReadonlyMap<string, Blob>, l
   };
 }
 
-function byPath(files: readonly File[]): Map<string, Blob> {
+/**
+ * The files by their name in the model's folder: without the leading folders that they have in common.
+ * @throws InvalidRequest when two files end up with one name
+ */
+export function blobsByName(files: readonly File[]): Map<string, Blob> {
   const paths = files.map((f) => (f.webkitRelativePath || f.name).split('/'));
   const [first = []] = paths;
   let common = 0;

@@ -72,7 +72,7 @@ describe('the tier', () => {
     const opened = await open();
     const { kind, note } = await opened.page.evaluate(async () => {
       const { openBrowserFolder, faultyWorker } = window.records;
-      const { folder, note } = await openBrowserFolder({ worker: () => faultyWorker('no-sync-handles') });
+      const { folder, note } = await openBrowserFolder(() => faultyWorker('no-sync-handles'));
       return { kind: folder?.kind, note };
     });
     expect(kind).toBe('opfs-async');
@@ -199,7 +199,7 @@ it('an I/O worker that never answers is given up', async () => {
   await opened.page.clock.install();
   const answer = opened.page.evaluate(async () => {
     const { openBrowserFolder, faultyWorker } = window.records;
-    const { folder, note } = await openBrowserFolder({ worker: () => faultyWorker('silent') });
+    const { folder, note } = await openBrowserFolder(() => faultyWorker('silent'));
     return { kind: folder?.kind, note };
   });
   await opened.page.clock.runFor(11_000);

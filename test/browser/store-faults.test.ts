@@ -100,7 +100,7 @@ describe('a shard that changes while a model runs (N03)', () => {
         for (const prompt of prompts) {
           const got = await window.stream.tryAnswer(prompt, tokens);
           if ('name' in got) return got;
-          window.stream.evict(1);
+          await window.stream.evict(1);
         }
         return null;
       },
@@ -183,7 +183,7 @@ describe('abort (D11)', () => {
   it('30 times at random moments: returns at once, and the next request is right', async () => {
     const tab = await open();
     expect(await load(tab, { storage: null, expertsResident: 0, collect: false, retry: RETRY })).toBeNull();
-    const before = await tab.page.evaluate(() => window.stream.buffers);
+    const before = await tab.page.evaluate(() => window.stream.buffers());
     const startedAt = performance.now();
     expect(await answer(tab)).toMatchObject({ ids: wanted });
     const ms = performance.now() - startedAt;
@@ -201,6 +201,6 @@ describe('abort (D11)', () => {
     expect(cut.length).toBeGreaterThan(10);
     // One submit of the software adapter, and what a busy machine adds.
     expect(cut.at(-1)!).toBeLessThan(1500);
-    expect(await tab.page.evaluate(() => window.stream.buffers)).toBe(before);
+    expect(await tab.page.evaluate(() => window.stream.buffers())).toBe(before);
   });
 });

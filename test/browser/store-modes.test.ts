@@ -47,7 +47,7 @@ describe.each(SWEPT)('%s', (model) => {
   beforeAll(async () => {
     server = await faultServer(filesOf(model), { cors: 'exposed' });
     resident = await run({});
-    expect(await opened.page.evaluate(() => window.stream.stats.mode)).toBe('resident');
+    expect(await opened.page.evaluate(() => window.stream.stats.then(({ mode }) => mode))).toBe('resident');
   });
   afterAll(() => server.close());
 
@@ -58,13 +58,13 @@ describe.each(SWEPT)('%s', (model) => {
       async ([prompt, tokens]) => {
         const { stream } = window;
         // Every buffer that a chat may ever need is there after the first answer; logits make some of their own.
-        const before = stream.buffers;
-        const evicted = stream.evict(0.5, 1);
+        const before = await stream.buffers();
+        const evicted = await stream.evict(0.5, 1);
         const { ids } = await stream.answer(prompt, tokens);
-        const made = stream.buffers - before;
-        stream.evict(0.5, 2);
+        const made = (await stream.buffers()) - before;
+        await stream.evict(0.5, 2);
         const bits = await stream.logitBits(prompt);
-        const { mode: used, replays, slots, experts } = stream.stats;
+        const { mode: used, replays, slots, experts } = await stream.stats;
         return { evicted, ids, bits, made, used, replays, slots, experts };
       },
       [PROMPT, TOKENS] as const,

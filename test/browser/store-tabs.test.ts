@@ -32,7 +32,7 @@ const answer = async (page: Page): Promise<number[]> => {
   return (got as Answer).ids;
 };
 const storage = (page: Page): Promise<{ kind: string; note: string | null }> =>
-  page.evaluate(() => window.stream.stats.storage);
+  page.evaluate(() => window.stream.stats.then(({ storage: s }) => s));
 const weightsSent = (): number =>
   server.requests.filter(({ path }) => path.startsWith('model-')).reduce((sum, { sent }) => sum + sent, 0);
 
@@ -136,7 +136,10 @@ describe('a quota of 30 % of what the model needs (N08)', () => {
     await load(page, { expertsResident: 0.25 });
     expect(await answer(page)).toEqual(wanted);
     await page.evaluate(() => window.stream.settled());
-    const { kept, stats } = await page.evaluate(() => ({ kept: window.stream.kept, stats: window.stream.stats }));
+    const { kept, stats } = await page.evaluate(async () => ({
+      kept: window.stream.kept,
+      stats: await window.stream.stats,
+    }));
     console.log(`quota of 30 %: ${JSON.stringify(kept)}`, stats.storage);
     expect(stats.storage.note).toMatch(/full|room/);
     expect(kept?.isComplete ?? false).toBe(false);

@@ -74,7 +74,7 @@ describe('a model of which nine bytes in ten are experts, over 10 MB/s', () => {
     server.setLink({});
     const page = await openPage(context);
     await page.evaluate((url) => window.stream.load(url, { storage: null }), server.url);
-    expect(await page.evaluate(() => window.stream.stats.mode)).toBe('resident');
+    expect(await page.evaluate(() => window.stream.stats.then(({ mode }) => mode))).toBe('resident');
     const { ids } = await page.evaluate(([p, n]) => window.stream.answer(p, n), [PROMPT, TOKENS] as const);
     expect(drawn).toEqual(ids);
     await page.close();

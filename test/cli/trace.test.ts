@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { load } from '../../src/node.ts';
+import { load } from '../../src/cli/load-engine.ts';
 import { readTrace } from '../../src/trace/npz.ts';
 import { cli } from '../support/cli.ts';
 import { withLetters } from '../support/letters.ts';

@@ -38,7 +38,31 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'ai-sdk': ['chat', 'util', 'errors.ts'],
   'testing.ts': ['chat', 'type engine', 'text/stop.ts', 'util', 'errors.ts'],
   remote: ['type chat', 'type engine', 'weights/retry.ts', 'util', 'errors.ts'],
-  'index.ts': ['engine', 'weights', 'chat', 'remote', 'text', 'trace', 'type policy', 'type config', 'errors.ts'],
+  surface: [
+    'chat',
+    'engine',
+    'weights',
+    'type text',
+    'type config',
+    'util',
+    'worker.ts',
+    'worker-inline.ts',
+    'errors.ts',
+  ],
+  'worker.ts': ['surface'],
+  'worker-inline.ts': [],
+  'index.ts': [
+    'surface',
+    'chat',
+    'engine',
+    'weights',
+    'remote',
+    'text',
+    'trace',
+    'type policy',
+    'type config',
+    'errors.ts',
+  ],
 };
 /** Node's own surfaces; a page never loads them, and nothing but they themselves may import them. */
 const NODE_ONLY = ['cli', 'node.ts'];

@@ -10,8 +10,8 @@ import { hasSyncHandles } from './opfs-types.ts';
 export const TOP_FOLDER = 'webmoe-v1';
 
 export interface BrowserFolderOptions {
-  /** Starts the I/O worker, for pages whose bundler or CSP wants another way: a worker that runs the package's `opfs-worker.js`. */
-  readonly worker?: () => Worker;
+  /** Starts the I/O worker, which runs the package's `opfs-worker.js`; null: there is to be none. */
+  readonly worker: (() => Worker) | null;
 }
 
 export interface BrowserFolder {
@@ -24,7 +24,7 @@ export interface BrowserFolder {
 }
 
 /** Tries sync access handles here (in a worker), then in an I/O worker, then the asynchronous interface. Never throws. */
-export async function openBrowserFolder(options: BrowserFolderOptions = {}): Promise<BrowserFolder> {
+export async function openBrowserFolder({ worker }: BrowserFolderOptions): Promise<BrowserFolder> {
   if (!globalThis.isSecureContext)
     return none('This page came over an insecure connection, so the browser keeps no copy of the model.');
   if (typeof navigator.storage?.getDirectory !== 'function')
@@ -32,8 +32,8 @@ export async function openBrowserFolder(options: BrowserFolderOptions = {}): Pro
 
   const fast = hasSyncHandles()
     ? await attempt(openHere)
-    : typeof Worker === 'function'
-      ? await attempt(() => openRemote(options.worker))
+    : worker && typeof Worker === 'function'
+      ? await attempt(() => openRemote(worker))
       : new Error('there are no workers here');
   if (!(fast instanceof Error)) {
     const note = fast.isTemporary
@@ -67,7 +67,7 @@ async function openHere(): Promise<Opened> {
   return { folder, isTemporary: (name) => isTemporary(folder, name) };
 }
 
-async function openRemote(worker: (() => Worker) | undefined): Promise<Opened> {
+async function openRemote(worker: () => Worker): Promise<Opened> {
   const folder = await opfsRemoteFolder([TOP_FOLDER], worker);
   return { folder, isTemporary: (name) => folder.isTemporary(name) };
 }

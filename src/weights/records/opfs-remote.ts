@@ -7,7 +7,6 @@ import { OpfsConnection } from './opfs-connection.ts';
 import { Gate } from './gate.ts';
 import { closedFile } from './opfs-errors.ts';
 import type { Args, CallName, Result } from './opfs-protocol.ts';
-import { startIoWorker } from './start-worker.ts';
 
 /** Large reads go in pieces, so that the worker reads the next one while the page copies the last. */
 const PIECE_BYTES = 2 * 2 ** 20;
@@ -24,10 +23,7 @@ export interface RemoteTop extends RecordFolder {
  * next call of a folder starts another worker.
  * @throws StorageError when there is no such worker here
  */
-export async function opfsRemoteFolder(
-  path: readonly string[],
-  startWorker: () => Worker = startIoWorker,
-): Promise<RemoteTop> {
+export async function opfsRemoteFolder(path: readonly string[], startWorker: () => Worker): Promise<RemoteTop> {
   const io = new Io(startWorker);
   try {
     await io.call('folder', { path });

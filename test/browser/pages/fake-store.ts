@@ -86,7 +86,7 @@ export class StoreScript {
         this.resizes.push(bytes);
         return new Promise<void>((resolve, reject) => (this.#resize = { resolve, reject }));
       },
-      expertStats: () => this.#stats,
+      expertStats: async () => this.#stats,
       onStep: (listener) => {
         this.#listeners.add(listener);
         return () => void this.#listeners.delete(listener);

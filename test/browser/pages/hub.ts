@@ -13,7 +13,8 @@ async function* bytesBelow(folder: FileSystemDirectoryHandle): AsyncGenerator<Ui
 export const hub = {
   /** Drawn ids of a greedy answer, when everything that can be kept is. */
   async draw(model: HubModel): Promise<number[]> {
-    const loaded = await load(model, { contextLength: 64, prefillChunk: 16 });
+    // In this thread: without a network, no worker could be started from the site's files.
+    const loaded = await load(model, { contextLength: 64, prefillChunk: 16, worker: false });
     try {
       const ids: number[] = [];
       const prompt = { ids: [1, 2, 3, 4] };

@@ -20,7 +20,7 @@ const calls = {
     return { write, read };
   },
   async tier(): Promise<{ kind: string | undefined; note: string | null; isTemporary: boolean; persist: boolean }> {
-    const { folder, note, isTemporary } = await openBrowserFolder();
+    const { folder, note, isTemporary } = await openBrowserFolder({ worker: null });
     await folder?.close();
     return { kind: folder?.kind, note, isTemporary, persist: await persist() };
   },

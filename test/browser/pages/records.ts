@@ -1,5 +1,6 @@
 /** Record folders on `window`, for tests that want to see them in a real browser. */
-import { openBrowserFolder, TOP_FOLDER } from '../../../src/weights/records/browser-folder.ts';
+import { openBrowserFolder, TOP_FOLDER, type BrowserFolder } from '../../../src/weights/records/browser-folder.ts';
+import { startIoWorker } from '../../../src/weights/records/start-worker.ts';
 import { persist, persisted } from '../../../src/weights/records/persist.ts';
 import type { RecordFolder } from '../../../src/weights/records/folder.ts';
 import { modelFolderName } from '../../../src/weights/records/identity.ts';
@@ -47,7 +48,7 @@ function inWorker(call: string, ...args: readonly unknown[]): Promise<unknown> {
 
 export type Backend = 'worker' | 'async';
 const openers: Readonly<Record<Backend, () => Promise<RecordFolder>>> = {
-  worker: () => opfsRemoteFolder([TOP_FOLDER]),
+  worker: () => opfsRemoteFolder([TOP_FOLDER], startIoWorker),
   async: () => opfsAsyncFolder([TOP_FOLDER]),
 };
 
@@ -95,12 +96,14 @@ export const records = {
   inWorker,
   rawNames,
   modelFolderName,
-  openBrowserFolder,
+  /** As a page opens it. */
+  openBrowserFolder: (worker: () => Worker = startIoWorker): Promise<BrowserFolder> => openBrowserFolder({ worker }),
   openers,
   openRecordCache,
   openStore,
   opfsAsyncFolder,
   opfsRemoteFolder,
+  startIoWorker,
   pattern,
   persist,
   persisted,

@@ -1,6 +1,5 @@
 /** The engine on `window`, for tests of where its experts come from: over the network, from this browser's storage, or not at all. */
 import { load, openStorage, type ExpertStats, type LoadOptions, type Model } from '../../../src/index.ts';
-import { ExpertStore } from '../../../src/moe/store.ts';
 import { prng } from '../../../src/util/prng.ts';
 import { blockSource } from '../../../src/weights/block-source.ts';
 import { forwardSource } from '../../../src/weights/forward-source.ts';
@@ -20,6 +19,7 @@ export type StreamOptions = Pick<
   | 'prefillChunk'
   | 'start'
   | 'weights'
+  | 'worker'
 > & {
   readonly storage?: null;
   /** Shorter waits than a visitor's; then no byte is in memory that was not just read. */
@@ -39,29 +39,6 @@ export interface Failure {
   readonly message: string;
 }
 
-/** Made since the page was opened. */
-let buffers = 0;
-if ('GPUDevice' in globalThis) {
-  const { createBuffer } = GPUDevice.prototype as {
-    createBuffer: (this: GPUDevice, d: GPUBufferDescriptor) => GPUBuffer;
-  };
-  GPUDevice.prototype.createBuffer = function (descriptor) {
-    buffers++;
-    return createBuffer.call(this, descriptor);
-  };
-}
-
-/** The store that brought an expert last. */
-let store: ExpertStore | undefined;
-const note = (used: ExpertStore): void => void (store = used);
-const { bring } = ExpertStore.prototype as {
-  bring: (this: ExpertStore, ...args: Parameters<ExpertStore['bring']>) => ReturnType<ExpertStore['bring']>;
-};
-ExpertStore.prototype.bring = function (...args) {
-  note(this);
-  return bring.apply(this, args);
-};
-
 const failureOf = (error: unknown): Failure => {
   const { name, message, code } = error as Error & { readonly code?: unknown };
   return { name, code, message };
@@ -78,8 +55,9 @@ class Stream {
     return this.#model;
   }
 
-  get buffers(): number {
-    return buffers;
+  /** Buffers of the GPU that the model made so far. */
+  async buffers(): Promise<number> {
+    return (await this.model.counters()).buffersCreated;
   }
 
   async load(url: string, { retry, ...options }: StreamOptions = {}): Promise<void> {
@@ -144,7 +122,7 @@ class Stream {
     const wrong: string[] = [];
     for (let i = 0; i < times; i++) {
       // Everything is to be brought again.
-      this.evict(1);
+      await this.evict(1);
       const controller = new AbortController();
       let abortedAt = 0;
       const timer = setTimeout(() => {
@@ -168,22 +146,21 @@ class Stream {
   }
 
   /** Takes each expert off the GPU with this chance. @returns how many left */
-  evict(chance: number, seed = 1): number {
-    if (!store) return 0;
+  async evict(chance: number, seed = 1): Promise<number> {
     const random = prng(seed);
-    const { residency, experts } = store;
-    const before = residency.ready;
+    const { resident: before, layers } = await this.stats;
+    let now: number;
     // Again, when chance spared all of a tiny model's few.
     do {
-      experts.forEach((count, layer) => {
-        for (let e = 0; e < count; e++) if (random() < chance) store!.evict(layer, e);
-      });
-    } while (before > 0 && residency.ready === before);
-    return before - residency.ready;
+      for (const [layer, { experts }] of layers.entries())
+        for (let e = 0; e < experts; e++) if (random() < chance) await this.model.evict(layer, e);
+      now = (await this.stats).resident;
+    } while (before > 0 && now === before);
+    return before - now;
   }
 
-  get stats(): ExpertStats {
-    return this.model.expertStats()!;
+  get stats(): Promise<ExpertStats> {
+    return this.model.expertStats().then((stats) => stats!);
   }
 
   get kept(): { presentBytes: number; totalBytes: number; isComplete: boolean } | null {

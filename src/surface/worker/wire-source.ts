@@ -1,0 +1,88 @@
+/** A model's source on its way to a worker: an address and files as data, anything else by messages to the page that has it. */
+import type { Caller, Handlers } from '../connection.ts';
+import { blobsByName, filesSource } from '../../weights/files-source.ts';
+import type { ByteSource } from '../../weights/source.ts';
+import { isRemote, openSource, type ModelSource, type OpenSourceOptions } from '../../engine/open-source.ts';
+import type { HubModel } from '../../weights/hub/hub-model.ts';
+
+export type WireSource =
+  | { readonly kind: 'named'; readonly name: string | HubModel }
+  | { readonly kind: 'files'; readonly files: ReadonlyMap<string, Blob> }
+  | { readonly kind: 'remote'; readonly label: string; readonly origin: ByteSource['origin'] };
+
+/** What a source knows of a file after a read, and tells at once: over there it is asked without waiting. */
+interface FileNews {
+  readonly version?: string | null;
+  readonly seeks?: boolean;
+}
+
+/** @returns what is sent, and what the page answers about it afterwards */
+export function sendSource(source: ModelSource): { readonly wire: WireSource; readonly handlers: Handlers } {
+  const none: Handlers = { calls: {}, streams: {} };
+  if (isRemote(source)) {
+    const name = source instanceof URL ? source.href : (source as string | HubModel);
+    return { wire: { kind: 'named', name }, handlers: none };
+  }
+  if (typeof source === 'object' && 'stream' in source) {
+    const { label, origin } = source;
+    return { wire: { kind: 'remote', label, origin }, handlers: sourceHandlers(source) };
+  }
+  return { wire: { kind: 'files', files: blobsByName(source as readonly File[]) }, handlers: none };
+}
+
+export async function receiveSource(wire: WireSource, page: Caller, options: OpenSourceOptions): Promise<ByteSource> {
+  if (wire.kind === 'named') return openSource(wire.name, options);
+  return wire.kind === 'files' ? filesSource(wire.files) : remoteSource(wire, page);
+}
+
+function sourceHandlers(source: ByteSource): Handlers {
+  const news = (file: string): FileNews => ({
+    ...(source.version ? { version: source.version(file) } : {}),
+    ...(source.seeks ? { seeks: source.seeks(file) } : {}),
+  });
+  return {
+    calls: {
+      'source.size': async ([file], { signal }) => {
+        const size = await source.size(file as string, signal);
+        return { size, news: news(file as string) };
+      },
+      'source.willReadAll': () => source.willReadAll?.(),
+    },
+    streams: {
+      async *'source.stream'([file, begin, end], { signal }) {
+        // A copy: the piece may lie in memory that the source goes on using.
+        for await (const piece of source.stream(file as string, begin as number, end as number, signal))
+          yield new Uint8Array(piece);
+        return news(file as string);
+      },
+    },
+    transfers: new Set(['source.stream']),
+  };
+}
+
+/** Pieces under way while the engine works on one. */
+const PIECES_AHEAD = 2;
+
+function remoteSource({ label, origin }: WireSource & { kind: 'remote' }, page: Caller): ByteSource {
+  const known = new Map<string, FileNews>();
+  const learn = (file: string, news: unknown): void => void known.set(file, news as FileNews);
+  return {
+    label,
+    ...(origin ? { origin } : {}),
+    async size(file, signal) {
+      const { size, news } = (await page.call('source.size', [file], { signal })) as {
+        size: number | null;
+        news: unknown;
+      };
+      learn(file, news);
+      return size;
+    },
+    async *stream(file, begin, end, signal) {
+      const pieces = page.stream('source.stream', [file, begin, end], { signal, ahead: PIECES_AHEAD });
+      learn(file, yield* pieces as AsyncGenerator<Uint8Array, unknown, void>);
+    },
+    version: (file) => known.get(file)?.version ?? null,
+    seeks: (file) => known.get(file)?.seeks ?? true,
+    willReadAll: () => void page.call('source.willReadAll', []).catch(() => undefined),
+  };
+}
