@@ -1,8 +1,12 @@
 /** webmoe: open Mixture-of-Experts language models in a browser tab, on WebGPU. */
 import type { plan as planSource } from './engine/load.ts';
 import type { Plan } from './engine/plan.ts';
+import { checkSupport } from './engine/support.ts';
 import { openSource, type ModelSource } from './engine/open-source.ts';
+import { openChatWith, type OpenChatOptions, type OpenedChat } from './remote/open-chat.ts';
 import { absolute } from './surface/absolute.ts';
+import { load, type LoadOptions } from './surface/load.ts';
+import type { Model } from './surface/model.ts';
 
 /** {@inheritDoc planSource} */
 export async function plan(source: ModelSource, options: Parameters<typeof planSource>[1] = {}): Promise<Plan> {
@@ -10,6 +14,28 @@ export async function plan(source: ModelSource, options: Parameters<typeof planS
   const engine = await import('./engine/load.ts');
   return engine.plan(await openSource(absolute(source), { signal: options.signal }), options);
 }
+
+/**
+ * A chat that the model on this computer answers where it runs, else a server: `side` and `why` tell which.
+ * {@inheritDoc openChatWith}
+ */
+export const openChat = ({
+  local,
+  remote,
+  prefer,
+  ...options
+}: OpenChatOptions<ModelSource> & LoadOptions): Promise<OpenedChat<Model>> =>
+  openChatWith(
+    {
+      checkSupport: ({ gpu }: LoadOptions) => checkSupport(gpu ? { gpu } : {}),
+      async load(source: ModelSource, loadOptions: LoadOptions) {
+        const model = await load(source, loadOptions);
+        return { model, chat: model.chat };
+      },
+    },
+    { local, remote, prefer },
+    options,
+  );
 
 export { load, type LoadOptions } from './surface/load.ts';
 export { models, openStorage } from './surface/page-storage.ts';
@@ -25,6 +51,7 @@ export {
   InvalidRequest,
   OutOfBudget,
   QuotaExceeded,
+  RemoteError,
   SourceError,
   StorageError,
   UnsupportedModel,
@@ -73,6 +100,10 @@ export type { Constraint, JsonSchema } from './text/grammar/index.ts';
 export type { RoutedTokens, RoutingLevel, RunRouting } from './trace/run-routing.ts';
 export type { ModelConfig } from './config/model-config.ts';
 export type { ModelStorage, StoredModel, VerifyResult } from './weights/records/stored.ts';
+export { connect, type RemoteModel, type RemoteModelInfo } from './remote/connect.ts';
+export type { RemoteOptions } from './remote/client.ts';
+export type { OpenChatOptions, OpenedChat } from './remote/open-chat.ts';
+export type { AnyChat, AnyChoice, AnyChunk, AnyCompletion, AnyStream, AnyUsage } from './remote/types.ts';
 export type { HubModel } from './weights/hub/hub-model.ts';
 export type { ByteSource } from './weights/source.ts';
 export type { LostDevice } from './surface/calls.ts';

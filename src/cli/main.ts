@@ -1,4 +1,4 @@
-/** The command line: `webmoe run | logits | inspect | bench | trace record | trace replay`. Exit 0, or 2 with one line on stderr for bad input. */
+/** The command line: `webmoe run | serve | logits | inspect | bench | trace record | trace replay`. Exit 0, or 2 with one line on stderr for bad input. */
 import { InvalidRequest, WebmoeError } from '../errors.ts';
 import { readOptions, usage, type OptionSpec, type Options } from './args.ts';
 import { BENCH_OPTIONS, benchCommand } from './bench.ts';
@@ -7,6 +7,7 @@ import { INSPECT_OPTIONS, inspectCommand } from './inspect.ts';
 import { LOGITS_OPTIONS, logitsCommand } from './logits.ts';
 import { PACK_OPTIONS, packCommand } from './pack.ts';
 import { RUN_OPTIONS, runCommand } from './run.ts';
+import { SERVE_OPTIONS, serveCommand } from './serve.ts';
 import { TRACE_RECORD_OPTIONS, traceRecordCommand } from './trace-record.ts';
 import { TRACE_REPLAY_OPTIONS, traceReplayCommand } from './trace-replay.ts';
 
@@ -20,6 +21,7 @@ interface Command {
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   run: { about: 'chat, or answer one prompt', argument: '', options: RUN_OPTIONS, run: runCommand },
+  serve: { about: 'an OpenAI-compatible server', argument: '', options: SERVE_OPTIONS, run: serveCommand },
   logits: {
     about: 'score token ids into a safetensors file',
     argument: '',

@@ -40,6 +40,16 @@ export function hubModelOf(source: ModelSource): HubModel | null {
 export const isRemote = (source: ModelSource): boolean =>
   typeof source === 'string' || source instanceof URL || hubModelOf(source) !== null;
 
+/** What answers call the model: its id on a Hub, or the last part of its path or URL. */
+export function sourceName(source: ModelSource): string {
+  if (typeof source === 'object' && !(source instanceof URL)) {
+    const label = 'hub' in source ? source.hub : 'label' in source ? source.label : null;
+    return label ?? 'webmoe';
+  }
+  const text = String(source);
+  return parseHubId(text) ? text : (/([^/]+)\/*$/.exec(text)?.[1] ?? text);
+}
+
 /**
  * A Hub is asked which commit the revision stands for, and for its list of files; nothing else is.
  * @throws InvalidRequest, SourceError, UnsupportedModel: see `openHub`

@@ -53,6 +53,19 @@ it('stops at Ctrl+C, and says so', async () => {
   expect(figures(err).join()).toMatch(/tokens.*, abort, seed/);
 });
 
+it('serves until it is told to end', async () => {
+  let said = '';
+  const { code, out } = await program('node', ['bin/webmoe.mjs', 'serve', '--model', model, '--port', '0'], {
+    onOutput: (kill) => {
+      if (said) return;
+      said = 'SIGTERM';
+      kill('SIGTERM');
+    },
+  });
+  expect(code).toBe(0);
+  expect(out).toMatch(/^webmoe-program-\S+ answers at http:\/\/127\.0\.0\.1:\d+\/v1\n$/);
+});
+
 it('ends with 2 and one line for bad input', async () => {
   const { code, out, err } = await program('node', ['bin/webmoe.mjs', 'inspect', 'no-such-folder']);
   expect([code, out]).toEqual([2, '']);

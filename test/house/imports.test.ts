@@ -37,7 +37,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   chat: ['type engine', 'type text', 'text/stop.ts', 'util', 'errors.ts'],
   'ai-sdk': ['chat', 'util', 'errors.ts'],
   'testing.ts': ['chat', 'type engine', 'text/stop.ts', 'util', 'errors.ts'],
-  remote: ['type chat', 'weights/retry.ts', 'util', 'errors.ts'],
+  remote: ['type chat', 'type engine', 'weights/retry.ts', 'util', 'errors.ts'],
   surface: [
     'chat',
     'engine',

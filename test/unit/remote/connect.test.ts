@@ -196,8 +196,11 @@ describe('errors', () => {
     const page = await remoteOf((response) => void response.writeHead(200, { 'content-type': 'text/html' }).end('<p>'));
     expect((await failure(page.chat.completions.create({ messages }))).message).toMatch(/not JSON/);
     await server!.close();
-    const moved = await remoteOf((response) => void response.writeHead(307, { location: 'http://127.0.0.1:1/' }).end());
+    const other = await chatServer((_, response) => sendJson(response, 200, whole));
+    const moved = await remoteOf((response) => void response.writeHead(307, { location: other.url }).end());
     await failure(moved.chat.completions.create({ messages }));
+    expect(other.calls).toEqual([]);
+    await other.close();
   });
 });
 
