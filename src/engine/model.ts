@@ -8,7 +8,7 @@ import type { Counters, Gpu } from '../gpu/gpu.ts';
 import { createDetokenizer } from '../text/detokenizer.ts';
 import { createStopScanner } from '../text/stop.ts';
 import type { GeneratedToken, GenerateOptions, GenerateSummary } from './generation.ts';
-import { resolveSampling } from './sampling.ts';
+import { resolveSampling, samplingDefaults, type SamplingDefault } from './sampling.ts';
 import type { RecordLevel } from './expert-monitor.ts';
 import type { ExpertService } from './expert-service.ts';
 import type { CacheReport, ExpertStats, StepEvent } from './expert-stats.ts';
@@ -123,6 +123,11 @@ export class Model {
     return this.#parts.experts.settled();
   }
 
+  /** What a request that asks for nothing gets: what the checkpoint recommends, or what changes nothing. */
+  get samplingDefaults(): SamplingDefault {
+    return samplingDefaults(this.#parts.generation);
+  }
+
   /** Tokens that end an answer. */
   get endTokens(): readonly number[] {
     return this.#parts.endTokens;
@@ -144,7 +149,7 @@ export class Model {
   ): AsyncGenerator<GeneratedToken, GenerateSummary, void> {
     const { session, generation, text, experts } = this.#parts;
     const { plan } = this;
-    const ids = promptIds(prompt, text);
+    const ids = promptIds(prompt, text, options);
     this.#checkIds(ids, 1);
     const sampling = resolveSampling(options, generation);
     const room = plan.contextLength - ids.length;

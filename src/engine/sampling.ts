@@ -105,3 +105,12 @@ export function resolveSampling(options: SamplingOptions = {}, defaults: Samplin
     seed: seedOf(options.seed),
   };
 }
+
+/** All that a request may ask of the sampler but the seed, with a value each. */
+export type SamplingDefault = Readonly<Record<Field, number>>;
+
+/** What `resolveSampling` gives a request that asks for nothing. */
+export function samplingDefaults(defaults: SamplingDefaults = {}): SamplingDefault {
+  const { seed: _, ...rest } = resolveSampling({ seed: 0 }, defaults);
+  return rest;
+}

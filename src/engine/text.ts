@@ -35,11 +35,18 @@ export async function loadText(source: ByteSource, vocab: number, signal?: Abort
 /** A prompt as text (with the tokenizer's own prefix, such as `<s>`), as a chat, or as token ids. */
 export type Prompt = string | readonly ChatMessage[] | { readonly ids: readonly number[] };
 
-/** @throws InvalidRequest when the prompt needs a tokenizer or template that the model does not have */
-export function promptIds(prompt: Prompt, text: ModelText | null): number[] {
+/** @throws InvalidRequest when the prompt needs a tokenizer or template that the model does not have, or has no answer to continue */
+export function promptIds(
+  prompt: Prompt,
+  text: ModelText | null,
+  options: { readonly continueFinal?: boolean | undefined } = {},
+): number[] {
+  const isChat = typeof prompt === 'object' && !('ids' in prompt);
+  if (options.continueFinal && !isChat)
+    throw new InvalidRequest('continueFinal needs a chat: text and token ids are gone on with as they are', {});
   if (typeof prompt === 'object' && 'ids' in prompt) return [...prompt.ids];
   if (!text) throw new InvalidRequest('This model has no tokenizer.json: give the prompt as token ids', {});
   if (typeof prompt === 'string') return [...text.tokenizer.encode(prompt, { affixes: true })];
   if (!text.template) throw new InvalidRequest('This model has no chat template: give the prompt as text', {});
-  return [...encodeChat(text.tokenizer, text.template, prompt)];
+  return [...encodeChat(text.tokenizer, text.template, prompt, { continueFinal: options.continueFinal })];
 }
