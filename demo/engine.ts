@@ -9,7 +9,8 @@ export type PagePlan = Plan;
 /** What a model offers whose experts need not all be on the card. */
 export type ExpertStore = Pick<Model, 'setGpuBytes' | 'expertStats' | 'onStep'>;
 
-export type ChatModel = Pick<Model, 'generate' | 'plan' | 'device' | 'lost' | 'dispose'> & Partial<ExpertStore>;
+export type ChatModel = Pick<Model, 'generate' | 'plan' | 'device' | 'lost' | 'dispose'> &
+  Partial<ExpertStore & Pick<Model, 'samplingDefaults'>>;
 
 export interface Engine {
   readonly checkSupport: () => ReturnType<typeof checkSupport>;

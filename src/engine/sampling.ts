@@ -111,6 +111,6 @@ export type SamplingDefault = Readonly<Record<Field, number>>;
 
 /** What `resolveSampling` gives a request that asks for nothing. */
 export function samplingDefaults(defaults: SamplingDefaults = {}): SamplingDefault {
-  const { seed: _, ...rest } = resolveSampling({ seed: 0 }, defaults);
-  return rest;
+  const all = resolveSampling({ seed: 0 }, defaults);
+  return Object.fromEntries((Object.keys(RULES) as Field[]).map((field) => [field, all[field]])) as SamplingDefault;
 }

@@ -11,6 +11,7 @@ import {
   SourceError,
   UnsupportedModel,
   type GeneratedToken,
+  type GenerateOptions,
   type GenerateSummary,
   type LoadOptions,
   type LoadProgress,
@@ -58,6 +59,8 @@ type Event = { readonly text: string } | { readonly end: Partial<GenerateSummary
 
 export class Fake {
   readonly prompts: unknown[] = [];
+  /** What each of them asked for beside the prompt. */
+  readonly asked: Partial<GenerateOptions>[] = [];
   readonly loads: { readonly prefillChunk: number | undefined; readonly gpuBytes: number | undefined }[] = [];
   /** The graphics memory of every plan. */
   readonly plans: (number | undefined)[] = [];
@@ -127,7 +130,19 @@ export class Fake {
       device,
       lost: new Promise((resolve) => (this.#lose = resolve)),
       dispose: async () => void this.disposed++,
-      generate: (prompt, options) => this.#generate(prompt, options?.signal),
+      samplingDefaults: {
+        temperature: 0.6,
+        topK: 20,
+        topP: 0.95,
+        minP: 0,
+        repetitionPenalty: 1,
+        presencePenalty: 0,
+        frequencyPenalty: 0,
+      },
+      generate: (prompt, options = {}) => {
+        this.asked.push(JSON.parse(JSON.stringify({ ...options, signal: undefined })) as GenerateOptions);
+        return this.#generate(prompt, options.signal);
+      },
     };
   }
 
