@@ -86,25 +86,20 @@ export class ChatView {
         if (id === this.#thread.info.id) void this.#use(this.#newThread(null));
       },
     });
-    this.#side = new Side(this.#panel);
+    const notices = h('div', {}, this.#toasts.element);
+    this.#side = new Side(this.#panel, this.#toasts.element);
     this.lead = [this.#side.toggle];
     this.tools = [iconButton('Settings of this conversation', 'sliders', () => this.#settings())];
     this.element = h(
       'div',
       { class: 'chat' },
       this.#side.element,
-      h(
-        'div',
-        { class: 'chat-main' },
-        ...(options.above ?? []),
-        this.#log,
-        this.#toasts.element,
-        this.#composer.element,
-      ),
+      h('div', { class: 'chat-main' }, ...(options.above ?? []), this.#log, notices, this.#composer.element),
     );
     this.#link = new IncomingLink((problem) => {
       if (problem) this.#toasts.show(problem, { isError: true });
       this.#render();
+      if (this.#link.shared) this.#showTitle();
     });
     this.#thread = this.#newThread(openConversation());
     this.#listen();
@@ -178,11 +173,13 @@ export class ChatView {
   /** Once it is on the page. */
   shown(): void {
     this.#composer.fit();
+    if (this.#link.shared) return this.#showTitle();
     this.#composer.focus();
     this.#log.scrollTop = this.#log.scrollHeight;
   }
 
   async newChat(): Promise<void> {
+    this.#side.chosen();
     await this.#use(this.#newThread(null));
     this.#composer.focus();
   }
@@ -263,6 +260,11 @@ export class ChatView {
       h('h1', {}, 'Ask something'),
       h('div', { class: 'examples' }, ...EXAMPLES.map((text) => button(text, 'quiet', () => void this.#send(text)))),
     );
+  }
+
+  #showTitle(): void {
+    this.#log.scrollTop = 0;
+    this.#log.querySelector<HTMLElement>('h1[tabindex]')?.focus();
   }
 
   #sharedCard(): HTMLElement {

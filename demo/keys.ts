@@ -18,15 +18,17 @@ export const isSingle = (keys: string): boolean => keys.length === 1;
 
 export function matches(
   keys: string,
-  event: Pick<KeyboardEvent, 'key' | 'altKey' | 'ctrlKey' | 'metaKey' | 'shiftKey'>,
+  event: Pick<KeyboardEvent, 'key' | 'code' | 'altKey' | 'ctrlKey' | 'metaKey' | 'shiftKey'>,
 ): boolean {
   const parts = keys.split('+');
   const key = parts.pop()!;
   const mod = isApple ? event.metaKey : event.ctrlKey;
   const other = isApple ? event.ctrlKey : event.metaKey;
+  // With Alt, a letter of Apple's keyboards is another character.
+  const pressed = isApple && event.altKey ? event.code.replace(/^Key/, '') : event.key;
   const isShiftRight = isSingle(keys) || event.shiftKey === parts.includes('shift');
   return (
-    event.key.toLowerCase() === key.toLowerCase() &&
+    pressed.toLowerCase() === key.toLowerCase() &&
     mod === parts.includes('mod') &&
     event.altKey === parts.includes('alt') &&
     isShiftRight &&

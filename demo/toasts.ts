@@ -38,6 +38,7 @@ export class Toasts {
     for (const stop of ['pointerenter', 'focusin']) toast.addEventListener(stop, () => clearTimeout(timer));
     for (const go of ['pointerleave', 'focusout']) toast.addEventListener(go, wait);
     if (!isError) wait();
+    for (const old of [...this.element.children]) if (!old.querySelector('.button')) old.remove();
     while (this.element.childElementCount > 1) this.element.firstElementChild?.remove();
     this.element.append(toast);
     if (!isError) this.#announce(action ? `${text} ${action.label} is possible for some seconds.` : text);

@@ -47,6 +47,8 @@ export class ConversationPanel {
       oninput: () => this.#render(),
     });
     this.#exportAll = iconButton('Export all', 'save', events.onExportAll);
+    const hide = iconButton('Hide the list', 'panel', events.onClose);
+    hide.classList.add('hide-list');
     const file = h('input', { type: 'file', accept: '.json,application/json', multiple: true, hidden: true });
     file.addEventListener('change', () => {
       events.onFiles([...(file.files ?? [])]);
@@ -60,7 +62,7 @@ export class ConversationPanel {
         { class: 'panel-top' },
         button('New conversation', 'quiet compact', events.onNew, icon('plus')),
         h('span', { class: 'grow' }),
-        iconButton('Hide the list', 'panel', events.onClose),
+        hide,
       ),
       this.#search,
       this.#problem,

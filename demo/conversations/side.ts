@@ -11,12 +11,18 @@ export class Side {
   /** Stands in the header. */
   readonly toggle: HTMLButtonElement;
   readonly #panel: ConversationPanel;
+  /** Notices: over a page behind a drawer nobody sees them, or can press their buttons. */
+  readonly #notices: HTMLElement;
+  readonly #home: HTMLElement | null;
   readonly #drawer: HTMLDialogElement;
   readonly #wide = matchMedia(WIDE);
   readonly #place = (): void => this.#arrange();
 
-  constructor(panel: ConversationPanel) {
+  /** @param notices stand in their place on the page already */
+  constructor(panel: ConversationPanel, notices: HTMLElement) {
     this.#panel = panel;
+    this.#notices = notices;
+    this.#home = notices.parentElement;
     this.toggle = iconButton('Conversations', 'panel', () => this.setOpen(!this.isOpen));
     this.#drawer = h('dialog', { class: 'drawer', 'aria-label': 'Conversations' });
     this.#drawer.addEventListener('click', (event) => {
@@ -38,7 +44,7 @@ export class Side {
       this.#arrange();
       if (hadFocus) this.toggle.focus();
     } else if (open) {
-      this.#drawer.append(this.#panel.element);
+      this.#drawer.append(this.#panel.element, this.#notices);
       document.body.append(this.#drawer);
       this.#drawer.showModal();
       this.toggle.setAttribute('aria-expanded', 'true');
@@ -55,6 +61,7 @@ export class Side {
     this.#drawer.remove();
     this.element.hidden = !this.#wide.matches || recall(KEY) === 'closed';
     this.element.append(this.#panel.element);
+    this.#home?.append(this.#notices);
     this.toggle.setAttribute('aria-expanded', String(this.isOpen));
   }
 

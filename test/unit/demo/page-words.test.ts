@@ -159,6 +159,7 @@ describe('settings', () => {
 describe('keys', () => {
   const press = (key: string, held: Partial<Record<'altKey' | 'ctrlKey' | 'metaKey' | 'shiftKey', boolean>> = {}) => ({
     key,
+    code: '',
     altKey: false,
     ctrlKey: false,
     metaKey: false,
