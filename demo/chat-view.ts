@@ -60,8 +60,6 @@ export class ChatView {
   readonly #link: IncomingLink;
   readonly #disposal = new AbortController();
   #thread: Thread;
-  /** A question is being stored: its answer begins in a moment. */
-  #isAsking = false;
   #elsewhere: ReadonlySet<string> = new Set();
   #atEnd = true;
 
@@ -312,12 +310,9 @@ export class ChatView {
 
   async #send(question: string): Promise<void> {
     const thread = this.#thread;
-    if (thread.isBusy || this.#isAsking) return;
+    if (thread.isBusy) return;
     setDraft(this.#draftKey, '');
-    this.#isAsking = true;
-    this.#composer.setBusy(true); // its button keeps the focus
-    const asked = await thread.ask(question).finally(() => (this.#isAsking = false));
-    if (thread !== this.#thread) return;
+    const asked = thread.ask(question);
     setOpenConversation(this.#draftKey);
     await this.#answer(asked, true);
   }
@@ -325,7 +320,7 @@ export class ChatView {
   async #edit(message: Message, text: string): Promise<void> {
     const thread = this.#thread;
     if (thread.isBusy) return;
-    const edited = await thread.edit(message, text);
+    const edited = thread.edit(message, text);
     if (edited.role === 'user') await this.#answer(edited, false);
     else this.#focusTools(edited.id);
   }

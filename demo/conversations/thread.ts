@@ -94,7 +94,7 @@ export class Thread {
   }
 
   /** Asks after the last answer; a question that stands there unanswered becomes another branch. */
-  async ask(question: string): Promise<Message> {
+  ask(question: string): Message {
     const last = this.path.at(-1);
     const parent = last?.role === 'user' ? last.parent : (last?.id ?? null);
     if (!this.info.title) this.#draft = { ...this.info, title: titleOf(question) };
@@ -102,21 +102,19 @@ export class Thread {
   }
 
   /** Makes a branch beside a message, with other text. */
-  edit(message: Message, content: string): Promise<Message> {
+  edit(message: Message, content: string): Message {
     const state = message.role === 'user' ? 'complete' : 'edited';
     return this.#add({ parent: message.parent, role: message.role, content, state });
   }
 
-  async #add(draft: Draft): Promise<Message> {
+  /** It is there at once; the answer need not wait until it is stored. */
+  #add(draft: Draft): Message {
     const message = this.#new(draft);
-    const info = this.info;
+    const { info } = this;
     this.#head = message.id;
-    const saved = await this.#parts.library.putMessage(info, message, {
-      head: message.id,
-      title: info.title,
-      updatedAt: Date.now(),
-    });
-    return saved;
+    const patch = { head: message.id, title: info.title, updatedAt: Date.now() };
+    void this.#parts.library.putMessage(info, message, patch); // a new message has no other revision
+    return this.messages.find((m) => m.id === message.id) ?? message;
   }
 
   /** Later than what it follows, and than what stands beside it. */

@@ -70,6 +70,7 @@ describe('share links', () => {
     [of({ v: 1, prompt: 'x', settings: {}, code: 'y' }), 'The link must be without "code"'],
     [of({ v: 1, prompt: 'x' }), 'The link.settings must be an object'],
     ['#ask=%%%', 'as it was made'],
+    [`#ask=${btoa('{"v":1,"prompt":"\xff","settings":{}}')}`, 'as it was made'],
     [`#ask=${'a'.repeat(LONGEST_LINK)}`, 'at most'],
   ])('say what is wrong with them: %#', (fragment, why) => expect(() => fromFragment(fragment)).toThrow(why));
 
