@@ -1,5 +1,5 @@
 /** Finds words in titles and messages, and where they stand. Letters match whatever their case and marks: "Élan" is found by "elan". */
-import type { Conversation } from './types.ts';
+import type { Conversation, Message } from './types.ts';
 
 /** Characters [start, end) of the text. */
 export interface Range {
@@ -23,12 +23,17 @@ interface Folded {
   readonly from: readonly number[];
 }
 
+/** Lower case, no marks; the Greek sigma has one form, wherever it stands. */
+export const foldText = (text: string): string =>
+  text.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase().replaceAll('ς', 'σ');
+
+/** The same character by character, to find the way back: slower by an order of magnitude. */
 export function fold(text: string): Folded {
   let out = '';
   const from: number[] = [];
   let at = 0;
   for (const character of text) {
-    const folded = character.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase();
+    const folded = foldText(character);
     for (let i = 0; i < folded.length; i++) from.push(at);
     out += folded;
     at += character.length;
@@ -36,7 +41,16 @@ export function fold(text: string): Folded {
   return { text: out, from: [...from, at] };
 }
 
-export const wordsOf = (query: string): string[] => [...new Set(fold(query).text.split(/\s+/).filter(Boolean))];
+/** Of messages that were searched before: every letter of a query searches all of them. */
+const known = new WeakMap<Message, string>();
+
+function foldedText(message: Message): string {
+  const text = known.get(message) ?? foldText(message.content);
+  known.set(message, text);
+  return text;
+}
+
+export const wordsOf = (query: string): string[] => [...new Set(foldText(query).split(/\s+/).filter(Boolean))];
 
 /** Every place of every word, in order, without overlaps. */
 export function rangesOf(text: string, words: readonly string[]): Range[] {
@@ -54,24 +68,37 @@ export function rangesOf(text: string, words: readonly string[]): Range[] {
 
 const BEFORE = 24;
 const LENGTH = 120;
+/** Only this much of a long message is folded by character; the overlap is longer than words are. */
+const WINDOW = 512;
+const OVERLAP = 64;
+
+/** About where the first match is. */
+function windowOf(line: string, words: readonly string[]): number {
+  for (let start = 0; start < line.length; start += WINDOW) {
+    const folded = foldText(line.slice(start, start + WINDOW + OVERLAP));
+    if (words.some((word) => folded.includes(word))) return start;
+  }
+  return 0;
+}
 
 /** The text around the first match, on one line. */
 function snippetOf(content: string, words: readonly string[]): string {
   const line = content.replace(/\s+/g, ' ');
-  const first = rangesOf(line, words)[0]?.start ?? 0;
-  const start = first <= BEFORE ? 0 : line.indexOf(' ', first - BEFORE) + 1 || first;
-  const from = start > first ? first : start;
+  const start = windowOf(line, words);
+  const first = start + (rangesOf(line.slice(start, start + WINDOW + OVERLAP), words)[0]?.start ?? 0);
+  const from = first <= BEFORE ? 0 : Math.min(first, line.indexOf(' ', first - BEFORE) + 1 || first);
   return `${from > 0 ? '…' : ''}${line.slice(from, from + LENGTH)}${from + LENGTH < line.length ? '…' : ''}`;
 }
 
 /** @returns null unless every word is in the title or in some message */
 function find(conversation: Conversation, words: readonly string[]): Found | null {
   const { info, messages } = conversation;
-  const title = fold(info.title).text;
+  const title = foldText(info.title);
   const missing = new Set(words.filter((word) => !title.includes(word)));
   let best: { id: string; content: string; count: number } | null = null;
-  for (const { id, content } of messages) {
-    const folded = fold(content).text;
+  for (const message of messages) {
+    const { id, content } = message;
+    const folded = foldedText(message);
     const here = words.filter((word) => folded.includes(word));
     for (const word of here) missing.delete(word);
     if (here.length > (best?.count ?? 0)) best = { id, content, count: here.length };
@@ -90,5 +117,13 @@ function find(conversation: Conversation, words: readonly string[]): Found | nul
 /** @returns all of them, nothing marked, for a query without words */
 export function search(conversations: readonly Conversation[], query: string): Found[] {
   const words = wordsOf(query);
+  if (words.length === 0)
+    return conversations.map((conversation) => ({
+      conversation,
+      inTitle: [],
+      message: null,
+      snippet: '',
+      inSnippet: [],
+    }));
   return conversations.flatMap((conversation) => find(conversation, words) ?? []);
 }

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fromJson, toJson, withNewIds } from '../../../demo/conversations/file.ts';
 import { toMarkdown } from '../../../demo/conversations/markdown.ts';
-import { fold, rangesOf, search, wordsOf } from '../../../demo/conversations/search.ts';
+import { fold, foldText, rangesOf, search, wordsOf } from '../../../demo/conversations/search.ts';
 import { branchFrom, headWithout, latestLeaf, pathTo, siblings } from '../../../demo/conversations/tree.ts';
 import { titleOf, type Conversation, type Message } from '../../../demo/conversations/types.ts';
 
@@ -232,6 +232,15 @@ describe('search', () => {
     const [hit] = search(all, 'cafe');
     const [range] = hit!.inSnippet;
     expect(hit!.snippet.slice(range!.start, range!.end)).toBe('CAFÉ');
+  });
+
+  it('folds text at once as it does by character', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        expect(fold(text).text).toBe(foldText(text));
+      }),
+    );
+    expect(foldText('ΟΔΟΣ Élan İ')).toBe('οδοσ elan i');
   });
 
   it('marks nothing but matches, in any text', () => {
