@@ -370,6 +370,7 @@ export class ChatView {
     const thread = this.#thread;
     const known = answer && this.#messages.view(answer.id);
     const view = (known as AnswerView | undefined) ?? this.#messages.pending();
+    if (known) view.reopen();
     view.clearNotes();
     view.waiting('Reading your message');
     const stream = new Stream(view, (change) => this.#following(change));

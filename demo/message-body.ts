@@ -2,13 +2,8 @@
 import { h } from './dom.ts';
 
 export class MessageBody {
-  readonly element: HTMLElement;
-  readonly #text: Text;
-
-  constructor(text = '') {
-    this.#text = document.createTextNode(text);
-    this.element = h('div', { class: 'text', dir: 'auto' }, this.#text);
-  }
+  readonly #text = document.createTextNode('');
+  readonly element = h('div', { class: 'text', dir: 'auto' }, this.#text);
 
   get text(): string {
     return this.#text.data;

@@ -34,9 +34,16 @@ export interface Showing {
 
 const COPIED_MS = 2000;
 
+function bodyOf(text: string, isWhole: boolean): MessageBody {
+  const body = new MessageBody();
+  body.append(text);
+  if (isWhole) body.finish();
+  return body;
+}
+
 abstract class MessageView {
   readonly element: HTMLElement;
-  protected readonly body: MessageBody;
+  protected body: MessageBody;
   protected readonly events: MessageEvents;
   protected readonly foot = h('div', { class: 'foot' });
   protected message: Message | null;
@@ -46,7 +53,7 @@ abstract class MessageView {
   constructor(message: Message | null, events: MessageEvents, kind: 'user' | 'assistant', name: string) {
     this.message = message;
     this.events = events;
-    this.body = new MessageBody(message?.content);
+    this.body = message ? bodyOf(message.content, true) : new MessageBody();
     this.#tools = new MessageTools((step) => this.message && events.onStep(this.message, step));
     this.foot.append(this.#tools.element);
     this.element = h('article', { class: `message ${kind}`, 'aria-label': name }, this.body.element, this.foot);
@@ -60,14 +67,20 @@ abstract class MessageView {
     const before = this.message;
     this.message = message;
     // Another tab has written more of it; what this tab writes is on the page already.
-    if (before && !showing.isBusy && message.content !== this.text && message.content.startsWith(this.text))
-      this.body.append(message.content.slice(this.text.length));
+    if (before && !showing.isBusy && message.content !== this.text) this.replaceBody(message.content, true);
     this.element.classList.toggle('last', showing.isLast);
     const tools = this.tools(message, showing);
     this.#tools.show(
       showing.isBusy || showing.isElsewhere ? tools.filter((t) => t.label === 'Copy') : tools,
       showing.place,
     );
+  }
+
+  /** @param isWhole no more comes */
+  protected replaceBody(text: string, isWhole: boolean): void {
+    const body = bodyOf(text, isWhole);
+    this.body.element.replaceWith(body.element);
+    this.body = body;
   }
 
   protected abstract tools(message: Message, showing: Showing): Tool[];
@@ -164,6 +177,11 @@ export class AnswerView extends MessageView {
     const seconds = (now - this.#firstAt) / 1000;
     const rate = tokens > 1 && seconds > 0 ? ` · ${formatRate((tokens - 1) / seconds)}` : '';
     this.#status.textContent = plural(tokens, 'token') + rate;
+  }
+
+  /** More comes to a text that was whole. */
+  reopen(): void {
+    this.replaceBody(this.text, false);
   }
 
   /** No more comes. */
