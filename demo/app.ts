@@ -1,12 +1,14 @@
 /** The page as a sequence of views: check the browser, ask, load, chat; and a problem view from anywhere. */
 import { DeviceCapability, OutOfBudget, type LoadOptions, type Support } from '../src/index.ts';
 import { ChatView } from './chat-view.ts';
-import { Conversation, type Message } from './chat.ts';
+import { Library } from './conversations/library.ts';
+import { holdWriting } from './conversations/locks.ts';
 import { diagnosticsText } from './diagnostics.ts';
 import type { ChatModel, Engine, PagePlan } from './engine.ts';
 import { detectEnvironment } from './environment.ts';
 import { expertMonitor, type ExpertMonitor } from './experts/monitor.ts';
 import { Frame } from './frame.ts';
+import { keys } from './keys.ts';
 import { loadingView } from './loading-view.ts';
 import { MemoryChoices } from './memory/choices.ts';
 import { memoryPanel, type MemoryPanel } from './memory/panel.ts';
@@ -27,12 +29,6 @@ interface Choice {
   readonly from: string;
 }
 
-/** What a reload after a lost device brings back. */
-interface Kept {
-  readonly messages: readonly Message[];
-  readonly draft: string;
-}
-
 /** What the visitor's choices for a model are remembered by. */
 const keyOf = ({ source, name }: Choice): string => (typeof source === 'string' ? source : `folder:${name}`);
 
@@ -46,6 +42,7 @@ export class App {
   readonly #autoload: boolean;
   readonly #guard = new ReloadGuard();
   readonly #memory = new MemoryChoices();
+  readonly #library = Library.open();
   #device: Device | null = null;
   #model: ChatModel | null = null;
   #chat: ChatView | null = null;
@@ -69,6 +66,7 @@ export class App {
       onChangeModel: () => void this.#leaveChat().then(() => this.#showStart()),
       ...(dialog && { onStorage: () => dialog.open() }),
     });
+    keys.listen(document);
   }
 
   /** Looks at the browser, then asks or loads. */
@@ -156,7 +154,7 @@ export class App {
     await this.#load({ source: files, name: folder || 'the chosen folder', from: 'this computer' });
   }
 
-  async #load(choice: Choice, options: LoadOptions = {}, kept?: Kept): Promise<void> {
+  async #load(choice: Choice, options: LoadOptions = {}): Promise<void> {
     this.#leaveStart();
     this.#choice = choice;
     const abort = new AbortController();
@@ -172,32 +170,34 @@ export class App {
         signal: abort.signal,
         onProgress: (progress) => view.show(progress),
       });
-      this.#showChat(model, choice, kept);
+      this.#showChat(model, choice, await this.#library);
     } catch (error) {
       if (abort.signal.aborted) await this.#showStart();
       else this.#showLoadError(error);
     }
   }
 
-  #showChat(model: ChatModel, choice: Choice, kept?: Kept): void {
+  #showChat(model: ChatModel, choice: Choice, library: Library): void {
     this.#model = model;
     const { description, architecture, vendor } = model.device.adapter;
-    const conversation = new Conversation(model, kept?.messages);
     const experts = (this.#experts = expertMonitor(model));
     const memory = (this.#memoryPanel = memoryPanel(model, (bytes) => {
       this.#memory.set(keyOf(choice), bytes);
       experts?.refresh();
     }));
     this.#chat = new ChatView({
-      conversation,
+      library,
+      model,
+      hold: holdWriting,
       modelName: choice.name,
       adapter: description || [vendor, architecture].filter(Boolean).join(' ') || 'your graphics card',
       contextLength: model.plan.contextLength,
       announce: (text) => this.#frame.announce(text),
-      draft: kept?.draft ?? '',
+      say: (sentence) => this.#frame.say(sentence),
       above: [memory, experts].flatMap((part) => (part ? [part.element] : [])),
     });
-    this.#frame.show('chat', this.#chat.element, choice.name, memory ? [memory.toggle] : []);
+    const { element, lead, tools } = this.#chat;
+    this.#frame.show('chat', element, choice.name, [...tools, ...(memory ? [memory.toggle] : [])], lead);
     this.#chat.shown();
     this.#frame.announce(`${choice.name} is loaded.`);
     model.onRecovery((event) => {
@@ -207,17 +207,16 @@ export class App {
     });
     void model.lost.then(({ reason, message }) => {
       // A model that was left on purpose is lost too.
-      if (this.#model === model) void this.#onLost(choice, conversation, reason, message);
+      if (this.#model === model) void this.#onLost(choice, reason, message);
     });
   }
 
-  async #onLost(choice: Choice, conversation: Conversation, reason: string, message: string): Promise<void> {
-    const kept: Kept = { messages: conversation.messages, draft: this.#chat?.draft ?? '' };
+  async #onLost(choice: Choice, reason: string, message: string): Promise<void> {
     void this.#leaveChat();
     const again = this.#guard.isTooSoon;
     const reload = (): void => {
       this.#guard.reloaded();
-      void this.#load(choice, CAUTIOUS, kept);
+      void this.#load(choice, CAUTIOUS);
     };
     this.#showProblem(lostProblem(reason, message, again), [
       again ? { label: 'Start over', run: () => void this.#showStart() } : { label: 'Reload the model', run: reload },

@@ -4,6 +4,8 @@ import { h, icon } from './dom.ts';
 export interface ComposerEvents {
   readonly onSend: (text: string) => void;
   readonly onStop: () => void;
+  /** The text changed, by whatever hand. */
+  readonly onInput: (text: string) => void;
 }
 
 export class Composer {
@@ -34,7 +36,10 @@ export class Composer {
       event.preventDefault();
       if (!this.#busy) this.#press();
     });
-    this.#box.addEventListener('input', () => this.#changed());
+    this.#box.addEventListener('input', () => {
+      this.#changed();
+      events.onInput(this.#box.value);
+    });
     this.setBusy(false);
   }
 
@@ -45,6 +50,7 @@ export class Composer {
   set text(text: string) {
     this.#box.value = text;
     this.#changed();
+    this.#events.onInput(text);
   }
 
   setBusy(busy: boolean): void {
@@ -78,7 +84,8 @@ export class Composer {
     if (this.#busy) return this.#events.onStop();
     const text = this.#box.value.trim();
     if (!text) return;
-    this.text = '';
-    this.#events.onSend(text);
+    this.#box.value = '';
+    this.#events.onSend(text); // before the button could be switched off and lose the focus
+    this.#changed();
   }
 }

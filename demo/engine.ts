@@ -10,7 +10,7 @@ export type PagePlan = Plan;
 export type ExpertStore = Pick<Model, 'setGpuBytes' | 'expertStats' | 'onStep'>;
 
 export type ChatModel = Pick<Model, 'generate' | 'plan' | 'device' | 'lost' | 'onRecovery' | 'dispose'> &
-  Partial<ExpertStore>;
+  Partial<ExpertStore & Pick<Model, 'samplingDefaults'>>;
 
 export interface Engine {
   readonly checkSupport: () => ReturnType<typeof checkSupport>;

@@ -26,7 +26,8 @@ export class Frame {
   readonly #live: HTMLElement;
   readonly #model: HTMLElement;
   readonly #chatButtons: readonly HTMLButtonElement[];
-  /** Buttons that belong to the view. */
+  /** Buttons that belong to the view, before the name of the page and behind it. */
+  readonly #lead = h('span', { class: 'tools' });
   readonly #tools = h('span', { class: 'tools' });
   readonly #storage: HTMLButtonElement | null;
 
@@ -34,7 +35,7 @@ export class Frame {
     this.#root = root;
     this.#main = h('main', { id: 'main' });
     this.#banner = h('p', { class: 'banner', role: 'note', hidden: true });
-    this.#live = h('div', { class: 'visually-hidden', role: 'status' });
+    this.#live = h('div', { class: 'visually-hidden', role: 'status', 'aria-atomic': 'false' });
     this.#model = h('span', { class: 'model' });
     this.#chatButtons = [
       iconButton('New chat', 'plus', events.onNewChat),
@@ -43,12 +44,29 @@ export class Frame {
     const { onStorage } = events;
     this.#storage = onStorage ? iconButton('Stored models', 'storage', onStorage) : null;
     const brand = h('span', { class: 'brand' }, mark(), h('span', { class: 'word' }, 'webmoe'));
-    const bar = h('header', {}, brand, this.#model, this.#tools, ...this.#chatButtons, this.#storage, themeButton());
+    const bar = h(
+      'header',
+      {},
+      this.#lead,
+      brand,
+      this.#model,
+      this.#tools,
+      ...this.#chatButtons,
+      this.#storage,
+      themeButton(),
+    );
     root.replaceChildren(bar, this.#banner, this.#notice, this.#main, this.#live);
   }
 
-  show(name: ViewName, view: HTMLElement, model = '', tools: readonly HTMLElement[] = []): void {
+  show(
+    name: ViewName,
+    view: HTMLElement,
+    model = '',
+    tools: readonly HTMLElement[] = [],
+    lead: readonly HTMLElement[] = [],
+  ): void {
     this.#root.dataset.view = name;
+    this.#lead.replaceChildren(...lead);
     this.#tools.replaceChildren(...tools);
     if (this.#storage) this.#storage.hidden = name === 'checking';
     this.#model.textContent = model;
@@ -81,5 +99,11 @@ export class Frame {
   /** Said once by screen readers. */
   announce(text: string): void {
     this.#live.textContent = text;
+  }
+
+  /** The same for a text that comes in sentences: each is read after the one before. @param sentence null: a new text begins */
+  say(sentence: string | null): void {
+    if (sentence === null) this.#live.replaceChildren();
+    else this.#live.append(h('p', {}, sentence));
   }
 }

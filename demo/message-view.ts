@@ -1,51 +1,177 @@
-/** One message on the page. Model text is set as text, never parsed. */
-import type { GenerateSummary } from '../src/index.ts';
+/** One message on the page, with what can be done about it. */
+import { figuresLine, figuresList } from './answers/words.ts';
+import { copyText } from './clipboard.ts';
+import type { Message } from './conversations/types.ts';
 import { button, h } from './dom.ts';
-import { formatRate, formatSeconds, plural } from './format.ts';
+import { formatRate, plural } from './format.ts';
+import { MessageBody } from './message-body.ts';
+import { messageEditor } from './message-editor.ts';
+import { MessageTools, type Place, type Tool } from './message-tools.ts';
 import type { Action } from './problem-view.ts';
 
-export const userMessage = (text: string): HTMLElement =>
-  h('article', { class: 'message user', 'aria-label': 'You' }, h('div', { class: 'text', dir: 'auto' }, text));
-
-/** `3.4 tokens/s · first token after 0.52 s · 45 tokens` */
-export function summaryLine(summary: GenerateSummary): string {
-  return [
-    summary.finishReason === 'abort' ? 'Stopped' : null,
-    summary.tokensPerSecond === null ? null : formatRate(summary.tokensPerSecond),
-    summary.generatedTokens ? `first token after ${formatSeconds(summary.timeToFirstTokenMs)}` : null,
-    plural(summary.generatedTokens, 'token'),
-    summary.approximations.length ? `approximate: ${summary.approximations.join('; ')}` : null,
-  ]
-    .filter((part) => part !== null)
-    .join(' · ');
+export interface MessageEvents {
+  /** Makes a branch with this text. */
+  readonly onEdit: (message: Message, text: string) => void;
+  /** Asks again: another answer to the same question. */
+  readonly onRegenerate: (message: Message) => void;
+  readonly onContinue: (message: Message) => void;
+  readonly onDelete: (message: Message) => void;
+  readonly onShare: (message: Message) => void;
+  /** Shows the message beside it. */
+  readonly onStep: (message: Message, step: -1 | 1) => void;
+  readonly announce: (text: string) => void;
 }
 
-export class AnswerView {
-  readonly element: HTMLElement;
-  readonly #text = document.createTextNode('');
-  readonly #body: HTMLElement;
-  readonly #status: HTMLElement;
-  #firstAt: number | null = null;
+export interface Showing {
+  readonly place: Place;
+  /** The last of the conversation. */
+  readonly isLast: boolean;
+  /** An answer comes: nothing can be changed. */
+  readonly isBusy: boolean;
+  /** Another tab is writing it. */
+  readonly isElsewhere: boolean;
+}
 
-  constructor(text = '') {
-    this.#text.data = text;
-    this.#body = h('div', { class: 'text', dir: 'auto' }, this.#text);
-    this.#status = h('p', { class: 'status numbers' });
-    this.element = h('article', { class: 'message assistant', 'aria-label': 'Answer' }, this.#body, this.#status);
+const COPIED_MS = 2000;
+
+function bodyOf(text: string, isWhole: boolean): MessageBody {
+  const body = new MessageBody();
+  body.append(text);
+  if (isWhole) body.finish();
+  return body;
+}
+
+abstract class MessageView {
+  readonly element: HTMLElement;
+  protected body: MessageBody;
+  protected readonly events: MessageEvents;
+  protected readonly foot = h('div', { class: 'foot' });
+  protected message: Message | null;
+  readonly #tools: MessageTools;
+  #editor: HTMLElement | null = null;
+
+  constructor(message: Message | null, events: MessageEvents, kind: 'user' | 'assistant', name: string) {
+    this.message = message;
+    this.events = events;
+    this.body = message ? bodyOf(message.content, true) : new MessageBody();
+    this.#tools = new MessageTools((step) => this.message && events.onStep(this.message, step));
+    this.foot.append(this.#tools.element);
+    this.element = h('article', { class: `message ${kind}`, 'aria-label': name }, this.body.element, this.foot);
   }
 
   get text(): string {
-    return this.#text.data;
+    return this.body.text;
+  }
+
+  show(message: Message, showing: Showing): void {
+    const before = this.message;
+    this.message = message;
+    // Another tab has written more of it; what this tab writes is on the page already.
+    if (before && !showing.isBusy && message.content !== this.text) this.replaceBody(message.content, true);
+    this.element.classList.toggle('last', showing.isLast);
+    const tools = this.tools(message, showing);
+    this.#tools.show(
+      showing.isBusy || showing.isElsewhere ? tools.filter((t) => t.label === 'Copy') : tools,
+      showing.place,
+    );
+  }
+
+  /** @param isWhole no more comes */
+  protected replaceBody(text: string, isWhole: boolean): void {
+    const body = bodyOf(text, isWhole);
+    this.body.element.replaceWith(body.element);
+    this.body = body;
+  }
+
+  protected abstract tools(message: Message, showing: Showing): Tool[];
+
+  focusSwitch(step: -1 | 1): void {
+    this.#tools.focusSwitch(step);
+  }
+
+  /** Buttons that every message has. */
+  protected shared(message: Message, editLabel: string): { copy: Tool; edit: Tool; remove: Tool } {
+    return {
+      copy: { label: 'Copy', image: 'copy', run: () => void this.#copy() },
+      edit: { label: 'Edit', image: 'edit', run: () => this.#edit(editLabel) },
+      remove: { label: 'Delete', image: 'bin', run: () => this.events.onDelete(this.message ?? message) },
+    };
+  }
+
+  async #copy(): Promise<void> {
+    const isCopied = await copyText(this.text);
+    if (!isCopied) getSelection()?.selectAllChildren(this.body.element);
+    this.events.announce(isCopied ? 'Copied.' : 'Selected: now copy it.');
+    const copy = this.#tools.button('Copy');
+    copy?.classList.add('done');
+    setTimeout(() => copy?.classList.remove('done'), COPIED_MS);
+  }
+
+  #edit(saveLabel: string): void {
+    const { message } = this;
+    if (!message || this.#editor) return;
+    const close = (): void => {
+      this.#editor?.replaceWith(this.body.element);
+      this.#editor = null;
+      this.element.classList.remove('editing');
+      this.foot.hidden = false;
+    };
+    this.#editor = messageEditor(message.content, saveLabel, {
+      onCancel: () => {
+        close();
+        this.#tools.button('Edit')?.focus();
+      },
+      onSave: (text) => {
+        close();
+        if (text === message.content) this.#tools.button('Edit')?.focus();
+        else this.events.onEdit(message, text);
+      },
+    });
+    this.body.element.replaceWith(this.#editor);
+    this.element.classList.add('editing');
+    this.foot.hidden = true;
+  }
+}
+
+export class QuestionView extends MessageView {
+  constructor(message: Message, events: MessageEvents) {
+    super(message, events, 'user', 'You');
+    this.element.dataset.id = message.id;
+  }
+
+  protected override tools(message: Message, { isLast }: Showing): Tool[] {
+    const { copy, edit, remove } = this.shared(message, 'Send');
+    const answer: Tool = { label: 'Answer this', image: 'again', run: () => this.events.onRegenerate(message) };
+    const share: Tool = { label: 'Share', image: 'share', run: () => this.events.onShare(message) };
+    return [copy, edit, ...(isLast ? [answer] : []), share, remove];
+  }
+}
+
+export class AnswerView extends MessageView {
+  readonly #status = h('p', { class: 'status numbers' });
+  readonly #figures = h('dl', { class: 'figures', hidden: true });
+  readonly #go: HTMLButtonElement;
+  #firstAt: number | null = null;
+
+  /** @param message null: nothing of it is known yet */
+  constructor(message: Message | null, events: MessageEvents) {
+    super(message, events, 'assistant', 'Answer');
+    this.#go = button('Continue', 'quiet compact go-on', () => this.message && events.onContinue(this.message));
+    this.#go.hidden = true;
+    this.foot.prepend(this.#status);
+    this.foot.after(this.#go, this.#figures);
+    if (message) this.element.dataset.id = message.id;
   }
 
   waiting(what: string): void {
     this.element.classList.add('waiting');
+    this.#go.hidden = true;
     this.#status.textContent = what;
   }
 
   append(text: string, tokens: number): void {
     this.element.classList.remove('waiting');
-    this.#text.appendData(text);
+    this.body.append(text);
     const now = performance.now();
     this.#firstAt ??= now;
     const seconds = (now - this.#firstAt) / 1000;
@@ -53,15 +179,57 @@ export class AnswerView {
     this.#status.textContent = plural(tokens, 'token') + rate;
   }
 
-  finish(line: string): void {
+  /** More comes to a text that was whole. */
+  reopen(): void {
+    this.replaceBody(this.text, false);
+  }
+
+  /** No more comes. */
+  finish(): void {
+    this.#firstAt = null;
     this.element.classList.remove('waiting');
-    this.#status.textContent = line;
+    this.body.finish();
+    this.#status.textContent = '';
+  }
+
+  override show(message: Message, showing: Showing): void {
+    super.show(message, showing);
+    this.element.dataset.id = message.id;
+    const { state, figures } = message;
+    const isBusyHere = showing.isBusy && showing.isLast;
+    if (showing.isElsewhere) this.#status.textContent = 'Being written in another tab';
+    else if (!isBusyHere) this.#status.textContent = figuresLine(state, figures);
+    const isOpen = state === 'stopped' || state === 'cut' || state === 'writing';
+    this.#go.hidden = !isOpen || !showing.isLast || showing.isBusy || showing.isElsewhere;
+    this.#figures.replaceChildren(
+      ...(figures ? figuresList(state, figures) : []).map(([name, value]) =>
+        h('div', {}, h('dt', {}, name), h('dd', {}, value)),
+      ),
+    );
+  }
+
+  protected override tools(message: Message): Tool[] {
+    const { copy, edit, remove } = this.shared(message, 'Save as another version');
+    return [
+      copy,
+      edit,
+      { label: 'Regenerate', image: 'again', run: () => this.events.onRegenerate(message) },
+      { label: 'Share', image: 'share', run: () => this.events.onShare(message) },
+      ...(message.figures ? [{ label: 'Figures', image: 'info', run: () => this.#toggle() } as const] : []),
+      remove,
+    ];
+  }
+
+  #toggle(): void {
+    this.#figures.hidden = !this.#figures.hidden;
+    if (!this.#figures.hidden) this.#figures.scrollIntoView({ block: 'nearest' });
   }
 
   /** A remark under the answer, with what to do about it. */
   note(text: string, actions: readonly Action[], isError = false): void {
-    this.#body.hidden = this.text === '';
-    this.#status.hidden = this.#status.textContent === '';
+    this.clearNotes();
+    this.body.element.hidden = this.text === '';
+    this.foot.hidden = this.message === null;
     this.element.append(
       h(
         'div',
@@ -70,5 +238,9 @@ export class AnswerView {
         ...actions.map(({ label, run }) => button(label, 'quiet compact', run)),
       ),
     );
+  }
+
+  clearNotes(): void {
+    for (const note of this.element.querySelectorAll(':scope > .note')) note.remove();
   }
 }

@@ -93,6 +93,7 @@ export type { Plan, PlanOptions } from './engine/plan.ts';
 export type { WeightsOption } from './engine/precision.ts';
 export type { LoadProgress } from './engine/progress.ts';
 export type { RecoveryEvent } from './engine/recovery.ts';
+export type { SamplingDefault } from './engine/sampling.ts';
 export type { LayerRouting } from './engine/routing.ts';
 export type { LogitsResult } from './engine/session.ts';
 export type { Prompt } from './engine/text.ts';

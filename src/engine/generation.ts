@@ -10,6 +10,11 @@ export interface GenerateOptions extends SamplingOptions {
   readonly maxTokens?: number;
   /** Generation ends before any of these appears in the text. */
   readonly stop?: string | readonly string[];
+  /**
+   * For chats: the last message is the assistant's and unfinished, and the model goes on from its end. `text` then holds what is new. The
+   * message stands behind the template's generation prompt as it is, as it did while it was written.
+   */
+  readonly continueFinal?: boolean;
   /** Go on past the model's end tokens. */
   readonly ignoreEnd?: boolean;
   /** Ends generation with `finishReason: 'abort'`; the conversation stays usable. */

@@ -11,7 +11,7 @@ import { checkPooling, embedTokens, type EmbedOptions } from './embedding.ts';
 import type { GeneratedToken, GenerateOptions, GenerateSummary } from './generation.ts';
 import { resolveInterventions, type Interventions } from './interventions.ts';
 import { recordRouting } from './record-routing.ts';
-import { resolveSampling } from './sampling.ts';
+import { resolveSampling, samplingDefaults, type SamplingDefault } from './sampling.ts';
 import { moeLayers } from './activations.ts';
 import type { RecordLevel } from './expert-monitor.ts';
 import type { CacheReport, ExpertStats, StepEvent } from './expert-stats.ts';
@@ -125,6 +125,11 @@ export class Model {
     return this.#recovery.run(({ experts }) => experts.settled(), this.#disposal.signal);
   }
 
+  /** What a request that asks for nothing gets: what the checkpoint recommends, or what changes nothing. */
+  get samplingDefaults(): SamplingDefault {
+    return samplingDefaults(this.#prepared.opened.generation);
+  }
+
   /** Tokens that end an answer. */
   get endTokens(): readonly number[] {
     return this.#prepared.endTokens;
@@ -155,7 +160,7 @@ export class Model {
     const { text } = this.#prepared;
     const { generation } = this.#prepared.opened;
     const { plan } = this;
-    const ids = promptIds(prompt, text, options.template);
+    const ids = promptIds(prompt, text, options);
     this.#checkIds(ids, 1);
     const sampling = resolveSampling(options, generation);
     const room = plan.contextLength - ids.length;

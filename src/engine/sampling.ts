@@ -105,3 +105,12 @@ export function resolveSampling(options: SamplingOptions = {}, defaults: Samplin
     seed: seedOf(options.seed),
   };
 }
+
+/** All that a request may ask of the sampler but the seed, with a value each. */
+export type SamplingDefault = Readonly<Record<Field, number>>;
+
+/** What `resolveSampling` gives a request that asks for nothing. */
+export function samplingDefaults(defaults: SamplingDefaults = {}): SamplingDefault {
+  const all = resolveSampling({ seed: 0 }, defaults);
+  return Object.fromEntries((Object.keys(RULES) as Field[]).map((field) => [field, all[field]])) as SamplingDefault;
+}

@@ -38,16 +38,24 @@ export type Prompt = string | readonly ChatMessage[] | { readonly ids: readonly 
 
 export const isChat = (prompt: Prompt): prompt is readonly ChatMessage[] => Array.isArray(prompt);
 
-/**
- * @param variables what the chat template sees beside the messages
- * @throws InvalidRequest when the prompt needs a tokenizer or template that the model does not have
- */
-export function promptIds(prompt: Prompt, text: ModelText | null, variables?: GenerateOptions['template']): number[] {
+/** @throws InvalidRequest when the prompt needs a tokenizer or template that the model does not have, or has no answer to continue */
+export function promptIds(
+  prompt: Prompt,
+  text: ModelText | null,
+  { template, continueFinal }: Pick<GenerateOptions, 'template' | 'continueFinal'> = {},
+): number[] {
+  if (continueFinal && !isChat(prompt))
+    throw new InvalidRequest('continueFinal needs a chat: text and token ids are gone on with as they are', {});
   if (typeof prompt === 'object' && 'ids' in prompt) return [...prompt.ids];
   if (!text) throw new InvalidRequest('This model has no tokenizer.json: give the prompt as token ids', {});
   if (typeof prompt === 'string') return [...text.tokenizer.encode(prompt, { affixes: true })];
   if (!text.template) throw new InvalidRequest('This model has no chat template: give the prompt as text', {});
-  return [...encodeChat(text.tokenizer, text.template, prompt, variables ? { variables } : {})];
+  return [
+    ...encodeChat(text.tokenizer, text.template, prompt, {
+      continueFinal,
+      ...(template && { variables: template }),
+    }),
+  ];
 }
 
 const TAIL = 64;

@@ -3,6 +3,7 @@ import type { EmbedOptions } from '../engine/embedding.ts';
 import type { CacheReport, ExpertStats } from '../engine/expert-stats.ts';
 import type { Model } from '../engine/model.ts';
 import type { Plan } from '../engine/plan.ts';
+import type { SamplingDefault } from '../engine/sampling.ts';
 import type { LogitsResult } from '../engine/session.ts';
 import type { Prompt } from '../engine/text.ts';
 import type { ModelConfig } from '../config/model-config.ts';
@@ -29,6 +30,7 @@ export interface ModelState {
 export interface ModelFacts extends ModelState {
   readonly id: string;
   readonly config: ModelConfig;
+  readonly samplingDefaults: SamplingDefault;
   readonly endTokens: readonly number[];
   /** null: no tokenizer.json */
   readonly tokenizer: { readonly vocabSize: number } | null;

@@ -116,8 +116,9 @@ export class Host {
       throw context.signal.reason;
     }
     this.#model = model;
-    const { config, device, endTokens, text, plan, kept } = model;
+    const { config, device, samplingDefaults, endTokens, text, plan, kept } = model;
     const tokenizer = text && { vocabSize: text.tokenizer.vocabSize };
-    return { id: label, config, device, endTokens, tokenizer, template: text?.template?.source ?? null, plan, kept };
+    const template = text?.template?.source ?? null;
+    return { id: label, config, device, samplingDefaults, endTokens, tokenizer, template, plan, kept };
   }
 }

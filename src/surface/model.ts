@@ -8,6 +8,7 @@ import type { CacheReport, ExpertStats, StepEvent } from '../engine/expert-stats
 import type { GeneratedToken, GenerateOptions, GenerateSummary } from '../engine/generation.ts';
 import type { Plan } from '../engine/plan.ts';
 import type { RecoveryEvent } from '../engine/recovery.ts';
+import type { SamplingDefault } from '../engine/sampling.ts';
 import type { LogitsResult } from '../engine/session.ts';
 import type { Prompt } from '../engine/text.ts';
 import { InvalidRequest } from '../errors.ts';
@@ -68,6 +69,11 @@ export class Model implements ChatSource {
   /** As of the last answer of this model: after a loss it may be another one. */
   get device(): DeviceFacts {
     return this.#link.state.device;
+  }
+
+  /** What a request that asks for nothing gets: what the checkpoint recommends, or what changes nothing. */
+  get samplingDefaults(): SamplingDefault {
+    return this.#link.facts.samplingDefaults;
   }
 
   /** Tokens that end an answer. */

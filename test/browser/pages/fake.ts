@@ -11,6 +11,7 @@ import {
   SourceError,
   UnsupportedModel,
   type GeneratedToken,
+  type GenerateOptions,
   type GenerateSummary,
   type LoadOptions,
   type LoadProgress,
@@ -59,6 +60,8 @@ type Event = { readonly text: string } | { readonly end: Partial<GenerateSummary
 
 export class Fake {
   readonly prompts: unknown[] = [];
+  /** What each of them asked for beside the prompt. */
+  readonly asked: Partial<GenerateOptions>[] = [];
   readonly loads: { readonly prefillChunk: number | undefined; readonly gpuBytes: number | undefined }[] = [];
   /** The graphics memory of every plan. */
   readonly plans: (number | undefined)[] = [];
@@ -137,7 +140,19 @@ export class Fake {
         return () => undefined;
       },
       dispose: async () => void this.disposed++,
-      generate: (prompt, options) => this.#generate(prompt, options?.signal),
+      samplingDefaults: {
+        temperature: 0.6,
+        topK: 20,
+        topP: 0.95,
+        minP: 0,
+        repetitionPenalty: 1,
+        presencePenalty: 0,
+        frequencyPenalty: 0,
+      },
+      generate: (prompt, options = {}) => {
+        this.asked.push(JSON.parse(JSON.stringify({ ...options, signal: undefined })) as GenerateOptions);
+        return this.#generate(prompt, options.signal);
+      },
     };
   }
 

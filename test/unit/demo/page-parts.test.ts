@@ -1,6 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { Conversation } from '../../../demo/chat.ts';
-import type { ChatModel } from '../../../demo/engine.ts';
 import { formatBytes, formatDuration, formatRate, formatSeconds } from '../../../demo/format.ts';
 import { progressLine } from '../../../demo/loading-view.ts';
 import { nameOfUrl, readOptions } from '../../../demo/options.ts';
@@ -13,7 +11,6 @@ import {
   OutOfBudget,
   SourceError,
   UnsupportedModel,
-  type GenerateSummary,
 } from '../../../src/index.ts';
 
 describe('numbers for people', () => {
@@ -123,81 +120,5 @@ describe('problems', () => {
     now = 31_000;
     expect(guard.isTooSoon).toBe(false);
     expect(lostProblem('unknown', '', true).id).not.toBe(lostProblem('unknown', '', false).id);
-  });
-});
-
-describe('a conversation', () => {
-  type Script = (prompt: unknown, signal: AbortSignal) => Partial<GenerateSummary> | Promise<Partial<GenerateSummary>>;
-
-  function modelOf(script: Script, contextLength = 100): ChatModel {
-    return {
-      plan: { contextLength },
-      async *generate(prompt: unknown, options: { signal: AbortSignal }) {
-        const summary = await script(structuredClone(prompt), options.signal);
-        if (summary.text) yield { id: 1, text: summary.text, logprob: 0, routing: [] };
-        return { finishReason: 'stop', promptTokens: 10, generatedTokens: 1, text: '', ...summary };
-      },
-    } as unknown as ChatModel;
-  }
-  const silent = { onText: () => undefined, onPrompt: () => undefined };
-
-  it('sends the whole history each turn', async () => {
-    const prompts: unknown[] = [];
-    const chat = new Conversation(
-      modelOf((prompt) => {
-        prompts.push(prompt);
-        return { text: `answer ${prompts.length}` };
-      }),
-    );
-    await chat.ask('one', silent);
-    await chat.ask('two', silent);
-    expect(prompts[1]).toEqual([
-      { role: 'user', content: 'one' },
-      { role: 'assistant', content: 'answer 1' },
-      { role: 'user', content: 'two' },
-    ]);
-    expect(chat.messages).toHaveLength(4);
-  });
-
-  it('keeps a stopped answer, and forgets a question that failed or was stopped before the first word', async () => {
-    const outcomes: Partial<GenerateSummary>[] = [{ text: 'half', finishReason: 'abort' }, { finishReason: 'abort' }];
-    const chat = new Conversation(
-      modelOf(() => {
-        const next = outcomes.shift();
-        if (!next) throw new SourceError('gone');
-        return next;
-      }),
-    );
-    await chat.ask('a', silent);
-    await chat.ask('b', silent);
-    expect((await chat.ask('c', silent)).kind).toBe('failed');
-    expect(chat.messages.map((m) => m.content)).toEqual(['a', 'half']);
-    expect(chat.isBusy).toBe(false);
-  });
-
-  it('tells a full context from a long answer', async () => {
-    const chat = new Conversation(
-      modelOf(() => ({ text: 'x', finishReason: 'length', promptTokens: 60, generatedTokens: 40 })),
-    );
-    expect(await chat.ask('a', silent)).toMatchObject({ contextFull: true });
-    const roomy = new Conversation(
-      modelOf(() => ({ text: 'x', finishReason: 'length', promptTokens: 10, generatedTokens: 40 })),
-    );
-    expect(await roomy.ask('a', silent)).toMatchObject({ contextFull: false });
-  });
-
-  it('clear stops what runs and leaves nothing', async () => {
-    const chat = new Conversation(
-      modelOf(
-        (_, signal) =>
-          new Promise((resolve) =>
-            signal.addEventListener('abort', () => resolve({ text: 'part', finishReason: 'abort' })),
-          ),
-      ),
-    );
-    const asked = chat.ask('a', silent);
-    await chat.clear();
-    await asked;
-    expect(chat.messages).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { resolveSampling, type SamplingOptions } from '../../../src/engine/sampling.ts';
+import { resolveSampling, samplingDefaults, type SamplingOptions } from '../../../src/engine/sampling.ts';
 import { InvalidCheckpoint, InvalidRequest } from '../../../src/errors.ts';
 import { GREEDY, STEP_BYTES, writeStep } from '../../../src/gpu/step.ts';
 
@@ -111,5 +111,16 @@ describe('resolveSampling', () => {
     expect(tail()).toEqual([3, 0.5, 0.25, 2]);
     writeStep(bytes, 1, 5);
     expect(tail()).toEqual([0, 0, 0, 0]);
+  });
+});
+
+it('tells what a request that asks for nothing gets', () => {
+  const off = { topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, presencePenalty: 0, frequencyPenalty: 0 };
+  expect(samplingDefaults()).toEqual({ ...off, temperature: 0 });
+  expect(samplingDefaults({ doSample: true, temperature: 0.6, topP: 0.95, topK: 20 })).toEqual({
+    ...off,
+    temperature: 0.6,
+    topP: 0.95,
+    topK: 20,
   });
 });
