@@ -18,12 +18,12 @@ const script = (name: string, source: string): UserConfig => ({
   dts: false,
   clean: false,
 });
-const worker = script('worker', 'src/worker.ts');
+const worker: UserConfig = { ...script('worker', 'src/worker.ts'), dts: { sourcemap: false } };
 
 /** The built worker as a text. */
 async function workerCode(): Promise<string> {
   const outDir = mkdtempSync(join(tmpdir(), 'webmoe-worker-'));
-  await build({ ...worker, outDir, minify: true, logLevel: 'silent', config: false } as InlineConfig);
+  await build({ ...worker, dts: false, outDir, minify: true, logLevel: 'silent', config: false } as InlineConfig);
   const code = readFileSync(join(outDir, 'worker.js'), 'utf8');
   rmSync(outDir, { recursive: true });
   return code;
