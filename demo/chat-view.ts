@@ -35,7 +35,7 @@ export class ChatView {
   readonly #log: HTMLElement;
   readonly #column: HTMLElement;
   readonly #composer: Composer;
-  /** What stands over the log comes and goes: the end stays in sight if it was. */
+  /** What stands over the log comes and goes, formulas and colours come late: the end stays in sight if it was. */
   readonly #resized = new ResizeObserver(() => {
     if (this.#atEnd) this.#log.scrollTop = this.#log.scrollHeight;
   });
@@ -59,6 +59,7 @@ export class ChatView {
     this.element = h('div', { class: 'chat' }, ...(options.above ?? []), this.#log, this.#composer.element);
     this.#log.addEventListener('scroll', () => (this.#atEnd = this.#follows));
     this.#resized.observe(this.#log);
+    this.#resized.observe(this.#column);
     this.#restore();
     this.#composer.text = options.draft ?? '';
     document.addEventListener('keydown', this.#onKey);

@@ -1,8 +1,9 @@
-/** One message on the page. Model text is set as text, never parsed. */
+/** One message on the page. */
 import type { GenerateSummary } from '../src/index.ts';
 import { button, h } from './dom.ts';
 import { formatRate, formatSeconds, plural } from './format.ts';
 import type { Action } from './problem-view.ts';
+import { MessageBody } from './text/message-body.ts';
 
 export const userMessage = (text: string): HTMLElement =>
   h('article', { class: 'message user', 'aria-label': 'You' }, h('div', { class: 'text', dir: 'auto' }, text));
@@ -22,20 +23,27 @@ export function summaryLine(summary: GenerateSummary): string {
 
 export class AnswerView {
   readonly element: HTMLElement;
-  readonly #text = document.createTextNode('');
-  readonly #body: HTMLElement;
+  readonly #body = new MessageBody();
   readonly #status: HTMLElement;
   #firstAt: number | null = null;
 
   constructor(text = '') {
-    this.#text.data = text;
-    this.#body = h('div', { class: 'text', dir: 'auto' }, this.#text);
+    if (text) {
+      this.#body.append(text);
+      this.#body.finish();
+    }
     this.#status = h('p', { class: 'status numbers' });
-    this.element = h('article', { class: 'message assistant', 'aria-label': 'Answer' }, this.#body, this.#status);
+    this.element = h(
+      'article',
+      { class: 'message assistant', 'aria-label': 'Answer' },
+      this.#body.element,
+      this.#status,
+    );
   }
 
+  /** The Markdown source. */
   get text(): string {
-    return this.#text.data;
+    return this.#body.text;
   }
 
   waiting(what: string): void {
@@ -45,7 +53,7 @@ export class AnswerView {
 
   append(text: string, tokens: number): void {
     this.element.classList.remove('waiting');
-    this.#text.appendData(text);
+    this.#body.append(text);
     const now = performance.now();
     this.#firstAt ??= now;
     const seconds = (now - this.#firstAt) / 1000;
@@ -55,12 +63,13 @@ export class AnswerView {
 
   finish(line: string): void {
     this.element.classList.remove('waiting');
+    this.#body.finish();
     this.#status.textContent = line;
   }
 
   /** A remark under the answer, with what to do about it. */
   note(text: string, actions: readonly Action[], isError = false): void {
-    this.#body.hidden = this.text === '';
+    this.#body.element.hidden = this.text === '';
     this.#status.hidden = this.#status.textContent === '';
     this.element.append(
       h(
