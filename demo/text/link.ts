@@ -61,6 +61,6 @@ export function imageNode(href: string, alt: string): Node {
   if (!url || !isHttp(url)) return h('span', { class: 'image-link' }, `${what} (not shown)`);
   const anchor = outside(url);
   anchor.className = 'image-link';
-  anchor.append(`${what} `, place(url.host), ' Open in a new tab');
+  anchor.append(`${what} `, place(url.host), ' – open in a new tab');
   return anchor;
 }
