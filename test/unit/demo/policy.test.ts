@@ -4,11 +4,17 @@ import { describe, expect, it } from 'vitest';
 import { headerPolicy, metaPolicy } from '../../../scripts/csp.mjs';
 
 const page = readFileSync('demo/index.html', 'utf8');
+const policyOf = (path: string): string | undefined =>
+  /http-equiv="Content-Security-Policy"\s+content="([^"]*)"/.exec(readFileSync(path, 'utf8'))?.[1];
 
 describe('the policy of the page', () => {
   it('stands in the page, for servers that send none', () => {
-    expect(/http-equiv="Content-Security-Policy"\s+content="([^"]*)"/.exec(page)?.[1]).toBe(metaPolicy);
+    expect(policyOf('demo/index.html')).toBe(metaPolicy);
     expect(headerPolicy.replace(" frame-ancestors 'none';", '')).toBe(metaPolicy);
+  });
+
+  it.each(['fake', 'stream', 'records'])('is that of the test page %s too', (name) => {
+    expect(policyOf(`test/browser/pages/${name}.html`)).toBe(metaPolicy);
   });
 
   it('allows nothing inline, nothing evaluated, and no image or script from elsewhere', () => {
