@@ -38,7 +38,8 @@ async function visit(port: number): Promise<Outcome> {
   const page = await context.newPage();
   try {
     await page.goto(`http://127.0.0.1:${port}/?model=/model/&prompt=${prompt}`);
-    await page.waitForSelector('body[data-result], body[data-failure]', { timeout: 120_000 });
+    // The page may be empty, and so not visible.
+    await page.waitForSelector('[data-result], [data-failure]', { state: 'attached', timeout: 120_000 });
     return await page.evaluate(() => ({ ...document.body.dataset }));
   } finally {
     await context.close();
