@@ -12,7 +12,12 @@ import { keys } from './keys.ts';
 import { loadingView } from './loading-view.ts';
 import { MemoryChoices } from './memory/choices.ts';
 import { memoryPanel, type MemoryPanel } from './memory/panel.ts';
-import { nameOfUrl, type PageOptions } from './options.ts';
+import type { PageOptions } from './options.ts';
+import { Access } from './models/access.ts';
+import { filesChoice, isFolder, keyOf, urlChoice, type Choice } from './models/choice.ts';
+import { Download } from './models/download.ts';
+import { keepingText } from './models/keeping.ts';
+import { modelPicker } from './models/picker.ts';
 import { loadProblem, lostProblem, recoveryNotice, type Problem } from './problem.ts';
 import { problemView, type Action } from './problem-view.ts';
 import { ReloadGuard } from './reload-guard.ts';
@@ -21,16 +26,6 @@ import { StorageDialog } from './storage/dialog.ts';
 import { supportProblem } from './support-page.ts';
 
 type Device = Extract<Support, { ok: true }>['device'];
-
-/** A model that the visitor may load. */
-interface Choice {
-  readonly source: string | readonly File[];
-  readonly name: string;
-  readonly from: string;
-}
-
-/** What the visitor's choices for a model are remembered by. */
-const keyOf = ({ source, name }: Choice): string => (typeof source === 'string' ? source : `folder:${name}`);
 
 /** After a loss: shorter jobs for the graphics card, whose watchdog is the usual cause. */
 const CAUTIOUS: LoadOptions = { prefillChunk: 64 };
@@ -42,6 +37,7 @@ export class App {
   readonly #autoload: boolean;
   readonly #guard = new ReloadGuard();
   readonly #memory = new MemoryChoices();
+  readonly #access = new Access();
   readonly #library = Library.open();
   #device: Device | null = null;
   #model: ChatModel | null = null;
@@ -54,9 +50,7 @@ export class App {
 
   constructor(root: HTMLElement, engine: Engine, options: PageOptions) {
     this.#engine = engine;
-    const { modelUrl } = options;
-    const host = new URL(modelUrl).host;
-    this.#shipped = { source: modelUrl, name: nameOfUrl(modelUrl), from: host };
+    this.#shipped = urlChoice(options.modelUrl);
     this.#choice = this.#shipped;
     this.#autoload = options.autoload;
     const { storage } = engine;
@@ -102,7 +96,9 @@ export class App {
         if (gpuBytes !== null) this.#memory.set(key, gpuBytes);
         void this.#load(choice);
       },
-      onFiles: (files) => void this.#loadFiles(files),
+      onFiles: (files, folder) => void this.#loadFiles(files, folder),
+      ...(choice !== this.#shipped && { onShipped: () => void this.#showStart() }),
+      below: this.#picker(),
     }));
     this.#frame.show('start', view.element);
     const planning = (this.#planning = new AbortController());
@@ -110,9 +106,19 @@ export class App {
       const plan = await this.#firstPlan(choice, planning.signal);
       if (planning.signal.aborted) return;
       view.showPlan(plan);
+      view.showKeeping(await keepingText(this.#engine.storage, choice, plan));
     } catch (error) {
       if (!planning.signal.aborted) this.#showLoadError(error);
     }
+  }
+
+  #picker(): HTMLElement {
+    return modelPicker({
+      access: this.#access,
+      storage: this.#engine.storage,
+      withSpeed: this.#device?.adapter.isFallback !== true,
+      onChoose: (choice) => void this.#showStart(choice),
+    });
   }
 
   #leaveStart(): void {
@@ -149,31 +155,36 @@ export class App {
     });
   }
 
-  async #loadFiles(files: readonly File[]): Promise<void> {
-    const folder = files[0]?.webkitRelativePath.split('/')[0];
-    await this.#load({ source: files, name: folder || 'the chosen folder', from: 'this computer' });
+  #loadFiles(files: readonly File[], folder?: string): Promise<void> {
+    return this.#load(filesChoice(files, folder));
   }
 
   async #load(choice: Choice, options: LoadOptions = {}): Promise<void> {
     this.#leaveStart();
     this.#choice = choice;
-    const abort = new AbortController();
-    const view = loadingView(choice.name, () => {
-      view.showCancelling();
-      abort.abort();
+    const view = loadingView(choice.name, {
+      onCancel: () => download.cancel(),
+      // A folder is read anew: there is nothing to wait for.
+      onPause: this.#engine.storage && !isFolder(choice) ? () => download.pause() : null,
+      onResume: () => download.resume(),
     });
+    const download = new Download(
+      (signal) =>
+        this.#engine.load(choice.source, {
+          ...options,
+          gpuBytes: this.#memory.get(keyOf(choice)),
+          signal,
+          onProgress: (progress) => view.show(progress),
+        }),
+      { onState: (state) => view.showState(state) },
+    );
     this.#frame.show('loading', view.element);
     try {
-      const model = await this.#engine.load(choice.source, {
-        ...options,
-        gpuBytes: this.#memory.get(keyOf(choice)),
-        signal: abort.signal,
-        onProgress: (progress) => view.show(progress),
-      });
-      this.#showChat(model, choice, await this.#library);
+      const model = await download.run();
+      if (model) this.#showChat(model, choice, await this.#library);
+      else await this.#showStart(choice);
     } catch (error) {
-      if (abort.signal.aborted) await this.#showStart();
-      else this.#showLoadError(error);
+      this.#showLoadError(error);
     }
   }
 
@@ -243,14 +254,14 @@ export class App {
     }
     this.#showProblem(loadProblem(error), [
       { label: 'Try again', run: () => void this.#retry(error) },
+      { label: 'Choose another model', run: () => void this.#showStart() },
       folderButton('quiet', (files) => void this.#loadFiles(files)),
     ]);
   }
 
   /** The same files once more; a URL goes back to its question, and so does what was too large: there is the slider. */
   #retry(error: unknown): Promise<void> {
-    const { source } = this.#choice;
-    return typeof source === 'string' || error instanceof OutOfBudget
+    return !isFolder(this.#choice) || error instanceof OutOfBudget
       ? this.#showStart(this.#choice)
       : this.#load(this.#choice);
   }
@@ -259,7 +270,7 @@ export class App {
     const diagnostics = diagnosticsText({
       problem,
       device: this.#device,
-      model: typeof this.#choice.source === 'string' ? this.#choice.source : 'a folder on this computer',
+      model: isFolder(this.#choice) ? 'a folder on this computer' : keyOf(this.#choice),
       userAgent: navigator.userAgent,
       address: location.href,
       isSecureContext: window.isSecureContext,
