@@ -1,5 +1,5 @@
 /** The page as a sequence of views: check the browser, ask, load, chat; and a problem view from anywhere. */
-import { DeviceCapability, OutOfBudget, type LoadOptions, type Support } from '../src/index.ts';
+import { DeviceCapability, OutOfBudget, UnsupportedModel, type LoadOptions, type Support } from '../src/index.ts';
 import { ChatView } from './chat-view.ts';
 import { Library } from './conversations/library.ts';
 import { holdWriting } from './conversations/locks.ts';
@@ -20,6 +20,9 @@ import { keepingText } from './models/keeping.ts';
 import { modelPicker } from './models/picker.ts';
 import { loadProblem, lostProblem, recoveryNotice, type Problem } from './problem.ts';
 import { problemView, type Action } from './problem-view.ts';
+import { remoteAnswers } from './remote/answers.ts';
+import { remoteDetails, type RemoteChoice } from './remote/form.ts';
+import { sideBadge } from './remote/side.ts';
 import { ReloadGuard } from './reload-guard.ts';
 import { folderButton, startView, type StartView } from './start-view.ts';
 import { StorageDialog } from './storage/dialog.ts';
@@ -57,7 +60,8 @@ export class App {
     const dialog = storage === undefined ? null : new StorageDialog(storage);
     this.#frame = new Frame(root, {
       onNewChat: () => void this.#chat?.newChat(),
-      onChangeModel: () => void this.#leaveChat().then(() => this.#showStart()),
+      // Without a card there is no question to ask: it is looked for again.
+      onChangeModel: () => void this.#leaveChat().then(() => (this.#device ? this.#showStart() : this.start())),
       ...(dialog && { onStorage: () => dialog.open() }),
     });
     keys.listen(document);
@@ -70,7 +74,7 @@ export class App {
     if (!support.ok) {
       const env = detectEnvironment(navigator.userAgent, navigator.maxTouchPoints);
       const problem = supportProblem(support.reason, support.message, env, location.href);
-      this.#showProblem(problem, [{ label: 'Check again', run: () => void this.start() }]);
+      this.#showProblem(problem, [{ label: 'Check again', run: () => void this.start() }], true);
       return;
     }
     this.#device = support.device;
@@ -118,6 +122,7 @@ export class App {
       storage: this.#engine.storage,
       withSpeed: this.#device?.adapter.isFallback !== true,
       onChoose: (choice) => void this.#showStart(choice),
+      onRemote: (choice) => void this.#showRemote(choice),
     });
   }
 
@@ -201,11 +206,11 @@ export class App {
       model,
       hold: holdWriting,
       modelName: choice.name,
-      adapter: description || [vendor, architecture].filter(Boolean).join(' ') || 'your graphics card',
+      footnote: `${choice.name} runs in this tab, on ${description || [vendor, architecture].filter(Boolean).join(' ') || 'your graphics card'}. Small models make things up.`,
       contextLength: model.plan.contextLength,
       announce: (text) => this.#frame.announce(text),
       say: (sentence) => this.#frame.say(sentence),
-      above: [memory, experts].flatMap((part) => (part ? [part.element] : [])),
+      above: [sideBadge(null), ...[memory, experts].flatMap((part) => (part ? [part.element] : []))],
     });
     const { element, lead, tools } = this.#chat;
     this.#frame.show('chat', element, choice.name, [...tools, ...(memory ? [memory.toggle] : [])], lead);
@@ -220,6 +225,27 @@ export class App {
       // A model that was left on purpose is lost too.
       if (this.#model === model) void this.#onLost(choice, reason, message);
     });
+  }
+
+  /** No part of the engine runs: a page without WebGPU can chat too. */
+  async #showRemote({ remote, model }: RemoteChoice): Promise<void> {
+    this.#leaveStart();
+    const host = new URL(remote.baseURL).host;
+    this.#chat = new ChatView({
+      library: await this.#library,
+      model: remoteAnswers(remote, model),
+      hold: holdWriting,
+      modelName: model,
+      footnote: `${model} answers at ${host}: what you write is sent there. Models make things up.`,
+      contextLength: Number.POSITIVE_INFINITY,
+      announce: (text) => this.#frame.announce(text),
+      say: (sentence) => this.#frame.say(sentence),
+      above: [sideBadge(remote.baseURL)],
+    });
+    const { element, lead, tools } = this.#chat;
+    this.#frame.show('chat', element, model, tools, lead);
+    this.#chat.shown();
+    this.#frame.announce(`${model} answers at ${host}.`);
   }
 
   async #onLost(choice: Choice, reason: string, message: string): Promise<void> {
@@ -252,11 +278,16 @@ export class App {
       void this.start(); // the card went away between the check and the load
       return;
     }
-    this.#showProblem(loadProblem(error), [
-      { label: 'Try again', run: () => void this.#retry(error) },
-      { label: 'Choose another model', run: () => void this.#showStart() },
-      folderButton('quiet', (files) => void this.#loadFiles(files)),
-    ]);
+    const isBeyond = [DeviceCapability, OutOfBudget, UnsupportedModel].some((kind) => error instanceof kind);
+    this.#showProblem(
+      loadProblem(error),
+      [
+        { label: 'Try again', run: () => void this.#retry(error) },
+        { label: 'Choose another model', run: () => void this.#showStart() },
+        folderButton('quiet', (files) => void this.#loadFiles(files)),
+      ],
+      isBeyond,
+    );
   }
 
   /** The same files once more; a URL goes back to its question, and so does what was too large: there is the slider. */
@@ -266,7 +297,8 @@ export class App {
       : this.#load(this.#choice);
   }
 
-  #showProblem(problem: Problem, actions: readonly (Action | HTMLElement)[]): void {
+  /** @param isBeyond it is beyond this browser or this card: a server is offered in its place */
+  #showProblem(problem: Problem, actions: readonly (Action | HTMLElement)[], isBeyond = false): void {
     const diagnostics = diagnosticsText({
       problem,
       device: this.#device,
@@ -276,7 +308,12 @@ export class App {
       isSecureContext: window.isSecureContext,
       hasWebGpu: 'gpu' in navigator,
     });
-    const view = problemView(problem, diagnostics, actions);
+    const view = problemView(
+      problem,
+      diagnostics,
+      actions,
+      isBeyond ? remoteDetails((choice) => void this.#showRemote(choice)) : null,
+    );
     this.#frame.show('problem', view);
   }
 }

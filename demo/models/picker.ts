@@ -7,6 +7,7 @@ import { CATALOGUE } from './catalogue.ts';
 import { hubChoice, type Choice } from './choice.ts';
 import { hubForm } from './hub-form.ts';
 import { recentModels } from './recent.ts';
+import { remoteDetails, type RemoteChoice } from '../remote/form.ts';
 import { sorted, type SortKey } from './words.ts';
 
 export interface PickerOptions {
@@ -16,6 +17,7 @@ export interface PickerOptions {
   /** false on a software adapter. */
   readonly withSpeed: boolean;
   readonly onChoose: (choice: Choice) => void;
+  readonly onRemote: (choice: RemoteChoice) => void;
 }
 
 const SORTS: readonly (readonly [SortKey, string])[] = [
@@ -75,6 +77,7 @@ export function modelPicker(options: PickerOptions): HTMLElement {
     h('h2', { id: 'picker-title' }, 'Other models'),
     recents,
     hubForm(access, onChoose),
+    remoteDetails(options.onRemote),
     offers(options),
   );
 }

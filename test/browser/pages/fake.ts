@@ -222,7 +222,10 @@ window.fake = new Fake();
 const app = new App(
   document.getElementById('app')!,
   {
-    checkSupport: async () => ({ ok: true, device }),
+    checkSupport: async () =>
+      params.has('unsupported')
+        ? { ok: false, reason: 'no-webgpu', message: 'navigator.gpu is missing' }
+        : { ok: true, device },
     plan: (source, options) => {
       window.fake.sources.push({ call: 'plan', source });
       return window.fake.plan(options?.gpuBytes);
