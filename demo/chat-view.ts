@@ -112,11 +112,12 @@ export class ChatView {
   #listen(): void {
     const { signal } = this.#disposal;
     this.#log.addEventListener('scroll', () => (this.#atEnd = this.#follows));
-    // What stands over the log comes and goes: the end stays in sight if it was.
+    // What stands over the log comes and goes, formulas and colours come late: the end stays in sight if it was.
     const resized = new ResizeObserver(() => {
       if (this.#atEnd) this.#log.scrollTop = this.#log.scrollHeight;
     });
     resized.observe(this.#log);
+    resized.observe(this.#messages.element);
     const stopListening = this.#options.library.onChange(() => this.#onLibrary());
     const stopKeys = keys.add(...this.#keys());
     document.addEventListener('visibilitychange', () => this.#thread.flush(), { signal });

@@ -22,7 +22,7 @@ export class Frame {
   readonly #main: HTMLElement;
   readonly #banner: HTMLElement;
   /** What goes on by itself, while it does. */
-  readonly #notice = h('p', { class: 'banner notice', role: 'status', hidden: true });
+  readonly #notice = h('p', { class: 'notice', role: 'note', hidden: true });
   readonly #live: HTMLElement;
   readonly #model: HTMLElement;
   readonly #chatButtons: readonly HTMLButtonElement[];
@@ -94,6 +94,7 @@ export class Frame {
   notice(text: string | null): void {
     this.#notice.hidden = text === null;
     this.#notice.textContent = text;
+    if (text !== null) this.announce(text);
   }
 
   /** Said once by screen readers. */

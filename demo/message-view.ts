@@ -4,10 +4,11 @@ import { copyText } from './clipboard.ts';
 import type { Message } from './conversations/types.ts';
 import { button, h } from './dom.ts';
 import { formatRate, plural } from './format.ts';
-import { MessageBody } from './message-body.ts';
+import { PlainBody, type TextBody } from './plain-body.ts';
 import { messageEditor } from './message-editor.ts';
 import { MessageTools, type Place, type Tool } from './message-tools.ts';
 import type { Action } from './problem-view.ts';
+import { MessageBody } from './text/message-body.ts';
 
 export interface MessageEvents {
   /** Makes a branch with this text. */
@@ -34,8 +35,10 @@ export interface Showing {
 
 const COPIED_MS = 2000;
 
-function bodyOf(text: string, isWhole: boolean): MessageBody {
-  const body = new MessageBody();
+type MakeBody = () => TextBody;
+
+function bodyOf(make: MakeBody, text: string, isWhole: boolean): TextBody {
+  const body = make();
   body.append(text);
   if (isWhole) body.finish();
   return body;
@@ -43,22 +46,31 @@ function bodyOf(text: string, isWhole: boolean): MessageBody {
 
 abstract class MessageView {
   readonly element: HTMLElement;
-  protected body: MessageBody;
+  protected body: TextBody;
+  readonly #makeBody: MakeBody;
   protected readonly events: MessageEvents;
   protected readonly foot = h('div', { class: 'foot' });
   protected message: Message | null;
   readonly #tools: MessageTools;
   #editor: HTMLElement | null = null;
 
-  constructor(message: Message | null, events: MessageEvents, kind: 'user' | 'assistant', name: string) {
+  constructor(
+    message: Message | null,
+    events: MessageEvents,
+    kind: 'user' | 'assistant',
+    name: string,
+    makeBody: MakeBody,
+  ) {
+    this.#makeBody = makeBody;
     this.message = message;
     this.events = events;
-    this.body = message ? bodyOf(message.content, true) : new MessageBody();
+    this.body = message ? bodyOf(makeBody, message.content, true) : makeBody();
     this.#tools = new MessageTools((step) => this.message && events.onStep(this.message, step));
     this.foot.append(this.#tools.element);
     this.element = h('article', { class: `message ${kind}`, 'aria-label': name }, this.body.element, this.foot);
   }
 
+  /** The Markdown source. */
   get text(): string {
     return this.body.text;
   }
@@ -78,7 +90,7 @@ abstract class MessageView {
 
   /** @param isWhole no more comes */
   protected replaceBody(text: string, isWhole: boolean): void {
-    const body = bodyOf(text, isWhole);
+    const body = bodyOf(this.#makeBody, text, isWhole);
     this.body.element.replaceWith(body.element);
     this.body = body;
   }
@@ -135,7 +147,7 @@ abstract class MessageView {
 
 export class QuestionView extends MessageView {
   constructor(message: Message, events: MessageEvents) {
-    super(message, events, 'user', 'You');
+    super(message, events, 'user', 'You', () => new PlainBody());
     this.element.dataset.id = message.id;
   }
 
@@ -155,7 +167,7 @@ export class AnswerView extends MessageView {
 
   /** @param message null: nothing of it is known yet */
   constructor(message: Message | null, events: MessageEvents) {
-    super(message, events, 'assistant', 'Answer');
+    super(message, events, 'assistant', 'Answer', () => new MessageBody());
     this.#go = button('Continue', 'quiet compact go-on', () => this.message && events.onContinue(this.message));
     this.#go.hidden = true;
     this.foot.prepend(this.#status);

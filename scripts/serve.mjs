@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sirv from 'sirv';
+import { headerPolicy } from './csp.mjs';
 import { modelFiles } from './model-files.mjs';
 import { root } from './setup.mjs';
 
@@ -10,6 +11,7 @@ const FIRST_PORT = 4173;
 const PORTS_TO_TRY = 20;
 
 const HEADERS = {
+  'Content-Security-Policy': headerPolicy,
   'X-Content-Type-Options': 'nosniff',
   'Referrer-Policy': 'no-referrer',
   'Cross-Origin-Resource-Policy': 'same-origin',

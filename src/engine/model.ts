@@ -4,14 +4,11 @@ import { InvalidRequest, OutOfBudget, SourceError } from '../errors.ts';
 import type { BufferRole } from '../gpu/buffer.ts';
 import type { DeviceFacts } from '../gpu/device.ts';
 import type { Counters } from '../gpu/gpu.ts';
-import { createDetokenizer } from '../text/detokenizer.ts';
-import { createStopScanner } from '../text/stop.ts';
-import { limitsOf } from './constrain.ts';
+import { Answer, checkIds } from './answer.ts';
 import { checkPooling, embedTokens, type EmbedOptions } from './embedding.ts';
 import type { GeneratedToken, GenerateOptions, GenerateSummary } from './generation.ts';
 import { resolveInterventions, type Interventions } from './interventions.ts';
-import { recordRouting } from './record-routing.ts';
-import { resolveSampling, samplingDefaults, type SamplingDefault } from './sampling.ts';
+import { samplingDefaults, type SamplingDefault } from './sampling.ts';
 import { moeLayers } from './activations.ts';
 import type { RecordLevel } from './expert-monitor.ts';
 import type { CacheReport, ExpertStats, StepEvent } from './expert-stats.ts';
@@ -19,8 +16,8 @@ import type { Plan } from './plan.ts';
 import type { PreparedModel } from './prepare.ts';
 import type { Recovery, RecoveryEvent } from './recovery.ts';
 import type { Runtime } from './runtime.ts';
-import type { DrawnToken, DrawParams, LogitsResult, RoutingRequest } from './session.ts';
-import { bytesOf, isChat, promptIds, promptTail, type ModelText, type Prompt } from './text.ts';
+import type { DrawnToken, LogitsResult } from './session.ts';
+import { promptIds, type ModelText, type Prompt } from './text.ts';
 
 export class Model {
   readonly #prepared: PreparedModel;
@@ -157,103 +154,33 @@ export class Model {
     prompt: Prompt,
     options: GenerateOptions = {},
   ): AsyncGenerator<GeneratedToken, GenerateSummary, void> {
-    const { text } = this.#prepared;
-    const { generation } = this.#prepared.opened;
-    const { plan } = this;
-    const ids = promptIds(prompt, text, options);
-    this.#checkIds(ids, 1);
-    const sampling = resolveSampling(options, generation);
-    const room = plan.contextLength - ids.length;
-    const maxTokens = options.maxTokens ?? room;
-    if (!Number.isInteger(maxTokens) || maxTokens < 1)
-      throw new InvalidRequest(`maxTokens must be a whole number of at least 1, got ${maxTokens}`, { maxTokens });
-    if (options.stop !== undefined && !text) throw new InvalidRequest('stop strings need a tokenizer', {});
-    const limit = Math.min(maxTokens, room);
-    const limits = limitsOf(options, { text, endTokens: this.endTokens, vocab: this.config.vocab }, limit);
-    const { bias, topLogprobs } = limits;
-    const draw = (): DrawParams => ({ ...sampling, bias, topLogprobs, allowed: limits.allowed });
-    const interventions = resolveInterventions(options.interventions, moeLayers(this.config));
-    const { level, recorder } = recordRouting(this.config, options);
-    const ends = new Set(options.ignoreEnd ? [] : this.endTokens);
-    const detokenizer = text && createDetokenizer(text.tokenizer, ids, { skipSpecial: !options.keepSpecial });
-    const tail = text && isChat(prompt) ? { promptTail: promptTail(ids, text) } : {};
-    const stop = createStopScanner(typeof options.stop === 'string' ? [options.stop] : (options.stop ?? []));
-
+    const { text, opened, endTokens } = this.#prepared;
+    const { config, generation } = opened;
+    const { contextLength } = this.plan;
+    const answer = new Answer(prompt, options, { text, config, generation, endTokens, contextLength });
     const release = await this.#acquire();
     const signal = this.#orDisposed(options.signal);
-    const startedAt = performance.now();
-    let firstAt = startedAt;
-    let written = '';
-    let generated = 0;
-    let cachedTokens = 0;
-    const token = (drawn: DrawnToken, shown: string): GeneratedToken => {
-      const plain = generatedToken(level === 'counts' ? { ...drawn, routing: [] } : drawn, shown, text);
-      return generated === 1 ? { ...plain, ...tail } : plain;
-    };
     const summary = (finishReason: GenerateSummary['finishReason']): GenerateSummary => {
       if (finishReason !== 'abort') this.#recovery.finished();
-      const seconds = (performance.now() - firstAt) / 1000;
-      return {
-        finishReason,
-        text: written,
-        promptTokens: ids.length,
-        cachedTokens,
-        generatedTokens: generated,
-        seed: sampling.seed,
-        timeToFirstTokenMs: firstAt - startedAt,
-        tokensPerSecond: generated > 1 && seconds > 0 ? (generated - 1) / seconds : null,
-        approximations: this.#live.experts.monitor.approximations,
-        interventions: interventions.labels,
-        routing: recorder.routing(),
-      };
+      return answer.summary(finishReason, this.#live.experts.monitor.approximations);
     };
+    answer.start();
     try {
       signal.throwIfAborted();
-      const wants: RoutingRequest = {
-        routing: level !== 'off',
-        logits: level === 'logits',
-        onPrompt: options.promptRouting
-          ? (routing, position, count) => recorder.prompt(ids.slice(position, position + count), routing)
-          : undefined,
-      };
-      cachedTokens = await this.#run(async ({ experts, session }) => {
-        await experts.grow();
-        session.intervene(interventions);
-        if (options.skipCache) session.forget();
-        await session.startRequest(ids, wants).catch((error: unknown) => {
-          throw error instanceof OutOfBudget ? experts.withSuggestion(error) : error;
-        });
-        return session.reusable(ids);
-      }, signal);
-      recorder.prompt(ids.slice(0, cachedTokens), []);
-      const onChunk = (done: number): void => options.onPrompt?.({ done, total: ids.length });
+      answer.begin(await this.#run((runtime) => beginOn(runtime, answer), signal));
       let drawn: DrawnToken = await this.#run(async ({ experts, session }) => {
         // Nothing is done ahead of time while somebody waits for the first word.
         const endDemand = experts.store.demand.begin();
-        return session.prefill(ids, draw(), signal, onChunk).finally(endDemand);
+        return session.prefill(answer.prompt, answer.draw(), signal, answer.onChunk).finally(endDemand);
       }, signal);
-      firstAt = performance.now();
       for (;;) {
-        generated++;
-        if (ends.has(drawn.id)) {
-          const rest = stop.flush(detokenizer?.flush() ?? '');
-          written += rest;
-          yield token(drawn, rest);
-          return summary('stop');
-        }
-        limits.accept(drawn.id);
-        const isLast = generated >= limit || limits.isDone;
-        const piece = detokenizer ? detokenizer.push(drawn.id) + (isLast ? detokenizer.flush() : '') : '';
-        const checked = stop.push(piece);
-        const shown = checked.text + (isLast && !checked.stopped ? stop.flush('') : '');
-        written += shown;
-        yield token(drawn, shown);
-        if (checked.stopped || limits.isDone) return summary('stop');
-        if (isLast) return summary('length');
+        const { token, finishReason } = answer.take(drawn);
+        yield token;
+        if (finishReason) return summary(finishReason);
         signal.throwIfAborted();
         const { id } = drawn;
-        drawn = await this.#run(({ session }) => session.step(id, draw(), signal), signal);
-        recorder.generated(id, drawn.routing);
+        drawn = await this.#run(({ session }) => session.step(id, answer.draw(), signal), signal);
+        answer.fed(id, drawn.routing);
       }
     } catch (error) {
       if (options.signal?.aborted && error === options.signal.reason) return summary('abort');
@@ -278,7 +205,7 @@ export class Model {
       readonly interventions?: Interventions;
     } = {},
   ): Promise<LogitsResult> {
-    this.#checkIds(ids, 0);
+    checkIds(ids, this.config.vocab, this.plan.contextLength);
     const interventions = resolveInterventions(options.interventions, moeLayers(this.config));
     const signal = this.#orDisposed(options.signal);
     return this.#aside(({ session }) => session.logits(ids, { ...options, interventions, signal }), signal);
@@ -293,7 +220,7 @@ export class Model {
   async embed(input: string | readonly string[], options: EmbedOptions = {}): Promise<Float32Array<ArrayBuffer>[]> {
     checkPooling(options.pooling);
     const texts = (typeof input === 'string' ? [input] : input).map((one) => promptIds(one, this.text));
-    for (const ids of texts) this.#checkIds(ids, 0);
+    for (const ids of texts) checkIds(ids, this.config.vocab, this.plan.contextLength);
     const signal = this.#orDisposed(options.signal);
     const wishes = { ...options, signal };
     return this.#aside(async ({ session }) => {
@@ -317,27 +244,6 @@ export class Model {
       return result;
     } finally {
       release();
-    }
-  }
-
-  #checkIds(ids: readonly number[], room: number): void {
-    const { vocab } = this.config;
-    const { contextLength } = this.plan;
-    if (ids.length === 0) throw new InvalidRequest('The prompt is empty', {});
-    const bad = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocab);
-    if (bad >= 0)
-      throw new InvalidRequest(`Token ${bad} of the prompt is ${ids[bad]}; the vocabulary has ids 0 to ${vocab - 1}`, {
-        index: bad,
-        id: ids[bad],
-      });
-    if (ids.length + room > contextLength) {
-      throw new InvalidRequest(
-        `The prompt has ${ids.length} tokens; the context holds ${contextLength}, answer included. Shorten it, or load with a larger contextLength`,
-        {
-          promptTokens: ids.length,
-          contextLength,
-        },
-      );
     }
   }
 
@@ -395,9 +301,13 @@ export class Model {
   }
 }
 
-function generatedToken(drawn: DrawnToken, shown: string, text: ModelText | null): GeneratedToken {
-  const { id, logprob, routing, topLogprobs } = drawn;
-  const token = { id, text: shown, logprob, bytes: bytesOf(text, id), routing };
-  if (topLogprobs.length === 0) return token;
-  return { ...token, topLogprobs: topLogprobs.map((top) => ({ ...top, bytes: bytesOf(text, top.id) })) };
+/** @returns how much of the prompt is in the cache already */
+async function beginOn({ experts, session }: Runtime, answer: Answer): Promise<number> {
+  await experts.grow();
+  session.intervene(answer.interventions);
+  if (answer.skipsCache) session.forget();
+  await session.startRequest(answer.prompt, answer.wants).catch((error: unknown) => {
+    throw error instanceof OutOfBudget ? experts.withSuggestion(error) : error;
+  });
+  return session.reusable(answer.prompt);
 }

@@ -137,6 +137,18 @@ describe('a constraint', () => {
     expect(run.summary.generatedTokens).toBe(run.summary.text.length); // one byte a token: no end token was needed
   });
 
+  it('keeps every blank, also where the tokenizer would tidy up', async () => {
+    const tidy = withByteTokens(filesOf(FOLDER), { clean_up_tokenization_spaces: true });
+    await using tidied = await loadOn(gpu.share(), memorySource(tidy), { contextLength: 128 });
+    const answer = tidied.generate({ ids: prompt }, { constraint: 'a , b .' });
+    for (;;) {
+      const { value, done } = await answer.next();
+      if (!done) continue;
+      expect(value.text).toBe('a , b .');
+      return;
+    }
+  });
+
   it('gives JSON that fits its schema at any temperature, in as many tokens as there are', async () => {
     const schema = {
       type: 'object',

@@ -16,8 +16,9 @@ const TOKENIZER = {
   },
 };
 
-export const withByteTokens = (files: Files): Files => ({
+/** @param config of the tokenizer, as tokenizer_config.json has it */
+export const withByteTokens = (files: Files, config: Readonly<Record<string, unknown>> = {}): Files => ({
   ...files,
   'tokenizer.json': text(TOKENIZER),
-  'tokenizer_config.json': text({}),
+  'tokenizer_config.json': text(config),
 });

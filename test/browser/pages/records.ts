@@ -21,7 +21,7 @@ interface TrustedTypes {
 
 // Vite finds workers by the words `new Worker(new URL(`; the page's CSP asks for a trusted address.
 const { trustedTypes } = window as { readonly trustedTypes?: TrustedTypes };
-const policy = trustedTypes?.createPolicy('tests', { createScriptURL: (url) => url });
+const policy = trustedTypes?.createPolicy('webmoe', { createScriptURL: (url) => url });
 const Worker = class extends window.Worker {
   constructor(url: URL, options: WorkerOptions) {
     super(policy?.createScriptURL(url.href) ?? url, options);

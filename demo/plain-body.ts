@@ -1,7 +1,16 @@
-/** The text of a message: as text, never parsed. */
+/** The text of a message, as it was written. */
 import { h } from './dom.ts';
 
-export class MessageBody {
+export interface TextBody {
+  readonly element: HTMLElement;
+  /** The source, as it came. */
+  readonly text: string;
+  append(text: string): void;
+  /** No more comes. */
+  finish(): void;
+}
+
+export class PlainBody implements TextBody {
   readonly #text = document.createTextNode('');
   readonly element = h('div', { class: 'text', dir: 'auto' }, this.#text);
 
@@ -13,7 +22,6 @@ export class MessageBody {
     this.#text.appendData(text);
   }
 
-  /** No more comes. */
   finish(): void {
     this.#text.normalize();
   }
