@@ -9,6 +9,7 @@ import { detectEnvironment } from './environment.ts';
 import { expertMonitor, type ExpertMonitor } from './experts/monitor.ts';
 import { Frame } from './frame.ts';
 import { keys } from './keys.ts';
+import { later } from './later.ts';
 import { loadingView } from './loading-view.ts';
 import { MemoryChoices } from './memory/choices.ts';
 import { memoryPanel, type MemoryPanel } from './memory/panel.ts';
@@ -17,11 +18,9 @@ import { Access } from './models/access.ts';
 import { filesChoice, isFolder, keyOf, urlChoice, type Choice } from './models/choice.ts';
 import { Download } from './models/download.ts';
 import { keepingText } from './models/keeping.ts';
-import { modelPicker } from './models/picker.ts';
 import { loadProblem, lostProblem, recoveryNotice, type Problem } from './problem.ts';
 import { problemView, type Action } from './problem-view.ts';
-import { remoteAnswers } from './remote/answers.ts';
-import { remoteDetails, type RemoteChoice } from './remote/form.ts';
+import type { RemoteChoice } from './remote/form.ts';
 import { sideBadge } from './remote/side.ts';
 import { ReloadGuard } from './reload-guard.ts';
 import { folderButton, startView, type StartView } from './start-view.ts';
@@ -117,12 +116,22 @@ export class App {
   }
 
   #picker(): HTMLElement {
-    return modelPicker({
-      access: this.#access,
-      storage: this.#engine.storage,
-      withSpeed: this.#device?.adapter.isFallback !== true,
-      onChoose: (choice) => void this.#showStart(choice),
-      onRemote: (choice) => void this.#showRemote(choice),
+    return later(async () => {
+      const { modelPicker } = await import('./models/picker.ts');
+      return modelPicker({
+        access: this.#access,
+        storage: this.#engine.storage,
+        withSpeed: this.#device?.adapter.isFallback !== true,
+        onChoose: (choice) => void this.#showStart(choice),
+        onRemote: (choice) => void this.#showRemote(choice),
+      });
+    });
+  }
+
+  #remoteForm(): HTMLElement {
+    return later(async () => {
+      const { remoteDetails } = await import('./remote/form.ts');
+      return remoteDetails((choice) => void this.#showRemote(choice));
     });
   }
 
@@ -230,6 +239,7 @@ export class App {
   /** No part of the engine runs: a page without WebGPU can chat too. */
   async #showRemote({ remote, model }: RemoteChoice): Promise<void> {
     this.#leaveStart();
+    const { remoteAnswers } = await import('./remote/answers.ts');
     const host = new URL(remote.baseURL).host;
     this.#chat = new ChatView({
       library: await this.#library,
@@ -308,12 +318,7 @@ export class App {
       isSecureContext: window.isSecureContext,
       hasWebGpu: 'gpu' in navigator,
     });
-    const view = problemView(
-      problem,
-      diagnostics,
-      actions,
-      isBeyond ? remoteDetails((choice) => void this.#showRemote(choice)) : null,
-    );
+    const view = problemView(problem, diagnostics, actions, isBeyond ? this.#remoteForm() : null);
     this.#frame.show('problem', view);
   }
 }
