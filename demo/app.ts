@@ -1,6 +1,6 @@
 /** The page as a sequence of views: check the browser, ask, load, chat; and a problem view from anywhere. */
 import { DeviceCapability, OutOfBudget, UnsupportedModel, type LoadOptions, type Support } from '../src/index.ts';
-import { ChatView } from './chat-view.ts';
+import type { ChatView } from './chat-view.ts';
 import { Library } from './conversations/library.ts';
 import { holdWriting } from './conversations/locks.ts';
 import { diagnosticsText } from './diagnostics.ts';
@@ -17,7 +17,6 @@ import type { PageOptions } from './options.ts';
 import { Access } from './models/access.ts';
 import { filesChoice, isFolder, keyOf, urlChoice, type Choice } from './models/choice.ts';
 import { Download } from './models/download.ts';
-import { keepingText } from './models/keeping.ts';
 import { loadProblem, lostProblem, recoveryNotice, type Problem } from './problem.ts';
 import { problemView, type Action } from './problem-view.ts';
 import type { RemoteChoice } from './remote/form.ts';
@@ -26,6 +25,23 @@ import { ReloadGuard } from './reload-guard.ts';
 import { folderButton, startView, type StartView } from './start-view.ts';
 import { StorageDialog } from './storage/dialog.ts';
 import { supportProblem } from './support-page.ts';
+
+type ChatParts = ConstructorParameters<typeof ChatView>[0];
+
+/** Needed after a load only: its code comes while the model does. */
+const chatCode = (): Promise<(parts: ChatParts) => ChatView> =>
+  import('./chat-view.ts').then(
+    ({ ChatView: View }) =>
+      (parts) =>
+        new View(parts),
+  );
+
+/** Without its page a model is of no use. */
+const orDispose = <T>(part: Promise<T>, model: ChatModel): Promise<T> =>
+  part.catch(async (error: unknown) => {
+    await model.dispose();
+    throw error;
+  });
 
 type Device = Extract<Support, { ok: true }>['device'];
 
@@ -109,6 +125,7 @@ export class App {
       const plan = await this.#firstPlan(choice, planning.signal);
       if (planning.signal.aborted) return;
       view.showPlan(plan);
+      const { keepingText } = await import('./models/keeping.ts');
       view.showKeeping(await keepingText(this.#engine.storage, choice, plan));
     } catch (error) {
       if (!planning.signal.aborted) this.#showLoadError(error);
@@ -193,16 +210,18 @@ export class App {
       { onState: (state) => view.showState(state) },
     );
     this.#frame.show('loading', view.element);
+    const code = chatCode();
+    code.catch(() => undefined); // it is said when it is needed
     try {
       const model = await download.run();
-      if (model) this.#showChat(model, choice, await this.#library);
+      if (model) this.#showChat(model, choice, await this.#library, await orDispose(code, model));
       else await this.#showStart(choice);
     } catch (error) {
       this.#showLoadError(error);
     }
   }
 
-  #showChat(model: ChatModel, choice: Choice, library: Library): void {
+  #showChat(model: ChatModel, choice: Choice, library: Library, chat: (parts: ChatParts) => ChatView): void {
     this.#model = model;
     const { description, architecture, vendor } = model.device.adapter;
     const experts = (this.#experts = expertMonitor(model));
@@ -210,7 +229,7 @@ export class App {
       this.#memory.set(keyOf(choice), bytes);
       experts?.refresh();
     }));
-    this.#chat = new ChatView({
+    this.#chat = chat({
       library,
       model,
       hold: holdWriting,
@@ -241,8 +260,9 @@ export class App {
     this.#leaveStart();
     const { remoteAnswers } = await import('./remote/answers.ts');
     const host = new URL(remote.baseURL).host;
-    this.#chat = new ChatView({
-      library: await this.#library,
+    const [chat, library] = await Promise.all([chatCode(), this.#library]);
+    this.#chat = chat({
+      library,
       model: remoteAnswers(remote, model),
       hold: holdWriting,
       modelName: model,
