@@ -1,6 +1,6 @@
 /** The page as a sequence of views: check the browser, ask, load, chat; and a problem view from anywhere. */
-import { DeviceCapability, OutOfBudget, type LoadOptions, type Support } from '../src/index.ts';
-import { ChatView } from './chat-view.ts';
+import { DeviceCapability, OutOfBudget, UnsupportedModel, type LoadOptions, type Support } from '../src/index.ts';
+import type { ChatView } from './chat-view.ts';
 import { Library } from './conversations/library.ts';
 import { holdWriting } from './conversations/locks.ts';
 import { diagnosticsText } from './diagnostics.ts';
@@ -9,28 +9,41 @@ import { detectEnvironment } from './environment.ts';
 import { expertMonitor, type ExpertMonitor } from './experts/monitor.ts';
 import { Frame } from './frame.ts';
 import { keys } from './keys.ts';
+import { later } from './later.ts';
 import { loadingView } from './loading-view.ts';
 import { MemoryChoices } from './memory/choices.ts';
 import { memoryPanel, type MemoryPanel } from './memory/panel.ts';
-import { nameOfUrl, type PageOptions } from './options.ts';
+import type { PageOptions } from './options.ts';
+import { Access } from './models/access.ts';
+import { filesChoice, isFolder, keyOf, urlChoice, type Choice } from './models/choice.ts';
+import { Download } from './models/download.ts';
 import { loadProblem, lostProblem, recoveryNotice, type Problem } from './problem.ts';
 import { problemView, type Action } from './problem-view.ts';
+import type { RemoteChoice } from './remote/form.ts';
+import { sideBadge } from './remote/side.ts';
 import { ReloadGuard } from './reload-guard.ts';
 import { folderButton, startView, type StartView } from './start-view.ts';
 import { StorageDialog } from './storage/dialog.ts';
 import { supportProblem } from './support-page.ts';
 
+type ChatParts = ConstructorParameters<typeof ChatView>[0];
+
+/** Needed after a load only: its code comes while the model does. */
+const chatCode = (): Promise<(parts: ChatParts) => ChatView> =>
+  import('./chat-view.ts').then(
+    ({ ChatView: View }) =>
+      (parts) =>
+        new View(parts),
+  );
+
+/** Without its page a model is of no use. */
+const orDispose = <T>(part: Promise<T>, model: ChatModel): Promise<T> =>
+  part.catch(async (error: unknown) => {
+    await model.dispose();
+    throw error;
+  });
+
 type Device = Extract<Support, { ok: true }>['device'];
-
-/** A model that the visitor may load. */
-interface Choice {
-  readonly source: string | readonly File[];
-  readonly name: string;
-  readonly from: string;
-}
-
-/** What the visitor's choices for a model are remembered by. */
-const keyOf = ({ source, name }: Choice): string => (typeof source === 'string' ? source : `folder:${name}`);
 
 /** After a loss: shorter jobs for the graphics card, whose watchdog is the usual cause. */
 const CAUTIOUS: LoadOptions = { prefillChunk: 64 };
@@ -42,6 +55,7 @@ export class App {
   readonly #autoload: boolean;
   readonly #guard = new ReloadGuard();
   readonly #memory = new MemoryChoices();
+  readonly #access = new Access();
   readonly #library = Library.open();
   #device: Device | null = null;
   #model: ChatModel | null = null;
@@ -54,16 +68,15 @@ export class App {
 
   constructor(root: HTMLElement, engine: Engine, options: PageOptions) {
     this.#engine = engine;
-    const { modelUrl } = options;
-    const host = new URL(modelUrl).host;
-    this.#shipped = { source: modelUrl, name: nameOfUrl(modelUrl), from: host };
+    this.#shipped = urlChoice(options.modelUrl);
     this.#choice = this.#shipped;
     this.#autoload = options.autoload;
     const { storage } = engine;
     const dialog = storage === undefined ? null : new StorageDialog(storage);
     this.#frame = new Frame(root, {
       onNewChat: () => void this.#chat?.newChat(),
-      onChangeModel: () => void this.#leaveChat().then(() => this.#showStart()),
+      // Without a card there is no question to ask: it is looked for again.
+      onChangeModel: () => void this.#leaveChat().then(() => (this.#device ? this.#showStart() : this.start())),
       ...(dialog && { onStorage: () => dialog.open() }),
     });
     keys.listen(document);
@@ -76,7 +89,7 @@ export class App {
     if (!support.ok) {
       const env = detectEnvironment(navigator.userAgent, navigator.maxTouchPoints);
       const problem = supportProblem(support.reason, support.message, env, location.href);
-      this.#showProblem(problem, [{ label: 'Check again', run: () => void this.start() }]);
+      this.#showProblem(problem, [{ label: 'Check again', run: () => void this.start() }], true);
       return;
     }
     this.#device = support.device;
@@ -102,7 +115,9 @@ export class App {
         if (gpuBytes !== null) this.#memory.set(key, gpuBytes);
         void this.#load(choice);
       },
-      onFiles: (files) => void this.#loadFiles(files),
+      onFiles: (files, folder) => void this.#loadFiles(files, folder),
+      ...(choice !== this.#shipped && { onShipped: () => void this.#showStart() }),
+      below: this.#picker(),
     }));
     this.#frame.show('start', view.element);
     const planning = (this.#planning = new AbortController());
@@ -110,9 +125,31 @@ export class App {
       const plan = await this.#firstPlan(choice, planning.signal);
       if (planning.signal.aborted) return;
       view.showPlan(plan);
+      const { keepingText } = await import('./models/keeping.ts');
+      view.showKeeping(await keepingText(this.#engine.storage, choice, plan));
     } catch (error) {
       if (!planning.signal.aborted) this.#showLoadError(error);
     }
+  }
+
+  #picker(): HTMLElement {
+    return later(async () => {
+      const { modelPicker } = await import('./models/picker.ts');
+      return modelPicker({
+        access: this.#access,
+        storage: this.#engine.storage,
+        withSpeed: this.#device?.adapter.isFallback !== true,
+        onChoose: (choice) => void this.#showStart(choice),
+        onRemote: (choice) => void this.#showRemote(choice),
+      });
+    });
+  }
+
+  #remoteForm(): HTMLElement {
+    return later(async () => {
+      const { remoteDetails } = await import('./remote/form.ts');
+      return remoteDetails((choice) => void this.#showRemote(choice));
+    });
   }
 
   #leaveStart(): void {
@@ -149,35 +186,42 @@ export class App {
     });
   }
 
-  async #loadFiles(files: readonly File[]): Promise<void> {
-    const folder = files[0]?.webkitRelativePath.split('/')[0];
-    await this.#load({ source: files, name: folder || 'the chosen folder', from: 'this computer' });
+  #loadFiles(files: readonly File[], folder?: string): Promise<void> {
+    return this.#load(filesChoice(files, folder));
   }
 
   async #load(choice: Choice, options: LoadOptions = {}): Promise<void> {
     this.#leaveStart();
     this.#choice = choice;
-    const abort = new AbortController();
-    const view = loadingView(choice.name, () => {
-      view.showCancelling();
-      abort.abort();
+    const view = loadingView(choice.name, {
+      onCancel: () => download.cancel(),
+      // A folder is read anew: there is nothing to wait for.
+      onPause: this.#engine.storage && !isFolder(choice) ? () => download.pause() : null,
+      onResume: () => download.resume(),
     });
+    const download = new Download(
+      (signal) =>
+        this.#engine.load(choice.source, {
+          ...options,
+          gpuBytes: this.#memory.get(keyOf(choice)),
+          signal,
+          onProgress: (progress) => view.show(progress),
+        }),
+      { onState: (state) => view.showState(state) },
+    );
     this.#frame.show('loading', view.element);
+    const code = chatCode();
+    code.catch(() => undefined); // it is said when it is needed
     try {
-      const model = await this.#engine.load(choice.source, {
-        ...options,
-        gpuBytes: this.#memory.get(keyOf(choice)),
-        signal: abort.signal,
-        onProgress: (progress) => view.show(progress),
-      });
-      this.#showChat(model, choice, await this.#library);
+      const model = await download.run();
+      if (model) this.#showChat(model, choice, await this.#library, await orDispose(code, model));
+      else await this.#showStart(choice);
     } catch (error) {
-      if (abort.signal.aborted) await this.#showStart();
-      else this.#showLoadError(error);
+      this.#showLoadError(error);
     }
   }
 
-  #showChat(model: ChatModel, choice: Choice, library: Library): void {
+  #showChat(model: ChatModel, choice: Choice, library: Library, chat: (parts: ChatParts) => ChatView): void {
     this.#model = model;
     const { description, architecture, vendor } = model.device.adapter;
     const experts = (this.#experts = expertMonitor(model));
@@ -185,16 +229,16 @@ export class App {
       this.#memory.set(keyOf(choice), bytes);
       experts?.refresh();
     }));
-    this.#chat = new ChatView({
+    this.#chat = chat({
       library,
       model,
       hold: holdWriting,
       modelName: choice.name,
-      adapter: description || [vendor, architecture].filter(Boolean).join(' ') || 'your graphics card',
+      footnote: `${choice.name} runs in this tab, on ${description || [vendor, architecture].filter(Boolean).join(' ') || 'your graphics card'}. Small models make things up.`,
       contextLength: model.plan.contextLength,
       announce: (text) => this.#frame.announce(text),
       say: (sentence) => this.#frame.say(sentence),
-      above: [memory, experts].flatMap((part) => (part ? [part.element] : [])),
+      above: [sideBadge(null), ...[memory, experts].flatMap((part) => (part ? [part.element] : []))],
     });
     const { element, lead, tools } = this.#chat;
     this.#frame.show('chat', element, choice.name, [...tools, ...(memory ? [memory.toggle] : [])], lead);
@@ -209,6 +253,29 @@ export class App {
       // A model that was left on purpose is lost too.
       if (this.#model === model) void this.#onLost(choice, reason, message);
     });
+  }
+
+  /** No part of the engine runs: a page without WebGPU can chat too. */
+  async #showRemote({ remote, model }: RemoteChoice): Promise<void> {
+    this.#leaveStart();
+    const { remoteAnswers } = await import('./remote/answers.ts');
+    const host = new URL(remote.baseURL).host;
+    const [chat, library] = await Promise.all([chatCode(), this.#library]);
+    this.#chat = chat({
+      library,
+      model: remoteAnswers(remote, model),
+      hold: holdWriting,
+      modelName: model,
+      footnote: `${model} answers at ${host}: what you write is sent there. Models make things up.`,
+      contextLength: Number.POSITIVE_INFINITY,
+      announce: (text) => this.#frame.announce(text),
+      say: (sentence) => this.#frame.say(sentence),
+      above: [sideBadge(remote.baseURL)],
+    });
+    const { element, lead, tools } = this.#chat;
+    this.#frame.show('chat', element, model, tools, lead);
+    this.#chat.shown();
+    this.#frame.announce(`${model} answers at ${host}.`);
   }
 
   async #onLost(choice: Choice, reason: string, message: string): Promise<void> {
@@ -241,31 +308,37 @@ export class App {
       void this.start(); // the card went away between the check and the load
       return;
     }
-    this.#showProblem(loadProblem(error), [
-      { label: 'Try again', run: () => void this.#retry(error) },
-      folderButton('quiet', (files) => void this.#loadFiles(files)),
-    ]);
+    const isBeyond = [DeviceCapability, OutOfBudget, UnsupportedModel].some((kind) => error instanceof kind);
+    this.#showProblem(
+      loadProblem(error),
+      [
+        { label: 'Try again', run: () => void this.#retry(error) },
+        { label: 'Choose another model', run: () => void this.#showStart() },
+        folderButton('quiet', (files) => void this.#loadFiles(files)),
+      ],
+      isBeyond,
+    );
   }
 
   /** The same files once more; a URL goes back to its question, and so does what was too large: there is the slider. */
   #retry(error: unknown): Promise<void> {
-    const { source } = this.#choice;
-    return typeof source === 'string' || error instanceof OutOfBudget
+    return !isFolder(this.#choice) || error instanceof OutOfBudget
       ? this.#showStart(this.#choice)
       : this.#load(this.#choice);
   }
 
-  #showProblem(problem: Problem, actions: readonly (Action | HTMLElement)[]): void {
+  /** @param isBeyond it is beyond this browser or this card: a server is offered in its place */
+  #showProblem(problem: Problem, actions: readonly (Action | HTMLElement)[], isBeyond = false): void {
     const diagnostics = diagnosticsText({
       problem,
       device: this.#device,
-      model: typeof this.#choice.source === 'string' ? this.#choice.source : 'a folder on this computer',
+      model: isFolder(this.#choice) ? 'a folder on this computer' : keyOf(this.#choice),
       userAgent: navigator.userAgent,
       address: location.href,
       isSecureContext: window.isSecureContext,
       hasWebGpu: 'gpu' in navigator,
     });
-    const view = problemView(problem, diagnostics, actions);
+    const view = problemView(problem, diagnostics, actions, isBeyond ? this.#remoteForm() : null);
     this.#frame.show('problem', view);
   }
 }

@@ -35,7 +35,8 @@ const EXAMPLES = [
 const FOLLOW_WITHIN = 64;
 
 export interface ChatViewOptions extends ThreadParts {
-  readonly adapter: string;
+  /** Stands under the box to write in. */
+  readonly footnote: string;
   readonly contextLength: number;
   /** Read out by screen readers. */
   readonly announce: (text: string) => void;
@@ -74,7 +75,7 @@ export class ChatView {
         onStop: () => this.#thread.stop(),
         onInput: (text) => setDraft(this.#draftKey, text),
       },
-      `${options.modelName} runs in this tab, on ${options.adapter}. Small models make things up.`,
+      options.footnote,
     );
     this.#panel = shelf(options.library, this.#toasts, {
       onOpen: ({ conversation, message }) => void this.#open(conversation.info.id, message),

@@ -1,5 +1,14 @@
 /** What the page needs of webmoe: a type, so that tests of the page's states can put a scripted model in its place. */
-import type { checkSupport, load, Model, ModelStorage, Plan, plan } from '../src/index.ts';
+import type {
+  checkSupport,
+  GenerateOptions,
+  GenerateSummary,
+  load,
+  Model,
+  ModelStorage,
+  Plan,
+  plan,
+} from '../src/index.ts';
 
 /** What a plan says about experts that do not all fit on the card. */
 export type SlotPlan = Pick<Plan, 'slots' | 'mode' | 'minimumBytes' | 'fullBytes' | 'tokensPerSecond'>;
@@ -11,6 +20,32 @@ export type ExpertStore = Pick<Model, 'setGpuBytes' | 'expertStats' | 'onStep'>;
 
 export type ChatModel = Pick<Model, 'generate' | 'plan' | 'device' | 'lost' | 'onRecovery' | 'dispose'> &
   Partial<ExpertStore & Pick<Model, 'samplingDefaults'>>;
+
+type Counts = Pick<
+  GenerateSummary,
+  | 'promptTokens'
+  | 'cachedTokens'
+  | 'generatedTokens'
+  | 'seed'
+  | 'timeToFirstTokenMs'
+  | 'tokensPerSecond'
+  | 'approximations'
+>;
+
+/** How an answer ended; a server may count nothing. */
+export type AnswerEnd = Pick<GenerateSummary, 'finishReason'> & (Counts | { readonly counts: null });
+export type CountedEnd = Pick<GenerateSummary, 'finishReason'> & Counts;
+
+export type Turn = Readonly<{ role: 'system' | 'user' | 'assistant'; content: string }>;
+
+/** Who answers in a conversation: a model on this computer, or a server. */
+export interface Answerer extends Pick<ChatModel, 'onStep' | 'samplingDefaults'> {
+  readonly plan: Pick<Plan, 'contextLength'>;
+  generate(
+    prompt: readonly Turn[],
+    options?: GenerateOptions,
+  ): AsyncGenerator<{ readonly text: string }, AnswerEnd, void>;
+}
 
 export interface Engine {
   readonly checkSupport: () => ReturnType<typeof checkSupport>;

@@ -1,14 +1,27 @@
-/** A load in progress: one bar, bytes, speed, time left, and a way out. */
+/** A load in progress: one bar, bytes, speed, time left, a pause, and a way out. */
 import type { LoadProgress } from '../src/index.ts';
+import type { DownloadState } from './models/download.ts';
 import { button, h } from './dom.ts';
 import { formatBytes, formatDuration } from './format.ts';
 
 export interface LoadingView {
   readonly element: HTMLElement;
   show(progress: LoadProgress): void;
-  /** The load is being given up; it may take a moment to let go. */
-  showCancelling(): void;
+  showState(state: DownloadState): void;
 }
+
+export interface LoadingEvents {
+  readonly onCancel: () => void;
+  /** null: what was read so far is kept nowhere, so that a pause would start over. */
+  readonly onPause: (() => void) | null;
+  readonly onResume: () => void;
+}
+
+const STATES: Readonly<Record<Exclude<DownloadState, 'running'>, string>> = {
+  stopping: 'Stopping…',
+  paused: 'Paused. What was downloaded is kept in this browser.',
+  offline: 'No connection. The download goes on by itself when it is back.',
+};
 
 export const PHASES: Readonly<Record<LoadProgress['phase'], string>> = {
   open: 'Reading the model’s description',
@@ -36,11 +49,16 @@ export function progressLine({
   return parts.join(' · ');
 }
 
-export function loadingView(name: string, onCancel: () => void): LoadingView {
-  const phase = h('p', { class: 'phase', id: 'phase' }, PHASES.open);
+export function loadingView(name: string, { onCancel, onPause, onResume }: LoadingEvents): LoadingView {
+  const phase = h('p', { class: 'phase', id: 'phase', role: 'status' }, PHASES.open);
   const bar = h('progress', { 'aria-labelledby': 'phase' });
   const line = h('p', { class: 'muted numbers', 'data-fact': 'progress' });
   const cancel = button('Cancel', 'quiet', onCancel);
+  const pause = button('Pause', 'quiet', () => onPause?.());
+  const resume = button('Go on', 'primary', onResume);
+  let state: DownloadState = 'running';
+  pause.hidden = onPause === null;
+  resume.hidden = true;
   const element = h(
     'section',
     { class: 'card', 'aria-labelledby': 'loading-title' },
@@ -48,12 +66,12 @@ export function loadingView(name: string, onCancel: () => void): LoadingView {
     phase,
     bar,
     line,
-    h('div', { class: 'actions' }, cancel),
+    h('div', { class: 'actions' }, resume, pause, cancel),
   );
   return {
     element,
     show(progress) {
-      if (cancel.disabled) return;
+      if (state !== 'running') return;
       phase.textContent = PHASES[progress.phase];
       line.textContent = progressLine(progress);
       if (progress.phase === 'weights' && progress.totalBytes > 0) {
@@ -61,10 +79,15 @@ export function loadingView(name: string, onCancel: () => void): LoadingView {
         bar.value = progress.loadedBytes;
       } else bar.removeAttribute('value'); // indeterminate
     },
-    showCancelling() {
-      cancel.disabled = true;
-      phase.textContent = 'Cancelling…';
-      bar.removeAttribute('value');
+    showState(next) {
+      const hadFocus = [pause, resume].includes(document.activeElement as HTMLButtonElement);
+      state = next;
+      phase.textContent = next === 'running' ? PHASES.open : STATES[next];
+      cancel.disabled = pause.disabled = next === 'stopping';
+      pause.hidden = onPause === null || next === 'paused' || next === 'offline';
+      resume.hidden = next !== 'paused';
+      if (next === 'stopping') bar.removeAttribute('value');
+      if (hadFocus) (resume.hidden ? pause : resume).focus();
     },
   };
 }

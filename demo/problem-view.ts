@@ -41,11 +41,12 @@ export interface Action {
   readonly run: () => void;
 }
 
-/** The first action is the main one. */
+/** The first action is the main one. @param instead another way, for when none of the steps help */
 export function problemView(
   problem: Problem,
   diagnostics: string,
   actions: readonly (Action | HTMLElement)[],
+  instead: HTMLElement | null = null,
 ): HTMLElement {
   const { needs } = problem;
   const title = h('h1', { tabindex: -1, id: 'problem-title' }, problem.title);
@@ -65,6 +66,7 @@ export function problemView(
         action instanceof HTMLElement ? action : button(action.label, i === 0 ? 'primary' : 'quiet', action.run),
       ),
     ),
+    instead,
     diagnosticsBlock(diagnostics),
   );
 }

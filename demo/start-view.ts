@@ -2,6 +2,7 @@
 import type { Plan } from '../src/index.ts';
 import { button, h, icon } from './dom.ts';
 import type { PagePlan } from './engine.ts';
+import { acceptDrops } from './models/drop.ts';
 import { formatBytes, formatCount } from './format.ts';
 import { PlannedMemory } from './memory/planned.ts';
 
@@ -9,6 +10,8 @@ export interface StartView {
   readonly element: HTMLElement;
   /** Fills in the figures. */
   showPlan(plan: PagePlan): void;
+  /** Says what becomes of what is downloaded. */
+  showKeeping(text: string): void;
   /** Gives up a plan under way. */
   dispose(): void;
 }
@@ -20,7 +23,12 @@ export interface StartChoice {
   readonly replan: (gpuBytes: number, signal: AbortSignal) => Promise<PagePlan>;
   /** @param gpuBytes null when the visitor did not choose */
   readonly onLoad: (gpuBytes: number | null) => void;
-  readonly onFiles: (files: readonly File[]) => void;
+  /** @param folder its name, where the files do not say it */
+  readonly onFiles: (files: readonly File[], folder?: string) => void;
+  /** Back to the model that comes with the page; absent where this is it. */
+  readonly onShipped?: () => void;
+  /** Stands below the question: other models. */
+  readonly below: HTMLElement;
 }
 
 /** What happens to the weights while they load. */
@@ -51,7 +59,9 @@ export function startView(choice: StartChoice): StartView {
   const loadButton = button('Load the model', 'primary', () => choice.onLoad(planned.chosenBytes));
   loadButton.disabled = true;
   const fact = (name: string, value: HTMLElement): HTMLElement => h('div', {}, h('dt', {}, name), value);
-  const element = h(
+  const keeping = h('p', { class: 'muted small numbers', 'data-fact': 'keeping' });
+  const { onShipped } = choice;
+  const card = h(
     'section',
     { class: 'card', 'aria-labelledby': 'start-title' },
     h('h1', { id: 'start-title', tabindex: -1 }, 'A Mixture-of-Experts model, in this tab'),
@@ -63,13 +73,22 @@ export function startView(choice: StartChoice): StartView {
     ),
     h('dl', { class: 'facts' }, fact('Download', download), fact('Graphics memory', memory), fact('Context', context)),
     planned.element,
-    h('div', { class: 'actions' }, loadButton, folderButton('quiet', choice.onFiles)),
+    keeping,
+    h(
+      'div',
+      { class: 'actions' },
+      loadButton,
+      folderButton('quiet', choice.onFiles),
+      onShipped ? button('Back to the first model', 'quiet', onShipped) : null,
+    ),
     h(
       'p',
       { class: 'muted small' },
-      'A folder on this computer works too: config.json, tokenizer.json and safetensors files. It is read in place, not uploaded.',
+      'A folder on this computer works too: config.json, tokenizer.json and safetensors files. Choose it, or drop it on this page: it is read in place, not uploaded.',
     ),
   );
+  const element = h('div', { class: 'start' }, card, choice.below);
+  acceptDrops(element, choice.onFiles);
 
   function showFigures(plan: PagePlan): void {
     size.textContent = `(${formatBytes(plan.downloadBytes)})`;
@@ -86,6 +105,9 @@ export function startView(choice: StartChoice): StartView {
     showPlan(plan) {
       showFigures(plan);
       planned.start(plan);
+    },
+    showKeeping(text) {
+      keeping.textContent = text;
     },
     dispose: () => planned.dispose(),
   };

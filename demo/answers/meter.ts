@@ -1,7 +1,7 @@
 /** Adds up what an answer cost, from the model's steps while it was written. */
-import type { GenerateSummary, StepEvent } from '../../src/index.ts';
+import type { StepEvent } from '../../src/index.ts';
 import type { Figures } from '../conversations/types.ts';
-import type { ChatModel } from '../engine.ts';
+import type { ChatModel, CountedEnd } from '../engine.ts';
 
 export class Meter {
   readonly #stop: (() => void) | undefined;
@@ -26,7 +26,7 @@ export class Meter {
   }
 
   /** @param before of the part that was there, when an answer was gone on with: its tokens count */
-  finish(summary: GenerateSummary, model: string, before: Figures | null): Figures {
+  finish(summary: CountedEnd, model: string, before: Figures | null): Figures {
     this.stop();
     return {
       model,

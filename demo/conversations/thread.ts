@@ -1,7 +1,7 @@
 /** The conversation that is open: asks the model along the branch that is shown, and makes branches. No page in here. */
 import type { GenerateSummary } from '../../src/index.ts';
 import { Meter } from '../answers/meter.ts';
-import type { ChatModel } from '../engine.ts';
+import type { Answerer, Turn } from '../engine.ts';
 import { MAX_ANSWER_TOKENS } from '../settings/fields.ts';
 import type { Library } from './library.ts';
 import { headWithout, latestLeaf, pathTo, siblings } from './tree.ts';
@@ -21,7 +21,7 @@ export type Outcome =
 
 export interface ThreadParts {
   readonly library: Library;
-  readonly model: ChatModel;
+  readonly model: Answerer;
   readonly modelName: string;
   /** Tells other tabs that a message is being written; the result ends it. */
   readonly hold?: (message: string) => () => void;
@@ -174,10 +174,11 @@ export class Thread {
           continue;
         }
         if (value.finishReason === 'abort' && !writer.hasBegun) return { kind: 'nothing' };
-        const figures = meter.finish(value, modelName, answer.figures);
+        const isCounted = !('counts' in value);
+        const figures = isCounted ? meter.finish(value, modelName, answer.figures) : null;
         const message = await writer.finish({ state: STATES[value.finishReason], figures });
         this.#head = message.id;
-        const isFull = value.promptTokens + value.generatedTokens >= model.plan.contextLength;
+        const isFull = isCounted && value.promptTokens + value.generatedTokens >= model.plan.contextLength;
         return { kind: 'answered', message, contextFull: value.finishReason === 'length' && isFull };
       }
     } catch (error) {
@@ -194,10 +195,10 @@ export class Thread {
     answer: Message,
     signal: AbortSignal,
     listener: Listener,
-  ): ReturnType<ChatModel['generate']> {
+  ): ReturnType<Answerer['generate']> {
     const { system, settings } = this.info;
-    const prompt = [
-      ...(system.trim() ? [{ role: 'system', content: system }] : []),
+    const prompt: Turn[] = [
+      ...(system.trim() ? [{ role: 'system' as const, content: system }] : []),
       ...path.map(({ role, content }) => ({ role, content })),
     ];
     return this.#parts.model.generate(prompt, {

@@ -72,7 +72,7 @@ describe('before and during a load', () => {
     await d.button('Load the model').click();
     await d.fake('failLoad', kind);
     expect(await d.page.getByRole('heading', { level: 1 }).innerText()).toBe(title);
-    await d.page.locator('summary').click();
+    await d.page.locator('.diagnostics summary').click();
     const details = await d.page.locator('pre').innerText();
     expect(details).toContain('Acme 3000');
     expect(details).toContain('maxStorageBufferBindingSize: 134217728');
@@ -355,7 +355,7 @@ describe('looks', () => {
     expect(await d.overflow()).toBe(0);
     expect(await d.page.locator('.log').evaluate((log) => log.scrollWidth - log.clientWidth)).toBe(0);
     await d.fake('lose', 'unknown', 'z'.repeat(200));
-    await d.page.locator('summary').click();
+    await d.page.locator('.diagnostics summary').click();
     expect(await d.overflow()).toBe(0);
     await d.done();
   });

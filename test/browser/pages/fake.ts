@@ -63,6 +63,8 @@ export class Fake {
   /** What each of them asked for beside the prompt. */
   readonly asked: Partial<GenerateOptions>[] = [];
   readonly loads: { readonly prefillChunk: number | undefined; readonly gpuBytes: number | undefined }[] = [];
+  /** What was planned and loaded. */
+  readonly sources: { readonly call: 'plan' | 'load'; readonly source: unknown }[] = [];
   /** The graphics memory of every plan. */
   readonly plans: (number | undefined)[] = [];
   /** The experts of the model; null when it has no store. */
@@ -220,9 +222,18 @@ window.fake = new Fake();
 const app = new App(
   document.getElementById('app')!,
   {
-    checkSupport: async () => ({ ok: true, device }),
-    plan: (_, options) => window.fake.plan(options?.gpuBytes),
-    load: (_, options) => window.fake.load(options ?? {}),
+    checkSupport: async () =>
+      params.has('unsupported')
+        ? { ok: false, reason: 'no-webgpu', message: 'navigator.gpu is missing' }
+        : { ok: true, device },
+    plan: (source, options) => {
+      window.fake.sources.push({ call: 'plan', source });
+      return window.fake.plan(options?.gpuBytes);
+    },
+    load: (source, options) => {
+      window.fake.sources.push({ call: 'load', source });
+      return window.fake.load(options ?? {});
+    },
     ...(params.has('storage') && { storage: params.get('storage') === 'none' ? null : window.fake.storage }),
   },
   readOptions(location.search, document.baseURI),

@@ -1,0 +1,54 @@
+/**
+ * Open models that webmoe runs and that have a tokenizer.json, smallest first. Names and licences are those of their pages on the Hub; every figure is
+ * computed from the published config by the engine's own plan (`npx vitest run --project unit test/unit/demo/catalogue.test.ts` prints what differs).
+ */
+import type { Plan } from '../../src/index.ts';
+
+export interface CatalogueFigures {
+  readonly totalParameters: number;
+  /** Those that one token meets, the embedding included. */
+  readonly activeParameters: number;
+  /** Of the layers that have experts. */
+  readonly shape: { readonly layers: number; readonly experts: number; readonly topK: number };
+  /** Of the weights, as published. */
+  readonly downloadBytes: number;
+  /** Graphics memory with every expert on the card, conversation of `plan.contextLength` included. */
+  readonly allOnCard: Readonly<Record<Plan['precision'], number>>;
+  /** What a load would choose with the default graphics memory; where that is too little, the least that it takes. */
+  readonly plan: {
+    readonly precision: Plan['precision'];
+    readonly verdict: Plan['verdict'];
+    readonly contextLength: number;
+    readonly budgetBytes: number;
+    /** `rest`: activations, tables and what experts pass through. The four add up to what the plan takes. */
+    readonly weights: number;
+    readonly experts: number;
+    readonly kv: number;
+    readonly rest: number;
+    /** Experts on the card at a time. */
+    readonly slots: number;
+    /** On a middling card (docs/experts.md), to two digits. */
+    readonly tokensPerSecond: number;
+  };
+}
+
+export interface CatalogueEntry {
+  /** On the Hub. */
+  readonly id: string;
+  readonly name: string;
+  readonly licence: string;
+  /** The config in test/unit/config/published that it is computed from; a chat model has its base model's. */
+  readonly config: string;
+  readonly figures: CatalogueFigures;
+}
+
+export const CATALOGUE: readonly CatalogueEntry[] = [
+  { id: 'allenai/OLMoE-1B-7B-0924-Instruct', name: 'OLMoE 1B-7B Instruct', licence: 'Apache-2.0', config: 'olmoe-1b-7b-0924-instruct', figures: { totalParameters: 6_919_161_856, activeParameters: 1_282_017_280, shape: { layers: 16, experts: 64, topK: 8 }, downloadBytes: 13_838_057_472, allOnCard: { 'as-is': 14_959_786_752, q8: 8_475_163_392, q4: 5_119_720_192 }, plan: { precision: 'q4', verdict: 'fits', contextLength: 4096, budgetBytes: 6_442_450_944, weights: 374_644_736, experts: 3_623_878_656, kv: 1_073_741_824, rest: 47_454_976, slots: 1024, tokensPerSecond: 190 } } },
+  { id: 'Qwen/Qwen1.5-MoE-A2.7B-Chat', name: 'Qwen1.5 MoE A2.7B Chat', licence: 'Tongyi Qianwen licence', config: 'qwen1.5-moe-a2.7b', figures: { totalParameters: 14_315_784_192, activeParameters: 2_689_173_504, shape: { layers: 24, experts: 60, topK: 4 }, downloadBytes: 28_630_974_464, allOnCard: { 'as-is': 30_286_213_184, q8: 16_868_208_704, q4: 10_023_104_576 }, plan: { precision: 'q4', verdict: 'streams', contextLength: 4096, budgetBytes: 6_442_450_944, weights: 1_361_944_576, experts: 3_401_367_552, kv: 1_610_612_736, rest: 67_096_720, slots: 699, tokensPerSecond: 27 } } },
+  { id: 'deepseek-ai/DeepSeek-V2-Lite-Chat', name: 'DeepSeek V2 Lite Chat', licence: 'DeepSeek licence', config: 'deepseek-v2-lite', figures: { totalParameters: 15_706_484_224, activeParameters: 2_661_150_208, shape: { layers: 26, experts: 64, topK: 6 }, downloadBytes: 31_412_715_520, allOnCard: { 'as-is': 33_738_958_448, q8: 19_017_442_928, q4: 11_375_683_184 }, plan: { precision: 'q4', verdict: 'streams', contextLength: 4096, budgetBytes: 6_442_450_944, weights: 952_842_240, experts: 3_138_600_960, kv: 2_264_924_160, rest: 84_471_488, slots: 645, tokensPerSecond: 12 } } },
+  { id: 'openai/gpt-oss-20b', name: 'gpt-oss 20B', licence: 'Apache-2.0', config: 'gpt-oss-20b', figures: { totalParameters: 20_914_757_184, activeParameters: 4_187_440_704, shape: { layers: 24, experts: 32, topK: 4 }, downloadBytes: 13_747_322_880, allOnCard: { 'as-is': 14_244_697_792, q8: 12_561_625_792, q4: 12_243_120_832 }, plan: { precision: 'q4', verdict: 'streams', contextLength: 4096, budgetBytes: 6_442_450_944, weights: 1_594_745_088, experts: 4_326_359_040, kv: 402_653_184, rest: 106_648_000, slots: 326, tokensPerSecond: 6.7 } } },
+  { id: 'Qwen/Qwen3-30B-A3B-Instruct-2507', name: 'Qwen3 30B-A3B Instruct 2507', licence: 'Apache-2.0', config: 'qwen3-30b-a3b-instruct-2507', figures: { totalParameters: 30_532_122_624, activeParameters: 3_353_032_704, shape: { layers: 48, experts: 128, topK: 8 }, downloadBytes: 61_063_823_360, allOnCard: { 'as-is': 61_920_829_280, q8: 33_308_958_560, q4: 18_360_459_104 }, plan: { precision: 'q4', verdict: 'streams', contextLength: 4096, budgetBytes: 6_442_450_944, weights: 1_196_843_008, experts: 4_374_134_784, kv: 805_306_368, rest: 65_666_992, slots: 1648, tokensPerSecond: 7.4 } } },
+  { id: 'mistralai/Mixtral-8x7B-Instruct-v0.1', name: 'Mixtral 8x7B Instruct v0.1', licence: 'Apache-2.0', config: 'mixtral-8x7b-instruct-v0.1', figures: { totalParameters: 46_702_792_704, activeParameters: 12_879_925_248, shape: { layers: 32, experts: 8, topK: 2 }, downloadBytes: 93_405_052_928, allOnCard: { 'as-is': 94_552_784_128, q8: 50_770_148_608, q4: 27_550_481_664 }, plan: { precision: 'q4', verdict: 'streams', contextLength: 4096, budgetBytes: 6_442_450_944, weights: 1_036_664_832, experts: 3_765_436_416, kv: 1_073_741_824, rest: 473_480_528, slots: 38, tokensPerSecond: 0.43 } } },
+  { id: 'Qwen/Qwen2-57B-A14B-Instruct', name: 'Qwen2 57B-A14B Instruct', licence: 'Apache-2.0', config: 'qwen2-57b-a14b', figures: { totalParameters: 57_408_658_944, activeParameters: 14_249_270_784, shape: { layers: 28, experts: 64, topK: 8 }, downloadBytes: 114_816_450_560, allOnCard: { 'as-is': 115_391_317_152, q8: 61_577_127_072, q4: 33_420_764_320 }, plan: { precision: 'q4', verdict: 'streams', contextLength: 4096, budgetBytes: 6_442_450_944, weights: 5_102_311_424, experts: 696_729_600, kv: 469_762_048, rest: 169_495_792, slots: 45, tokensPerSecond: 0.6 } } },
+  { id: 'zai-org/GLM-4.5-Air', name: 'GLM-4.5 Air', licence: 'MIT', config: 'glm-4.5-air', figures: { totalParameters: 106_852_251_264, activeParameters: 13_424_129_664, shape: { layers: 45, experts: 128, topK: 8 }, downloadBytes: 213_702_410_240, allOnCard: { 'as-is': 215_369_084_464, q8: 115_218_198_064, q4: 62_425_148_976 }, plan: { precision: 'q4', verdict: 'does-not-fit', contextLength: 4096, budgetBytes: 6_442_450_944, weights: 4_705_786_368, experts: 87_588_864, kv: 1_543_503_872, rest: 162_108_544, slots: 9, tokensPerSecond: 0.55 } } },
+];

@@ -1,0 +1,47 @@
+/** A folder, or files, dropped onto the page. */
+
+const entriesOf = (reader: FileSystemDirectoryReader): Promise<FileSystemEntry[]> =>
+  new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+
+/** The files of a folder, not of folders in it: a model lies in one. */
+async function filesIn(folder: FileSystemDirectoryEntry): Promise<File[]> {
+  const reader = folder.createReader();
+  const found: File[] = [];
+  // A hundred at a time, until none are left.
+  for (let some = await entriesOf(reader); some.length > 0; some = await entriesOf(reader)) {
+    const files = some.filter((entry): entry is FileSystemFileEntry => entry.isFile);
+    found.push(
+      ...(await Promise.all(files.map((f) => new Promise<File>((resolve, reject) => f.file(resolve, reject))))),
+    );
+  }
+  return found;
+}
+
+/** @returns the files, and the folder's name where one was dropped */
+async function dropped(data: DataTransfer): Promise<{ files: readonly File[]; folder: string }> {
+  // The items are gone after the event: both are read before anything is awaited.
+  const files = [...data.files];
+  const entry = data.items[0]?.webkitGetAsEntry();
+  if (!entry?.isDirectory) return { files, folder: '' };
+  return { files: await filesIn(entry as FileSystemDirectoryEntry), folder: entry.name };
+}
+
+export function acceptDrops(element: HTMLElement, onFiles: (files: readonly File[], folder: string) => void): void {
+  const hasFiles = ({ dataTransfer }: DragEvent): boolean => dataTransfer?.types.includes('Files') ?? false;
+  element.addEventListener('dragover', (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    element.classList.add('dropping');
+  });
+  element.addEventListener('dragleave', (event) => {
+    if (!element.contains(event.relatedTarget as Node | null)) element.classList.remove('dropping');
+  });
+  element.addEventListener('drop', (event) => {
+    element.classList.remove('dropping');
+    if (!event.dataTransfer || !hasFiles(event)) return;
+    event.preventDefault();
+    void dropped(event.dataTransfer).then(({ files, folder }) => {
+      if (files.length) onFiles(files, folder);
+    });
+  });
+}
