@@ -80,7 +80,9 @@ describe('where WebGPU is missing', () => {
   });
 
   it('a card that goes away between the check and the load', async () => {
+    // Without workers the engine asks in the page's own thread, where it can be refused.
     const before = script(`
+      delete globalThis.Worker;
       const request = GPU.prototype.requestAdapter;
       let calls = 0;
       GPU.prototype.requestAdapter = function (options) { return calls++ ? Promise.resolve(null) : request.call(this, options); };`);
