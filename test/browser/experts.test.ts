@@ -195,7 +195,7 @@ describe('what the page tells of experts', () => {
     await d.store('token', { hits: 8, ms: 100, stallMs: 20 });
     await d.store('token', { hits: 16, ms: 100 });
     await d.page.getByText('87% hits').waitFor();
-    expect(await strip(d).innerText()).toMatch(/510 MB streamed\s*10% waiting/);
+    await expect.poll(() => strip(d).innerText()).toMatch(/510 MB streamed\s*10% waiting/);
     const line = d.page.getByRole('img', { name: /^Hit rate by token/ });
     expect(await line.getAttribute('aria-label')).toBe('Hit rate by token, of the last 2: lowest 50%, now 100%');
     expect(await line.locator('.line').getAttribute('d')).toMatch(/^M62 [\d.]+L63 [\d.]+$/);

@@ -65,7 +65,15 @@ async function tokensAt(port: number, name: string, before?: OpenOptions['before
   await tab.goto(`http://localhost:${port}/${name}.html`);
   await tab.waitForFunction(() => 'tokens' in window);
   const got = await tab.evaluate((isClassic) => {
-    const worker = isClassic ? (): Worker => new Worker('./worker.js') : ('auto' as const);
+    // The server's policy wants the address to be a trusted one.
+    const { trustedTypes } = window as unknown as {
+      readonly trustedTypes: { createPolicy(name: string, rules: object): { createScriptURL(url: string): string } };
+    };
+    const started = (): Worker =>
+      new Worker(
+        trustedTypes.createPolicy('webmoe', { createScriptURL: (url: string) => url }).createScriptURL('./worker.js'),
+      );
+    const worker = isClassic ? started : ('auto' as const);
     return window.tokens('model/', { storage: undefined, worker });
   }, classic);
   await context.close();
