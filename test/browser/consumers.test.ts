@@ -1,16 +1,21 @@
 /** The packed package in the toolchains of its users: each loads a tiny model and generates what transformers did. */
 import { chromium, type Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CHROMIUM, CHROMIUM_ARGS } from '../support/browser.ts';
 import {
   command,
+  copyExample,
   esbuildBuild,
   host,
   installPackage,
   MODEL,
   nextBuild,
+  nextExample,
+  pageExample,
+  talkingModel,
   viteBuild,
   viteDev,
+  viteExample,
   webpackBuild,
   withoutBundler,
 } from '../support/consumers.ts';
@@ -117,4 +122,41 @@ it('Node', async () => {
     process.exit(0);`;
   const printed = await command(process.execPath, ['--input-type=module', '-e', code]);
   expect(printed.trim().split('\n').at(-1)).toBe(greedy);
+});
+
+/** Asks the page of an example. @returns its answer */
+async function ask(folder: string): Promise<string> {
+  const hosted = await host(folder, {}, talkingModel());
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  try {
+    await page.goto(`http://127.0.0.1:${hosted.port}/?model=/model/`);
+    await page.getByRole('textbox', { name: 'Question' }).fill('Who answers?');
+    await page.getByRole('button', { name: 'Ask' }).click();
+    const answer = page.locator('#answer');
+    // Of 256 bytes, so that it is noise; what it tells while it loads is shorter.
+    await expect.poll(() => answer.textContent(), { timeout: 120_000 }).toMatch(/^[^]{40,}$/);
+    return (await answer.textContent()) ?? '';
+  } finally {
+    await context.close();
+    hosted.close();
+  }
+}
+
+describe('examples', () => {
+  it.each([
+    ['minimal-html', pageExample],
+    ['vite', viteExample],
+    ['next', nextExample],
+  ])('%s answers', async (_, build) => {
+    expect(await ask(await build())).not.toMatch(/error|cannot|must/i);
+  });
+
+  it.each([
+    ['ai-sdk', /toolName: 'weather'/],
+    ['routing-hooks', /Without expert \d+ of layer 0:[^]*without: /],
+    ['cache-budget', /16 of 32 experts have a place[^]*32 of 32 experts have a place/],
+  ])('%s runs in Node', async (name, said) => {
+    expect(await command(process.execPath, ['main.js', talkingModel()], copyExample(name))).toMatch(said);
+  });
 });

@@ -6,6 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import sirv from 'sirv';
 import { modelFiles } from '../../scripts/model-files.mjs';
+import { withByteTokens } from './byte-tokens.ts';
+import { filesOf, text } from './models.ts';
 
 export const CONSUMERS = resolve('test/consumers');
 const OUT = join(CONSUMERS, '.out');
@@ -142,15 +144,67 @@ export async function nextBuild(): Promise<string> {
 
 export const MODEL = resolve('test/fixtures/families/olmoe');
 
+const CHAT_TEMPLATE =
+  '{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}';
+
+/** The same weights with a tokenizer of bytes and a chat template, in a folder of its own: what it says is noise. */
+export function talkingModel(): string {
+  const folder = join(OUT, 'talking-model');
+  mkdirSync(folder, { recursive: true });
+  const files = withByteTokens(filesOf(MODEL), { chat_template: CHAT_TEMPLATE });
+  // Every byte is a token: descriptions of tools take hundreds.
+  const config = JSON.parse(new TextDecoder().decode(files['config.json'])) as Readonly<Record<string, unknown>>;
+  files['config.json'] = text({ ...config, max_position_embeddings: 4096 });
+  for (const [name, bytes] of Object.entries(files)) writeFileSync(join(folder, name), bytes);
+  return folder;
+}
+
+/** A copy beside the installed packages, as after `npm install` in it. */
+export function copyExample(name: string): string {
+  const out = join(OUT, 'examples', name);
+  cpSync(resolve('examples', name), out, { recursive: true });
+  return out;
+}
+
+/** The one file with the packages in reach of a static server. */
+export function pageExample(): string {
+  const out = copyExample('minimal-html');
+  linkPackages(join(out, 'node_modules'));
+  return out;
+}
+
+export async function viteExample(): Promise<string> {
+  const root = copyExample('vite');
+  const out = join(root, 'dist');
+  await node(
+    `import { build } from 'vite';
+     await build({ root: ${JSON.stringify(root)}, configFile: false, base: './', logLevel: 'error', build: { outDir: ${JSON.stringify(out)} } });`,
+  );
+  return out;
+}
+
+export async function nextExample(): Promise<string> {
+  const root = copyExample('next');
+  // A copy has no packages of its own: they lie further up.
+  const config = { output: 'export', turbopack: { root: CONSUMERS } };
+  writeFileSync(join(root, 'next.config.mjs'), `export default ${JSON.stringify(config)};`);
+  await command(process.execPath, [join(CONSUMERS, 'node_modules/next/dist/bin/next'), 'build'], root);
+  return join(root, 'out');
+}
+
 export interface Hosted {
   readonly port: number;
   close(): void;
 }
 
-/** Static files at / and the model at /model/, with `headers`. */
-export async function host(folder: string, headers: Readonly<Record<string, string>> = {}): Promise<Hosted> {
+/** Static files at / and a model at /model/, with `headers`. */
+export async function host(
+  folder: string,
+  headers: Readonly<Record<string, string>> = {},
+  weights = MODEL,
+): Promise<Hosted> {
   const files = sirv(folder, { dev: true });
-  const model = modelFiles(MODEL);
+  const model = modelFiles(weights);
   const missing = (response: ServerResponse): void => void response.writeHead(404).end();
   const server: Server = createServer((request, response) => {
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
