@@ -8,7 +8,10 @@ import { absolute } from './surface/absolute.ts';
 import { load, type LoadOptions } from './surface/load.ts';
 import type { Model } from './surface/model.ts';
 
-/** {@inheritDoc planSource} */
+/**
+ * What loading would do, from configs and tensor headers alone: no weight is read, no GPU is touched.
+ * @throws UnsupportedModel, InvalidCheckpoint, SourceError; the signal's reason
+ */
 export async function plan(source: ModelSource, options: Parameters<typeof planSource>[1] = {}): Promise<Plan> {
   // Not at the top: a page whose engine is in a worker needs none of its own until it asks for a plan.
   const engine = await import('./engine/load.ts');
@@ -17,7 +20,7 @@ export async function plan(source: ModelSource, options: Parameters<typeof planS
 
 /**
  * A chat that the model on this computer answers where it runs, else a server: `side` and `why` tell which.
- * {@inheritDoc openChatWith}
+ * @throws InvalidRequest when neither side is given; what `load` throws, but for a model that does not run here when there is a server: then that one answers
  */
 export const openChat = ({
   local,
