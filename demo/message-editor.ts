@@ -26,7 +26,7 @@ export function messageEditor(text: string, saveLabel: string, events: EditorEve
       save();
     }
   });
-  requestAnimationFrame(() => {
+  queueMicrotask(() => {
     fit();
     box.focus();
     box.setSelectionRange(box.value.length, box.value.length);

@@ -1,5 +1,6 @@
 /** All conversations beside the chat: search, open, rename, delete, export, import. */
 import { button, h, icon, iconButton } from '../dom.ts';
+import { onFilesDropped } from '../drops.ts';
 import { formatDay } from '../format.ts';
 import { roving } from '../roving.ts';
 import type { Library, StoreProblem } from './library.ts';
@@ -78,7 +79,7 @@ export class ConversationPanel {
         file,
       ),
     );
-    this.#takeDrops();
+    onFilesDropped(this.element, ({ files }) => this.#events.onFiles([...files]));
     this.#search.addEventListener('keydown', (event) => {
       if (event.key === 'ArrowDown') this.#list.querySelector<HTMLElement>('.open')?.focus();
       else return;
@@ -100,25 +101,6 @@ export class ConversationPanel {
 
   dispose(): void {
     this.#stopListening();
-  }
-
-  #takeDrops(): void {
-    const { element } = this;
-    const hasFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes('Files') ?? false;
-    element.addEventListener('dragover', (event) => {
-      if (!hasFiles(event)) return;
-      event.preventDefault();
-      element.classList.add('dropping');
-    });
-    element.addEventListener('dragleave', (event) => {
-      if (!element.contains(event.relatedTarget as Node | null)) element.classList.remove('dropping');
-    });
-    element.addEventListener('drop', (event) => {
-      element.classList.remove('dropping');
-      if (!hasFiles(event)) return;
-      event.preventDefault();
-      this.#events.onFiles([...(event.dataTransfer?.files ?? [])]);
-    });
   }
 
   #render(): void {

@@ -1,4 +1,5 @@
 /** A folder, or files, dropped onto the page. */
+import { onFilesDropped } from '../drops.ts';
 
 const entriesOf = (reader: FileSystemDirectoryReader): Promise<FileSystemEntry[]> =>
   new Promise((resolve, reject) => reader.readEntries(resolve, reject));
@@ -27,20 +28,8 @@ async function dropped(data: DataTransfer): Promise<{ files: readonly File[]; fo
 }
 
 export function acceptDrops(element: HTMLElement, onFiles: (files: readonly File[], folder: string) => void): void {
-  const hasFiles = ({ dataTransfer }: DragEvent): boolean => dataTransfer?.types.includes('Files') ?? false;
-  element.addEventListener('dragover', (event) => {
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    element.classList.add('dropping');
-  });
-  element.addEventListener('dragleave', (event) => {
-    if (!element.contains(event.relatedTarget as Node | null)) element.classList.remove('dropping');
-  });
-  element.addEventListener('drop', (event) => {
-    element.classList.remove('dropping');
-    if (!event.dataTransfer || !hasFiles(event)) return;
-    event.preventDefault();
-    void dropped(event.dataTransfer).then(({ files, folder }) => {
+  onFilesDropped(element, (data) => {
+    void dropped(data).then(({ files, folder }) => {
       if (files.length) onFiles(files, folder);
     });
   });
