@@ -68,7 +68,7 @@ describe('a conversation', () => {
     await reload(d);
     expect(await said(d)).toEqual(['One?', 'First.', 'Two?', 'Second.', 'Three?', 'Third.']);
     expect(await d.box.inputValue()).toBe('half writt');
-    expect(await titles(d)).toEqual(['One?']);
+    await expect.poll(() => titles(d)).toEqual(['One?']);
     await turn(d, 'Four?', 'Fourth.');
     expect(((await lastPrompt(d)) as unknown[]).length).toBe(7);
     await d.done();
@@ -189,7 +189,7 @@ describe('the list', () => {
     await d.answer('They sleep.');
     await d.button('New chat').click();
     await turn(d, 'About dogs', 'They bark.');
-    expect(await titles(d)).toEqual(['About dogs', 'About cats']);
+    await expect.poll(() => titles(d)).toEqual(['About dogs', 'About cats']);
     expect(await d.page.locator('.list h2').allInnerTexts()).toEqual(['Today']);
 
     await d.page.locator('.row .open').first().press('F2');
@@ -217,7 +217,7 @@ describe('the list', () => {
     await d.page.keyboard.press('Alt+z');
     await expect.poll(() => titles(d)).toEqual(['Hounds', 'About cats']);
     await reload(d);
-    expect(await titles(d)).toEqual(['Hounds', 'About cats']);
+    await expect.poll(() => titles(d)).toEqual(['Hounds', 'About cats']);
     await d.done();
   });
 
@@ -254,7 +254,7 @@ describe('the list', () => {
     }, whole);
     await expect.poll(() => titles(d)).toHaveLength(3);
     await reload(d);
-    expect(await titles(d)).toHaveLength(3);
+    await expect.poll(() => titles(d)).toHaveLength(3);
     await d.page.locator('.more-button').first().click({ force: true });
     const [markdown] = await Promise.all([
       d.page.waitForEvent('download'),
@@ -422,7 +422,7 @@ describe('storage', () => {
     await turn(d, 'Works?', 'It does.');
     await d.button('New chat').click();
     await turn(d, 'Still?', 'Yes.');
-    expect(await titles(d)).toEqual(['Still?', 'Works?']);
+    await expect.poll(() => titles(d)).toEqual(['Still?', 'Works?']);
     await d.page.locator('.conversations > .note').getByText(why).waitFor();
     await d.page.locator('.row .open').nth(1).click();
     await expect.poll(() => said(d)).toEqual(['Works?', 'It does.']);
