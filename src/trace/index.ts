@@ -15,9 +15,12 @@ export {
   joinTraces,
   ORIGINS,
   tokensOf,
+  type Provenance,
   type Trace,
+  type TraceChat,
   type TraceModel,
   type TraceStep,
+  type TraceTiming,
 } from './trace.ts';
 export { popularityOf, visitsOf, type Visits } from './visits.ts';
 export { fromVllm, toVllm, type VllmResponse } from './vllm.ts';

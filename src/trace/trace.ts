@@ -26,6 +26,37 @@ export interface TraceStep {
   readonly tokens: number;
 }
 
+/** Where the numbers of a trace come from. Whoever shows them says so. */
+export interface Provenance {
+  /** `published`: other people's counts or files; `simulation`: no model ran. */
+  readonly kind: 'live' | 'recorded' | 'published' | 'simulation';
+  /** One sentence for people: which run, whose file, which licence. */
+  readonly note: string;
+  /** ISO 8601. */
+  readonly date?: string;
+  /** How the weights were kept (`q4`, `as published`, ...). */
+  readonly weights?: string;
+  /** Of the software that wrote it. */
+  readonly version?: string;
+}
+
+/** One conversation or text; `TraceStep.chat` is its index. */
+export interface TraceChat {
+  readonly name: string;
+  /** What kind of text it is (`code`, `poems`, ...); chats of one domain are compared with those of others. */
+  readonly domain: string | null;
+}
+
+/** Of each step, [N]. */
+export interface TraceTiming {
+  readonly ms: Float32Array;
+  /** Of those, waiting for experts. */
+  readonly stallMs: Float32Array;
+  /** Read for missing experts, by where they came from. */
+  readonly diskBytes: Float64Array;
+  readonly networkBytes: Float64Array;
+}
+
 export interface Trace {
   readonly model: TraceModel;
   readonly steps: readonly TraceStep[];
@@ -35,6 +66,23 @@ export interface Trace {
   readonly weights: Float32Array | null;
   /** [T, L, K], index into ORIGINS. */
   readonly origins: Uint8Array | null;
+
+  // What views show beside the experts. Absent or null: nobody recorded it.
+  /** Token ids, [T]. */
+  readonly tokens?: Int32Array | null;
+  /** What each token reads as, [T]; the pieces of a chat join to its text. */
+  readonly texts?: readonly string[] | null;
+  /** Of the routers, [T, L, E], its bias included; NaN where absent. */
+  readonly logits?: Float32Array | null;
+  /** How logits become the probabilities that choose: without it logits are shown as they are. */
+  readonly scoring?: 'softmax' | 'sigmoid' | null;
+  /** Of the token that follows, [T]: the log-probability of the one that was drawn, NaN where unknown. */
+  readonly logprobs?: Float32Array | null;
+  readonly timing?: TraceTiming | null;
+  readonly chats?: readonly TraceChat[] | null;
+  /** Experts that every token takes beside the routed ones. */
+  readonly sharedExperts?: number;
+  readonly provenance?: Provenance | null;
 }
 
 export const tokensOf = (steps: readonly TraceStep[]): number => steps.reduce((n, s) => n + s.tokens, 0);
