@@ -9,6 +9,7 @@ export { replayPrefetch, type PrefetchResult } from './prefetch-replay.ts';
 export { replay, replayAside, type ReplayOptions, type ReplayResult } from './replay.ts';
 export { readRouteCsv } from './route-csv.ts';
 export { NO_EXPERT, ROUTING_LEVELS, type RoutedTokens, type RoutingLevel, type RunRouting } from './run-routing.ts';
+export * from './stats/index.ts';
 export {
   ABSENT,
   checkTrace,
