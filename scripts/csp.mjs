@@ -15,8 +15,8 @@ const DIRECTIVES = {
   'form-action': "'none'",
   'frame-ancestors': "'none'",
   'require-trusted-types-for': "'script'",
-  // The one policy makes addresses of workers (src/weights/records/start-worker.ts); nothing makes HTML or scripts.
-  'trusted-types': "webmoe 'allow-duplicates'",
+  // `webmoe` makes addresses of workers (src/weights/records/start-worker.ts), `lit-html` the fixed templates of the visualiser; nothing else makes HTML or scripts.
+  'trusted-types': "webmoe lit-html 'allow-duplicates'",
 };
 
 /** A meta element cannot say who may frame the page. */

@@ -19,6 +19,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   text: ['util', 'errors.ts'],
   policy: ['util', 'errors.ts'],
   trace: ['policy', 'util', 'errors.ts'],
+  viz: ['trace', 'policy', 'util', 'errors.ts'],
   reference: ['util', 'type config', 'weights/layout.ts', 'type weights/matrix.ts', 'type families/family.ts'],
   kernels: ['gpu', 'weights/layout.ts', 'type weights/matrix.ts', 'type config', 'util', 'errors.ts'],
   layers: ['kernels', 'gpu', 'weights/layout.ts', 'type weights/matrix.ts', 'config', 'util', 'errors.ts'],
@@ -70,6 +71,7 @@ const NODE_ONLY = ['cli', 'node.ts'];
 /** Packages beside the relative imports. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   trace: ['fflate'],
+  viz: ['lit', 'd3-sankey'],
   text: ['@huggingface/jinja', '@huggingface/tokenizers'],
   'cli/dawn.ts': ['webgpu'],
 };

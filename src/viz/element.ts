@@ -1,0 +1,295 @@
+/** The element around every view: title, controls, figure, table, exports and link in one place, so that a view is only its question and its figure. */
+import { html, LitElement, nothing, type PropertyValues, type TemplateResult } from 'lit';
+import type { Provenance, Trace } from '../trace/trace.ts';
+import { Brush, type Selection } from './brush.ts';
+import { controlsView } from './controls.ts';
+import { pngFile, save, svgFile } from './export.ts';
+import { linkOf, selectionFrom, stateFrom } from './link.ts';
+import { styles } from './styles.ts';
+import { csvOf, tableView } from './table.ts';
+import type { Context, State, View } from './view.ts';
+
+const PROVENANCE: Readonly<Record<Provenance['kind'], string>> = {
+  live: 'live model',
+  recorded: 'recorded trace',
+  published: 'published data',
+  simulation: 'simulation',
+};
+/** While a model answers, heavy views are computed this often. */
+const HEAVY_MS = 500;
+const DEFAULT_WIDTH = 640;
+const dark = globalThis.matchMedia?.('(prefers-color-scheme: dark)');
+const still = globalThis.matchMedia?.('(prefers-reduced-motion: reduce)');
+
+/** Common to all elements of webmoe/viz. */
+export abstract class MoeElement<D = unknown, S extends State = State> extends LitElement {
+  static override styles = styles;
+  static override properties = {
+    trace: { attribute: false },
+    other: { attribute: false },
+    brush: { attribute: false },
+    state: { attribute: false },
+    width: { state: true },
+    data: { state: true },
+    problem: { state: true },
+    showsTable: { state: true },
+  };
+
+  protected abstract readonly view: View<D, S>;
+
+  /** What is drawn; null: nothing yet. Give a new object for a trace that grew. */
+  declare trace: Trace | null;
+  /** A second trace, for views that compare. */
+  declare other: Trace | null;
+  /** Shared by views that select together. */
+  declare brush: Brush;
+  /** Of the controls. */
+  declare state: S;
+  declare width: number;
+  declare data: D | null;
+  declare problem: string | null;
+  declare showsTable: boolean;
+  #computedFor: readonly unknown[] = [];
+  #computedAt = 0;
+  #later: ReturnType<typeof setTimeout> | null = null;
+  readonly #watchSize = globalThis.ResizeObserver ? new ResizeObserver(([entry]) => this.#resized(entry!)) : null;
+  readonly #onSelect = (): void => this.requestUpdate();
+  readonly #onTheme = (): void => this.requestUpdate();
+
+  constructor() {
+    super();
+    this.trace = null;
+    this.other = null;
+    this.brush = new Brush();
+    this.width = DEFAULT_WIDTH;
+    this.data = null;
+    this.problem = null;
+    this.showsTable = false;
+  }
+
+  override connectedCallback(): void {
+    this.state ??= this.view.state;
+    super.connectedCallback();
+    this.#watchSize?.observe(this);
+    this.brush.addEventListener('change', this.#onSelect);
+    dark?.addEventListener('change', this.#onTheme);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#watchSize?.disconnect();
+    this.brush.removeEventListener('change', this.#onSelect);
+    dark?.removeEventListener('change', this.#onTheme);
+    if (this.#later) clearTimeout(this.#later);
+    this.#later = null;
+  }
+
+  /** The view's exact state, for the fragment of a link. */
+  get link(): string {
+    return linkOf({ view: this.localName, state: this.state, selection: this.brush.selection }, this.view.state);
+  }
+
+  set link(fragment: string) {
+    const query = new URLSearchParams(fragment);
+    this.state = stateFrom(query, this.view.state) as S;
+    this.brush.select(selectionFrom(query));
+  }
+
+  /** What the figure shows, as rows; null before there is a figure. */
+  get csv(): string | null {
+    return this.data === null || !this.trace ? null : csvOf(this.view.table(this.data, this.#context(this.trace)));
+  }
+
+  override willUpdate(changed: PropertyValues<this>): void {
+    if (changed.has('brush')) {
+      changed.get('brush')?.removeEventListener('change', this.#onSelect);
+      this.brush.addEventListener('change', this.#onSelect);
+    }
+    if (!this.trace) {
+      this.data = null;
+      this.#computedFor = [];
+      return;
+    }
+    const context = this.#context(this.trace);
+    const lack = this.view.lacks?.(this.trace, context) ?? null;
+    this.problem = lack;
+    if (lack !== null) this.data = null;
+    else this.#compute(context);
+  }
+
+  #compute(context: Context<S>): void {
+    const { phase, chat, range, layer } = context.selection;
+    const needs = [this.trace, this.other, this.state, phase, chat, String(range), layer, ...this.extraInputs()];
+    if (needs.every((need, i) => need === this.#computedFor[i]) && needs.length === this.#computedFor.length) return;
+    const wait = this.view.heavy && this.data !== null ? HEAVY_MS - (performance.now() - this.#computedAt) : 0;
+    const onlyGrew = needs.slice(1).every((need, i) => need === this.#computedFor[i + 1]);
+    if (wait > 0 && onlyGrew) {
+      this.#later ??= setTimeout(() => {
+        this.#later = null;
+        this.requestUpdate();
+      }, wait);
+      return;
+    }
+    this.#computedFor = needs;
+    this.#computedAt = performance.now();
+    const made = this.view.compute(context);
+    if (made instanceof Promise) void this.#arrives(made, needs);
+    else this.data = made;
+  }
+
+  async #arrives(made: Promise<D>, needs: readonly unknown[]): Promise<void> {
+    try {
+      const data = await made;
+      if (needs === this.#computedFor) this.data = data;
+    } catch (error) {
+      if (needs === this.#computedFor) this.problem = error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  /** Further properties that a computation depends on. */
+  protected extraInputs(): readonly unknown[] {
+    return [];
+  }
+
+  #context(trace: Trace): Context<S> {
+    return {
+      trace,
+      other: this.other,
+      state: this.state,
+      brush: this.brush,
+      selection: withinTrace(this.brush.selection, trace),
+      part: this.brush.part,
+      width: this.width,
+      dark: this.#isDark(),
+      motion: !still?.matches,
+      set: (change) => {
+        this.state = { ...this.state, ...change };
+      },
+      say: (text) => this.#say(text),
+      redraw: () => this.requestUpdate(),
+    };
+  }
+
+  /** By what the page made of it, not by the system alone. */
+  #isDark(): boolean {
+    const scheme = getComputedStyle(this).colorScheme;
+    return scheme === 'dark' || (scheme !== 'light' && (dark?.matches ?? false));
+  }
+
+  #say(text: string): void {
+    const line = this.renderRoot.querySelector('output');
+    if (line && line.textContent !== text) line.textContent = text;
+  }
+
+  #resized({ contentRect }: ResizeObserverEntry): void {
+    const width = Math.floor(contentRect.width) - 2 * PADDING;
+    if (width > 0 && Math.abs(width - this.width) > 1) this.width = Math.max(MIN_WIDTH, width);
+  }
+
+  override render(): TemplateResult {
+    const { question, reading, observed } = this.view;
+    const context = this.trace && this.#context(this.trace);
+    return html`<section aria-labelledby="title">
+      <header>
+        <h3 id="title">${question}</h3>
+        ${provenanceView(this.trace)}
+      </header>
+      <p class="reading">${reading}${observed ? ' What is observed is association, not cause.' : ''}</p>
+      ${context ? controlsView(this.view, context) : nothing}
+      <div class="body">${this.#body(context)}</div>
+      <output aria-live="polite"></output>
+      ${context && this.data !== null ? this.#foot(this.data, context) : nothing}
+    </section>`;
+  }
+
+  #body(context: Context<S> | null): TemplateResult {
+    if (!context) return html`<p class="empty">No trace yet. Open one, or let the model answer.</p>`;
+    if (this.problem !== null) return html`<p class="empty" role="status">${this.problem}</p>`;
+    if (this.data === null) return html`<p class="empty" role="status">Computing…</p>`;
+    return this.showsTable
+      ? tableView(this.view.table(this.data, context))
+      : (this.view.figure(this.data, context) as TemplateResult);
+  }
+
+  #foot(data: D, context: Context<S>): TemplateResult {
+    return html`<p class="summary">${this.view.summary(data, context)}</p>
+      <footer>
+        <details>
+          <summary>How it is computed</summary>
+          ${this.view.method.map((paragraph) => html`<p>${paragraph}</p>`)}
+        </details>
+        <div class="tools" role="group" aria-label="This view as">
+          <button type="button" aria-pressed=${this.showsTable} @click=${() => (this.showsTable = !this.showsTable)}>
+            Table
+          </button>
+          <button type="button" @click=${() => save(`${this.localName}.csv`, this.csv ?? '', 'text/csv')}>CSV</button>
+          ${
+            this.showsTable
+              ? nothing
+              : html`<button type="button" @click=${() => void this.#savePicture('png')}>PNG</button>
+                  <button type="button" @click=${() => void this.#savePicture('svg')}>SVG</button>`
+          }
+          <button type="button" @click=${() => this.#offerLink()}>Link</button>
+        </div>
+      </footer>`;
+  }
+
+  async #savePicture(kind: 'png' | 'svg'): Promise<void> {
+    const figure = this.renderRoot.querySelector<SVGSVGElement | HTMLCanvasElement>('.figure');
+    if (!figure) return this.#say('This view has no picture now; its table and CSV have the numbers.');
+    const background = getComputedStyle(this.renderRoot.querySelector('section')!).backgroundColor;
+    if (kind === 'svg' && figure instanceof SVGSVGElement)
+      save(`${this.localName}.svg`, svgFile(figure, background), 'image/svg+xml');
+    else if (kind === 'png') save(`${this.localName}.png`, await pngFile(figure, background));
+    else this.#say('This figure is drawn in pixels: take the PNG.');
+  }
+
+  /** The page may put it into an address of its own (`preventDefault`); else it is copied with this page's address. */
+  #offerLink(): void {
+    const event = new CustomEvent('moe-link', { detail: this.link, bubbles: true, composed: true, cancelable: true });
+    if (!this.dispatchEvent(event)) return;
+    const url = new URL(location.href);
+    url.hash = this.link;
+    void navigator.clipboard.writeText(url.href).then(
+      () => this.#say('Link copied.'),
+      () => this.#say(url.href),
+    );
+  }
+}
+
+const PADDING = 16;
+/** Narrower, figures scroll. */
+const MIN_WIDTH = 280;
+
+function provenanceView(trace: Trace | null): TemplateResult | typeof nothing {
+  const from = trace?.provenance;
+  if (!from) return nothing;
+  const facts = [from.note, from.weights && `weights ${from.weights}`, from.date?.slice(0, 10), from.version];
+  return html`<span class="badge ${from.kind}" title=${facts.filter(Boolean).join(' · ')}
+    >${PROVENANCE[from.kind]}</span
+  >`;
+}
+
+/** A selection made on another trace must not point outside this one. */
+function withinTrace(selection: Selection, { model, ids }: Trace): Selection {
+  const tokens = ids.length / (model.layers * model.topK);
+  const inside = (n: number | null, end: number): number | null => (n !== null && n < end ? n : null);
+  return {
+    ...selection,
+    layer: Math.min(selection.layer, model.layers - 1),
+    expert: inside(selection.expert, model.experts),
+    token: inside(selection.token, tokens),
+    pinned: inside(selection.pinned, tokens),
+  };
+}
+
+/** Makes the element of a view. Registering a name twice (two copies of the package in a page) keeps the first. */
+export function defineView<D, S extends State>(name: string, view: View<D, S>): void {
+  if (typeof customElements === 'undefined' || customElements.get(name)) return;
+  customElements.define(
+    name,
+    class extends MoeElement<D, S> {
+      protected override readonly view = view;
+    },
+  );
+}

@@ -1,0 +1,197 @@
+/** A matrix of colours: one picture of one pixel a cell, scaled; axes, cursor and legend around it. 48 layers of 128 experts are 6,144 cells and one image. */
+import { html, svg, type TemplateResult } from 'lit';
+import { css, type Ramp } from '../ramps.ts';
+
+export interface MatrixCell {
+  readonly row: number;
+  readonly column: number;
+}
+
+export interface Matrix {
+  readonly rows: number;
+  readonly columns: number;
+  /** [rows, columns]; NaN: nothing to show. */
+  readonly values: ArrayLike<number>;
+  readonly ramp: Ramp;
+  /** What the ends of the ramp stand for. */
+  readonly domain: readonly [low: number, high: number];
+  readonly label: string;
+  readonly rowLabel: (row: number) => string;
+  readonly columnLabel: (column: number) => string;
+  readonly rowTitle: string;
+  readonly columnTitle: string;
+  /** What the cell says, for pointer, cursor and screen reader. */
+  readonly describe: (cell: MatrixCell) => string;
+  readonly legend: (value: number) => string;
+  readonly cursor: MatrixCell | null;
+  readonly width: number;
+  /** Cells as outlines over the colours, as those that a token took. */
+  readonly marked?: readonly (MatrixCell & { readonly weight?: number })[];
+  /** Joins the marked cells of each step from row to row. */
+  readonly paths?: readonly { readonly colour: string; readonly cells: readonly MatrixCell[] }[];
+  readonly say: (text: string) => void;
+  readonly select: (cell: MatrixCell) => void;
+  readonly maxCell?: number;
+}
+
+const LEFT = 44;
+const TOP = 22;
+const LEGEND = 40;
+const EMPTY_ALPHA = 0;
+
+interface Frame {
+  readonly cellWidth: number;
+  readonly cellHeight: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+function frameOf({ rows, columns, width, maxCell = 26 }: Matrix): Frame {
+  const cellWidth = Math.min(maxCell, (width - LEFT - 2) / columns);
+  const cellHeight = Math.min(maxCell, Math.max(7, Math.min(cellWidth * 1.4, 460 / rows)));
+  return { cellWidth, cellHeight, width: LEFT + cellWidth * columns + 2, height: TOP + cellHeight * rows + LEGEND };
+}
+
+export function matrixView(matrix: Matrix): TemplateResult {
+  const frame = frameOf(matrix);
+  const cellAt = (event: PointerEvent): MatrixCell | null => {
+    const box = (event.currentTarget as SVGElement).getBoundingClientRect();
+    const column = Math.floor((event.clientX - box.left) / (box.width / matrix.columns));
+    const row = Math.floor((event.clientY - box.top) / (box.height / matrix.rows));
+    return column >= 0 && row >= 0 && column < matrix.columns && row < matrix.rows ? { row, column } : null;
+  };
+  const point = (event: PointerEvent): void => {
+    const cell = cellAt(event);
+    if (cell) matrix.say(matrix.describe(cell));
+  };
+  const pick = (event: PointerEvent): void => {
+    const cell = cellAt(event);
+    if (cell) matrix.select(cell);
+  };
+  return html`<div
+    class="matrix"
+    tabindex="0"
+    role="application"
+    aria-roledescription="matrix"
+    aria-label="${matrix.label}. Arrow keys move, Home and End go to the ends of a row."
+    @keydown=${(event: KeyboardEvent) => moveCursor(event, matrix)}
+  >
+    <svg class="figure" width=${frame.width} height=${frame.height} viewBox="0 0 ${frame.width} ${frame.height}">
+      <title>${matrix.label}</title>
+      ${axes(matrix, frame)}
+      <image
+        x=${LEFT}
+        y=${TOP}
+        width=${frame.cellWidth * matrix.columns}
+        height=${frame.cellHeight * matrix.rows}
+        preserveAspectRatio="none"
+        image-rendering="pixelated"
+        href=${picture(matrix)}
+        @pointermove=${point}
+        @click=${pick}
+      ></image>
+      ${overlays(matrix, frame)} ${legend(matrix, frame)}
+    </svg>
+  </div>`;
+}
+
+function moveCursor(event: KeyboardEvent, { rows, columns, cursor, select, say, describe }: Matrix): void {
+  const { row, column } = cursor ?? { row: 0, column: -1 };
+  const next: Record<string, MatrixCell> = {
+    ArrowLeft: { row, column: column - 1 },
+    ArrowRight: { row, column: column + 1 },
+    ArrowUp: { row: row - 1, column },
+    ArrowDown: { row: row + 1, column },
+    Home: { row, column: 0 },
+    End: { row, column: columns - 1 },
+    PageUp: { row: 0, column },
+    PageDown: { row: rows - 1, column },
+  };
+  const to = next[event.key];
+  if (!to || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  const cell = {
+    row: Math.min(rows - 1, Math.max(0, to.row)),
+    column: Math.min(columns - 1, Math.max(0, to.column)),
+  };
+  select(cell);
+  say(describe(cell));
+}
+
+/** The same picture is not encoded twice. */
+let last: { key: readonly unknown[]; url: string }[] = [];
+const PICTURES_KEPT = 24;
+
+function picture(matrix: Matrix): string {
+  const { rows, columns, values, ramp, domain } = matrix;
+  const key = [values, ramp, ...domain, rows, columns];
+  const known = last.find((entry) => entry.key.every((part, i) => part === key[i]));
+  if (known) return known.url;
+  const canvas = document.createElement('canvas');
+  canvas.width = columns;
+  canvas.height = rows;
+  const context = canvas.getContext('2d')!;
+  const image = context.createImageData(columns, rows);
+  const span = domain[1] - domain[0] || 1;
+  for (let i = 0; i < rows * columns; i++) {
+    const value = values[i]!;
+    const [red, green, blue] = ramp((value - domain[0]) / span);
+    image.data.set([red, green, blue, Number.isNaN(value) ? EMPTY_ALPHA : 255], 4 * i);
+  }
+  context.putImageData(image, 0, 0);
+  const url = canvas.toDataURL();
+  last = [{ key, url }, ...last].slice(0, PICTURES_KEPT);
+  return url;
+}
+
+function axes(matrix: Matrix, { cellWidth, cellHeight }: Frame): unknown {
+  const rowStep = Math.ceil(12 / cellHeight);
+  const columnStep = Math.ceil(26 / cellWidth);
+  const labels: unknown[] = [];
+  for (let row = 0; row < matrix.rows; row += rowStep)
+    labels.push(
+      svg`<text class="tick" x=${LEFT - 5} y=${TOP + (row + 0.5) * cellHeight} text-anchor="end" dominant-baseline="central">${matrix.rowLabel(row)}</text>`,
+    );
+  for (let column = 0; column < matrix.columns; column += columnStep)
+    labels.push(
+      svg`<text class="tick" x=${LEFT + (column + 0.5) * cellWidth} y=${TOP - 5} text-anchor="middle">${matrix.columnLabel(column)}</text>`,
+    );
+  return svg`${labels}<text class="axis" x="0" y=${TOP - 5}>${matrix.rowTitle}</text>`;
+}
+
+function overlays({ marked = [], paths = [], cursor }: Matrix, { cellWidth, cellHeight }: Frame): unknown {
+  const x = (column: number): number => LEFT + column * cellWidth;
+  const y = (row: number): number => TOP + row * cellHeight;
+  return svg`
+    ${paths.map(
+      ({ colour, cells }) =>
+        svg`<polyline class="path" stroke=${colour} points=${cells
+          .map(({ row, column }) => `${x(column + 0.5)},${y(row + 0.5)}`)
+          .join(' ')}></polyline>`,
+    )}
+    ${marked.map(
+      ({ row, column, weight = 1 }) =>
+        svg`<rect class="mark" x=${x(column)} y=${y(row)} width=${cellWidth} height=${cellHeight} stroke-width=${1 + 2 * weight}></rect>`,
+    )}
+    ${
+      cursor &&
+      svg`<rect class="cursor" x=${x(cursor.column)} y=${y(cursor.row)} width=${cellWidth} height=${cellHeight}></rect>`
+    }`;
+}
+
+function legend({ ramp, domain, legend: words, columnTitle }: Matrix, { height, width }: Frame): unknown {
+  const steps = 24;
+  const bar = Math.min(160, width - LEFT - 2);
+  const top = height - 26;
+  return svg`
+    ${Array.from(
+      { length: steps },
+      (_, i) =>
+        svg`<rect x=${LEFT + (i * bar) / steps} y=${top} width=${bar / steps + 0.5} height="8" fill=${css(ramp(i / (steps - 1)))}></rect>`,
+    )}
+    <text class="tick" x=${LEFT} y=${top + 20}>${words(domain[0])}</text>
+    <text class="tick" x=${LEFT + bar} y=${top + 20} text-anchor="end">${words(domain[1])}</text>
+    <text class="axis" x=${Math.max(LEFT + bar + 10, width)} y=${top + 8} text-anchor="end">${
+      width > LEFT + bar + 7 * columnTitle.length ? columnTitle : ''
+    }</text>`;
+}

@@ -1,0 +1,234 @@
+/** Lines, bars and points over one axis, with the band that chance alone gives. SVG, so that it exports and follows the theme. */
+import { html, nothing, svg, type TemplateResult } from 'lit';
+
+export interface Series {
+  readonly label: string;
+  /** [n]; NaN: no point. */
+  readonly y: ArrayLike<number>;
+  readonly as: 'line' | 'bars' | 'points' | 'step';
+  /** Default: the accent. */
+  readonly colour?: string;
+  readonly dashed?: boolean;
+}
+
+export interface PlotBand {
+  readonly label: string;
+  readonly low: ArrayLike<number>;
+  readonly high: ArrayLike<number>;
+}
+
+export interface Plot {
+  readonly label: string;
+  /** Positions of the n points; default 0 to n - 1. */
+  readonly x?: ArrayLike<number>;
+  readonly series: readonly Series[];
+  readonly bands?: readonly PlotBand[];
+  readonly xTitle: string;
+  readonly yTitle: string;
+  readonly xWords?: (x: number) => string;
+  readonly yWords: (y: number) => string;
+  /** Grows to hold the values; default from 0. */
+  readonly yDomain?: readonly [low: number, high: number];
+  /** Vertical lines. */
+  readonly marks?: readonly { readonly x: number; readonly label: string }[];
+  /** Index of the point under the cursor. */
+  readonly cursor?: number | null;
+  readonly describe: (index: number) => string;
+  readonly width: number;
+  readonly height?: number;
+  readonly say: (text: string) => void;
+  readonly select?: (index: number) => void;
+}
+
+const LEFT = 52;
+const RIGHT = 10;
+const TOP = 20;
+const BOTTOM = 34;
+
+interface Scales {
+  readonly x: (i: number) => number;
+  readonly y: (value: number) => number;
+  readonly n: number;
+  readonly step: number;
+  readonly xs: ArrayLike<number>;
+  readonly yTicks: readonly number[];
+  readonly height: number;
+  readonly bars: boolean;
+}
+
+/** 1, 2 or 5 times a power of ten, about `wanted` of them. */
+export function ticks(low: number, high: number, wanted: number): number[] {
+  const span = high - low;
+  if (!(span > 0)) return [low];
+  const rough = span / Math.max(1, wanted);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * ([1, 2, 5, 10].find((m) => m * power >= rough) ?? 10);
+  const from = Math.ceil(low / step - 1e-9);
+  return Array.from({ length: Math.floor(high / step + 1e-9) - from + 1 }, (_, i) => (from + i) * step);
+}
+
+function extent(lists: readonly ArrayLike<number>[], low: number, high: number): readonly [number, number] {
+  for (const list of lists)
+    for (let i = 0; i < list.length; i++) {
+      const value = list[i]!;
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+  return [low, high > low ? high : low + 1];
+}
+
+function scalesOf({ x, series, bands = [], yDomain, width, height = 200 }: Plot): Scales {
+  const n = Math.max(0, ...series.map((s) => s.y.length));
+  const xs = x ?? Array.from({ length: n }, (_, i) => i);
+  const bars = series.some((s) => s.as === 'bars');
+  const [low, high] = extent(
+    [...series.map((s) => s.y), ...bands.flatMap((b) => [b.low, b.high])],
+    yDomain?.[0] ?? 0,
+    yDomain?.[1] ?? 0,
+  );
+  const left = n ? xs[0]! : 0;
+  const span = n > 1 ? xs[n - 1]! - left : 1;
+  const step = (width - LEFT - RIGHT) / (bars ? n || 1 : Math.max(1, n - 1));
+  const across = (value: number): number =>
+    bars
+      ? LEFT + (((value - left) / span) * (n - 1) + 0.5) * step
+      : LEFT + ((value - left) / (span || 1)) * (width - LEFT - RIGHT);
+  return {
+    x: (i) => across(xs[i]!),
+    y: (value) => TOP + (1 - (value - low) / (high - low)) * (height - TOP - BOTTOM),
+    n,
+    step,
+    xs,
+    yTicks: ticks(low, high, 4),
+    height,
+    bars,
+  };
+}
+
+export function plotView(plot: Plot): TemplateResult {
+  const scales = scalesOf(plot);
+  const { n, height } = scales;
+  const nearest = (event: PointerEvent): number => {
+    const box = (event.currentTarget as SVGElement).getBoundingClientRect();
+    const at = ((event.clientX - box.left) / box.width) * plot.width;
+    let best = 0;
+    for (let i = 1; i < n; i++) if (Math.abs(scales.x(i) - at) < Math.abs(scales.x(best) - at)) best = i;
+    return best;
+  };
+  const keys = (event: KeyboardEvent): void => {
+    const from = plot.cursor ?? -1;
+    const to = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: n - 1 }[event.key];
+    if (to === undefined || n === 0) return;
+    event.preventDefault();
+    const index = Math.min(n - 1, Math.max(0, to));
+    plot.select?.(index);
+    plot.say(plot.describe(index));
+  };
+  return html`<div
+    class="plot"
+    tabindex="0"
+    role="application"
+    aria-roledescription="chart"
+    aria-label="${plot.label}. Left and right arrow keys move from point to point."
+    @keydown=${keys}
+  >
+    <svg
+      class="figure"
+      width=${plot.width}
+      height=${height}
+      viewBox="0 0 ${plot.width} ${height}"
+      @pointermove=${(event: PointerEvent) => n && plot.say(plot.describe(nearest(event)))}
+      @click=${(event: PointerEvent) => n && plot.select?.(nearest(event))}
+    >
+      <title>${plot.label}</title>
+      <rect class="hit" width=${plot.width} height=${height}></rect>
+      ${grid(plot, scales)} ${(plot.bands ?? []).map((band) => bandView(band, scales))}
+      ${plot.series.map((series) => seriesView(series, scales))} ${marksView(plot, scales)} ${keyView(plot)}
+    </svg>
+  </div>`;
+}
+
+function grid({ width, xTitle, yTitle, xWords = String, yWords }: Plot, scales: Scales): unknown {
+  const { x, y, n, xs, yTicks, height } = scales;
+  const every = Math.max(1, Math.ceil(n / Math.max(1, Math.floor((width - LEFT) / 56))));
+  return svg`
+    ${yTicks.map(
+      (tick) => svg`<line class="grid" x1=${LEFT} x2=${width - RIGHT} y1=${y(tick)} y2=${y(tick)}></line>
+        <text class="tick" x=${LEFT - 6} y=${y(tick)} text-anchor="end" dominant-baseline="central">${yWords(tick)}</text>`,
+    )}
+    ${Array.from({ length: Math.ceil(n / every) }, (_, i) => i * every).map(
+      (i) => svg`<text class="tick" x=${x(i)} y=${height - BOTTOM + 14} text-anchor="middle">${xWords(xs[i]!)}</text>`,
+    )}
+    <text class="axis" x=${width - RIGHT} y=${height - 4} text-anchor="end">${xTitle}</text>
+    <text class="axis" x="0" y="11">${yTitle}</text>`;
+}
+
+function bandView({ low, high }: PlotBand, { x, y, n, bars, step }: Scales): unknown {
+  if (n === 0) return null;
+  const pad = bars || n === 1 ? step / 2 : 0;
+  const ends = [x(0) - pad, ...Array.from({ length: n }, (_, i) => x(i)), x(n - 1) + pad];
+  const at = (i: number): number => Math.min(n - 1, Math.max(0, i - 1));
+  const upper = ends.map((px, i) => `${px},${y(high[at(i)]!)}`);
+  const lower = ends.map((px, i) => `${px},${y(low[at(i)]!)}`).reverse();
+  return svg`<polygon class="band" points=${[...upper, ...lower].join(' ')}></polygon>`;
+}
+
+function seriesView({ y: values, as, colour, dashed }: Series, { x, y, step }: Scales): unknown {
+  const own = colour ?? nothing;
+  const points = Array.from(values, (value, i) => [x(i), y(value)] as const).filter(([, py]) => Number.isFinite(py));
+  if (as === 'bars')
+    return svg`<g>${points.map(
+      ([px, py]) =>
+        svg`<rect class="bar" fill=${own} x=${px - step * 0.4} width=${Math.max(1, step * 0.8)} y=${Math.min(py, y(0))} height=${Math.abs(y(0) - py)}></rect>`,
+    )}</g>`;
+  if (as === 'points')
+    return svg`<g>${points.map(([px, py]) => svg`<circle class="dot" fill=${own} cx=${px} cy=${py} r="3"></circle>`)}</g>`;
+  const line = points
+    .map(([px, py], i) => (i === 0 ? `M${px} ${py}` : as === 'step' ? `H${px}V${py}` : `L${px} ${py}`))
+    .join('');
+  return svg`<path class="line ${dashed ? 'dashed' : ''}" stroke=${own} d=${line}></path>`;
+}
+
+function marksView({ marks = [], cursor, series }: Plot, { x, y, n, xs, height }: Scales): unknown {
+  const position = (value: number): number => {
+    let i = 0;
+    while (i < n - 1 && xs[i]! < value) i++;
+    return x(i);
+  };
+  return svg`
+    ${marks.map(
+      ({
+        x: at,
+        label,
+      }) => svg`<line class="mark" x1=${position(at)} x2=${position(at)} y1=${TOP} y2=${height - BOTTOM}></line>
+        <text class="tick" x=${position(at) + 4} y=${TOP + 9}>${label}</text>`,
+    )}
+    ${
+      cursor !== null && cursor !== undefined && cursor < n
+        ? svg`<line class="cursor" x1=${x(cursor)} x2=${x(cursor)} y1=${TOP} y2=${height - BOTTOM}></line>
+          ${series.map((s) =>
+            Number.isFinite(s.y[cursor])
+              ? svg`<circle class="at" cx=${x(cursor)} cy=${y(s.y[cursor]!)} r="4"></circle>`
+              : null,
+          )}`
+        : null
+    }`;
+}
+
+/** Names of the series, right above the figure; the band too. */
+function keyView({ series, bands = [], width, yTitle }: Plot): unknown {
+  if (series.length + bands.length < 2) return null;
+  const entries = [
+    ...series.map(({ label, colour, as }) => ({ label, colour: colour ?? nothing, kind: as })),
+    ...bands.map(({ label }) => ({ label, colour: nothing, kind: 'band' })),
+  ];
+  let right = width - RIGHT;
+  const room = 8 + 6.4 * yTitle.length;
+  return entries.toReversed().map(({ label, colour, kind }) => {
+    const from = right - 6.2 * label.length;
+    right = from - 24;
+    if (from < room) return null;
+    return svg`<rect class=${kind === 'band' ? 'band' : 'key'} fill=${colour} x=${from - 14} y="3" width="10" height="10" rx="2"></rect>
+      <text class="tick" x=${from} y="11">${label}</text>`;
+  });
+}

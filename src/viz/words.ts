@@ -1,0 +1,21 @@
+/** Numbers as people read them. */
+
+export const percent = (share: number, digits = 1): string => `${(100 * share).toFixed(digits)} %`;
+
+export const count = (n: number, one: string, many = `${one}s`): string =>
+  `${n.toLocaleString('en').replaceAll(',', ' ')} ${n === 1 ? one : many}`;
+
+/** Three significant digits, no exponent. */
+export function short(value: number): string {
+  if (!Number.isFinite(value)) return '–';
+  const size = Math.abs(value);
+  if (size >= 100 || value === 0) return String(Math.round(value));
+  return value.toFixed(size >= 10 ? 1 : size >= 1 ? 2 : 3);
+}
+
+/** Layers and experts are counted from 0, as in checkpoints. */
+export const expertName = (layer: number, expert: number): string => `L${layer}·E${expert}`;
+
+/** White space made visible. */
+export const tokenName = (text: string): string =>
+  text === '' ? '∅' : text.replaceAll('\n', '↵').replaceAll('\t', '⇥').replaceAll(' ', '·');
