@@ -34,6 +34,8 @@ export interface Context<S extends State = State> {
   readonly trace: Trace;
   /** The second trace of a comparison. */
   readonly other: Trace | null;
+  /** Properties of this view's element alone, by the names in `View.extra`; null where nobody set them. */
+  readonly extra: Readonly<Record<string, unknown>>;
   readonly state: S;
   readonly brush: Brush;
   readonly selection: Selection;
@@ -62,6 +64,12 @@ export interface View<D, S extends State = State> {
   readonly observed?: boolean;
   readonly axes?: readonly Axis[];
   readonly state: S;
+  /** Names of further properties that the element has. */
+  readonly extra?: readonly string[];
+  /** Draws without a trace, too. */
+  readonly needsNoTrace?: boolean;
+  /** Computed again for another token. */
+  readonly perToken?: boolean;
   /** Takes more than a frame on a long trace: while a model answers it is computed twice a second, not at each token. */
   readonly heavy?: boolean;
   controls?(context: Context<S>): readonly Control[];
