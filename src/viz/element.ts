@@ -137,14 +137,16 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
     this.#computedFor = needs;
     this.#computedAt = performance.now();
     const made = this.view.compute(context);
-    if (made instanceof Promise) void this.#arrives(made, needs);
+    if (made instanceof Promise || isParts(made)) void this.#arrives(made, needs);
     else this.data = made;
   }
 
-  async #arrives(made: Promise<D>, needs: readonly unknown[]): Promise<void> {
+  async #arrives(made: Promise<D> | AsyncIterable<D>, needs: readonly unknown[]): Promise<void> {
     try {
-      const data = await made;
-      if (needs === this.#computedFor) this.data = data;
+      for await (const data of isParts(made) ? made : [made]) {
+        if (needs !== this.#computedFor) return;
+        this.data = data;
+      }
     } catch (error) {
       if (needs === this.#computedFor) this.problem = error instanceof Error ? error.message : String(error);
     }
@@ -275,6 +277,9 @@ const NO_TRACE: Trace = {
   origins: null,
   provenance: { kind: 'simulation', note: 'No model runs here.' },
 };
+
+const isParts = <D>(made: D | Promise<D> | AsyncIterable<D>): made is AsyncIterable<D> =>
+  typeof made === 'object' && made !== null && Symbol.asyncIterator in made;
 
 const PADDING = 16;
 /** Narrower, figures scroll. */

@@ -75,8 +75,8 @@ export interface View<D, S extends State = State> {
   controls?(context: Context<S>): readonly Control[];
   /** What the trace lacks for this view, as a sentence that says how to get it; null: nothing. */
   lacks?(trace: Trace, context: Context<S>): string | null;
-  /** Called again when trace, part, layer or state change, not for the token or expert under the cursor. */
-  compute(context: Context<S>): D | Promise<D>;
+  /** Called again when trace, part, layer or state change, not for the token or expert under the cursor. What takes long gives a part after the other. */
+  compute(context: Context<S>): D | Promise<D> | AsyncIterable<D>;
   /** The figure proper: `svg.figure` or `canvas.figure` inside is what exports take. */
   figure(data: D, context: Context<S>): TemplateResult | SVGTemplateResult;
   /** One line: sample size and what chance would give. */

@@ -11,10 +11,12 @@ const RULES = [...POLICY_NAMES, 'belady'] as const;
 /** Shares of the experts that have a slot. */
 const SIZES = [0.05, 0.1, 0.15, 0.2, 0.33, 0.5, 0.75] as const;
 
+const FIFTH = SIZES.indexOf(0.2);
+
 interface Curves {
   readonly slots: readonly number[];
-  /** By rule, then by size. */
-  readonly results: Readonly<Record<string, readonly ReplayResult[]>>;
+  /** By rule, then by size; not all are there yet. */
+  readonly results: Readonly<Record<string, readonly (ReplayResult | undefined)[]>>;
   readonly experts: number;
   readonly decodeTokens: number;
 }
@@ -32,14 +34,17 @@ interface PolicyState extends Readonly<Record<string, string>> {
 }
 
 function valueOf(show: Shown, { results }: Curves, rule: string, size: number): number {
-  const { decodeHitRate, hitRate, decodeBytesPerToken } = results[rule]![size]!;
+  const result = results[rule]![size];
+  if (!result) return NaN;
+  const { decodeHitRate, hitRate, decodeBytesPerToken } = result;
   const best = results.belady![size]!.decodeHitRate;
   return { answer: decodeHitRate, all: hitRate, bytes: decodeBytesPerToken, belady: best ? decodeHitRate / best : NaN }[
     show
   ];
 }
 
-const worded = (show: Shown, value: number): string => (show === 'bytes' ? `${short(value / 1e6)} MB` : percent(value));
+const worded = (show: Shown, value: number): string =>
+  Number.isNaN(value) ? '…' : show === 'bytes' ? `${short(value / 1e6)} MB` : percent(value);
 
 export const policies: View<Curves, PolicyState> = {
   question: 'Which rule keeps the right experts?',
@@ -53,16 +58,17 @@ export const policies: View<Curves, PolicyState> = {
   state: { show: 'answer' },
   heavy: true,
   controls: () => [{ kind: 'choice', name: 'show', label: 'Show', options: SHOWN }],
-  async compute({ trace }) {
+  async *compute({ trace }) {
     const visits = visitsOf(trace);
     const experts = trace.model.layers * trace.model.experts;
     const slots = SIZES.map((share) => Math.max(1, Math.round(share * experts)));
-    const results: Record<string, ReplayResult[]> = {};
-    for (const policy of RULES) {
-      results[policy] = [];
-      for (const size of slots) results[policy].push(await replayAside(visits, { policy, capacity: { slots: size } }));
+    const results: Record<string, ReplayResult[]> = Object.fromEntries(RULES.map((rule) => [rule, []]));
+    // A fifth first: the summary is about it, and the curves grow around it.
+    for (const size of [FIFTH, ...SIZES.keys()].filter((at, i, all) => all.indexOf(at) === i)) {
+      for (const policy of RULES)
+        results[policy]![size] = await replayAside(visits, { policy, capacity: { slots: slots[size]! } });
+      yield { slots, results, experts, decodeTokens: visits.decodeTokens };
     }
-    return { slots, results, experts, decodeTokens: visits.decodeTokens };
   },
   figure: (curves, { state: { show }, width, say }) =>
     plotView({
@@ -93,21 +99,25 @@ export const policies: View<Curves, PolicyState> = {
     }),
   summary: ({ decodeTokens, experts, results }) =>
     `${count(decodeTokens, 'token')} of answers, ${count(experts, 'expert')} over all layers; a fifth of them in slots: next-use ${percent(
-      results['next-use']![3]!.decodeHitRate,
-    )}, Belady ${percent(results.belady![3]!.decodeHitRate)}, chance 20 %.`,
+      results['next-use']![FIFTH]!.decodeHitRate,
+    )}, Belady ${percent(results.belady![FIFTH]!.decodeHitRate)}, chance 20 %.`,
   table: ({ slots, results }) => ({
     caption: 'Replays of this trace.',
     columns: ['rule', 'share of experts', 'slots', 'hit rate, answer', 'hit rate, all', 'bytes a token', 'of Belady'],
     rows: RULES.flatMap((rule) =>
-      results[rule]!.map((result, size) => [
-        rule,
-        SIZES[size]!,
-        slots[size]!,
-        result.decodeHitRate,
-        result.hitRate,
-        result.decodeBytesPerToken,
-        result.decodeHitRate / (results.belady![size]!.decodeHitRate || NaN),
-      ]),
+      SIZES.map((share, size) => {
+        const result = results[rule]![size];
+        const best = results.belady![size]?.decodeHitRate;
+        return [
+          rule,
+          share,
+          slots[size]!,
+          result?.decodeHitRate ?? null,
+          result?.hitRate ?? null,
+          result?.decodeBytesPerToken ?? null,
+          result && best ? result.decodeHitRate / best : null,
+        ];
+      }),
     ),
   }),
 };
