@@ -2,14 +2,20 @@
 import { readTrace } from '../../../src/trace/npz.ts';
 import type { Trace } from '../../../src/trace/trace.ts';
 import { Brush, type MoeElement } from '../../../src/viz/index.ts';
+import { bareTrace, syntheticTrace } from '../../support/viz-traces.ts';
 
 const TRACES = {
   smolmoe: new URL('../../fixtures/traces/smolmoe.npz', import.meta.url).href,
   qwen: new URL('../../fixtures/traces/qwen.npz', import.meta.url).href,
+  gemma: new URL('../../fixtures/traces/gemma.npz', import.meta.url).href,
+  gptoss: new URL('../../fixtures/traces/gptoss.npz', import.meta.url).href,
 } as const;
-type TraceName = keyof typeof TRACES;
+/** Made in the page. */
+const MADE = { synthetic: syntheticTrace, bare: bareTrace } as const;
+type TraceName = keyof typeof TRACES | keyof typeof MADE;
 
 async function open(name: TraceName): Promise<Trace> {
+  if (name === 'synthetic' || name === 'bare') return MADE[name]();
   const response = await fetch(TRACES[name]);
   return readTrace(new Uint8Array(await response.arrayBuffer()), name);
 }
