@@ -235,13 +235,17 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
   }
 
   async #savePicture(kind: 'png' | 'svg'): Promise<void> {
-    const figure = this.renderRoot.querySelector<SVGSVGElement | HTMLCanvasElement>('.figure');
+    const figure = this.renderRoot.querySelector('.figure');
     if (!figure) return this.#say('This view has no picture now; its table and CSV have the numbers.');
+    if (figure instanceof HTMLCanvasElement) {
+      if (kind === 'png') save(`${this.localName}.png`, await pngFile(figure));
+      else this.#say('This figure is drawn in pixels: take the PNG.');
+      return;
+    }
     const background = getComputedStyle(this.renderRoot.querySelector('section')!).backgroundColor;
-    if (kind === 'svg' && figure instanceof SVGSVGElement)
-      save(`${this.localName}.svg`, svgFile(figure, background), 'image/svg+xml');
-    else if (kind === 'png') save(`${this.localName}.png`, await pngFile(figure, background));
-    else this.#say('This figure is drawn in pixels: take the PNG.');
+    const picture = svgFile([...this.renderRoot.querySelectorAll<SVGSVGElement>('svg.figure')], background);
+    if (kind === 'svg') save(`${this.localName}.svg`, picture.text, 'image/svg+xml');
+    else save(`${this.localName}.png`, await pngFile(picture));
   }
 
   /** The page may put it into an address of its own (`preventDefault`); else it is copied with this page's address. */

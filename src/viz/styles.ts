@@ -129,6 +129,39 @@ export const styles = css`
     margin-top: 12px;
     overflow-x: auto;
   }
+  .several {
+    display: grid;
+    grid-template-columns: repeat(auto-fill, minmax(min(100%, 270px), 1fr));
+    gap: 10px 16px;
+  }
+  .several p,
+  .note {
+    color: var(--muted);
+    font-size: 0.8125rem;
+  }
+  .tokens ul {
+    list-style: none;
+    margin: 6px 0 0;
+    padding: 0;
+  }
+  .tokens li {
+    margin: 3px 0;
+  }
+  .tokens button {
+    min-width: 3.5em;
+    font-variant-numeric: tabular-nums;
+  }
+  .context {
+    white-space: pre-wrap;
+    margin-left: 6px;
+  }
+  mark {
+    background: var(--band);
+    color: inherit;
+    border-radius: 3px;
+    padding: 0 2px;
+    font-weight: 600;
+  }
   .empty {
     border: 1px dashed var(--line);
     border-radius: 10px;
@@ -240,6 +273,20 @@ export const styles = css`
     fill: var(--surface);
     stroke: light-dark(#d55e00, #ffb366);
     stroke-width: 2;
+  }
+  svg .flow {
+    fill: none;
+    opacity: 0.75;
+  }
+  svg .flow:hover,
+  svg .flow.chosen {
+    opacity: 1;
+  }
+  svg .flow.chosen {
+    stroke: light-dark(#d55e00, #ffb366);
+  }
+  svg .node {
+    cursor: pointer;
   }
   svg .path {
     fill: none;
