@@ -1,11 +1,17 @@
 /** webmoe/viz: custom elements that show the routing of a trace. Importing it registers them; in Node it imports and registers nothing. */
 import { defineView } from './element.ts';
 import { coactivation } from './views/coactivation.ts';
+import { flow } from './views/flow.ts';
 import { heatmap } from './views/heatmap.ts';
+import { load } from './views/load.ts';
+import { popularity } from './views/popularity.ts';
 
 export { Brush, NOTHING_SELECTED, type Selection } from './brush.ts';
 export type { MoeElement } from './element.ts';
 export { linkOf, selectionFrom, stateFrom, type ViewLink } from './link.ts';
 
 defineView('moe-coactivation', coactivation);
+defineView('moe-flow', flow);
 defineView('moe-heatmap', heatmap);
+defineView('moe-load', load);
+defineView('moe-popularity', popularity);

@@ -217,8 +217,12 @@ export const styles = css`
     text-align: left;
     white-space: pre-wrap;
   }
+  th {
+    overflow-wrap: normal;
+  }
   td.number {
     text-align: right;
+    white-space: nowrap;
   }
   .figure {
     display: block;

@@ -40,7 +40,7 @@ const LEGEND = 34;
 const NODE = 12;
 /** Room for the labels of the last column. */
 const RIGHT = 44;
-const LEAST_STEP = 150;
+const LEAST_STEP = 110;
 
 type Node = SankeyNode<FlowNode & { readonly at: number }, FlowLink & { readonly at: number }>;
 type Link = SankeyLink<FlowNode & { readonly at: number }, FlowLink & { readonly at: number }>;
@@ -101,8 +101,9 @@ export function sankeyView(figure: SankeyFigure): TemplateResult {
       )}
       ${placed.nodes.map((node) => nodeView(node, select))}
       ${columns.map((name, c) => {
-        const x = columns.length > 1 ? 1 + (c * (width - RIGHT - NODE - 1)) / (columns.length - 1) : 1;
-        return svg`<text class="axis" x=${x} y="12">${name}</text>`;
+        const isLast = c === columns.length - 1;
+        const x = isLast ? width - 1 : 1 + (c * (width - RIGHT - NODE - 1)) / (columns.length - 1);
+        return svg`<text class="axis" x=${x} y="12" text-anchor=${isLast ? 'end' : 'start'}>${name}</text>`;
       })}
       ${legendView(figure, all - 22)}
     </svg>

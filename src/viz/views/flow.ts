@@ -7,6 +7,7 @@ import { matrixView } from '../figures/matrix.ts';
 import { sankeyView, type FlowLink, type FlowNode } from '../figures/sankey.ts';
 import { several, widthOfEach } from '../figures/several.ts';
 import { diverging } from '../ramps.ts';
+import { tableView } from '../table.ts';
 import type { Context, Control, View } from '../view.ts';
 import { count, expertName, percent, short } from '../words.ts';
 
@@ -174,31 +175,19 @@ const columns = new WeakMap<object, number>();
 
 const pathsView = ({ paths, layers }: Flows): unknown =>
   paths && paths.paths.length > 0
-    ? html`<div class="table">
-        <table>
-          <caption>
-            The most frequent paths of first experts through layers ${layers.join(', ')}: ${paths.distinct} different
-            ones.
-          </caption>
-          <thead>
-            <tr>
-              ${['path', 'tokens', 'share', 'by chance', 'against own shares'].map((name) => html`<th scope="col">${name}</th>`)}
-            </tr>
-          </thead>
-          <tbody>
-            ${paths.paths.map(
-              ({ experts, support, share, chance, lift }) =>
-                html`<tr>
-                  <td>${experts.map((e) => `E${e}`).join(' → ')}</td>
-                  <td class="number">${support}</td>
-                  <td class="number">${percent(share)}</td>
-                  <td class="number">${percent(chance.mean, 2)} (to ${percent(chance.high, 2)})</td>
-                  <td class="number">×${short(lift)}</td>
-                </tr>`,
-            )}
-          </tbody>
-        </table>
-      </div>`
+    ? tableView({
+        caption: `The most frequent of ${paths.distinct} paths of first experts through layers ${layers.join(', ')}. By chance one has ${percent(
+          paths.paths[0]!.chance.mean,
+          3,
+        )}, 95 of 100 at most ${percent(paths.paths[0]!.chance.high, 2)}.`,
+        columns: ['path', 'tokens', 'share', 'to own shares'],
+        rows: paths.paths.map(({ experts, support, share, lift }) => [
+          experts.map((e) => `E${e}`).join(' → '),
+          support,
+          percent(share),
+          `×${short(lift)}`,
+        ]),
+      })
     : html`<p class="note">Choose layers that follow each other to see the most frequent paths.</p>`;
 
 function controls({ trace: { model } }: Context<FlowState>): readonly Control[] {
@@ -242,7 +231,7 @@ export const flow: View<Flows, FlowState> = {
   method: [
     'Pairs (layer a, expert i) → (layer b, expert j) of the same token: of its first expert in each layer, or of all its experts. Expected: pairs of i times pairs of j over all pairs.',
     'Mutual information I = Σ p(i, j)·log2(p(i, j)/(p(i)·p(j))), 0 when one layer says nothing about the other. Few tokens make it too large, so that its chance band comes from shuffling the tokens of the later layer against those of the earlier one; the corrected value subtracts the bias by Miller and Madow (1955).',
-    'Paths: first experts through neighbouring layers. Chance is E^−layers; “against own shares” divides by the product of each expert’s own share.',
+    'Paths: first experts through neighbouring layers. Chance is E^−layers; “to own shares” divides by the product of each expert’s own share.',
   ],
   observed: true,
   axes: ['phase', 'chat'],
