@@ -27,6 +27,7 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
   static override properties = {
     trace: { attribute: false },
     other: { attribute: false },
+    dropped: { attribute: false },
     brush: { attribute: false },
     state: { attribute: false },
     width: { state: true },
@@ -41,6 +42,8 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
   declare trace: Trace | null;
   /** A second trace, for views that compare. */
   declare other: Trace | null;
+  /** Tokens to strike through, as those that a capacity limit would drop. */
+  declare dropped: ReadonlySet<number> | null;
   /** Shared by views that select together. */
   declare brush: Brush;
   /** Of the controls. */
@@ -60,6 +63,7 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
     super();
     this.trace = null;
     this.other = null;
+    this.dropped = null;
     this.brush = new Brush();
     this.width = DEFAULT_WIDTH;
     this.data = null;
@@ -155,6 +159,7 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
     return {
       trace,
       other: this.other,
+      dropped: this.dropped,
       state: this.state,
       brush: this.brush,
       selection: withinTrace(this.brush.selection, trace),

@@ -5,6 +5,7 @@ import { flow } from './views/flow.ts';
 import { heatmap } from './views/heatmap.ts';
 import { load } from './views/load.ts';
 import { popularity } from './views/popularity.ts';
+import { tokenStrip } from './views/token-strip.ts';
 
 export { Brush, NOTHING_SELECTED, type Selection } from './brush.ts';
 export type { MoeElement } from './element.ts';
@@ -15,3 +16,4 @@ defineView('moe-flow', flow);
 defineView('moe-heatmap', heatmap);
 defineView('moe-load', load);
 defineView('moe-popularity', popularity);
+defineView('moe-token-strip', tokenStrip);

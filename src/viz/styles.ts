@@ -292,10 +292,47 @@ export const styles = css`
   svg .node {
     cursor: pointer;
   }
+  svg polyline.path {
+    stroke-width: 2;
+  }
   svg .path {
     fill: none;
-    stroke-width: 2;
+    stroke-linecap: round;
     stroke-linejoin: round;
     opacity: 0.85;
+  }
+  .strip .token {
+    cursor: pointer;
+  }
+  .strip .back {
+    fill: transparent;
+  }
+  .strip .token:hover .back {
+    fill: var(--raised);
+  }
+  .strip .on .back {
+    fill: var(--raised);
+    stroke: light-dark(#d55e00, #ffb366);
+    stroke-width: 2;
+  }
+  .strip .pinned .back {
+    stroke: var(--accent);
+    stroke-width: 2;
+    stroke-dasharray: 4 2;
+  }
+  .strip .word {
+    font-size: 13px;
+    white-space: pre;
+  }
+  .strip .dropped .word {
+    text-decoration: line-through;
+    fill: var(--muted);
+  }
+  .strip .number {
+    font-size: 9.5px;
+    fill: #000000;
+  }
+  .strip .light {
+    fill: #ffffff;
   }
 `;

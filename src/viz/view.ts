@@ -34,6 +34,8 @@ export interface Context<S extends State = State> {
   readonly trace: Trace;
   /** The second trace of a comparison. */
   readonly other: Trace | null;
+  /** Tokens to strike through. */
+  readonly dropped: ReadonlySet<number> | null;
   readonly state: S;
   readonly brush: Brush;
   readonly selection: Selection;
