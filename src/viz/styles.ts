@@ -139,6 +139,12 @@ export const styles = css`
     color: var(--muted);
     font-size: 0.8125rem;
   }
+  .text {
+    white-space: pre-wrap;
+  }
+  .text s {
+    color: light-dark(#8a4b00, #ffb366);
+  }
   .tokens ul {
     list-style: none;
     margin: 6px 0 0;

@@ -96,7 +96,7 @@ function overLayers(
       bands: chanceBands(layers),
       xTitle: 'layer',
       yTitle: name,
-      yWords: words,
+      yWords: words === percent ? (y) => percent(y, 0) : words,
       cursor: selection.layer,
       describe: (l) => `${name}, layer ${l}: ${besideChance(layers[l]!, words)}`,
       width: widthOfEach(width),

@@ -70,6 +70,8 @@ function curveView({ curves }: Profile, context: Context<PopularityState>): unkn
     xTitle: 'place, the busiest first',
     yTitle: 'share of the layer',
     yWords: (y) => percent(y, 0),
+    // Room for the words of the mark.
+    yDomain: [0, 1.2 * (share[0] ?? 0)],
     cursor: at < 0 ? null : at,
     describe: (i) =>
       `place ${i + 1}: ${expertName(layer, order[i]!)}, ${percent(share[i]!)}${
@@ -152,7 +154,7 @@ function layersView({ counts, curves, stats, ratios }: Profile, context: Context
       bands: chanceBands(measured),
       xTitle: 'layer',
       yTitle: name,
-      yWords: words,
+      yWords: key === 'gini' ? short : (v) => percent(v, 0),
       cursor: layer,
       describe: (l) => `layer ${l}: ${besideChance(measured[l]!, words)}`,
       width: widthOfEach(width, 2),
