@@ -27,6 +27,7 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
   static override properties = {
     trace: { attribute: false },
     other: { attribute: false },
+    dropped: { attribute: false },
     brush: { attribute: false },
     state: { attribute: false },
     width: { state: true },
@@ -41,6 +42,8 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
   declare trace: Trace | null;
   /** A second trace, for views that compare. */
   declare other: Trace | null;
+  /** Tokens to strike through, as those that a capacity limit would drop. */
+  declare dropped: ReadonlySet<number> | null;
   /** Shared by views that select together. */
   declare brush: Brush;
   /** Of the controls. */
@@ -60,6 +63,7 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
     super();
     this.trace = null;
     this.other = null;
+    this.dropped = null;
     this.brush = new Brush();
     this.width = DEFAULT_WIDTH;
     this.data = null;
@@ -78,6 +82,7 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     this.#watchSize?.disconnect();
+    this.view.leave?.(this.brush);
     this.brush.removeEventListener('change', this.#onSelect);
     dark?.removeEventListener('change', this.#onTheme);
     if (this.#later) clearTimeout(this.#later);
@@ -160,6 +165,7 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
     return {
       trace,
       other: this.other,
+      dropped: this.dropped ?? this.brush.dropped,
       extra: Object.fromEntries((this.view.extra ?? []).map((name) => [name, this.#own(name)])),
       state: this.state,
       brush: this.brush,
@@ -246,13 +252,17 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
   }
 
   async #savePicture(kind: 'png' | 'svg'): Promise<void> {
-    const figure = this.renderRoot.querySelector<SVGSVGElement | HTMLCanvasElement>('.figure');
+    const figure = this.renderRoot.querySelector('.figure');
     if (!figure) return this.#say('This view has no picture now; its table and CSV have the numbers.');
+    if (figure instanceof HTMLCanvasElement) {
+      if (kind === 'png') save(`${this.localName}.png`, await pngFile(figure));
+      else this.#say('This figure is drawn in pixels: take the PNG.');
+      return;
+    }
     const background = getComputedStyle(this.renderRoot.querySelector('section')!).backgroundColor;
-    if (kind === 'svg' && figure instanceof SVGSVGElement)
-      save(`${this.localName}.svg`, svgFile(figure, background), 'image/svg+xml');
-    else if (kind === 'png') save(`${this.localName}.png`, await pngFile(figure, background));
-    else this.#say('This figure is drawn in pixels: take the PNG.');
+    const picture = svgFile([...this.renderRoot.querySelectorAll<SVGSVGElement>('svg.figure')], background);
+    if (kind === 'svg') save(`${this.localName}.svg`, picture.text, 'image/svg+xml');
+    else save(`${this.localName}.png`, await pngFile(picture));
   }
 
   /** The page may put it into an address of its own (`preventDefault`); else it is copied with this page's address. */

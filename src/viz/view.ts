@@ -34,6 +34,8 @@ export interface Context<S extends State = State> {
   readonly trace: Trace;
   /** The second trace of a comparison. */
   readonly other: Trace | null;
+  /** Tokens to strike through. */
+  readonly dropped: ReadonlySet<number> | null;
   /** Properties of this view's element alone, by the names in `View.extra`; null where nobody set them. */
   readonly extra: Readonly<Record<string, unknown>>;
   readonly state: S;
@@ -82,4 +84,6 @@ export interface View<D, S extends State = State> {
   /** One line: sample size and what chance would give. */
   summary(data: D, context: Context<S>): string;
   table(data: D, context: Context<S>): Table;
+  /** The element left the page: what it told others by the brush no longer holds. */
+  leave?(brush: Brush): void;
 }

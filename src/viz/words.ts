@@ -1,4 +1,5 @@
 /** Numbers as people read them. */
+import type { Band } from '../trace/stats/distributions.ts';
 
 export const percent = (share: number, digits = 1): string => `${(100 * share).toFixed(digits)} %`;
 
@@ -19,3 +20,7 @@ export const expertName = (layer: number, expert: number): string => `L${layer}�
 /** White space made visible. */
 export const tokenName = (text: string): string =>
   text === '' ? '∅' : text.replaceAll('\n', '↵').replaceAll('\t', '⇥').replaceAll(' ', '·');
+
+/** `12.5 %, 3.1 % to 21.9 % in 95 of 100`: where chance alone puts a share in 95 of 100. */
+export const bandWords = (chance: Band | null): string =>
+  chance ? `${percent(chance.mean)}, ${percent(chance.low)} to ${percent(chance.high)} in 95 of 100` : 'none';

@@ -29,6 +29,16 @@ export interface Matrix {
   readonly marked?: readonly (MatrixCell & { readonly weight?: number })[];
   /** Joins the marked cells of each step from row to row. */
   readonly paths?: readonly { readonly colour: string; readonly cells: readonly MatrixCell[] }[];
+  /** Lines between cells, `weight` of 1 as thick as they get. */
+  readonly links?: readonly {
+    readonly from: MatrixCell;
+    readonly to: MatrixCell;
+    readonly weight: number;
+    readonly colour: string;
+    readonly dashed?: boolean;
+  }[];
+  /** Keys of the view's own, instead of moving from cell to cell: says what they do. */
+  readonly keys?: { readonly hint: string; readonly press: (event: KeyboardEvent) => boolean };
   readonly say: (text: string) => void;
   readonly select: (cell: MatrixCell) => void;
   readonly maxCell?: number;
@@ -38,6 +48,7 @@ const LEFT = 44;
 const TOP = 22;
 const LEGEND = 40;
 const EMPTY_ALPHA = 0;
+const MAX_LINK = 5;
 
 interface Frame {
   readonly cellWidth: number;
@@ -73,8 +84,8 @@ export function matrixView(matrix: Matrix): TemplateResult {
     tabindex="0"
     role="application"
     aria-roledescription="matrix"
-    aria-label="${matrix.label}. Arrow keys move, Home and End go to the ends of a row."
-    @keydown=${(event: KeyboardEvent) => moveCursor(event, matrix)}
+    aria-label="${matrix.label}. ${matrix.keys?.hint ?? 'Arrow keys move, Home and End go to the ends of a row.'}"
+    @keydown=${(event: KeyboardEvent) => matrix.keys?.press(event) || moveCursor(event, matrix)}
   >
     <svg class="figure" width=${frame.width} height=${frame.height} viewBox="0 0 ${frame.width} ${frame.height}">
       <title>${matrix.label}</title>
@@ -159,7 +170,7 @@ function axes(matrix: Matrix, { cellWidth, cellHeight }: Frame): unknown {
   return svg`${labels}<text class="axis" x="0" y=${TOP - 5}>${matrix.rowTitle}</text>`;
 }
 
-function overlays({ marked = [], paths = [], cursor }: Matrix, { cellWidth, cellHeight }: Frame): unknown {
+function overlays({ marked = [], paths = [], links = [], cursor }: Matrix, { cellWidth, cellHeight }: Frame): unknown {
   const x = (column: number): number => LEFT + column * cellWidth;
   const y = (row: number): number => TOP + row * cellHeight;
   return svg`
@@ -168,6 +179,10 @@ function overlays({ marked = [], paths = [], cursor }: Matrix, { cellWidth, cell
         svg`<polyline class="path" stroke=${colour} points=${cells
           .map(({ row, column }) => `${x(column + 0.5)},${y(row + 0.5)}`)
           .join(' ')}></polyline>`,
+    )}
+    ${links.map(
+      ({ from, to, weight, colour, dashed }) =>
+        svg`<line class="path ${dashed ? 'dashed' : ''}" stroke=${colour} stroke-width=${1 + MAX_LINK * weight} x1=${x(from.column + 0.5)} y1=${y(from.row + 0.5)} x2=${x(to.column + 0.5)} y2=${y(to.row + 0.5)}></line>`,
     )}
     ${marked.map(
       ({ row, column, weight = 1 }) =>

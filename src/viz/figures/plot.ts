@@ -193,7 +193,9 @@ function marksView({ marks = [], cursor, series }: Plot, { x, y, n, xs, height }
   const position = (value: number): number => {
     let i = 0;
     while (i < n - 1 && xs[i]! < value) i++;
-    return x(i);
+    const before = Math.max(0, i - 1);
+    const part = i === before ? 0 : Math.min(1, (xs[i]! - value) / (xs[i]! - xs[before]!));
+    return x(i) - part * (x(i) - x(before));
   };
   return svg`
     ${marks.map(

@@ -1,0 +1,131 @@
+/** Mutual information, in bits: how much of one thing the other tells. */
+import type { Trace } from '../trace.ts';
+import { bandOf, nothing, permutationChances, type Chance, type Measured } from './chance.ts';
+import { chiSquareRatio, NORMAL_95 } from './distributions.ts';
+import { chatsOf, type Part } from './select.ts';
+import { takenIn, type Taken } from './taken.ts';
+
+export interface Information {
+  /** I(X; Y) = H(X) + H(Y) - H(X, Y) of the shares seen. Few counts make it too large. */
+  readonly bits: Measured;
+  /** Less the bias by Miller and Madow 1955: (cells seen - rows seen - columns seen + 1) / (2 n ln 2). */
+  readonly corrected: number;
+}
+
+const xLogX = (x: number): number => (x > 0 ? x * Math.log(x) : 0);
+
+/** Of a table [rows, columns] of counts; the band is that of independent rows and columns, chi-square over 2 n ln 2. */
+export function informationOf(table: ArrayLike<number>, rows: number, columns: number): Information {
+  const [down, across] = [new Float64Array(rows), new Float64Array(columns)];
+  let [n, joint, cells] = [0, 0, 0];
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < columns; j++) {
+      const c = table[i * columns + j]!;
+      n += c;
+      joint += xLogX(c);
+      if (c > 0) cells++;
+      down[i]! += c;
+      across[j]! += c;
+    }
+  }
+  if (n === 0) return { bits: nothing, corrected: 0 };
+  const margins = (m: Float64Array): number => m.reduce((sum, c) => sum + xLogX(c), 0);
+  const seen = (m: Float64Array): number => m.reduce((k, c) => k + (c > 0 ? 1 : 0), 0);
+  const bits = Math.max(0, (joint - margins(down) - margins(across) + xLogX(n)) / n / Math.LN2);
+  const bias = (cells - seen(down) - seen(across) + 1) / (2 * n * Math.LN2);
+  const freedom = (seen(down) - 1) * (seen(across) - 1);
+  return { bits: { value: bits, chance: independence(freedom, n), n }, corrected: bits - bias };
+}
+
+function independence(freedom: number, n: number): Chance {
+  const mean = freedom / (2 * n * Math.LN2);
+  const at = (z: number): number => (freedom > 0 ? mean * chiSquareRatio(freedom, z) : 0);
+  return { mean, low: at(-NORMAL_95), high: at(NORMAL_95), how: 'normal' };
+}
+
+/** Counts of labels by experts, [labels, E]. */
+export function labelTable({ ids, start, experts }: Taken, labels: ArrayLike<number>, count: number): Float64Array {
+  const table = new Float64Array(count * experts);
+  for (let r = 0; r + 1 < start.length; r++)
+    for (let i = start[r]!; i < start[r + 1]!; i++) table[labels[r]! * experts + ids[i]!]!++;
+  return table;
+}
+
+/** Numbers each distinct value from 0, in order of appearance. */
+export function numbered<T>(values: Iterable<T>): { readonly labels: Int32Array; readonly distinct: readonly T[] } {
+  const known = new Map<T, number>();
+  const labels: number[] = [];
+  for (const value of values) {
+    if (!known.has(value)) known.set(value, known.size);
+    labels.push(known.get(value)!);
+  }
+  return { labels: Int32Array.from(labels), distinct: [...known.keys()] };
+}
+
+export interface InformationOptions {
+  /** Shuffles that make the band. */
+  readonly runs?: number;
+}
+
+/**
+ * I(expert; token id), or I(expert; domain of the chat), of one layer; Mod-Squad (Chen et al. 2023, arXiv 2212.08066) has that of task and expert as
+ * a loss. The band: token ids shuffled among tokens, or domains among chats, since the tokens of one chat are no independent samples.
+ * @returns null when the trace has no token ids, or chats of fewer than two domains
+ * @throws InvalidRequest for a layer that does not exist
+ */
+export function expertInformation(
+  trace: Trace,
+  layer: number,
+  by: 'token' | 'domain',
+  part?: Part,
+  { runs = 200 }: InformationOptions = {},
+): Information | null {
+  const taken = takenIn(trace, layer, part);
+  const groups = by === 'token' ? tokenGroups(trace, taken) : domainGroups(trace, taken);
+  if (!groups) return null;
+  const { unit, label, count } = groups;
+  const labels = new Int32Array(unit.length);
+  const bitsOf = (of: Int32Array): number => {
+    for (let r = 0; r < labels.length; r++) labels[r] = of[unit[r]!]!;
+    return informationOf(labelTable(taken, labels, count), count, taken.experts).bits.value;
+  };
+  bitsOf(label);
+  const { bits, corrected } = informationOf(labelTable(taken, labels, count), count, taken.experts);
+  if (bits.n === 0) return { bits, corrected };
+  const [chance] = permutationChances(label, runs, 1, (mixed, out) => (out[0] = bitsOf(mixed)));
+  return { bits: { ...bits, chance: chance! }, corrected };
+}
+
+/** What is shuffled: `unit[r]` is the unit of row r, `label[u]` the label of a unit. */
+interface Groups {
+  readonly unit: ArrayLike<number> & { readonly length: number };
+  readonly label: Int32Array;
+  readonly count: number;
+}
+
+function tokenGroups({ tokens }: Trace, { rows }: Taken): Groups | null {
+  if (!tokens) return null;
+  const { labels, distinct } = numbered(Array.from(rows, (row) => tokens[row]!));
+  return { unit: rows.map((_, r) => r), label: labels, count: distinct.length };
+}
+
+/** Chats without a domain are a domain of their own, `null`. */
+export function domainGroups(
+  trace: Trace,
+  { rows }: Pick<Taken, 'rows'>,
+): (Groups & { readonly names: readonly (string | null)[] }) | null {
+  const { chats } = trace;
+  if (!chats) return null;
+  const of = chatsOf(trace);
+  const units = numbered(Array.from(rows, (row) => of[row]!));
+  const { labels, distinct } = numbered(units.distinct.map((chat) => chats[chat]?.domain ?? null));
+  return distinct.length < 2 ? null : { unit: units.labels, label: labels, count: distinct.length, names: distinct };
+}
+
+/** Mean ± 1.96 deviations of few simulated values, of which quantiles would be too rough. */
+export function spreadOf(values: readonly number[]): Chance {
+  const { mean } = bandOf(Float64Array.from(values));
+  const variance = values.reduce((v, x) => v + (x - mean) ** 2, 0) / Math.max(1, values.length - 1);
+  const half = NORMAL_95 * Math.sqrt(variance);
+  return { mean, low: mean - half, high: mean + half, how: 'simulated', runs: values.length };
+}
