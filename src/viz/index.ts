@@ -7,6 +7,7 @@ import { compare } from './views/compare.ts';
 import { flow } from './views/flow.ts';
 import { gateSimulation } from './views/gate-simulation.ts';
 import { heatmap } from './views/heatmap.ts';
+import { interventions } from './views/interventions.ts';
 import { load } from './views/load.ts';
 import { policies } from './views/policies.ts';
 import { popularity } from './views/popularity.ts';
@@ -17,6 +18,7 @@ import { tokenStrip } from './views/token-strip.ts';
 
 export { Brush, NOTHING_SELECTED, type Selection } from './brush.ts';
 export type { MoeElement } from './element.ts';
+export type { Changes, Runner } from './experiment.ts';
 export { linkOf, selectionFrom, stateFrom, type ViewLink } from './link.ts';
 export { PLACES, type Residency } from './views/residency.ts';
 
@@ -27,6 +29,7 @@ defineView('moe-compare', compare);
 defineView('moe-flow', flow);
 defineView('moe-gate-simulation', gateSimulation);
 defineView('moe-heatmap', heatmap);
+defineView('moe-interventions', interventions);
 defineView('moe-load', load);
 defineView('moe-policies', policies);
 defineView('moe-popularity', popularity);
