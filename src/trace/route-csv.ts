@@ -4,7 +4,8 @@
  * All tokens of a prompt are one step. Its last layer may have run for the prompt's last token only.
  */
 import { InvalidTrace } from '../errors.ts';
-import { ABSENT, checkTrace, ORIGINS, type Trace, type TraceModel, type TraceStep } from './trace.ts';
+import { checkTrace } from './check-trace.ts';
+import { ABSENT, ORIGINS, type Trace, type TraceModel, type TraceStep } from './trace.ts';
 
 interface Row {
   readonly turn: number;

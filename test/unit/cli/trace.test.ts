@@ -83,9 +83,15 @@ describe('trace replay', () => {
 
 describe('prompts', () => {
   it('are texts or objects with one', () => {
-    expect(parsePrompts('["a", {"prompt": "b", "domain": "c"}]', 'f')).toEqual(['a', 'b']);
+    expect(parsePrompts('["a", {"prompt": "b", "domain": "c", "logits": true, "more": 1}]', 'f')).toEqual([
+      { prompt: 'a', domain: null, logits: false },
+      { prompt: 'b', domain: 'c', logits: true },
+    ]);
   });
-  it.each(['', '{}', '[]', '[""]', '[1]', '[{"text": "a"}]', '[null]'])('refuses %s', (text) => {
-    expect(() => parsePrompts(text, 'p.json')).toThrow(/p\.json must hold a JSON array/);
-  });
+  it.each(['', '{}', '[]', '[""]', '[1]', '[{"text": "a"}]', '[null]', '[{"prompt": "a", "domain": 1}]'])(
+    'refuses %s',
+    (text) => {
+      expect(() => parsePrompts(text, 'p.json')).toThrow(/p\.json must hold a JSON array/);
+    },
+  );
 });
