@@ -103,7 +103,7 @@ function checkTiming({ steps, timing }: Trace, refuse: Refuse): void {
 function checkChats({ steps, chats }: Trace, refuse: Refuse): void {
   if (!chats) return;
   const last = steps.reduce((most, { chat }) => Math.max(most, chat), -1);
-  if (chats.length <= last) refuse(`its steps name chat ${last}, it describes ${chats.length}`);
+  if (chats.length <= last) refuse(`its steps name chat ${last}, but it describes ${chats.length} chats`);
   if (!chats.every(({ name, domain }) => isText(name) && (domain === null || isText(domain))))
     refuse(`a chat's name and domain must be texts of at most ${LONGEST_NAME} characters`);
 }

@@ -4,6 +4,10 @@ export { POLICY_NAMES } from '../policy/index.ts';
 export type { ResidencyPolicy } from '../policy/policy.ts';
 export { checkTrace } from './check-trace.ts';
 export { joinTraces } from './join-traces.ts';
+export { LiveTrace, type LiveOptions, type LiveStep, type LiveToken } from './live.ts';
+export type { LiveRouting } from './live-rows.ts';
+export { readLlamaCsv, type LlamaCsvOptions } from './llama-csv.ts';
+export { openTrace, READABLE_TRACES } from './open-trace.ts';
 export { readTrace, writeTrace, type WriteOptions } from './npz.ts';
 export {
   expertBytesOf,

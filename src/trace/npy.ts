@@ -2,17 +2,17 @@
 import { InvalidTrace } from '../errors.ts';
 import { f16ToF32, f32ToF16 } from '../util/half.ts';
 
-export type NpyType = 'u1' | 'u2' | 'u4' | 'i2' | 'i4' | 'f2' | 'f4' | 'f8';
+export type NpyType = 'u1' | 'u2' | 'u4' | 'i2' | 'i4' | 'i8' | 'f2' | 'f4' | 'f8';
 export type NpyData = Uint8Array | Uint16Array | Uint32Array | Int16Array | Int32Array | Float32Array | Float64Array;
 
 export interface NpyArray {
   readonly type: NpyType;
   readonly shape: readonly number[];
-  /** f2 as f32. */
+  /** f2 as f32, i8 as f64. */
   readonly data: NpyData;
 }
 
-const SIZES: Readonly<Record<NpyType, number>> = { u1: 1, u2: 2, u4: 4, i2: 2, i4: 4, f2: 2, f4: 4, f8: 8 };
+const SIZES: Readonly<Record<NpyType, number>> = { u1: 1, u2: 2, u4: 4, i2: 2, i4: 4, i8: 8, f2: 2, f4: 4, f8: 8 };
 const MAGIC = '\x93NUMPY';
 const ALIGN = 64;
 
@@ -49,6 +49,7 @@ function put(view: DataView, at: number, type: NpyType, value: number): void {
   else if (type === 'u4') view.setUint32(at, value, true);
   else if (type === 'i2') view.setInt16(at, value, true);
   else if (type === 'i4') view.setInt32(at, value, true);
+  else if (type === 'i8') view.setBigInt64(at, BigInt(value), true);
   else if (type === 'f2') view.setUint16(at, f32ToF16(value), true);
   else if (type === 'f4') view.setFloat32(at, value, true);
   else view.setFloat64(at, value, true);
@@ -99,6 +100,8 @@ function values(view: DataView, at: number, count: number, type: NpyType): NpyDa
       return new Int16Array(bytes);
     case 'i4':
       return new Int32Array(bytes);
+    case 'i8':
+      return Float64Array.from(new BigInt64Array(bytes), Number);
     case 'f2':
       return fromHalves(new Uint16Array(bytes));
     case 'f4':
