@@ -3,6 +3,8 @@ export { InvalidRequest, InvalidTrace, WebmoeError } from '../errors.ts';
 export { POLICY_NAMES } from '../policy/index.ts';
 export type { ResidencyPolicy } from '../policy/policy.ts';
 export { checkTrace } from './check-trace.ts';
+export { readCounts, writeCounts } from './counts-npz.ts';
+export { checkCounts, type CountedPairs, type CountsTable, type TopTokens } from './counts-table.ts';
 export { joinTraces } from './join-traces.ts';
 export { LiveTrace, type LiveOptions, type LiveStep, type LiveToken } from './live.ts';
 export type { LiveRouting } from './live-rows.ts';

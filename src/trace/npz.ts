@@ -18,12 +18,12 @@ import { zipSync, type Zippable } from 'fflate';
 import { InvalidTrace } from '../errors.ts';
 import { checkTrace } from './check-trace.ts';
 import { decodeJson, decodeMeta, encodeJson, encodeMeta, PHASES } from './npz-meta.ts';
-import { decodeNpy, encodeNpy, type NpyArray, type NpyData, type NpyType } from './npy.ts';
+import { Members } from './npz-members.ts';
+import { encodeNpy, type NpyArray, type NpyData, type NpyType } from './npy.ts';
 import { ABSENT, tokensOf, type Trace, type TraceStep, type TraceTiming } from './trace.ts';
-import { readZip } from './zip.ts';
 
 /** Archives must not depend on when they were written. */
-const DATE = '1980-01-01T00:00:00';
+export const DATE = '1980-01-01T00:00:00';
 
 type Floats = 'f16' | 'f32' | 'none';
 
@@ -81,37 +81,6 @@ function tokenMembers({ steps, tokens, texts, logprobs, timing }: Trace): Zippab
 
 type Row = Float32Array | Float64Array;
 const zipped = (a: Row, b: Row): number[] => Array.from(a, (x, n) => [x, b[n]!]).flat();
-
-/** Reads members by name, each held to its type and shape. */
-class Members {
-  readonly #members: ReadonlyMap<string, Uint8Array>;
-  readonly #file: string;
-
-  constructor(bytes: Uint8Array, file: string) {
-    this.#members = readZip(bytes, file);
-    this.#file = file;
-  }
-
-  /** @param shape null: any length along that axis */
-  optional(name: string, types: readonly NpyType[], shape: readonly (number | null)[]): NpyArray | null {
-    const found = this.#members.get(`${name}.npy`);
-    if (!found) return null;
-    const array = decodeNpy(found, `${this.#file}: ${name}`);
-    const fits = array.shape.length === shape.length && shape.every((n, axis) => n === null || n === array.shape[axis]);
-    if (!fits || !types.includes(array.type))
-      throw new InvalidTrace(
-        `${this.#file}: ${name} must be ${types.join(' or ')} [${shape.map((n) => n ?? 'any').join(', ')}]`,
-        { file: this.#file, name },
-      );
-    return array;
-  }
-
-  array(name: string, types: readonly NpyType[], shape: readonly (number | null)[]): NpyArray {
-    const found = this.optional(name, types, shape);
-    if (!found) throw new InvalidTrace(`${this.#file} has no ${name}: it is no trace`, { file: this.#file, name });
-    return found;
-  }
-}
 
 /**
  * @param file for messages

@@ -6,9 +6,11 @@ import { readTrace } from '../../src/trace/npz.ts';
 import type { Trace, TraceStep } from '../../src/trace/trace.ts';
 
 export const TRACES = join(import.meta.dirname, '../fixtures/traces');
+/** Recorded traces, which come with the visualiser. */
+export const DATA = join(import.meta.dirname, '../../demo/visualiser/data');
 export const PUBLIC_TRACES = ['qwen', 'gemma', 'gptoss'] as const;
 
-export const loadTrace = (name: string): Trace => readTrace(readFileSync(join(TRACES, `${name}.npz`)), name);
+export const loadTrace = (name: string): Trace => readTrace(readFileSync(join(DATA, `${name}.npz`)), name);
 
 /** One chat without a prompt: `rows[token][layer]` are the experts. */
 export function traceOf(rows: readonly (readonly (readonly number[])[])[], experts: number): Trace {

@@ -6,11 +6,11 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { parsePrompts } from '../../../src/cli/trace-record.ts';
 import { writeTrace } from '../../../src/trace/npz.ts';
 import { cli } from '../../support/cli.ts';
-import { cyclicTrace, TRACES } from '../../support/traces.ts';
+import { cyclicTrace, DATA, TRACES } from '../../support/traces.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'webmoe-trace-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-const gptoss = join(TRACES, 'gptoss.npz');
+const gptoss = join(DATA, 'gptoss.npz');
 const small = join(folder, 'small.npz');
 writeFileSync(small, writeTrace(cyclicTrace(2, 2, 2, 9)));
 
