@@ -27,7 +27,7 @@ export const TRACE_RECORD_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   seed: { type: 'whole', value: 'N', help: 'of the first chat, then one more for each (default 1)', min: 0 },
   logits: { type: 'flag', help: "also the routers' logits of all chats, not only where a prompt says so" },
   note: { type: 'text', value: 'TEXT', help: 'what the trace says of its origin' },
-  keep: { type: 'choice', value: 'W', help: 'weights as f16 (default), f32 or none', choices: ['f16', 'f32', 'none'] },
+  keep: { type: 'choice', value: 'W', help: 'weights as f16 (default), f32 or none; logits as f16, or with f32 as that', choices: ['f16', 'f32', 'none'] },
 };
 
 export interface RecordOptions {
@@ -128,7 +128,7 @@ export async function traceRecordCommand(options: Options, out: Output): Promise
     file,
   );
   const target = options.text('out')!;
-  const weights = options.text('keep') as 'f16' | 'f32' | 'none' | undefined;
+  const keep = options.text('keep') as 'f16' | 'f32' | 'none' | undefined;
   const common = {
     maxTokens: options.number('max-tokens') ?? 64,
     temperature: options.number('temperature') ?? 0.7,
@@ -145,7 +145,7 @@ export async function traceRecordCommand(options: Options, out: Output): Promise
       const asked = { ...prompt, logits: prompt.logits || options.flag('logits') };
       chats.push(await recordChat(model, facts, asked, { ...common, seed: common.seed + chats.length }));
       const trace = { ...joinTraces(chats), provenance };
-      await replaceFile(target, writeTrace(trace, weights ? { weights } : {}));
+      await replaceFile(target, writeTrace(trace, keep && { weights: keep, logits: keep === 'f32' ? 'f32' : 'f16' }));
       out.note(`chat ${chats.length} of ${prompts.length}: ${chats.at(-1)!.steps.length} steps\n`);
     }
   } finally {

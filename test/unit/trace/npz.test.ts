@@ -148,6 +148,8 @@ describe('npz', () => {
     const entry = bytes.length - 22 - [...unzipNames(bytes)].reduce((n, name) => n + 46 + name.length, 0);
     view.setUint32(entry + 24, 2 ** 31, true);
     expect(() => readTrace(bytes)).toThrow(/unpacks to more than/);
+    view.setUint32(entry + 24, 2 ** 28, true); // within bounds, but no deflated bytes of that length can hold it
+    expect(() => readTrace(bytes)).toThrow(/claims 268435456 bytes/);
   });
 });
 
