@@ -27,7 +27,12 @@ export const TRACE_RECORD_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   seed: { type: 'whole', value: 'N', help: 'of the first chat, then one more for each (default 1)', min: 0 },
   logits: { type: 'flag', help: "also the routers' logits of all chats, not only where a prompt says so" },
   note: { type: 'text', value: 'TEXT', help: 'what the trace says of its origin' },
-  keep: { type: 'choice', value: 'W', help: 'weights as f16 (default), f32 or none; logits as f16, or with f32 as that', choices: ['f16', 'f32', 'none'] },
+  keep: {
+    type: 'choice',
+    value: 'W',
+    help: 'weights as f16 (default), f32 or none; logits as f16, or with f32 as that',
+    choices: ['f16', 'f32', 'none'],
+  },
 };
 
 export interface RecordOptions {
