@@ -101,7 +101,7 @@ export type { LayerRouting } from './engine/routing.ts';
 export type { LogitsResult } from './engine/session.ts';
 export type { Prompt } from './engine/text.ts';
 export type { Constraint, JsonSchema } from './text/grammar/index.ts';
-export type { RoutedTokens, RoutingLevel, RunRouting } from './trace/run-routing.ts';
+export type { PromptChunk, RoutedTokens, RoutingLevel, RunRouting } from './trace/run-routing.ts';
 export type { ModelConfig } from './config/model-config.ts';
 export type { ModelStorage, StoredModel, VerifyResult } from './weights/records/stored.ts';
 export { connect, type RemoteModel, type RemoteModelInfo } from './remote/connect.ts';

@@ -24,6 +24,14 @@ for layer in range(layers):
     effective = np.exp(-np.sum(load[load > 0] * np.log(load[load > 0])))
     print(f"layer {layer}: load {np.array2string(load, precision=2, max_line_width=10_000)}, {effective:.2f} effective experts")
 
+# What an expert likes: the tokens that most often went to the busiest expert of the first layer.
+tokens_read = json.loads(trace["texts"].tobytes()) if "texts" in trace else [str(t) for t in trace["token_ids"]]
+busiest = int(np.bincount(ids[:, 0][ids[:, 0] != absent], minlength=experts).argmax())
+went = (ids[:, 0] == busiest).any(axis=1)
+names, counts = np.unique(np.array(tokens_read)[went], return_counts=True)
+top = ", ".join(f"{str(names[i])!r} x{counts[i]}" for i in np.argsort(-counts, kind="stable")[:5])
+print(f"layer 0, expert {busiest}: {went.sum()} of {tokens} tokens, most often {top}")
+
 # The same run in the shape of vLLM's responses: every token of the prompt has a row, -1 where it came from the cache.
 with open(response) as file:
     run = json.load(file)

@@ -16,7 +16,14 @@ try {
   let next = await answer.next();
   while (!next.done) next = await answer.next();
   const name = basename(source);
-  const trace = traceOf(next.value, { name, expertBytes: expertBytesOf(model.plan) });
+  const trace = traceOf(
+    next.value,
+    { name, expertBytes: expertBytesOf(model.plan) },
+    {
+      chat: { name: prompt, domain: null },
+      provenance: { kind: 'recorded', note: 'examples/trace-to-python', date: new Date().toISOString() },
+    },
+  );
   await writeFile('run.npz', writeTrace(trace));
   await writeFile('run.json', JSON.stringify(toVllm(next.value, name)));
   const slots = Math.ceil((trace.model.layers * trace.model.experts) / 2);

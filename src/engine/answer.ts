@@ -5,7 +5,7 @@ import { InvalidRequest } from '../errors.ts';
 import type { SamplingParams } from '../gpu/step.ts';
 import { createDetokenizer, type Detokenizer } from '../text/detokenizer.ts';
 import { createStopScanner, type StopScanner } from '../text/stop.ts';
-import type { RoutingRecorder } from '../trace/routing-recorder.ts';
+import { routedTokens, type RoutingRecorder } from '../trace/routing-recorder.ts';
 import type { RoutingLevel } from '../trace/run-routing.ts';
 import { moeLayers } from './activations.ts';
 import { limitsOf } from './constrain.ts';
@@ -15,7 +15,7 @@ import { recordRouting } from './record-routing.ts';
 import type { LayerRouting } from './routing.ts';
 import { resolveSampling } from './sampling.ts';
 import type { DrawnToken, DrawParams, RoutingRequest } from './session.ts';
-import { bytesOf, isChat, promptIds, promptTail, type ModelText, type Prompt } from './text.ts';
+import { bytesOf, isChat, piecesOf, promptIds, promptTail, type ModelText, type Prompt } from './text.ts';
 import type { TokenLimits } from './token-limits.ts';
 
 /** What an answer needs to know of its model. */
@@ -79,9 +79,18 @@ export class Answer {
     this.wants = {
       routing: this.#level !== 'off',
       logits: this.#level === 'logits',
-      onPrompt: options.promptRouting
-        ? (routing, position, count) => this.#recorder.prompt(ids.slice(position, position + count), routing)
-        : undefined,
+      onPrompt: this.#promptListener(options),
+    };
+  }
+
+  #promptListener({ promptRouting, onPromptRouting }: GenerateOptions): RoutingRequest['onPrompt'] {
+    if (!promptRouting && !onPromptRouting) return undefined;
+    const pieces = onPromptRouting && this.#text && piecesOf(this.prompt, this.#text);
+    return (routing, position, count) => {
+      const ids = this.prompt.slice(position, position + count);
+      this.#recorder.prompt(ids, routing);
+      const rows = onPromptRouting && routedTokens(this.#recorder.shape, ids, routing);
+      if (rows) onPromptRouting({ ...rows, position, texts: pieces?.slice(position, position + count) ?? null });
     };
   }
 

@@ -1,6 +1,6 @@
 /** What a request asks of a model, and what comes back, token by token. Everything but the signal and the callbacks can be cloned to a worker. */
 import type { Constraint } from '../text/grammar/index.ts';
-import type { RoutingLevel, RunRouting } from '../trace/run-routing.ts';
+import type { PromptChunk, RoutingLevel, RunRouting } from '../trace/run-routing.ts';
 import type { Interventions } from './interventions.ts';
 import type { LayerRouting } from './routing.ts';
 import type { SamplingOptions } from './sampling.ts';
@@ -38,6 +38,11 @@ export interface GenerateOptions extends SamplingOptions {
   readonly routing?: RoutingLevel;
   /** The summary also has the routing of the prompt's tokens: one readback more a chunk. Default false. */
   readonly promptRouting?: boolean;
+  /**
+   * Called with the routing of each chunk of the prompt when it was read, before the first token of the answer comes; at the levels `ids` and `logits`.
+   * One readback more a chunk. What came from the cache is not among it.
+   */
+  readonly onPromptRouting?: (chunk: PromptChunk) => void;
   /** Computes the whole prompt, also what the cache holds of it: its routing then has no gaps. Default false. */
   readonly skipCache?: boolean;
   /** Changes the choice of experts, for this request: docs/routing.md. Default: nothing. */

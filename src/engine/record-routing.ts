@@ -6,10 +6,14 @@ import { ROUTING_LEVELS, type RoutingLevel } from '../trace/run-routing.ts';
 import { moeLayers } from './activations.ts';
 import type { GenerateOptions } from './generation.ts';
 
-/** @throws InvalidRequest for a level that does not exist, or the prompt's routing at the level `off` */
+/** @throws InvalidRequest for a level that does not exist, or the prompt's routing at a level that has none */
 export function recordRouting(
   config: ModelConfig,
-  { routing: level = 'ids', promptRouting = false }: Pick<GenerateOptions, 'routing' | 'promptRouting'>,
+  {
+    routing: level = 'ids',
+    promptRouting = false,
+    onPromptRouting,
+  }: Pick<GenerateOptions, 'routing' | 'promptRouting' | 'onPromptRouting'>,
 ): { readonly level: RoutingLevel; readonly recorder: RoutingRecorder } {
   if (!ROUTING_LEVELS.includes(level))
     throw new InvalidRequest(`routing must be one of ${ROUTING_LEVELS.join(', ')}, got ${String(level)}`, {
@@ -17,6 +21,8 @@ export function recordRouting(
     });
   if (promptRouting && level === 'off')
     throw new InvalidRequest('promptRouting needs a routing level: counts, ids or logits', { option: 'promptRouting' });
+  if (onPromptRouting && (level === 'off' || level === 'counts'))
+    throw new InvalidRequest('onPromptRouting needs the routing level ids or logits', { option: 'onPromptRouting' });
   const layers = moeLayers(config);
   const shape = {
     level,

@@ -64,6 +64,12 @@ const TAIL = 64;
 export const promptTail = (ids: readonly number[], text: ModelText): string =>
   text.tokenizer.decode(ids.slice(-TAIL)).slice(-TAIL);
 
+/** What each id reads as, special tokens included; the pieces join to their text, up to a character that is not complete at the end. */
+export function piecesOf(ids: Iterable<number>, { tokenizer }: ModelText): string[] {
+  const stream = tokenizer.stream({ skipSpecial: false, verbatim: true });
+  return Array.from(ids, (id) => stream.push(id));
+}
+
 const NO_BYTES = new Uint8Array();
 
 /** What a token stands for in running text; empty for control tokens, ids without a token, and where the tokenizer gives tokens no bytes of their own. */

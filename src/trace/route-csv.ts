@@ -4,7 +4,9 @@
  * All tokens of a prompt are one step. Its last layer may have run for the prompt's last token only.
  */
 import { InvalidTrace } from '../errors.ts';
-import { ABSENT, checkTrace, ORIGINS, type Trace, type TraceModel, type TraceStep } from './trace.ts';
+import { checkTrace } from './check-trace.ts';
+import { roomForIds } from './room.ts';
+import { ABSENT, ORIGINS, type Trace, type TraceModel, type TraceStep } from './trace.ts';
 
 interface Row {
   readonly turn: number;
@@ -31,10 +33,9 @@ export function readRouteCsv(text: string, file = 'trace'): Trace {
   );
   const { steps, tokenOf } = readSteps(rows);
   const { layers, topK } = model;
-  const size = tokenOf.size * layers * topK;
-  const ids = new Uint16Array(size).fill(ABSENT);
-  const weights = new Float32Array(size);
-  const origins = new Uint8Array(size);
+  const ids = roomForIds(tokenOf.size, layers, topK, file);
+  const weights = new Float32Array(ids.length);
+  const origins = new Uint8Array(ids.length);
   for (const row of rows) {
     if (row.layer >= layers || row.rank >= topK)
       fail(file, `layer ${row.layer}, slot ${row.rank} is outside the model`);

@@ -94,13 +94,24 @@ function grown<T extends Int16Array | Float32Array>(old: T, length: number, make
   return larger;
 }
 
+/** Of a few tokens by themselves. @returns null at levels below `ids` */
+export function routedTokens(
+  shape: RecorderShape,
+  tokens: readonly number[],
+  routing: readonly LayerRows[],
+): RoutedTokens | null {
+  const rows = new Rows(shape);
+  rows.add(tokens, routing);
+  return rows.tokens();
+}
+
 export class RoutingRecorder {
-  readonly #shape: RecorderShape;
+  readonly shape: RecorderShape;
   readonly #prompt: Rows | null;
   readonly #generation: Rows;
 
   constructor(shape: RecorderShape, options: { readonly prompt: boolean }) {
-    this.#shape = shape;
+    this.shape = shape;
     this.#prompt = options.prompt ? new Rows(shape) : null;
     this.#generation = new Rows(shape);
   }
@@ -112,13 +123,13 @@ export class RoutingRecorder {
 
   /** A token of the answer went into the model. */
   generated(token: number, routing: readonly LayerRows[]): void {
-    if (this.#shape.level !== 'off') this.#generation.add([token], routing);
+    if (this.shape.level !== 'off') this.#generation.add([token], routing);
   }
 
   routing(): RunRouting {
-    const isOff = this.#shape.level === 'off';
+    const isOff = this.shape.level === 'off';
     return {
-      ...this.#shape,
+      ...this.shape,
       counts: isOff
         ? null
         : { prompt: this.#prompt?.counts.slice() ?? null, generation: this.#generation.counts.slice() },

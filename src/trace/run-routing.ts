@@ -23,6 +23,14 @@ export interface RoutedTokens {
   readonly router_logits: Float32Array | null; // [T, L, E]
 }
 
+/** A chunk of a prompt, as soon as it was read. */
+export interface PromptChunk extends RoutedTokens {
+  /** Of its first token in the conversation. */
+  readonly position: number;
+  /** What each token reads as, [T]; null without a tokenizer. */
+  readonly texts: readonly string[] | null;
+}
+
 export interface RunRouting {
   readonly level: RoutingLevel;
   readonly layers: number; // L, MoE layers only

@@ -1,11 +1,13 @@
 /** A trace: which experts every token of a run took in every MoE layer. */
-import { InvalidTrace } from '../errors.ts';
 
 /** In `ids`: no expert, as in a last layer that ran for one token of the prompt, or in a layer with a smaller K. */
 export const ABSENT = 0xffff;
 
 /** Where an expert was when its token needed it; the index is what `origins` holds. */
 export const ORIGINS = ['unknown', 'slot', 'prefetched', 'memory', 'disk', 'network'] as const;
+
+/** In `tokens`: nobody recorded which token it was. */
+export const UNKNOWN_TOKEN = -1;
 
 export interface TraceModel {
   readonly name: string;
@@ -26,10 +28,14 @@ export interface TraceStep {
   readonly tokens: number;
 }
 
+/** `published`: other people's counts or files; `simulation`: no model ran. */
+export const PROVENANCES = ['live', 'recorded', 'published', 'simulation'] as const;
+/** How a router's logits become the probabilities that choose. */
+export const SCORINGS = ['softmax', 'sigmoid'] as const;
+
 /** Where the numbers of a trace come from. Whoever shows them says so. */
 export interface Provenance {
-  /** `published`: other people's counts or files; `simulation`: no model ran. */
-  readonly kind: 'live' | 'recorded' | 'published' | 'simulation';
+  readonly kind: (typeof PROVENANCES)[number];
   /** One sentence for people: which run, whose file, which licence. */
   readonly note: string;
   /** ISO 8601. */
@@ -47,7 +53,7 @@ export interface TraceChat {
   readonly domain: string | null;
 }
 
-/** Of each step, [N]. */
+/** Of each step, [N]; NaN where nobody measured it. */
 export interface TraceTiming {
   readonly ms: Float32Array;
   /** Of those, waiting for experts. */
@@ -68,14 +74,14 @@ export interface Trace {
   readonly origins: Uint8Array | null;
 
   // What views show beside the experts. Absent or null: nobody recorded it.
-  /** Token ids, [T]. */
+  /** Token ids, [T]; UNKNOWN_TOKEN where nobody recorded it. */
   readonly tokens?: Int32Array | null;
   /** What each token reads as, [T]; the pieces of a chat join to its text. */
   readonly texts?: readonly string[] | null;
   /** Of the routers, [T, L, E], its bias included; NaN where absent. */
   readonly logits?: Float32Array | null;
   /** How logits become the probabilities that choose: without it logits are shown as they are. */
-  readonly scoring?: 'softmax' | 'sigmoid' | null;
+  readonly scoring?: (typeof SCORINGS)[number] | null;
   /** Of the token that follows, [T]: the log-probability of the one that was drawn, NaN where unknown. */
   readonly logprobs?: Float32Array | null;
   readonly timing?: TraceTiming | null;
@@ -86,75 +92,3 @@ export interface Trace {
 }
 
 export const tokensOf = (steps: readonly TraceStep[]): number => steps.reduce((n, s) => n + s.tokens, 0);
-
-const isCount = (n: number, least: number): boolean => Number.isSafeInteger(n) && n >= least;
-
-/** @throws InvalidTrace that says which part contradicts which */
-export function checkTrace(trace: Trace, where = 'trace'): Trace {
-  const { model, steps, ids, weights, origins } = trace;
-  const refuse = (what: string): never => {
-    throw new InvalidTrace(`${where}: ${what}`, { where });
-  };
-  const { layers, experts, topK, expertBytes } = model;
-  if (!isCount(layers, 1) || !isCount(experts, 1) || !isCount(topK, 1) || experts >= ABSENT || topK > experts)
-    refuse(`${layers} layers, ${experts} experts, ${topK} a token is no MoE model`);
-  if (expertBytes.length !== layers || !expertBytes.every((n) => isCount(n, 1)))
-    refuse(`expert_bytes must hold ${layers} sizes of at least one byte, has ${expertBytes.length}`);
-  const bad = steps.findIndex((s) => !isCount(s.tokens, 1) || !isCount(s.chat, 0) || !isCount(s.position, 0));
-  if (bad >= 0) refuse(`step ${bad} has impossible numbers`);
-  const size = tokensOf(steps) * layers * topK;
-  if (ids.length !== size) refuse(`its steps say ${size} expert ids, it holds ${ids.length}`);
-  if (weights && weights.length !== size) refuse(`it holds ${size} ids but ${weights.length} weights`);
-  if (weights && !weights.every((w) => Number.isFinite(w) && w >= 0))
-    refuse('a weight is negative or no finite number');
-  if (origins && (origins.length !== size || !origins.every((o) => o < ORIGINS.length)))
-    refuse('its origins do not fit');
-  checkRows(trace, refuse);
-  return trace;
-}
-
-/** Within a row: experts that exist, each once, absent ones last. */
-function checkRows({ model: { experts, topK, layers }, ids }: Trace, refuse: (what: string) => never): void {
-  const seen = new Int32Array(experts).fill(-1);
-  for (let row = 0; row < ids.length / topK; row++) {
-    for (let k = 0; k < topK; k++) {
-      const id = ids[row * topK + k]!;
-      const at = (): string => `token ${Math.floor(row / layers)}, layer ${row % layers}`;
-      if (id === ABSENT) continue;
-      if (id >= experts) refuse(`${at()}: expert ${id} of ${experts}`);
-      if (k > 0 && ids[row * topK + k - 1] === ABSENT) refuse(`${at()}: an expert after an absent one`);
-      if (seen[id] === row) refuse(`${at()}: expert ${id} twice`);
-      seen[id] = row;
-    }
-  }
-}
-
-/**
- * One conversation after another, their chats numbered through.
- * @throws InvalidTrace when they are of different models
- */
-export function joinTraces(traces: readonly Trace[]): Trace {
-  const first = traces[0];
-  if (!first) throw new InvalidTrace('no traces to join', {});
-  const facts = JSON.stringify(first.model);
-  if (traces.some((t) => JSON.stringify(t.model) !== facts))
-    throw new InvalidTrace('traces of different models do not join', {});
-  let chat = 0;
-  const steps = traces.flatMap((t) => {
-    const from = chat;
-    chat += 1 + Math.max(-1, ...t.steps.map((s) => s.chat));
-    return t.steps.map((s) => ({ ...s, chat: from + s.chat }));
-  });
-  const size = traces.reduce((n, t) => n + t.ids.length, 0);
-  const ids = new Uint16Array(size);
-  const weights = traces.every((t) => t.weights) ? new Float32Array(size) : null;
-  const origins = traces.every((t) => t.origins) ? new Uint8Array(size) : null;
-  let at = 0;
-  for (const t of traces) {
-    ids.set(t.ids, at);
-    weights?.set(t.weights!, at);
-    origins?.set(t.origins!, at);
-    at += t.ids.length;
-  }
-  return { model: first.model, steps, ids, weights, origins };
-}

@@ -8,6 +8,8 @@ const LOCAL = 0x04034b50;
 const END_BYTES = 22;
 /** Of all members together: no trace is larger, and a bomb must not be unpacked. */
 const MOST_BYTES = 2 ** 29;
+/** Deflate cannot do better: a member that claims more is a lie, and must not get its memory. */
+const MOST_RATIO = 1032;
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
@@ -43,6 +45,7 @@ export function readZip(bytes: Uint8Array, file: string): Map<string, Uint8Array
     if (total > MOST_BYTES) refuse(`unpacks to more than ${MOST_BYTES} bytes`);
     if (local + 30 > end || view.getUint32(local, true) !== LOCAL) refuse(`${name} is missing`);
     const start = local + 30 + view.getUint16(local + 26, true) + view.getUint16(local + 28, true);
+    if (size > packed * MOST_RATIO) refuse(`${name} claims ${size} bytes, more than ${packed} can hold`);
     if (start + packed > end) refuse(`${name} is cut short`);
     const data = unpack(bytes.subarray(start, start + packed), method, size, `${file}: ${name}`);
     if (data.length !== size || crc32(data) !== crc) refuse(`${name} does not match its checksum`);

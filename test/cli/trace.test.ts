@@ -6,7 +6,7 @@ import { afterAll, expect, it } from 'vitest';
 import { load } from '../../src/cli/load-engine.ts';
 import { readTrace } from '../../src/trace/npz.ts';
 import { cli } from '../support/cli.ts';
-import { withLetters } from '../support/letters.ts';
+import { letters, withLetters } from '../support/letters.ts';
 import { filesOf, fixturePath } from '../support/models.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'webmoe-record-'));
@@ -19,7 +19,7 @@ const record = (...more: string[]): ReturnType<typeof cli> =>
   cli(['trace', 'record', '--model', folder, '--prompts', prompts, '--out', out, '--max-tokens', '5', ...more]);
 
 it('records prompts and answers, whose routing the model repeats', async () => {
-  writeFileSync(prompts, JSON.stringify(['abcdef', { prompt: 'hgfe' }]));
+  writeFileSync(prompts, JSON.stringify(['abcdef', { prompt: 'hgfe', domain: 'letters', logits: true }]));
   const { code, err } = await record('--keep', 'f32', '--seed', '3');
   expect(code, err).toBe(0);
   expect(err).toBe('chat 1 of 2: 5 steps\nchat 2 of 2: 5 steps\n');
@@ -35,10 +35,27 @@ it('records prompts and answers, whose routing the model repeats', async () => {
   try {
     const ids = [...model.text!.tokenizer.encode('abcdef', { affixes: true })];
     const answer: number[] = [];
-    for await (const { id } of model.generate({ ids }, { maxTokens: 5, temperature: 0.7, seed: 3 })) answer.push(id);
+    const logprobs: number[] = [];
+    for await (const { id, logprob } of model.generate({ ids }, { maxTokens: 5, temperature: 0.7, seed: 3 })) {
+      answer.push(id);
+      logprobs.push(logprob);
+    }
     const { routing } = await model.logits([...ids, ...answer.slice(0, -1)]);
     const tokens = ids.length + 4;
     expect(trace.steps[0]!.tokens).toBe(ids.length);
+    expect([...trace.tokens!.subarray(0, tokens)]).toEqual([...ids, ...answer.slice(0, -1)]);
+    expect(trace.texts!.slice(0, tokens)).toEqual([...ids, ...answer.slice(0, -1)].map(letters));
+    expect([...trace.logprobs!.subarray(ids.length - 1, tokens)]).toEqual(logprobs.map(Math.fround));
+    expect(trace.logprobs![0]).toBeNaN();
+    expect(trace.chats).toEqual([
+      { name: 'abcdef', domain: null },
+      { name: 'hgfe', domain: 'letters' },
+    ]);
+    expect(trace).toMatchObject({ scoring: 'softmax', sharedExperts: 0, provenance: { kind: 'recorded' } });
+    expect(trace.timing!.ms.every((ms) => ms > 0)).toBe(true);
+    const row = 2 * 16; // layers x experts
+    expect(trace.logits!.subarray(0, tokens * row).every(Number.isNaN)).toBe(true);
+    expect(trace.logits!.subarray(tokens * row).every(Number.isFinite)).toBe(true);
     for (let t = 0; t < tokens; t++)
       for (let l = 0; l < 2; l++) {
         const recorded = trace.ids.subarray((t * 2 + l) * 4, (t * 2 + l + 1) * 4);

@@ -6,9 +6,11 @@ import { readTrace } from '../../src/trace/npz.ts';
 import type { Trace, TraceStep } from '../../src/trace/trace.ts';
 
 export const TRACES = join(import.meta.dirname, '../fixtures/traces');
+/** Recorded traces, which come with the visualiser. */
+export const DATA = join(import.meta.dirname, '../../demo/visualiser/data');
 export const PUBLIC_TRACES = ['qwen', 'gemma', 'gptoss'] as const;
 
-export const loadTrace = (name: string): Trace => readTrace(readFileSync(join(TRACES, `${name}.npz`)), name);
+export const loadTrace = (name: string): Trace => readTrace(readFileSync(join(DATA, `${name}.npz`)), name);
 
 /** One chat without a prompt: `rows[token][layer]` are the experts. */
 export function traceOf(rows: readonly (readonly (readonly number[])[])[], experts: number): Trace {
@@ -67,3 +69,33 @@ export const anyTrace: fc.Arbitrary<Trace> = fc
       origins: null,
     };
   });
+
+/** Two chats of a model with 2 layers of 3 experts, K 2, and all that a trace can hold; its floats are exact as f16. */
+export const richTrace = {
+  model: { name: 'rich', layers: 2, experts: 3, topK: 2, expertBytes: [10, 20] },
+  steps: [
+    { phase: 'prefill', chat: 0, position: 0, tokens: 2 },
+    { phase: 'decode', chat: 0, position: 2, tokens: 1 },
+    { phase: 'decode', chat: 1, position: 5, tokens: 1 },
+  ],
+  ids: Uint16Array.from([0, 1, 2, 1, 1, 0, 0, 2, 2, 0, 1, 2, 0, 0xffff, 2, 1]),
+  weights: Float32Array.from({ length: 16 }, (_, i) => (i === 13 ? 0 : i / 16)),
+  origins: Uint8Array.from({ length: 16 }, (_, i) => i % 6),
+  tokens: Int32Array.of(5, 70_000, -1, 0),
+  texts: ['a', '', '<b>\u00e9', '\n'],
+  logits: Float32Array.from({ length: 24 }, (_, i) => (i > 20 ? NaN : i / 4 - 2)),
+  scoring: 'sigmoid',
+  logprobs: Float32Array.of(NaN, -0.1, -12.5, 0),
+  timing: {
+    ms: Float32Array.of(10.5, 3, NaN),
+    stallMs: Float32Array.of(0, 1.25, NaN),
+    diskBytes: Float64Array.of(2 ** 40, 0, NaN),
+    networkBytes: Float64Array.of(0, 7, NaN),
+  },
+  chats: [
+    { name: 'first', domain: 'code' },
+    { name: '<script>', domain: null },
+  ],
+  sharedExperts: 1,
+  provenance: { kind: 'recorded', note: 'a test', date: '2026-01-02T03:04:05Z' },
+} satisfies Trace;

@@ -6,11 +6,11 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { parsePrompts } from '../../../src/cli/trace-record.ts';
 import { writeTrace } from '../../../src/trace/npz.ts';
 import { cli } from '../../support/cli.ts';
-import { cyclicTrace, TRACES } from '../../support/traces.ts';
+import { cyclicTrace, DATA, TRACES } from '../../support/traces.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'webmoe-trace-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-const gptoss = join(TRACES, 'gptoss.npz');
+const gptoss = join(DATA, 'gptoss.npz');
 const small = join(folder, 'small.npz');
 writeFileSync(small, writeTrace(cyclicTrace(2, 2, 2, 9)));
 
@@ -83,9 +83,15 @@ describe('trace replay', () => {
 
 describe('prompts', () => {
   it('are texts or objects with one', () => {
-    expect(parsePrompts('["a", {"prompt": "b", "domain": "c"}]', 'f')).toEqual(['a', 'b']);
+    expect(parsePrompts('["a", {"prompt": "b", "domain": "c", "logits": true, "more": 1}]', 'f')).toEqual([
+      { prompt: 'a', domain: null, logits: false },
+      { prompt: 'b', domain: 'c', logits: true },
+    ]);
   });
-  it.each(['', '{}', '[]', '[""]', '[1]', '[{"text": "a"}]', '[null]'])('refuses %s', (text) => {
-    expect(() => parsePrompts(text, 'p.json')).toThrow(/p\.json must hold a JSON array/);
-  });
+  it.each(['', '{}', '[]', '[""]', '[1]', '[{"text": "a"}]', '[null]', '[{"prompt": "a", "domain": 1}]'])(
+    'refuses %s',
+    (text) => {
+      expect(() => parsePrompts(text, 'p.json')).toThrow(/p\.json must hold a JSON array/);
+    },
+  );
 });

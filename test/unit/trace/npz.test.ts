@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { InvalidTrace } from '../../../src/errors.ts';
 import { decodeNpy, encodeNpy, type NpyData } from '../../../src/trace/npy.ts';
 import { readTrace, writeTrace } from '../../../src/trace/npz.ts';
-import { ABSENT, joinTraces, ORIGINS, type Trace } from '../../../src/trace/trace.ts';
+import { joinTraces } from '../../../src/trace/join-traces.ts';
+import { ABSENT, ORIGINS, type Trace } from '../../../src/trace/trace.ts';
 import { prng } from '../../../src/util/prng.ts';
 import { anyTrace, cyclicTrace, loadTrace, PUBLIC_TRACES } from '../../support/traces.ts';
 
@@ -86,11 +87,15 @@ describe('npz', () => {
     ['no archive', () => new TextEncoder().encode('turn,phase'), /no \.npz/],
     ['no ids', () => withMember('ids', null), /has no ids/],
     ['no steps', () => withMember('steps', null), /has no steps/],
-    ['a later version', () => meta((m) => ({ ...m, version: 2 })), /version 2; this webmoe reads 1/],
+    ['a later version', () => meta((m) => ({ ...m, version: 3 })), /version 3; this webmoe reads 1 and 2/],
     ['another format', () => meta((m) => ({ ...m, format: 'x' })), /no webmoe-trace/],
     ['meta without a model', () => meta(({ format, version }) => ({ format, version })), /names no model/],
     ['meta that is null', () => meta(() => null), /no webmoe-trace/],
-    ['ids of another shape', () => withMember('ids', encodeNpy(new Uint8Array(12), [12])), /\[tokens, layers, K\]/],
+    [
+      'ids of another shape',
+      () => withMember('ids', encodeNpy(new Uint8Array(12), [12])),
+      /ids must be u1 or u2 \[any, any, any\]/,
+    ],
     ['too few tokens', () => withMember('ids', encodeNpy(new Uint8Array(8), [2, 2, 2])), /add up to 2|must be/],
     [
       'an expert twice',
@@ -143,6 +148,8 @@ describe('npz', () => {
     const entry = bytes.length - 22 - [...unzipNames(bytes)].reduce((n, name) => n + 46 + name.length, 0);
     view.setUint32(entry + 24, 2 ** 31, true);
     expect(() => readTrace(bytes)).toThrow(/unpacks to more than/);
+    view.setUint32(entry + 24, 2 ** 28, true); // within bounds, but no deflated bytes of that length can hold it
+    expect(() => readTrace(bytes)).toThrow(/claims 268435456 bytes/);
   });
 });
 

@@ -140,6 +140,7 @@ describe('NumPy', () => {
       expect.stringMatching(/^layer 0: load \[[\d. ]+\], \d\.\d+ effective experts$/) as string,
       expect.stringMatching(/^layer 1/) as string,
       expect.stringMatching(/^layer 2/) as string,
+      expect.stringMatching(/^layer 0, expert \d: \d of 7 tokens, most often '\d+' x1, /) as string,
       'prompt (5, 3, 2) int16, 2 tokens from the cache; answer (4, 3, 2) int16',
       `answer, layer 0: taken [${counts}]`,
       '',
