@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { defineConfig, type Plugin } from 'vite';
 import { modelFiles } from '../scripts/model-files.mjs';
 
@@ -14,5 +15,12 @@ export default defineConfig({
   base: './',
   plugins: [models],
   server: { host: '127.0.0.1', fs: { allow: ['..'] } },
-  build: { target: 'es2022', modulePreload: { polyfill: false }, emptyOutDir: true },
+  build: {
+    target: 'es2022',
+    modulePreload: { polyfill: false },
+    emptyOutDir: true,
+    rolldownOptions: {
+      input: ['demo/index.html', 'demo/visualiser/index.html'].map((page) => resolve(import.meta.dirname, '..', page)),
+    },
+  },
 });

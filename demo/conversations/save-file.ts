@@ -1,8 +1,8 @@
-/** Hands a text to the browser as a file to save. */
+/** Hands a text, or bytes, to the browser as a file to save. */
 import { h } from '../dom.ts';
 
-export function saveFile(name: string, text: string, type: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type }));
+export function saveFile(name: string, content: BlobPart, type: string): void {
+  const url = URL.createObjectURL(new Blob([content], { type }));
   h('a', { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000); // the browser reads it after the click
 }

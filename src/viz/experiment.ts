@@ -22,8 +22,8 @@ export interface Runner {
   readonly topK: number;
   /** Of a user's text, as the model sees it. */
   encode(text: string): Promise<readonly number[]>;
-  /** What a token id reads as. */
-  tokenText(id: number): string;
+  /** What each id reads as. */
+  texts(ids: readonly number[]): Promise<readonly string[]>;
   /**
    * Of the last of `ids`, and which experts each layer chose for it, in rank order, [L][K].
    * @param options.lastOnly the changes hold for the last token alone
@@ -75,6 +75,8 @@ export class Experiment {
   before: Before | null = null;
   after: After | null = null;
   trials: Trials | null = null;
+  /** What ids of movers and best tokens read as. */
+  readonly names = new Map<number, string>();
   /** What is going on; null: nothing. */
   doing: string | null = null;
   problem: string | null = null;
@@ -105,7 +107,9 @@ export class Experiment {
       redraw();
       const next = await this.runner.next(ids, { changes, signal });
       const text = await this.runner.continue(ids, { changes, signal, maxTokens });
-      this.after = { label, text, ...divergenceOf(logits, next.logits), movers: moversOf(logits, next.logits, MOVERS) };
+      const movers = moversOf(logits, next.logits, MOVERS);
+      await this.#name(movers.map(({ id }) => id));
+      this.after = { label, text, ...divergenceOf(logits, next.logits), movers };
     });
   }
 
@@ -145,8 +149,15 @@ export class Experiment {
         const wasChosen = taken.includes(expert);
         done.push({ layer, expert, wasChosen, best: bestOf(next.logits), ...divergenceOf(logits, next.logits) });
       }
+      await this.#name(done.map(({ best }) => best));
       this.trials = { label, of: experts.length, done };
     });
+  }
+
+  async #name(ids: readonly number[]): Promise<void> {
+    const unknown = [...new Set(ids)].filter((id) => !this.names.has(id));
+    const texts = await this.runner.texts(unknown);
+    unknown.forEach((id, i) => this.names.set(id, texts[i] ?? `#${id}`));
   }
 
   /** Without changes; kept for the same prompt. */

@@ -174,7 +174,7 @@ export const interventions: View<Experiment, InterventionState> = {
           .filter(Boolean)
           .join(' ')
       : 'Nothing was run yet; no change gives a distance of 0.',
-  table: ({ runner, after, trials }) =>
+  table: ({ names, after, trials }) =>
     trials
       ? {
           caption: `Distance of the next token’s distribution, ${trials.label}.`,
@@ -186,7 +186,7 @@ export const interventions: View<Experiment, InterventionState> = {
             forward,
             backward,
             totalVariation,
-            tokenName(runner.tokenText(best)),
+            tokenName(names.get(best) ?? `#${best}`),
           ]),
         }
       : {
@@ -194,17 +194,17 @@ export const interventions: View<Experiment, InterventionState> = {
           columns: ['id', 'token', 'without', 'with'],
           rows: (after?.movers ?? []).map(({ id, before, after: with_ }) => [
             id,
-            tokenName(runner.tokenText(id)),
+            tokenName(names.get(id) ?? `#${id}`),
             before,
             with_,
           ]),
         },
 };
 
-function moversView({ runner, after }: Experiment, { width, say }: Context<InterventionState>): TemplateResult {
+function moversView({ names, after }: Experiment, { width, say }: Context<InterventionState>): TemplateResult {
   const { movers, label } = after!;
   if (movers.length === 0) return html`<p>Not one probability changed: this expert had no part in the next token.</p>`;
-  const word = (i: number): string => tokenName(runner.tokenText(movers[i]!.id));
+  const word = (i: number): string => tokenName(names.get(movers[i]!.id) ?? `#${movers[i]!.id}`);
   return plotView({
     label: `Tokens whose probability changed most, ${label}`,
     xTitle: 'next token',

@@ -1,0 +1,157 @@
+/** The routing page: a trace on top, groups of views on the left, the open group beside them. */
+import type { Trace } from '../../src/trace/index.ts';
+import { button, h } from '../dom.ts';
+import { themeButton } from '../theme.ts';
+import { Toasts } from '../toasts.ts';
+import { addressOf, readAddress, type Address } from './address.ts';
+import { GROUPS, type Group } from './groups.ts';
+import { LivePanel } from './live-panel.ts';
+import { Scene } from './scene.ts';
+import { SourceBar } from './source-bar.ts';
+import { Tour } from './tour.ts';
+import { COUNTS, FIRST_TRACE } from './bundled.ts';
+import type { TraceSource } from './share.ts';
+
+export class RoutingPage {
+  readonly #scene = new Scene();
+  readonly #toasts: Toasts;
+  readonly #live = h('div', { class: 'visually-hidden', role: 'status' });
+  readonly #views = h('div', { class: 'views' });
+  readonly #title = h('h2', { tabindex: -1 });
+  readonly #about = h('p', { class: 'muted' });
+  readonly #tabs: ReadonlyMap<string, HTMLAnchorElement>;
+  readonly #source: SourceBar;
+  readonly #panel: LivePanel;
+  readonly #tour: Tour;
+  readonly #strip: HTMLElement;
+  #group: Group = GROUPS[0]!;
+  #from: TraceSource | null = null;
+
+  constructor(root: HTMLElement) {
+    this.#toasts = new Toasts((text) => (this.#live.textContent = text));
+    this.#tabs = new Map(
+      GROUPS.map(({ id, title }) => [id, h('a', { href: `#group=${id}`, class: 'tab' }, title)] as const),
+    );
+    this.#source = new SourceBar({
+      onTrace: (trace, source) => this.#open(trace, source),
+      onOther: (trace) => this.#scene.compareWith(trace),
+      trace: () => this.#scene.trace,
+      say: (text, isError) => this.#toasts.show(text, { isError }),
+    });
+    this.#panel = new LivePanel({
+      onTrace: (trace, isNew) => {
+        if (!isNew) return this.#scene.grow(trace);
+        this.#source.showLive();
+        this.#open(trace, null, true);
+      },
+      onModel: (runner) => this.#scene.give({ runner }),
+      say: (text, isError) => this.#toasts.show(text, { isError }),
+    });
+    this.#tour = new Tour({ go: (group, view) => this.#go(group, view), onEnd: () => this.#panel.focus() });
+    this.#strip = this.#makeStrip();
+    const nav = h('nav', { 'aria-label': 'Groups of views' }, ...this.#tabs.values());
+    root.replaceChildren(
+      h(
+        'header',
+        {},
+        h('a', { class: 'brand', href: '../' }, h('span', { class: 'word' }, 'webmoe')),
+        h('h1', { class: 'model' }, 'Routing'),
+        h(
+          'span',
+          { class: 'tools' },
+          button('Tour', 'quiet', () => this.#tour.start()),
+        ),
+        h('a', { class: 'button quiet', href: '../' }, 'Chat'),
+        themeButton(),
+      ),
+      h(
+        'main',
+        { class: 'routing', id: 'main' },
+        h('div', { class: 'top' }, this.#source.element, this.#panel.element),
+        this.#tour.element,
+        this.#strip,
+        h('div', { class: 'columns' }, nav, h('section', {}, this.#title, this.#about, this.#views)),
+      ),
+      this.#toasts.element,
+      this.#live,
+    );
+    this.#source.acceptDrops(root);
+  }
+
+  async start(): Promise<void> {
+    window.addEventListener('hashchange', () => void this.#follow());
+    this.#views.addEventListener('moe-link', (event) => this.#share(event as CustomEvent<string>));
+    await this.#follow();
+  }
+
+  /** The chosen tokens stay in sight while views change. */
+  #makeStrip(): HTMLElement {
+    return h('div', { class: 'strip' }, this.#scene.fix('moe-token-strip'));
+  }
+
+  #go(group: Group, view: string): void {
+    const hash = addressOf({ kind: 'bundled', id: FIRST_TRACE }, group, view, location.href);
+    if (location.hash === hash) void this.#follow();
+    else location.hash = hash;
+  }
+
+  async #follow(): Promise<void> {
+    let address: Address;
+    try {
+      address = readAddress(location);
+    } catch (error) {
+      this.#toasts.show(error instanceof Error ? error.message : String(error), { isError: true });
+      address = { source: null, group: GROUPS[0]!, view: null };
+    }
+    const { source, group, view } = address;
+    this.#show(group);
+    const wanted = source ?? (this.#scene.trace ? null : ({ kind: 'bundled', id: FIRST_TRACE } as const));
+    if (wanted && JSON.stringify(wanted) !== JSON.stringify(this.#from)) await this.#source.open(wanted);
+    if (view === null) return;
+    const element = this.#scene.view(new URLSearchParams(view).get('view') ?? '');
+    if (!element) return;
+    element.link = view;
+    element.scrollIntoView({ block: 'start' });
+  }
+
+  #show(group: Group): void {
+    if (group === this.#group && this.#views.childElementCount > 0) return;
+    this.#group = group;
+    for (const [id, tab] of this.#tabs) {
+      if (id === group.id) tab.setAttribute('aria-current', 'page');
+      else tab.removeAttribute('aria-current');
+    }
+    this.#title.textContent = group.title;
+    this.#about.textContent = group.about;
+    this.#views.replaceChildren(...this.#scene.mount(group.views));
+    if (group.views.includes('moe-domains')) void this.#offerCounts();
+    document.title = `webmoe: routing, ${group.title.toLowerCase()}`;
+  }
+
+  /** Published counts of other models, for the view that can show them. */
+  async #offerCounts(): Promise<void> {
+    const tables = await Promise.all(COUNTS.map((entry) => entry.load()));
+    this.#scene.give({ counts: tables });
+  }
+
+  #open(trace: Trace, source: TraceSource | null, isLive = false): void {
+    if (!isLive) this.#panel.left();
+    this.#from = source;
+    this.#scene.open(trace, this.#scene.other);
+    if (source === null && location.hash.includes('data=')) history.replaceState(null, '', `#group=${this.#group.id}`);
+  }
+
+  /** The address brings others to the same picture; a file of the visitor's own cannot be named in one. */
+  #share(event: CustomEvent<string>): void {
+    event.preventDefault();
+    const url = new URL(location.href);
+    url.hash = addressOf(this.#from, this.#group, event.detail, location.href);
+    const note = this.#from
+      ? 'Link copied.'
+      : 'Link copied. It cannot bring along a trace of your own: save that and send it, too.';
+    void navigator.clipboard.writeText(url.href).then(
+      () => this.#toasts.show(note),
+      () => this.#toasts.show(url.href),
+    );
+  }
+}
