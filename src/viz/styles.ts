@@ -284,4 +284,10 @@ export const styles = css`
   .strip .light {
     fill: #ffffff;
   }
+  .raster {
+    background: var(--surface);
+    color: var(--text);
+    touch-action: pan-y;
+    cursor: crosshair;
+  }
 `;
