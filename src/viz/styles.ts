@@ -130,6 +130,7 @@ export const styles = css`
     overflow-x: auto;
   }
   .several {
+    margin-top: 8px;
     display: grid;
     grid-template-columns: repeat(auto-fill, minmax(min(100%, 270px), 1fr));
     gap: 10px 16px;
@@ -245,6 +246,10 @@ export const styles = css`
   }
   svg .hit {
     fill: transparent;
+  }
+  svg .frame {
+    fill: none;
+    stroke: var(--line);
   }
   svg .grid {
     stroke: var(--line);

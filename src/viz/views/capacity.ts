@@ -6,6 +6,7 @@ import { countsOf } from '../../trace/stats/select.ts';
 import { besideChance, chanceBands, chanceCells, valuesOf } from '../beside-chance.ts';
 import { plotView } from '../figures/plot.ts';
 import { several, widthOfEach } from '../figures/several.ts';
+import { lacksTokens } from '../lacks.ts';
 import type { Context, View } from '../view.ts';
 import { count, percent, short } from '../words.ts';
 
@@ -93,12 +94,11 @@ const SHOWN = 160;
 
 function textView({ dropped: { rows }, hit }: Overflow, { trace: { texts, model } }: Context<CapacityState>): unknown {
   if (!texts) return nothing;
-  return html`<p class="text">
-    ${Array.from(rows.subarray(0, SHOWN), (row) => {
-      const n = hit.get(row);
-      return n === undefined ? texts[row]! : html`<s title="${n} of ${model.topK} choices dropped">${texts[row]!}</s>`;
-    })}${rows.length > SHOWN ? ' …' : nothing}
-  </p>`;
+  const pieces = Array.from(rows.subarray(0, SHOWN), (row) => {
+    const n = hit.get(row);
+    return n === undefined ? texts[row]! : html`<s title="${n} of ${model.topK} choices dropped">${texts[row]!}</s>`;
+  });
+  return html`<p class="text">${pieces}${rows.length > SHOWN ? ' …' : nothing}</p>`;
 }
 
 export const capacity: View<Overflow, CapacityState> = {
@@ -122,6 +122,7 @@ export const capacity: View<Overflow, CapacityState> = {
       options: [['position', 'by position'] as const, ...(weights ? [['gate', 'by gate weight'] as const] : [])],
     },
   ],
+  lacks: lacksTokens,
   compute,
   figure: (data, context) =>
     html`<p><span class="badge simulation">simulation</span> This model drops nothing.</p>

@@ -8,6 +8,7 @@ import { matrixView } from '../figures/matrix.ts';
 import { plotView } from '../figures/plot.ts';
 import { several, widthOfEach } from '../figures/several.ts';
 import { diverging } from '../ramps.ts';
+import { lacksTokens } from '../lacks.ts';
 import type { Context, View } from '../view.ts';
 import { count, expertName, percent, short } from '../words.ts';
 
@@ -180,6 +181,7 @@ export const popularity: View<Profile, PopularityState> = {
     { kind: 'range', name: 'top', label: 'Top', min: 5, max: 50, step: 5, format: (top) => `${top} %` },
     { kind: 'choice', name: 'measure', label: 'By layer', options: MEASURES },
   ],
+  lacks: lacksTokens,
   compute,
   figure: (data, context) =>
     html`${several([curveView(data, context), lorenzView(data, context), ...layersView(data, context)])}`,
