@@ -18,6 +18,19 @@ export interface ReplayOptions {
   readonly pooling?: Pooling;
   /** Popularity that the policy starts from, [L, E]. */
   readonly warm?: ArrayLike<number>;
+  /** Told of each visit when it is over. */
+  readonly watch?: (visit: ReplayedVisit) => void;
+}
+
+export interface ReplayedVisit {
+  readonly step: number;
+  readonly layer: number;
+  /** Experts that the step needed in this layer, and how many of them were resident. */
+  readonly needed: Uint16Array;
+  readonly hits: number;
+  readonly bytes: number;
+  /** After it. */
+  has(layer: number, expert: number): boolean;
 }
 
 export interface ReplayResult {
@@ -125,6 +138,14 @@ function* replayInParts(trace: Trace | Visits, options: ReplayOptions): Generato
     }
     policy.visit(layer, used, visits.weights.subarray(start[now], start[now + 1]));
     for (const victim of pools.victims(policy, layer, isKept)) pools.remove(victim);
+    options.watch?.({
+      step: visits.step[now]!,
+      layer,
+      needed: used,
+      hits,
+      bytes: read,
+      has: (l, expert) => pools.has(l, expert),
+    });
   }
   const loads = total.lookups - total.hits;
   const rate = (part: number, whole: number): number => (whole ? part / whole : 0);

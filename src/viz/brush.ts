@@ -29,6 +29,18 @@ export const NOTHING_SELECTED: Selection = {
 /** Fires `change`. */
 export class Brush extends EventTarget {
   #selection = NOTHING_SELECTED;
+  #dropped: ReadonlySet<number> | null = null;
+
+  /** Tokens that views of text strike through, as the capacity view asks for; null: none. */
+  get dropped(): ReadonlySet<number> | null {
+    return this.#dropped;
+  }
+
+  set dropped(tokens: ReadonlySet<number> | null) {
+    if (tokens === this.#dropped) return;
+    this.#dropped = tokens;
+    this.dispatchEvent(new Event('change'));
+  }
 
   get selection(): Selection {
     return this.#selection;

@@ -82,6 +82,7 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     this.#watchSize?.disconnect();
+    this.view.leave?.(this.brush);
     this.brush.removeEventListener('change', this.#onSelect);
     dark?.removeEventListener('change', this.#onTheme);
     if (this.#later) clearTimeout(this.#later);
@@ -101,7 +102,8 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
 
   /** What the figure shows, as rows; null before there is a figure. */
   get csv(): string | null {
-    return this.data === null || !this.trace ? null : csvOf(this.view.table(this.data, this.#context(this.trace)));
+    const trace = this.#shownTrace;
+    return this.data === null || !trace ? null : csvOf(this.view.table(this.data, this.#context(trace)));
   }
 
   override willUpdate(changed: PropertyValues<this>): void {
@@ -109,21 +111,24 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
       changed.get('brush')?.removeEventListener('change', this.#onSelect);
       this.brush.addEventListener('change', this.#onSelect);
     }
-    if (!this.trace) {
+    const trace = this.#shownTrace;
+    if (!trace) {
       this.data = null;
       this.#computedFor = [];
       return;
     }
-    const context = this.#context(this.trace);
-    const lack = this.view.lacks?.(this.trace, context) ?? null;
+    const context = this.#context(trace);
+    const lack = this.view.lacks?.(trace, context) ?? null;
     this.problem = lack;
     if (lack !== null) this.data = null;
     else this.#compute(context);
   }
 
   #compute(context: Context<S>): void {
-    const { phase, chat, range, layer } = context.selection;
-    const needs = [this.trace, this.other, this.state, phase, chat, String(range), layer, ...this.extraInputs()];
+    const { phase, chat, range, layer, token } = context.selection;
+    const of = this.view.perToken ? token : null;
+    const extra = Object.values(context.extra);
+    const needs = [this.trace, this.other, this.state, phase, chat, String(range), layer, of, ...extra];
     if (needs.every((need, i) => need === this.#computedFor[i]) && needs.length === this.#computedFor.length) return;
     const wait = this.view.heavy && this.data !== null ? HEAVY_MS - (performance.now() - this.#computedAt) : 0;
     const onlyGrew = needs.slice(1).every((need, i) => need === this.#computedFor[i + 1]);
@@ -137,29 +142,31 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
     this.#computedFor = needs;
     this.#computedAt = performance.now();
     const made = this.view.compute(context);
-    if (made instanceof Promise) void this.#arrives(made, needs);
+    if (made instanceof Promise || isParts(made)) void this.#arrives(made, needs);
     else this.data = made;
   }
 
-  async #arrives(made: Promise<D>, needs: readonly unknown[]): Promise<void> {
+  async #arrives(made: Promise<D> | AsyncIterable<D>, needs: readonly unknown[]): Promise<void> {
     try {
-      const data = await made;
-      if (needs === this.#computedFor) this.data = data;
+      for await (const data of isParts(made) ? made : [made]) {
+        if (needs !== this.#computedFor) return;
+        this.data = data;
+      }
     } catch (error) {
       if (needs === this.#computedFor) this.problem = error instanceof Error ? error.message : String(error);
     }
   }
 
-  /** Further properties that a computation depends on. */
-  protected extraInputs(): readonly unknown[] {
-    return [];
+  get #shownTrace(): Trace | null {
+    return this.trace ?? (this.view.needsNoTrace ? NO_TRACE : null);
   }
 
   #context(trace: Trace): Context<S> {
     return {
       trace,
       other: this.other,
-      dropped: this.dropped,
+      dropped: this.dropped ?? this.brush.dropped,
+      extra: Object.fromEntries((this.view.extra ?? []).map((name) => [name, this.#own(name)])),
       state: this.state,
       brush: this.brush,
       selection: withinTrace(this.brush.selection, trace),
@@ -173,6 +180,10 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
       say: (text) => this.#say(text),
       redraw: () => this.requestUpdate(),
     };
+  }
+
+  #own(name: string): unknown {
+    return (this as unknown as Readonly<Record<string, unknown>>)[name] ?? null;
   }
 
   /** By what the page made of it, not by the system alone. */
@@ -193,11 +204,12 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
 
   override render(): TemplateResult {
     const { question, reading, observed } = this.view;
-    const context = this.trace && this.#context(this.trace);
+    const trace = this.#shownTrace;
+    const context = trace && this.#context(trace);
     return html`<section aria-labelledby="title">
       <header>
         <h3 id="title">${question}</h3>
-        ${provenanceView(this.trace)}
+        ${provenanceView((context && this.view.provenance?.(context)) ?? trace?.provenance)}
       </header>
       <p class="reading">${reading}${observed ? ' What is observed is association, not cause.' : ''}</p>
       ${context ? controlsView(this.view, context) : nothing}
@@ -240,13 +252,17 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
   }
 
   async #savePicture(kind: 'png' | 'svg'): Promise<void> {
-    const figure = this.renderRoot.querySelector<SVGSVGElement | HTMLCanvasElement>('.figure');
+    const figure = this.renderRoot.querySelector('.figure');
     if (!figure) return this.#say('This view has no picture now; its table and CSV have the numbers.');
+    if (figure instanceof HTMLCanvasElement) {
+      if (kind === 'png') save(`${this.localName}.png`, await pngFile(figure));
+      else this.#say('This figure is drawn in pixels: take the PNG.');
+      return;
+    }
     const background = getComputedStyle(this.renderRoot.querySelector('section')!).backgroundColor;
-    if (kind === 'svg' && figure instanceof SVGSVGElement)
-      save(`${this.localName}.svg`, svgFile(figure, background), 'image/svg+xml');
-    else if (kind === 'png') save(`${this.localName}.png`, await pngFile(figure, background));
-    else this.#say('This figure is drawn in pixels: take the PNG.');
+    const picture = svgFile([...this.renderRoot.querySelectorAll<SVGSVGElement>('svg.figure')], background);
+    if (kind === 'svg') save(`${this.localName}.svg`, picture.text, 'image/svg+xml');
+    else save(`${this.localName}.png`, await pngFile(picture));
   }
 
   /** The page may put it into an address of its own (`preventDefault`); else it is copied with this page's address. */
@@ -262,12 +278,24 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
   }
 }
 
+/** Of views that need none. */
+const NO_TRACE: Trace = {
+  model: { name: '', layers: 1, experts: 1, topK: 1, expertBytes: [1] },
+  steps: [],
+  ids: new Uint16Array(0),
+  weights: null,
+  origins: null,
+  provenance: { kind: 'simulation', note: 'No model runs here.' },
+};
+
+const isParts = <D>(made: D | Promise<D> | AsyncIterable<D>): made is AsyncIterable<D> =>
+  typeof made === 'object' && made !== null && Symbol.asyncIterator in made;
+
 const PADDING = 16;
 /** Narrower, figures scroll. */
 const MIN_WIDTH = 280;
 
-function provenanceView(trace: Trace | null): TemplateResult | typeof nothing {
-  const from = trace?.provenance;
+function provenanceView(from: Provenance | null | undefined): TemplateResult | typeof nothing {
   if (!from) return nothing;
   const facts = [from.note, from.weights && `weights ${from.weights}`, from.date?.slice(0, 10), from.version];
   return html`<span class="badge ${from.kind}" title=${facts.filter(Boolean).join(' · ')}
@@ -294,6 +322,10 @@ export function defineView<D, S extends State>(name: string, view: View<D, S>): 
   customElements.define(
     name,
     class extends MoeElement<D, S> {
+      static override properties = {
+        ...MoeElement.properties,
+        ...Object.fromEntries((view.extra ?? []).map((property) => [property, { attribute: false }])),
+      };
       protected override readonly view = view;
     },
   );

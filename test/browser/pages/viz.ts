@@ -7,6 +7,8 @@ import { Brush, type MoeElement } from '../../../src/viz/index.ts';
 const TRACES = {
   smolmoe: new URL('../../fixtures/traces/smolmoe.npz', import.meta.url).href,
   qwen: new URL('../../fixtures/traces/qwen.npz', import.meta.url).href,
+  gemma: new URL('../../fixtures/traces/gemma.npz', import.meta.url).href,
+  gptoss: new URL('../../fixtures/traces/gptoss.npz', import.meta.url).href,
 } as const;
 type TraceName = keyof typeof TRACES | 'synthetic' | 'bare';
 
