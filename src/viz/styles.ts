@@ -352,4 +352,16 @@ export const styles = css`
     touch-action: pan-y;
     cursor: crosshair;
   }
+  .card-title {
+    font-size: 1.25rem;
+    font-weight: 600;
+  }
+  .chips {
+    display: flex;
+    flex-wrap: wrap;
+    gap: 4px 14px;
+    margin: 6px 0 0;
+    padding: 0;
+    list-style: none;
+  }
 `;

@@ -218,6 +218,7 @@ export const tokenGrid: View<Grid, GridState> = {
     },
   ],
   compute: ({ trace, part }) => ({ rows: rowsOf(trace, part) }),
+  leave: (brush) => playing.delete(brush),
   figure: (grid, context) => {
     keepPlaying(grid, context);
     return matrixView(matrixOf(grid, context));
