@@ -135,6 +135,12 @@ export const styles = css`
     grid-template-columns: repeat(auto-fill, minmax(min(100%, 270px), 1fr));
     gap: 10px 16px;
   }
+  .several.two {
+    grid-template-columns: repeat(auto-fill, minmax(min(100%, max(270px, 50% - 8px)), 1fr));
+  }
+  .several > * {
+    min-width: 0;
+  }
   .several p,
   .note {
     color: var(--muted);
@@ -223,9 +229,7 @@ export const styles = css`
     border-bottom: 1px solid var(--line);
     text-align: left;
     white-space: pre-wrap;
-  }
-  th {
-    overflow-wrap: normal;
+    overflow-wrap: break-word;
   }
   td.number {
     text-align: right;
@@ -246,6 +250,16 @@ export const styles = css`
   }
   svg .hit {
     fill: transparent;
+  }
+  svg .point {
+    stroke: var(--muted);
+    stroke-width: 0.75px;
+  }
+  svg .on-dark {
+    fill: #ffffff;
+  }
+  svg .on-light {
+    fill: #000000;
   }
   svg .frame {
     fill: none;

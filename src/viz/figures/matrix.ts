@@ -42,6 +42,8 @@ export interface Matrix {
   readonly say: (text: string) => void;
   readonly select: (cell: MatrixCell) => void;
   readonly maxCell?: number;
+  /** In the cell, where cells have room for it. */
+  readonly words?: (value: number) => string;
   /** Room for the labels of the rows. */
   readonly left?: number;
 }
@@ -110,7 +112,7 @@ export function matrixView(matrix: Matrix): TemplateResult {
         @pointermove=${point}
         @click=${pick}
       ></image>
-      ${overlays(matrix, frame)} ${legend(matrix, frame)}
+      ${cellWords(matrix, frame)} ${overlays(matrix, frame)} ${legend(matrix, frame)}
     </svg>
   </div>`;
 }
@@ -177,6 +179,21 @@ function axes(matrix: Matrix, { left, cellWidth, cellHeight }: Frame): unknown {
       svg`<text class="tick" x=${left + (column + 0.5) * cellWidth} y=${TOP - 5} text-anchor="middle">${matrix.columnLabel(column)}</text>`,
     );
   return svg`${labels}<text class="axis" x="0" y=${TOP - 5}>${matrix.rowTitle}</text>`;
+}
+
+/** Narrower cells have no room for words. */
+const LEAST_FOR_WORDS = 32;
+
+function cellWords({ values, words, ramp, domain, columns }: Matrix, { left, cellWidth, cellHeight }: Frame): unknown {
+  if (!words || cellWidth < LEAST_FOR_WORDS) return null;
+  return Array.from(values, (value, i) => {
+    if (Number.isNaN(value)) return null;
+    const [red, green, blue] = ramp((value - domain[0]) / (domain[1] - domain[0] || 1));
+    // Rec. 709 luma.
+    const isLight = 0.2126 * red + 0.7152 * green + 0.0722 * blue > 120;
+    return svg`<text class=${isLight ? 'on-light' : 'on-dark'} pointer-events="none" text-anchor="middle" dominant-baseline="central"
+      x=${left + ((i % columns) + 0.5) * cellWidth} y=${TOP + (Math.floor(i / columns) + 0.5) * cellHeight}>${words(value)}</text>`;
+  });
 }
 
 function overlays(

@@ -112,7 +112,7 @@ export function scatterView(figure: Scatter): TemplateResult {
       <title>${figure.label}</title>
       <rect class="hit" width=${width} height=${all}></rect>
       <rect class="frame" x="0.5" y="0.5" width=${width - 1} height=${height - 1} rx="8"></rect>
-      ${[...groups.values()].map(({ colour, d }) => svg`<path fill=${colour} fill-opacity="0.85" d=${d}></path>`)}
+      ${[...groups.values()].map(({ colour, d }) => svg`<path class="point" fill=${colour} fill-opacity="0.85" d=${d}></path>`)}
       ${
         selected &&
         svg`<circle class="cursor" cx=${selected.x} cy=${selected.y} r=${radius + 4}></circle>
@@ -121,7 +121,7 @@ export function scatterView(figure: Scatter): TemplateResult {
       }
       ${legend.map((entry, i) => {
         const [left, top] = [(i % perLine) * 130, height + LINE * (Math.floor(i / perLine) + 0.75)];
-        return svg`<path fill=${entry.colour} d=${outline(entry, left + 8, top - 1, 4.5)}></path>
+        return svg`<path class="point" fill=${entry.colour} d=${outline(entry, left + 8, top - 1, 4.5)}></path>
           <text class="tick" x=${left + 18} y=${top + 3}>${entry.label}</text>`;
       })}
     </svg>

@@ -9,7 +9,7 @@ import { scatterView, type ScatterStyle } from '../figures/scatter.ts';
 import { lacksTokens } from '../lacks.ts';
 import { css, hue, viridis } from '../ramps.ts';
 import type { Context, View } from '../view.ts';
-import { count, expertName, percent, short } from '../words.ts';
+import { count, expertName, percent } from '../words.ts';
 
 interface AtlasState extends Readonly<Record<string, string>> {
   readonly by: 'chat' | 'domain' | 'type';
@@ -154,7 +154,7 @@ export const atlas: View<Map2d, AtlasState> = {
     const seen = x.reduce((n, v) => n + (Number.isNaN(v) ? 0 : 1), 0);
     return `${count(tokens, 'token')}, ${count(seen, 'expert')} by their share in ${groups} ${GROUPINGS.find(([g]) => g === by)![1]}. The two axes keep ${percent(
       explained[0] + explained[1],
-    )} of the differences; by chance about ${percent(Math.min(1, 2 / Math.max(1, groups - 1)))} (G = ${short(groups)}).`;
+    )} of the differences; by chance about ${percent(Math.min(1, 2 / Math.max(1, groups - 1)))}.`;
   },
   table: ({ atlas: { x, y }, counts, favourite }) => ({
     caption: 'Place of each expert on the map; the axes have no meaning.',

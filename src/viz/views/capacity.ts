@@ -58,35 +58,38 @@ function plots({ layers, factors }: Overflow, context: Context<CapacityState>): 
   const { selection, state, brush, width, say, set } = context;
   const share = (y: number): string => percent(y, 0);
   const each = widthOfEach(width, 2);
-  return several([
-    plotView({
-      label: `Overflow by layer at a capacity factor of ${state.factor}`,
-      series: [{ label: 'would drop', y: valuesOf(layers), as: layers.length > 1 ? 'line' : 'points' }],
-      bands: chanceBands(layers),
-      xTitle: 'layer',
-      yTitle: `dropped at ×${state.factor}`,
-      yWords: share,
-      cursor: selection.layer,
-      describe: (l) => `layer ${l}: ${besideChance(layers[l]!, percent)} of the choices would drop`,
-      width: each,
-      say,
-      select: (layer) => brush.select({ layer, expert: null }),
-    }),
-    plotView({
-      label: `Overflow of layer ${selection.layer} by capacity factor`,
-      x: FACTORS,
-      series: [{ label: 'would drop', y: valuesOf(factors), as: 'line' }],
-      bands: chanceBands(factors),
-      xTitle: 'capacity factor',
-      yTitle: `dropped in layer ${selection.layer}`,
-      yWords: share,
-      cursor: FACTORS.indexOf(state.factor),
-      describe: (i) => `factor ${FACTORS[i]!}: ${besideChance(factors[i]!, percent)} of the choices would drop`,
-      width: each,
-      say,
-      select: (i) => set({ factor: FACTORS[i]! }),
-    }),
-  ]);
+  return several(
+    [
+      plotView({
+        label: `Overflow by layer at a capacity factor of ${state.factor}`,
+        series: [{ label: 'would drop', y: valuesOf(layers), as: layers.length > 1 ? 'line' : 'points' }],
+        bands: chanceBands(layers),
+        xTitle: 'layer',
+        yTitle: `dropped at ×${state.factor}`,
+        yWords: share,
+        cursor: selection.layer,
+        describe: (l) => `layer ${l}: ${besideChance(layers[l]!, percent)} of the choices would drop`,
+        width: each,
+        say,
+        select: (layer) => brush.select({ layer, expert: null }),
+      }),
+      plotView({
+        label: `Overflow of layer ${selection.layer} by capacity factor`,
+        x: FACTORS,
+        series: [{ label: 'would drop', y: valuesOf(factors), as: 'line' }],
+        bands: chanceBands(factors),
+        xTitle: 'capacity factor',
+        yTitle: `dropped in layer ${selection.layer}`,
+        yWords: share,
+        cursor: FACTORS.indexOf(state.factor),
+        describe: (i) => `factor ${FACTORS[i]!}: ${besideChance(factors[i]!, percent)} of the choices would drop`,
+        width: each,
+        say,
+        select: (i) => set({ factor: FACTORS[i]! }),
+      }),
+    ],
+    2,
+  );
 }
 
 /** Enough to see what kind of tokens it hits; the text view strikes through all of them. */

@@ -110,8 +110,9 @@ function distanceView(data: Domains, { width, say, set, redraw, brush }: Context
     rowTitle: '',
     columnTitle: '',
     legend: short,
+    words: (v) => v.toFixed(2),
     left: 128,
-    maxCell: 30,
+    maxCell: 40,
     describe: ({ row, column }) =>
       row === column ? names[row]! : `${names[row]!} and ${names[column]!}: distance ${besideChance(at(row, column))}`,
     cursor: { row: chosen, column: columns.get(brush) ?? chosen },
@@ -137,7 +138,7 @@ function rankingView({ source, layer, layerName, chosen, difference, ranking }: 
   const elsewhere = loadStats(source.others(chosen), layer, { chance: false }).share;
   return tableView({
     caption: `Experts of layer ${layerName} whose choice sets “${source.names[chosen]!}” apart from the rest.`,
-    columns: ['expert', 'share', 'elsewhere', 'log-odds', 'z', 'q'],
+    columns: ['expert', 'share', 'rest', 'log-odds', 'z', 'q'],
     rows: ranking
       .slice(0, RANKED)
       .map((e) => [
@@ -201,10 +202,7 @@ export const domains: View<Domains, DomainState> = {
   },
   compute,
   figure: (data, context) =>
-    html`${several([...multiples(data, context)])}
-      <div class="several">
-        ${[distanceView(data, context), rankingView(data)].map((part) => html`<div>${part}</div>`)}
-      </div>`,
+    html`${several([...multiples(data, context)])}${several([distanceView(data, context), rankingView(data)], 2)}`,
   summary: ({ source, distances, layerName }) => {
     const pairs = pairsOf(distances);
     const mean = (of: (m: Measured) => number): number => pairs.reduce((sum, m) => sum + of(m), 0) / pairs.length;

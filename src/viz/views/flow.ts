@@ -135,7 +135,7 @@ function sankeyOf({ layers, links }: Flows, context: Context<FlowState>): unknow
 const cursors = new WeakMap<object, number>();
 
 function matricesOf({ flows }: Flows, { state, selection, brush, dark, width, say }: Context<FlowState>): unknown {
-  const each = widthOfEach(width, flows.length);
+  const each = widthOfEach(width, 2);
   return several(
     flows.map((flow) => {
       const values = new Float64Array(flow.experts ** 2).fill(NaN);
@@ -170,6 +170,7 @@ function matricesOf({ flows }: Flows, { state, selection, brush, dark, width, sa
         },
       });
     }),
+    2,
   );
 }
 const columns = new WeakMap<object, number>();

@@ -184,7 +184,7 @@ export const popularity: View<Profile, PopularityState> = {
   lacks: lacksTokens,
   compute,
   figure: (data, context) =>
-    html`${several([curveView(data, context), lorenzView(data, context), ...layersView(data, context)])}`,
+    html`${several([curveView(data, context), lorenzView(data, context), ...layersView(data, context)], 2)}`,
   summary: ({ counts: { tokens }, curves, stats }, { selection: { layer }, state: { top } }) => {
     const curve = curves[layer]!;
     const { rare, gini } = stats[layer]!;

@@ -139,7 +139,7 @@ export const repetition: View<Repeats, RepetitionState> = {
   controls: () => [{ kind: 'choice', name: 'measure', label: 'Show', options: MEASURES }],
   lacks: lacksTokens,
   compute,
-  figure: (data, context) => html`${several(figures(data, context))}`,
+  figure: (data, context) => html`${several(figures(data, context), 2)}`,
   summary: ({ lags }, { selection: { layer }, state }) => {
     const m = lags[0]![measureOf(state)];
     return `${count(m.n, 'pair')} of neighbouring tokens in layer ${layer}: ${nameOf(measureOf(state))} ${besideChance(m, percent)}.`;
