@@ -23,7 +23,7 @@ try {
       for (const view of views) {
         const address = `http://localhost:${server.config.server.port || server.httpServer.address().port}/test/browser/pages/viz.html`;
         await page.goto(`${address}?${view}&${trace}&theme=${theme}${state}`);
-        await page.locator(`${view} footer`).waitFor({ timeout: 120_000 });
+        await page.locator(`${view} :is(footer, .empty)`).first().waitFor({ timeout: 120_000 });
         await page.screenshot({ path: join(out, `${view.slice(4)}-${theme}-${width}.png`), fullPage: true });
       }
       await page.close();

@@ -29,6 +29,13 @@ function controlView(control: Control, { state, set }: Context): TemplateResult 
         @change=${(event: Event) => set({ [control.name]: (event.target as HTMLInputElement).checked })}
       />${control.label}</label
     >`;
+  if (control.kind === 'text')
+    return html`<label class="text"
+      >${control.label}<input
+        type="text"
+        .value=${String(value)}
+        @change=${(event: Event) => set({ [control.name]: (event.target as HTMLInputElement).value })}
+    /></label>`;
   const { label, min, max, step, format = String } = control;
   return html`<label class="range"
     >${label}<input

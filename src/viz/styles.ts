@@ -80,6 +80,20 @@ export const styles = css`
   label select {
     min-width: 0;
   }
+  label.text,
+  label.text input {
+    flex: 1 1 18rem;
+    min-width: 0;
+  }
+  h4 {
+    margin: 0.4em 0 0;
+  }
+  blockquote {
+    margin: 0.3em 0 0.6em;
+    padding: 0.1em 0 0.1em 0.8em;
+    border-left: 3px solid var(--line);
+    white-space: pre-wrap;
+  }
   .value {
     color: var(--text);
     font-variant-numeric: tabular-nums;

@@ -25,6 +25,7 @@ export type Control =
       readonly format?: (value: number) => string;
     }
   | { readonly kind: 'toggle'; readonly name: string; readonly label: string }
+  | { readonly kind: 'text'; readonly name: string; readonly label: string }
   | { readonly kind: 'action'; readonly label: string; readonly run: () => void; readonly disabled?: boolean };
 
 /** The parts of the shared selection that a view goes by; the element shows a control for each. */

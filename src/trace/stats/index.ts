@@ -21,6 +21,7 @@ export { distanceOf, domainNames, domainPart, domainsOf, jensenShannon, type Dom
 export { flowOf, type Flow, type FlowOptions } from './flow.ts';
 export { distributionOf, gateOf, type Distribution, type Gate } from './gate.ts';
 export { expertInformation, informationOf, type Information, type InformationOptions } from './information.ts';
+export { divergenceOf, moversOf, type Divergence, type Mover } from './kl.ts';
 export { loadStats, meanOverLayers, type LoadOptions, type LoadStats } from './load.ts';
 export { falseDiscovery } from './multiple.ts';
 export { sharesAny, type Overlap } from './overlap.ts';

@@ -41,7 +41,7 @@ export interface Plot {
 }
 
 const LEFT = 52;
-const RIGHT = 10;
+const RIGHT = 20;
 const TOP = 20;
 const BOTTOM = 34;
 
@@ -52,7 +52,9 @@ interface Scales {
   readonly step: number;
   readonly xs: ArrayLike<number>;
   readonly yTicks: readonly number[];
+  readonly top: number;
   readonly height: number;
+  readonly key: readonly KeyEntry[];
   readonly bars: boolean;
 }
 
@@ -77,7 +79,12 @@ function extent(lists: readonly ArrayLike<number>[], low: number, high: number):
   return [low, high > low ? high : low + 1];
 }
 
-function scalesOf({ x, series, bands = [], yDomain, width, height = 200 }: Plot): Scales {
+function scalesOf(plot: Plot): Scales {
+  const { x, series, bands = [], yDomain, width } = plot;
+  const key = keyOf(plot);
+  const keyHeight = key.length ? KEY_ROW * (key.at(-1)!.row + 1) : 0;
+  const top = TOP + keyHeight;
+  const height = (plot.height ?? 200) + keyHeight;
   const n = Math.max(0, ...series.map((s) => s.y.length));
   const xs = x ?? Array.from({ length: n }, (_, i) => i);
   const bars = series.some((s) => s.as === 'bars');
@@ -95,12 +102,14 @@ function scalesOf({ x, series, bands = [], yDomain, width, height = 200 }: Plot)
       : LEFT + ((value - left) / (span || 1)) * (width - LEFT - RIGHT);
   return {
     x: (i) => across(xs[i]!),
-    y: (value) => TOP + (1 - (value - low) / (high - low)) * (height - TOP - BOTTOM),
+    y: (value) => top + (1 - (value - low) / (high - low)) * (height - top - BOTTOM),
     n,
     step,
     xs,
     yTicks: ticks(low, high, 4),
+    top,
     height,
+    key,
     bars,
   };
 }
@@ -143,13 +152,13 @@ export function plotView(plot: Plot): TemplateResult {
       <title>${plot.label}</title>
       <rect class="hit" width=${plot.width} height=${height}></rect>
       ${grid(plot, scales)} ${(plot.bands ?? []).map((band) => bandView(band, scales))}
-      ${plot.series.map((series) => seriesView(series, scales))} ${marksView(plot, scales)} ${keyView(plot)}
+      ${plot.series.map((series) => seriesView(series, scales))} ${marksView(plot, scales)} ${keyView(scales.key)}
     </svg>
   </div>`;
 }
 
 function grid({ width, xTitle, yTitle, xWords = String, yWords }: Plot, scales: Scales): unknown {
-  const { x, y, n, xs, yTicks, height } = scales;
+  const { x, y, n, xs, yTicks, top, height } = scales;
   const every = Math.max(1, Math.ceil(n / Math.max(1, Math.floor((width - LEFT) / 56))));
   return svg`
     ${yTicks.map(
@@ -160,7 +169,7 @@ function grid({ width, xTitle, yTitle, xWords = String, yWords }: Plot, scales: 
       (i) => svg`<text class="tick" x=${x(i)} y=${height - BOTTOM + 14} text-anchor="middle">${xWords(xs[i]!)}</text>`,
     )}
     <text class="axis" x=${width - RIGHT} y=${height - 4} text-anchor="end">${xTitle}</text>
-    <text class="axis" x="0" y="11">${yTitle}</text>`;
+    <text class="axis" x="0" y=${top - 9}>${yTitle}</text>`;
 }
 
 function bandView({ low, high }: PlotBand, { x, y, n, bars, step }: Scales): unknown {
@@ -189,7 +198,7 @@ function seriesView({ y: values, as, colour, dashed }: Series, { x, y, step }: S
   return svg`<path class="line ${dashed ? 'dashed' : ''}" stroke=${own} d=${line}></path>`;
 }
 
-function marksView({ marks = [], cursor, series }: Plot, { x, y, n, xs, height }: Scales): unknown {
+function marksView({ marks = [], cursor, series }: Plot, { x, y, n, xs, top, height }: Scales): unknown {
   const position = (value: number): number => {
     let i = 0;
     while (i < n - 1 && xs[i]! < value) i++;
@@ -202,12 +211,12 @@ function marksView({ marks = [], cursor, series }: Plot, { x, y, n, xs, height }
       ({
         x: at,
         label,
-      }) => svg`<line class="mark" x1=${position(at)} x2=${position(at)} y1=${TOP} y2=${height - BOTTOM}></line>
-        <text class="tick" x=${position(at) + 4} y=${TOP + 9}>${label}</text>`,
+      }) => svg`<line class="mark" x1=${position(at)} x2=${position(at)} y1=${top} y2=${height - BOTTOM}></line>
+        <text class="tick" x=${position(at) + 4} y=${top + 9}>${label}</text>`,
     )}
     ${
       cursor !== null && cursor !== undefined && cursor < n
-        ? svg`<line class="cursor" x1=${x(cursor)} x2=${x(cursor)} y1=${TOP} y2=${height - BOTTOM}></line>
+        ? svg`<line class="cursor" x1=${x(cursor)} x2=${x(cursor)} y1=${top} y2=${height - BOTTOM}></line>
           ${series.map((s) =>
             Number.isFinite(s.y[cursor])
               ? svg`<circle class="at" cx=${x(cursor)} cy=${y(s.y[cursor]!)} r="4"></circle>`
@@ -217,20 +226,41 @@ function marksView({ marks = [], cursor, series }: Plot, { x, y, n, xs, height }
     }`;
 }
 
-/** Names of the series, right above the figure; the band too. */
-function keyView({ series, bands = [], width, yTitle }: Plot): unknown {
-  if (series.length + bands.length < 2) return null;
+interface KeyEntry {
+  readonly label: string;
+  readonly colour: string | undefined;
+  readonly kind: Series['as'] | 'band';
+  readonly x: number;
+  readonly row: number;
+}
+
+const KEY_ROW = 16;
+const letters = (label: string): number => 6.3 * label.length;
+
+/** Names of the series and of the bands over the figure, in as many rows as they need; one alone needs no name. */
+function keyOf({ series, bands = [], width }: Plot): readonly KeyEntry[] {
   const entries = [
-    ...series.map(({ label, colour, as }) => ({ label, colour: colour ?? nothing, kind: as })),
-    ...bands.map(({ label }) => ({ label, colour: nothing, kind: 'band' })),
+    ...series.map(({ label, colour, as }) => ({ label, colour, kind: as })),
+    ...bands.map(({ label }) => ({ label, colour: undefined, kind: 'band' as const })),
   ];
-  let right = width - RIGHT;
-  const room = 8 + 6.4 * yTitle.length;
-  return entries.toReversed().map(({ label, colour, kind }) => {
-    const from = right - 6.2 * label.length;
-    right = from - 24;
-    if (from < room) return null;
-    return svg`<rect class=${kind === 'band' ? 'band' : 'key'} fill=${colour} x=${from - 14} y="3" width="10" height="10" rx="2"></rect>
-      <text class="tick" x=${from} y="11">${label}</text>`;
+  if (entries.length < 2) return [];
+  let x = 0;
+  let row = 0;
+  return entries.map((entry) => {
+    const size = 28 + letters(entry.label);
+    if (x > 0 && x + size > width) {
+      x = 0;
+      row++;
+    }
+    x += size;
+    return { ...entry, x: x - size, row };
   });
 }
+
+const keyView = (entries: readonly KeyEntry[]): unknown =>
+  entries.map(
+    ({ label, colour, kind, x, row }) => svg`<rect class=${kind === 'band' ? 'band' : 'key'} fill=${
+      colour ?? nothing
+    } x=${x} y=${3 + row * KEY_ROW} width="10" height="10" rx="2"></rect>
+      <text class="tick" x=${x + 14} y=${12 + row * KEY_ROW}>${label}</text>`,
+  );
