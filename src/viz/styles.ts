@@ -374,4 +374,22 @@ export const styles = css`
   .strip .light {
     fill: #ffffff;
   }
+  .raster {
+    background: var(--surface);
+    color: var(--text);
+    touch-action: pan-y;
+    cursor: crosshair;
+  }
+  .card-title {
+    font-size: 1.25rem;
+    font-weight: 600;
+  }
+  .chips {
+    display: flex;
+    flex-wrap: wrap;
+    gap: 4px 14px;
+    margin: 6px 0 0;
+    padding: 0;
+    list-style: none;
+  }
 `;

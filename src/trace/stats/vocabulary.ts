@@ -176,7 +176,7 @@ export function typesOf(trace: Trace, layer: number, part?: Part): TypeTable | n
 
 /** Share of each type among an expert's tokens. The band: as many tokens drawn from all, whatever their type. `n` counts the expert's tokens. */
 export function typeShares(
-  { types, experts, tokens, counts, ofExpert }: TypeTable,
+  { types, experts, tokens, counts, ofExpert }: Omit<TypeTable, 'types'> & { readonly types: readonly string[] },
   expert: number,
 ): readonly Measured[] {
   const n = ofExpert[expert]!;
