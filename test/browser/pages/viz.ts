@@ -21,10 +21,10 @@ type TraceName = keyof typeof TRACES | 'synthetic' | 'bare' | '';
 async function published(name: 'olmoe' | 'mixtral'): Promise<DomainCounts> {
   const counts: Readonly<Record<string, number[][]>> = (await COUNTS[name]()).default;
   return {
-    model: { name, topK: name === 'olmoe' ? 8 : 2 },
+    model: name === 'olmoe' ? { name, experts: 64, topK: 8 } : { name, experts: 8, topK: 2 },
     layers: [0, 7, 15],
     domains: Object.keys(counts),
-    counts: Object.values(counts),
+    counts: Object.values(counts).flat(2),
     provenance: { kind: 'published', note: 'Counts of the OLMoE paper.' },
   };
 }
