@@ -8,6 +8,7 @@ import { capacity } from '../../../src/viz/views/capacity.ts';
 import { coactivation } from '../../../src/viz/views/coactivation.ts';
 import type { DomainCounts } from '../../../src/viz/views/domain-source.ts';
 import { domains } from '../../../src/viz/views/domains.ts';
+import { heatmap, type Heat } from '../../../src/viz/views/heatmap.ts';
 import { flow } from '../../../src/viz/views/flow.ts';
 import { load } from '../../../src/viz/views/load.ts';
 import { popularity } from '../../../src/viz/views/popularity.ts';
@@ -75,6 +76,28 @@ describe('moe-load', () => {
     expect(value('2')).toBeCloseTo(0.5, 12);
     expect(value('3')).toBeCloseTo(0.5, 12);
   });
+});
+
+it('moe-heatmap sorts each layer by itself and keeps the experts’ numbers in its table', () => {
+  const of = (order: 'id' | 'load' | 'cluster') => {
+    const context = contextOf(heatmap, small, { state: { as: 'count', order } });
+    const data = heatmap.compute(context) as Heat;
+    return {
+      order: data.order.map((row) => Array.from(row)),
+      placed: [...data.placed],
+      rows: tableOf(heatmap, small, { state: { as: 'count', order } }).rows,
+    };
+  };
+  expect(of('load').order).toEqual([
+    [0, 1, 2, 3],
+    [3, 0, 2, 1],
+  ]);
+  expect(of('load').placed).toEqual([3, 3, 1, 1, 3, 2, 2, 1]);
+  expect(of('cluster').order.map((row) => row.toSorted())).toEqual([
+    [0, 1, 2, 3],
+    [0, 1, 2, 3],
+  ]);
+  expect(of('load').rows).toEqual(of('id').rows);
 });
 
 it('moe-popularity sorts the experts of every layer', () => {
