@@ -1,4 +1,4 @@
-/** The views of what a whole text, a layer or a model does: load, popularity, capacity, repetition, pairs, flow, domains, atlas. */
+/** The views of what a whole text, a layer or a model does: heatmap, load, popularity, capacity, repetition, pairs, flow, domains, atlas. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSite, type OpenedPage, type Site } from '../support/browser.ts';
 import {
@@ -14,6 +14,13 @@ import {
 } from '../support/viz-conformance.ts';
 
 const CASES: readonly ViewCase[] = [
+  {
+    element: 'moe-heatmap',
+    link: 's.as=share&s.order=load',
+    state: { as: 'share', order: 'load' },
+    summary: /216 tokens, 2 of 8 experts each; an even load is 54\.0 choices, and chance/,
+    lacks: { trace: 'none', says: /No trace yet/ },
+  },
   {
     element: 'moe-load',
     link: 's.group=losses',

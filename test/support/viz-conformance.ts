@@ -84,7 +84,8 @@ export async function checkFigure(page: Page, view: ViewCase): Promise<void> {
   if (view.svg !== false) {
     const svg = (await download(page, element, 'SVG')).toString('utf8');
     expect(svg).toMatch(/^<svg[^>]*xmlns/);
-    expect(svg).toMatch(/<(path|rect|image|circle|text)/);
+    // What the style sheet says, in the file itself.
+    expect(svg).toMatch(/<text[^>]*font-size="11px"/);
   }
   await page.locator(`${element} footer`).getByRole('button', { name: 'Table' }).click();
   const cells = await page

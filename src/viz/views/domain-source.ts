@@ -6,12 +6,12 @@ import type { Provenance, Trace } from '../../trace/trace.ts';
 
 /** Published counts: how often each expert was chosen, by kind of text. */
 export interface DomainCounts {
-  readonly model: { readonly name: string; readonly topK: number };
-  /** Which layers of the model were counted, [layers]. */
+  readonly model: { readonly name: string; readonly experts: number; readonly topK: number };
+  /** Which layers of the model were counted, [C]. */
   readonly layers: readonly number[];
   readonly domains: readonly string[];
-  /** [domains][layers][E] */
-  readonly counts: readonly (readonly (readonly number[])[])[];
+  /** [D, C, E] */
+  readonly counts: ArrayLike<number>;
   readonly provenance?: Provenance | null;
 }
 
@@ -44,17 +44,24 @@ export function traceSource(trace: Trace, part: Part): DomainSource {
   };
 }
 
-export function tableSource({ model, domains, counts }: DomainCounts): DomainSource {
-  const of = counts.map((rows) => countsFrom(rows, model.topK));
+export function tableSource({ model: { experts, topK }, layers, domains, counts }: DomainCounts): DomainSource {
+  /** Of all domains that `isIn` takes, added up. */
+  const of = (isIn: (domain: number) => boolean): LayerCounts => {
+    const taken = domains.map((_, d) => d).filter(isIn);
+    const at = (d: number, l: number, e: number): number => counts[(d * layers.length + l) * experts + e]!;
+    const row = (l: number): number[] =>
+      Array.from({ length: experts }, (_, e) => taken.reduce((sum, d) => sum + at(d, l, e), 0));
+    return countsFrom(
+      layers.map((_, l) => row(l)),
+      topK,
+    );
+  };
+  const each = domains.map((_, d) => of((other) => other === d));
   return {
     names: domains,
-    counts: of,
-    others: (domain) => {
-      const rest = counts.filter((_, d) => d !== domain);
-      const sums = counts[0]!.map((row, l) => row.map((_, e) => rest.reduce((sum, rows) => sum + rows[l]![e]!, 0)));
-      return countsFrom(sums, model.topK);
-    },
-    distances: (layer) => of.map((a) => of.map((b) => distanceOf(a, b, layer))),
+    counts: each,
+    others: (domain) => of((other) => other !== domain),
+    distances: (layer) => each.map((a) => each.map((b) => distanceOf(a, b, layer))),
     null: 'two samples of as many independent tokens of one text; tokens of real texts are not independent, so that it is too narrow',
   };
 }

@@ -79,7 +79,7 @@ function multiples(data: Domains, { selection, brush, width, say }: Context<Doma
       cursor: selection.expert !== null && selection.expert < share.length ? selection.expert : null,
       describe: (e) => `${name}, ${expertName(data.layerName, e)}: ${percent(share[e]!)} (even: ${percent(even)})`,
       width: widthOfEach(width),
-      height: 130,
+      height: 150,
       say,
       select: (e) => brush.select({ expert: e }),
     });

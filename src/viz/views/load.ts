@@ -101,7 +101,7 @@ function overLayers(
       cursor: selection.layer,
       describe: (l) => `${name}, layer ${l}: ${besideChance(layers[l]!, words)}`,
       width: widthOfEach(width),
-      height: 150,
+      height: 160,
       say,
       select: (layer) => brush.select({ layer, expert: null }),
     })}

@@ -146,6 +146,7 @@ function layersView({ counts, curves, stats, ratios }: Profile, context: Context
         `layer ${row}, place ${column + 1}: ${expertName(row, curves[row]!.order[column]!)}, ${percent(curves[row]!.share[column]!)}`,
       cursor: expert === null ? null : { row: layer, column: curves[layer]!.order.indexOf(expert) },
       width: widthOfEach(width, 2),
+      maxCell: 40,
       say,
       select: ({ row, column }) => brush.select({ layer: row, expert: curves[row]!.order[column]! }),
     }),
