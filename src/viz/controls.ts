@@ -5,7 +5,8 @@ import { tokenName } from './words.ts';
 import type { Axis, Context, Control, State, View } from './view.ts';
 
 export function controlsView<D, S extends State>(view: View<D, S>, context: Context<S>): TemplateResult {
-  const axes = (view.axes ?? []).map((axis) => AXES[axis](context as unknown as Context));
+  const by = typeof view.axes === 'function' ? view.axes(context) : (view.axes ?? []);
+  const axes = by.map((axis) => AXES[axis](context as unknown as Context));
   const own = (view.controls?.(context) ?? []).map((control) => controlView(control, context as unknown as Context));
   return axes.length + own.length
     ? html`<div class="controls" role="group" aria-label="Controls">${axes}${own}</div>`

@@ -209,7 +209,7 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
     return html`<section aria-labelledby="title">
       <header>
         <h3 id="title">${question}</h3>
-        ${provenanceView(trace)}
+        ${provenanceView((context && this.view.provenance?.(context)) ?? trace?.provenance)}
       </header>
       <p class="reading">${reading}${observed ? ' What is observed is association, not cause.' : ''}</p>
       ${context ? controlsView(this.view, context) : nothing}
@@ -295,8 +295,7 @@ const PADDING = 16;
 /** Narrower, figures scroll. */
 const MIN_WIDTH = 280;
 
-function provenanceView(trace: Trace | null): TemplateResult | typeof nothing {
-  const from = trace?.provenance;
+function provenanceView(from: Provenance | null | undefined): TemplateResult | typeof nothing {
   if (!from) return nothing;
   const facts = [from.note, from.weights && `weights ${from.weights}`, from.date?.slice(0, 10), from.version];
   return html`<span class="badge ${from.kind}" title=${facts.filter(Boolean).join(' · ')}

@@ -25,7 +25,8 @@ function written(figure: SVGSVGElement): SVGSVGElement {
   [copy, ...copy.querySelectorAll<SVGElement>('*')].forEach((element, i) => {
     const computed = getComputedStyle(styled[i]!);
     element.removeAttribute('class');
-    element.setAttribute('style', INLINED.map((name) => `${name}:${computed.getPropertyValue(name)}`).join(';'));
+    // As attributes: a strict policy forbids style attributes also on what no page shows.
+    for (const name of INLINED) element.setAttribute(name, computed.getPropertyValue(name));
   });
   return copy;
 }

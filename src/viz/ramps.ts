@@ -28,6 +28,15 @@ export const diverging = (dark: boolean): Ramp =>
     dark ? [0x6db6ff, 0x2b5f94, 0x222624, 0x96571c, 0xffb366] : [0x0b5394, 0x8db9dd, 0xf6f4f0, 0xeeb073, 0xb35806],
   );
 
+/** From the page behind to orange: for values of which most are 0. */
+export const heat = (dark: boolean): Ramp => (dark ? heatDark : heatLight);
+const upper =
+  (ramp: Ramp): Ramp =>
+  (value) =>
+    ramp(0.5 + Math.min(1, Math.max(0, value)) / 2);
+const heatDark = upper(diverging(true));
+const heatLight = upper(diverging(false));
+
 /** Okabe and Ito (2008) without black: eight hues that all readers tell apart. */
 export const HUES = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#f0e442', '#999999'] as const;
 

@@ -144,9 +144,16 @@ export const styles = css`
     overflow-x: auto;
   }
   .several {
+    margin-top: 8px;
     display: grid;
     grid-template-columns: repeat(auto-fill, minmax(min(100%, 270px), 1fr));
     gap: 10px 16px;
+  }
+  .several.two {
+    grid-template-columns: repeat(auto-fill, minmax(min(100%, max(270px, 50% - 8px)), 1fr));
+  }
+  .several > * {
+    min-width: 0;
   }
   .several p,
   .note {
@@ -236,9 +243,7 @@ export const styles = css`
     border-bottom: 1px solid var(--line);
     text-align: left;
     white-space: pre-wrap;
-  }
-  th {
-    overflow-wrap: normal;
+    overflow-wrap: break-word;
   }
   td.number {
     text-align: right;
@@ -259,6 +264,20 @@ export const styles = css`
   }
   svg .hit {
     fill: transparent;
+  }
+  svg .point {
+    stroke: var(--muted);
+    stroke-width: 0.75px;
+  }
+  svg .on-dark {
+    fill: #ffffff;
+  }
+  svg .on-light {
+    fill: #000000;
+  }
+  svg .frame {
+    fill: none;
+    stroke: var(--line);
   }
   svg .grid {
     stroke: var(--line);
@@ -354,5 +373,23 @@ export const styles = css`
   }
   .strip .light {
     fill: #ffffff;
+  }
+  .raster {
+    background: var(--surface);
+    color: var(--text);
+    touch-action: pan-y;
+    cursor: crosshair;
+  }
+  .card-title {
+    font-size: 1.25rem;
+    font-weight: 600;
+  }
+  .chips {
+    display: flex;
+    flex-wrap: wrap;
+    gap: 4px 14px;
+    margin: 6px 0 0;
+    padding: 0;
+    list-style: none;
   }
 `;

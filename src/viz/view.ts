@@ -1,7 +1,7 @@
 /** What a view is: a question, a computation, a figure, and the same as a table. A new view is one file in views/ and one line in index.ts. */
 import type { SVGTemplateResult, TemplateResult } from 'lit';
 import type { Part } from '../trace/stats/select.ts';
-import type { Trace } from '../trace/trace.ts';
+import type { Provenance, Trace } from '../trace/trace.ts';
 import type { Brush, Selection } from './brush.ts';
 import type { Table } from './table.ts';
 
@@ -65,7 +65,7 @@ export interface View<D, S extends State = State> {
   readonly method: readonly string[];
   /** Numbers are of what was observed: the view says that they are association, not cause. */
   readonly observed?: boolean;
-  readonly axes?: readonly Axis[];
+  readonly axes?: readonly Axis[] | ((context: Context<S>) => readonly Axis[]);
   readonly state: S;
   /** Names of further properties that the element has. */
   readonly extra?: readonly string[];
@@ -76,6 +76,8 @@ export interface View<D, S extends State = State> {
   /** Takes more than a frame on a long trace: while a model answers it is computed twice a second, not at each token. */
   readonly heavy?: boolean;
   controls?(context: Context<S>): readonly Control[];
+  /** Where the numbers come from, if not from the trace. */
+  provenance?(context: Context<S>): Provenance | null;
   /** What the trace lacks for this view, as a sentence that says how to get it; null: nothing. */
   lacks?(trace: Trace, context: Context<S>): string | null;
   /** Called again when trace, part, layer or state change, not for the token or expert under the cursor. What takes long gives a part after the other. */

@@ -71,7 +71,7 @@ const NODE_ONLY = ['cli', 'node.ts'];
 /** Packages beside the relative imports. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   trace: ['fflate'],
-  viz: ['lit', 'd3-sankey'],
+  viz: ['lit', 'lit/async-directive.js', 'lit/directive.js', 'd3-sankey'],
   text: ['@huggingface/jinja', '@huggingface/tokenizers'],
   'cli/dawn.ts': ['webgpu'],
 };
@@ -139,6 +139,8 @@ const families = filesUnder('src/families', '.ts')
   .map(({ path }) => posix.basename(path, '.ts'))
   .filter((name) => !['family', 'index'].includes(name));
 
+const SEEDED = ['src/trace/stats/chance.ts', 'src/trace/prefetch-replay.ts'];
+
 /** Words of code, comments left out, that a folder must not contain. */
 function forbiddenWords({ path, text }: TextFile): string[] {
   const code = withoutComments(text);
@@ -148,6 +150,10 @@ function forbiddenWords({ path, text }: TextFile): string[] {
     if (/\bGPU(Device|Adapter|Queue|Buffer\b|CommandEncoder)/.test(code)) found.push('a GPU object');
     found.push(...families.filter((name) => new RegExp(`['"\`]${name}`).test(code)).map((name) => `family ${name}`));
   }
+  // What is shown of a trace is measured. Chance levels and made-up predictors are simulated in one place each, from a fixed seed.
+  if (/^src\/(trace|viz)\//.test(path) && /\bMath\s*\.\s*random\b|\b(getRandomValues|randomUUID)\b/.test(code))
+    found.push('random numbers');
+  if (/^src\/trace\//.test(path) && !SEEDED.includes(path) && /\bprng\b/.test(code)) found.push('a generator');
   return found.map((word) => `${path} mentions ${word}`);
 }
 
@@ -199,6 +205,10 @@ describe('imports', () => {
     expect(forbiddenWords({ path: 'src/engine/a.ts', text: 'navigator.gpu.requestAdapter()' })).toHaveLength(1);
     expect(forbiddenWords({ path: 'src/engine/a.ts', text: 'globalThis.navigator?.gpu' })).toHaveLength(1);
     expect(forbiddenWords({ path: 'src/moe/a.ts', text: 'const d: GPUDevice = x;' })).toHaveLength(1);
+    expect(forbiddenWords({ path: 'src/trace/stats/a.ts', text: 'x = Math.random();' })).toHaveLength(1);
+    expect(forbiddenWords({ path: 'src/viz/a.ts', text: 'crypto.getRandomValues(a)' })).toHaveLength(1);
+    expect(forbiddenWords({ path: 'src/trace/stats/a.ts', text: 'prng(1)' })).toHaveLength(1);
+    expect(forbiddenWords({ path: 'src/trace/stats/chance.ts', text: 'prng(SEED)' })).toEqual([]);
     expect(forbiddenWords({ path: 'src/engine/a.ts', text: '/** default navigator.gpu */' })).toEqual([]);
     expect(demoArrows({ path: 'demo/chat/a.ts', text: `import { x } from '../../src/engine/load.ts';` })).toHaveLength(
       1,

@@ -168,12 +168,21 @@ export function shuffle(values: Int32Array, next: () => number): void {
   }
 }
 
-/** Band of a statistic when labels have nothing to do with what they label: they are shuffled `runs` times. */
+/** Mean ± 1.96 deviations of few simulated values, of which quantiles would be too rough. */
+export function spreadOf(values: Float64Array): Chance {
+  const runs = values.length;
+  const mean = values.reduce((a, b) => a + b, 0) / runs;
+  const variance = values.reduce((v, x) => v + (x - mean) ** 2, 0) / Math.max(1, runs - 1);
+  return { ...normalChance(mean, variance), how: 'simulated', runs, seed: SEED };
+}
+
+/** Bands of statistics when labels have nothing to do with what they label: they are shuffled `runs` times. */
 export function permutationChances(
   labels: Int32Array,
   runs: number,
   size: number,
   measure: (labels: Int32Array, out: Float64Array) => void,
+  band: (values: Float64Array) => Chance = bandOf,
 ): readonly Chance[] {
   const next = prng(SEED);
   const mixed = labels.slice();
@@ -184,7 +193,7 @@ export function permutationChances(
     measure(mixed, out);
     for (let i = 0; i < size; i++) values[i]![r] = out[i]!;
   }
-  return values.map((v) => bandOf(v));
+  return values.map((v) => band(v));
 }
 
 /** Band of values that `draw` makes with the random numbers it is given. */

@@ -1,8 +1,7 @@
 /** Whether the experts of one layer tell those of another: the predictability that fetching ahead lives on. */
-import { prng } from '../../util/prng.ts';
 import type { Trace } from '../trace.ts';
-import { SEED, shuffle, type Measured } from './chance.ts';
-import { informationOf, spreadOf } from './information.ts';
+import { permutationChances, spreadOf, type Measured } from './chance.ts';
+import { informationOf } from './information.ts';
 import type { Part } from './select.ts';
 import { takenIn, type Taken } from './taken.ts';
 
@@ -40,12 +39,10 @@ export function flowOf(trace: Trace, from: number, to: number, part?: Part, opti
   const flow = { from, to, experts, tokens, counts, corrected };
   if (bits.n === 0) return { ...flow, information: bits };
   const runs = options.runs ?? Math.round(Math.min(200, Math.max(20, WORK / (tokens * most ** 2 + experts ** 2))));
-  const next = prng(SEED);
-  const shuffled = Array.from({ length: runs }, () => {
-    shuffle(order, next);
-    return informationOf(pairCounts(first, second, order, most), experts, experts).bits.value;
-  });
-  return { ...flow, information: { ...bits, chance: { ...spreadOf(shuffled), seed: SEED } } };
+  const shuffled = (of: Int32Array): number =>
+    informationOf(pairCounts(first, second, of, most), experts, experts).bits.value;
+  const [chance] = permutationChances(order, runs, 1, (of, out) => (out[0] = shuffled(of)), spreadOf);
+  return { ...flow, information: { ...bits, chance: chance! } };
 }
 
 function pairCounts(first: Taken, second: Taken, order: Int32Array, most: number): Float64Array {

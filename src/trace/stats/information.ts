@@ -1,6 +1,6 @@
 /** Mutual information, in bits: how much of one thing the other tells. */
 import type { Trace } from '../trace.ts';
-import { bandOf, nothing, permutationChances, type Chance, type Measured } from './chance.ts';
+import { nothing, permutationChances, type Chance, type Measured } from './chance.ts';
 import { chiSquareRatio, NORMAL_95 } from './distributions.ts';
 import { chatsOf, type Part } from './select.ts';
 import { takenIn, type Taken } from './taken.ts';
@@ -84,21 +84,46 @@ export function expertInformation(
   const groups = by === 'token' ? tokenGroups(trace, taken) : domainGroups(trace, taken);
   if (!groups) return null;
   const { unit, label, count } = groups;
-  const labels = new Int32Array(unit.length);
-  const bitsOf = (of: Int32Array): number => {
-    for (let r = 0; r < labels.length; r++) labels[r] = of[unit[r]!]!;
-    return informationOf(labelTable(taken, labels, count), count, taken.experts).bits.value;
-  };
-  bitsOf(label);
+  const bitsOf = informationMeter(taken, unit, count);
+  const labels = Int32Array.from(unit, (u) => label[u]!);
   const { bits, corrected } = informationOf(labelTable(taken, labels, count), count, taken.experts);
   if (bits.n === 0) return { bits, corrected };
   const [chance] = permutationChances(label, runs, 1, (mixed, out) => (out[0] = bitsOf(mixed)));
   return { bits: { ...bits, chance: chance! }, corrected };
 }
 
+/** I in bits for one labelling of units after another, touching only cells that are seen: tables of token ids are large and nearly empty. */
+function informationMeter(
+  { ids, start, experts }: Taken,
+  unit: ArrayLike<number>,
+  count: number,
+): (label: Int32Array) => number {
+  const cells = new Uint32Array(count * experts);
+  const down = new Float64Array(count);
+  const across = new Float64Array(experts);
+  for (const id of ids) across[id]!++;
+  const fixed = xLogX(ids.length) - across.reduce((sum, c) => sum + xLogX(c), 0);
+  // What a cell's x ln x grows by when it counts one more.
+  const growth = Float64Array.from({ length: ids.length + 1 }, (_, c) => xLogX(c + 1) - xLogX(c));
+  return (label) => {
+    down.fill(0);
+    let joint = 0;
+    const visit = (look: (cell: number, of: number) => void): void => {
+      for (let r = 0; r + 1 < start.length; r++)
+        for (let i = start[r]!; i < start[r + 1]!; i++) look(label[unit[r]!]! * experts + ids[i]!, label[unit[r]!]!);
+    };
+    visit((cell, of) => {
+      joint += growth[cells[cell]!++]!;
+      down[of]!++;
+    });
+    visit((cell) => (cells[cell] = 0));
+    return Math.max(0, (joint + fixed - down.reduce((sum, c) => sum + xLogX(c), 0)) / ids.length / Math.LN2);
+  };
+}
+
 /** What is shuffled: `unit[r]` is the unit of row r, `label[u]` the label of a unit. */
 interface Groups {
-  readonly unit: ArrayLike<number> & { readonly length: number };
+  readonly unit: Int32Array | Uint32Array;
   readonly label: Int32Array;
   readonly count: number;
 }
@@ -120,12 +145,4 @@ export function domainGroups(
   const units = numbered(Array.from(rows, (row) => of[row]!));
   const { labels, distinct } = numbered(units.distinct.map((chat) => chats[chat]?.domain ?? null));
   return distinct.length < 2 ? null : { unit: units.labels, label: labels, count: distinct.length, names: distinct };
-}
-
-/** Mean ± 1.96 deviations of few simulated values, of which quantiles would be too rough. */
-export function spreadOf(values: readonly number[]): Chance {
-  const { mean } = bandOf(Float64Array.from(values));
-  const variance = values.reduce((v, x) => v + (x - mean) ** 2, 0) / Math.max(1, values.length - 1);
-  const half = NORMAL_95 * Math.sqrt(variance);
-  return { mean, low: mean - half, high: mean + half, how: 'simulated', runs: values.length };
 }

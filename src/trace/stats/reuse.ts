@@ -1,6 +1,6 @@
 /** How soon an expert is needed again: what a cache of experts can hope for. */
 import type { Trace } from '../trace.ts';
-import { nothing, RUNS, SEED, simulatedChance, type Chance, type Measured } from './chance.ts';
+import { nothing, RUNS, simulatedChance, type Chance, type Measured } from './chance.ts';
 import type { Part } from './select.ts';
 import { takenIn, type Taken } from './taken.ts';
 
@@ -77,7 +77,7 @@ function chanceWithin(experts: number, k: number, span: number, tokens: number):
   known.set(key, band);
   if (simulated === tokens) return band;
   const narrow = Math.sqrt((simulated - span) / (tokens - span));
-  return { ...band, low: mean + (band.low - mean) * narrow, high: mean + (band.high - mean) * narrow, seed: SEED };
+  return { ...band, low: mean + (band.low - mean) * narrow, high: mean + (band.high - mean) * narrow };
 }
 
 function drawWithin(next: () => number, experts: number, k: number, span: number, tokens: number): number {

@@ -51,7 +51,7 @@ export function vocabularyOf(
   const draws = distinct.map((): number[] => Array<number>(trace.model.topK + 1).fill(0));
   labels.forEach((label, r) => draws[label]![start[r + 1]! - start[r]!]!++);
   const ids: Vocabulary['ids'][number][] = [];
-  const chances: Chance[] = [];
+  const kept: Draws[] = [];
   distinct.forEach((id, label) => {
     const of: Draws = { experts, taking: draws[label]! };
     const times = tokensDrawn(of);
@@ -59,11 +59,13 @@ export function vocabularyOf(
     const row = table.subarray(label * experts, (label + 1) * experts);
     const expert = row.indexOf(row.reduce((a, b) => Math.max(a, b)));
     ids.push({ id, times, expert, share: row[expert]! / times });
-    chances.push(mostChance(of));
+    kept.push(of);
   });
   ids.sort((a, b) => b.times - a.times || a.id - b.id);
   if (ids.length === 0) return { ids, specialisation: nothing };
   const value = ids.reduce((sum, i) => sum + i.share, 0) / ids.length;
+  // In this order one simulation grows from each to the next.
+  const chances = kept.sort((a, b) => tokensDrawn(a) - tokensDrawn(b)).map(mostChance);
   return { ids, specialisation: { value, chance: meanChance(chances), n: ids.length } };
 }
 
@@ -174,7 +176,7 @@ export function typesOf(trace: Trace, layer: number, part?: Part): TypeTable | n
 
 /** Share of each type among an expert's tokens. The band: as many tokens drawn from all, whatever their type. `n` counts the expert's tokens. */
 export function typeShares(
-  { types, experts, tokens, counts, ofExpert }: TypeTable,
+  { types, experts, tokens, counts, ofExpert }: Omit<TypeTable, 'types'> & { readonly types: readonly string[] },
   expert: number,
 ): readonly Measured[] {
   const n = ofExpert[expert]!;

@@ -42,6 +42,10 @@ export interface Matrix {
   readonly say: (text: string) => void;
   readonly select: (cell: MatrixCell) => void;
   readonly maxCell?: number;
+  /** In the cell, where cells have room for it. */
+  readonly words?: (value: number) => string;
+  /** Room for the labels of the rows. */
+  readonly left?: number;
 }
 
 const LEFT = 44;
@@ -51,16 +55,23 @@ const EMPTY_ALPHA = 0;
 const MAX_LINK = 5;
 
 interface Frame {
+  readonly left: number;
   readonly cellWidth: number;
   readonly cellHeight: number;
   readonly width: number;
   readonly height: number;
 }
 
-function frameOf({ rows, columns, width, maxCell = 26 }: Matrix): Frame {
-  const cellWidth = Math.min(maxCell, (width - LEFT - 2) / columns);
+function frameOf({ rows, columns, width, maxCell = 26, left = LEFT }: Matrix): Frame {
+  const cellWidth = Math.min(maxCell, (width - left - 2) / columns);
   const cellHeight = Math.min(maxCell, Math.max(7, Math.min(cellWidth * 1.4, 460 / rows)));
-  return { cellWidth, cellHeight, width: LEFT + cellWidth * columns + 2, height: TOP + cellHeight * rows + LEGEND };
+  return {
+    left,
+    cellWidth,
+    cellHeight,
+    width: left + cellWidth * columns + 2,
+    height: TOP + cellHeight * rows + LEGEND,
+  };
 }
 
 export function matrixView(matrix: Matrix): TemplateResult {
@@ -91,7 +102,7 @@ export function matrixView(matrix: Matrix): TemplateResult {
       <title>${matrix.label}</title>
       ${axes(matrix, frame)}
       <image
-        x=${LEFT}
+        x=${frame.left}
         y=${TOP}
         width=${frame.cellWidth * matrix.columns}
         height=${frame.cellHeight * matrix.rows}
@@ -101,7 +112,7 @@ export function matrixView(matrix: Matrix): TemplateResult {
         @pointermove=${point}
         @click=${pick}
       ></image>
-      ${overlays(matrix, frame)} ${legend(matrix, frame)}
+      ${cellWords(matrix, frame)} ${overlays(matrix, frame)} ${legend(matrix, frame)}
     </svg>
   </div>`;
 }
@@ -155,23 +166,41 @@ function picture(matrix: Matrix): string {
   return url;
 }
 
-function axes(matrix: Matrix, { cellWidth, cellHeight }: Frame): unknown {
+function axes(matrix: Matrix, { left, cellWidth, cellHeight }: Frame): unknown {
   const rowStep = Math.ceil(12 / cellHeight);
   const columnStep = Math.ceil(26 / cellWidth);
   const labels: unknown[] = [];
   for (let row = 0; row < matrix.rows; row += rowStep)
     labels.push(
-      svg`<text class="tick" x=${LEFT - 5} y=${TOP + (row + 0.5) * cellHeight} text-anchor="end" dominant-baseline="central">${matrix.rowLabel(row)}</text>`,
+      svg`<text class="tick" x=${left - 5} y=${TOP + (row + 0.5) * cellHeight} text-anchor="end" dominant-baseline="central">${matrix.rowLabel(row)}</text>`,
     );
   for (let column = 0; column < matrix.columns; column += columnStep)
     labels.push(
-      svg`<text class="tick" x=${LEFT + (column + 0.5) * cellWidth} y=${TOP - 5} text-anchor="middle">${matrix.columnLabel(column)}</text>`,
+      svg`<text class="tick" x=${left + (column + 0.5) * cellWidth} y=${TOP - 5} text-anchor="middle">${matrix.columnLabel(column)}</text>`,
     );
   return svg`${labels}<text class="axis" x="0" y=${TOP - 5}>${matrix.rowTitle}</text>`;
 }
 
-function overlays({ marked = [], paths = [], links = [], cursor }: Matrix, { cellWidth, cellHeight }: Frame): unknown {
-  const x = (column: number): number => LEFT + column * cellWidth;
+/** Narrower cells have no room for words. */
+const LEAST_FOR_WORDS = 32;
+
+function cellWords({ values, words, ramp, domain, columns }: Matrix, { left, cellWidth, cellHeight }: Frame): unknown {
+  if (!words || cellWidth < LEAST_FOR_WORDS) return null;
+  return Array.from(values, (value, i) => {
+    if (Number.isNaN(value)) return null;
+    const [red, green, blue] = ramp((value - domain[0]) / (domain[1] - domain[0] || 1));
+    // Rec. 709 luma.
+    const isLight = 0.2126 * red + 0.7152 * green + 0.0722 * blue > 120;
+    return svg`<text class=${isLight ? 'on-light' : 'on-dark'} pointer-events="none" text-anchor="middle" dominant-baseline="central"
+      x=${left + ((i % columns) + 0.5) * cellWidth} y=${TOP + (Math.floor(i / columns) + 0.5) * cellHeight}>${words(value)}</text>`;
+  });
+}
+
+function overlays(
+  { marked = [], paths = [], links = [], cursor }: Matrix,
+  { left, cellWidth, cellHeight }: Frame,
+): unknown {
+  const x = (column: number): number => left + column * cellWidth;
   const y = (row: number): number => TOP + row * cellHeight;
   return svg`
     ${paths.map(
@@ -194,19 +223,19 @@ function overlays({ marked = [], paths = [], links = [], cursor }: Matrix, { cel
     }`;
 }
 
-function legend({ ramp, domain, legend: words, columnTitle }: Matrix, { height, width }: Frame): unknown {
+function legend({ ramp, domain, legend: words, columnTitle }: Matrix, { left, height, width }: Frame): unknown {
   const steps = 24;
-  const bar = Math.min(160, width - LEFT - 2);
+  const bar = Math.min(160, width - left - 2);
   const top = height - 26;
   return svg`
     ${Array.from(
       { length: steps },
       (_, i) =>
-        svg`<rect x=${LEFT + (i * bar) / steps} y=${top} width=${bar / steps + 0.5} height="8" fill=${css(ramp(i / (steps - 1)))}></rect>`,
+        svg`<rect x=${left + (i * bar) / steps} y=${top} width=${bar / steps + 0.5} height="8" fill=${css(ramp(i / (steps - 1)))}></rect>`,
     )}
-    <text class="tick" x=${LEFT} y=${top + 20}>${words(domain[0])}</text>
-    <text class="tick" x=${LEFT + bar} y=${top + 20} text-anchor="end">${words(domain[1])}</text>
-    <text class="axis" x=${Math.max(LEFT + bar + 10, width)} y=${top + 8} text-anchor="end">${
-      width > LEFT + bar + 7 * columnTitle.length ? columnTitle : ''
+    <text class="tick" x=${left} y=${top + 20}>${words(domain[0])}</text>
+    <text class="tick" x=${left + bar} y=${top + 20} text-anchor="end">${words(domain[1])}</text>
+    <text class="axis" x=${Math.max(left + bar + 10, width)} y=${top + 8} text-anchor="end">${
+      width > left + bar + 7 * columnTitle.length ? columnTitle : ''
     }</text>`;
 }

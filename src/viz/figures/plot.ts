@@ -174,7 +174,13 @@ function grid({ width, xTitle, yTitle, xWords = String, yWords }: Plot, scales: 
 
 function bandView({ low, high }: PlotBand, { x, y, n, bars, step }: Scales): unknown {
   if (n === 0) return null;
-  const pad = bars || n === 1 ? step / 2 : 0;
+  if (bars)
+    return svg`${Array.from({ length: n }, (_, i) =>
+      Number.isFinite(low[i]! + high[i]!)
+        ? svg`<rect class="band" x=${x(i) - step / 2} width=${step} y=${y(high[i]!)} height=${y(low[i]!) - y(high[i]!)}></rect>`
+        : null,
+    )}`;
+  const pad = n === 1 ? step / 2 : 0;
   const ends = [x(0) - pad, ...Array.from({ length: n }, (_, i) => x(i)), x(n - 1) + pad];
   const at = (i: number): number => Math.min(n - 1, Math.max(0, i - 1));
   const upper = ends.map((px, i) => `${px},${y(high[at(i)]!)}`);

@@ -11,5 +11,6 @@ export function widthOfEach(width: number, most = Infinity): number {
   return Math.floor((width - GAP * (columns - 1)) / columns);
 }
 
-export const several = (figures: readonly unknown[]): TemplateResult =>
-  html`<div class="several">${figures.map((figure) => html`<div>${figure}</div>`)}</div>`;
+/** @param most in a row: two, or as many as there is room for */
+export const several = (figures: readonly unknown[], most: 2 | null = null): TemplateResult =>
+  html`<div class="several ${most === 2 ? 'two' : ''}">${figures.map((figure) => html`<div>${figure}</div>`)}</div>`;

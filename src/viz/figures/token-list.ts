@@ -16,7 +16,8 @@ const SHOWN = 12;
 const AROUND = 4;
 
 export function tokenListView({ title, tokens, trace: { texts }, brush }: TokenList): TemplateResult {
-  const words = (from: number, to: number): string => (texts ?? []).slice(Math.max(0, from), to).join('');
+  const words = (from: number, to: number): string =>
+    (texts ?? []).slice(Math.max(0, from), to).join('').replaceAll('\n', '↵');
   return html`<div class="tokens">
     <p>${title}: ${count(tokens.length, 'token')}${tokens.length > SHOWN ? `, the first ${SHOWN} of them` : ''}.</p>
     <ul>

@@ -6,6 +6,7 @@ import { countsOf } from '../../trace/stats/select.ts';
 import { besideChance, chanceBands, chanceCells, valuesOf } from '../beside-chance.ts';
 import { plotView } from '../figures/plot.ts';
 import { several, widthOfEach } from '../figures/several.ts';
+import { lacksTokens } from '../lacks.ts';
 import type { Context, View } from '../view.ts';
 import { count, percent, short } from '../words.ts';
 
@@ -57,35 +58,38 @@ function plots({ layers, factors }: Overflow, context: Context<CapacityState>): 
   const { selection, state, brush, width, say, set } = context;
   const share = (y: number): string => percent(y, 0);
   const each = widthOfEach(width, 2);
-  return several([
-    plotView({
-      label: `Overflow by layer at a capacity factor of ${state.factor}`,
-      series: [{ label: 'would drop', y: valuesOf(layers), as: layers.length > 1 ? 'line' : 'points' }],
-      bands: chanceBands(layers),
-      xTitle: 'layer',
-      yTitle: `dropped at ×${state.factor}`,
-      yWords: share,
-      cursor: selection.layer,
-      describe: (l) => `layer ${l}: ${besideChance(layers[l]!, percent)} of the choices would drop`,
-      width: each,
-      say,
-      select: (layer) => brush.select({ layer, expert: null }),
-    }),
-    plotView({
-      label: `Overflow of layer ${selection.layer} by capacity factor`,
-      x: FACTORS,
-      series: [{ label: 'would drop', y: valuesOf(factors), as: 'line' }],
-      bands: chanceBands(factors),
-      xTitle: 'capacity factor',
-      yTitle: `dropped in layer ${selection.layer}`,
-      yWords: share,
-      cursor: FACTORS.indexOf(state.factor),
-      describe: (i) => `factor ${FACTORS[i]!}: ${besideChance(factors[i]!, percent)} of the choices would drop`,
-      width: each,
-      say,
-      select: (i) => set({ factor: FACTORS[i]! }),
-    }),
-  ]);
+  return several(
+    [
+      plotView({
+        label: `Overflow by layer at a capacity factor of ${state.factor}`,
+        series: [{ label: 'would drop', y: valuesOf(layers), as: layers.length > 1 ? 'line' : 'points' }],
+        bands: chanceBands(layers),
+        xTitle: 'layer',
+        yTitle: `dropped at ×${state.factor}`,
+        yWords: share,
+        cursor: selection.layer,
+        describe: (l) => `layer ${l}: ${besideChance(layers[l]!, percent)} of the choices would drop`,
+        width: each,
+        say,
+        select: (layer) => brush.select({ layer, expert: null }),
+      }),
+      plotView({
+        label: `Overflow of layer ${selection.layer} by capacity factor`,
+        x: FACTORS,
+        series: [{ label: 'would drop', y: valuesOf(factors), as: 'line' }],
+        bands: chanceBands(factors),
+        xTitle: 'capacity factor',
+        yTitle: `dropped in layer ${selection.layer}`,
+        yWords: share,
+        cursor: FACTORS.indexOf(state.factor),
+        describe: (i) => `factor ${FACTORS[i]!}: ${besideChance(factors[i]!, percent)} of the choices would drop`,
+        width: each,
+        say,
+        select: (i) => set({ factor: FACTORS[i]! }),
+      }),
+    ],
+    2,
+  );
 }
 
 /** Enough to see what kind of tokens it hits; the text view strikes through all of them. */
@@ -93,12 +97,11 @@ const SHOWN = 160;
 
 function textView({ dropped: { rows }, hit }: Overflow, { trace: { texts, model } }: Context<CapacityState>): unknown {
   if (!texts) return nothing;
-  return html`<p class="text">
-    ${Array.from(rows.subarray(0, SHOWN), (row) => {
-      const n = hit.get(row);
-      return n === undefined ? texts[row]! : html`<s title="${n} of ${model.topK} choices dropped">${texts[row]!}</s>`;
-    })}${rows.length > SHOWN ? ' …' : nothing}
-  </p>`;
+  const pieces = Array.from(rows.subarray(0, SHOWN), (row) => {
+    const n = hit.get(row);
+    return n === undefined ? texts[row]! : html`<s title="${n} of ${model.topK} choices dropped">${texts[row]!}</s>`;
+  });
+  return html`<p class="text">${pieces}${rows.length > SHOWN ? ' …' : nothing}</p>`;
 }
 
 export const capacity: View<Overflow, CapacityState> = {
@@ -122,6 +125,7 @@ export const capacity: View<Overflow, CapacityState> = {
       options: [['position', 'by position'] as const, ...(weights ? [['gate', 'by gate weight'] as const] : [])],
     },
   ],
+  lacks: lacksTokens,
   compute,
   figure: (data, context) =>
     html`<p><span class="badge simulation">simulation</span> This model drops nothing.</p>

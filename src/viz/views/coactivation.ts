@@ -8,6 +8,7 @@ import { matrixView } from '../figures/matrix.ts';
 import { chainOrder } from '../figures/order.ts';
 import { tokenListView } from '../figures/token-list.ts';
 import { diverging, viridis } from '../ramps.ts';
+import { lacksTokens } from '../lacks.ts';
 import type { Context, View } from '../view.ts';
 import { count, expertName, percent, short } from '../words.ts';
 
@@ -112,10 +113,10 @@ export const coactivation: View<Pairs, PairState> = {
     },
     { kind: 'range', name: 'least', label: 'At least', min: 1, max: 50, step: 1, format: (n) => count(n, 'token') },
   ],
-  lacks: ({ model: { topK } }) =>
-    topK < 2
+  lacks: (trace, context) =>
+    trace.model.topK < 2
       ? 'A token of this model takes one expert a layer: there are no pairs. Open a trace of a model with K ≥ 2.'
-      : null,
+      : lacksTokens(trace, context),
   compute: pairsOf,
   figure: (data, { trace, part, state, selection: { layer, expert }, brush, width, dark, set, say }) => {
     const { together, order, values, domain } = data;

@@ -8,6 +8,7 @@ import { sankeyView, type FlowLink, type FlowNode } from '../figures/sankey.ts';
 import { several, widthOfEach } from '../figures/several.ts';
 import { diverging } from '../ramps.ts';
 import { tableView } from '../table.ts';
+import { lacksTokens } from '../lacks.ts';
 import type { Context, Control, View } from '../view.ts';
 import { count, expertName, percent, short } from '../words.ts';
 
@@ -134,7 +135,7 @@ function sankeyOf({ layers, links }: Flows, context: Context<FlowState>): unknow
 const cursors = new WeakMap<object, number>();
 
 function matricesOf({ flows }: Flows, { state, selection, brush, dark, width, say }: Context<FlowState>): unknown {
-  const each = widthOfEach(width, flows.length);
+  const each = widthOfEach(width, 2);
   return several(
     flows.map((flow) => {
       const values = new Float64Array(flow.experts ** 2).fill(NaN);
@@ -169,6 +170,7 @@ function matricesOf({ flows }: Flows, { state, selection, brush, dark, width, sa
         },
       });
     }),
+    2,
   );
 }
 const columns = new WeakMap<object, number>();
@@ -238,8 +240,10 @@ export const flow: View<Flows, FlowState> = {
   state: { as: 'sankey', pairs: 'top', first: '0', second: '1', third: '2', fourth: '', least: 4 },
   heavy: true,
   controls,
-  lacks: ({ model: { layers } }) =>
-    layers < 2 ? 'This model has one MoE layer: nothing flows. Open a trace of a model with more of them.' : null,
+  lacks: (trace, context) =>
+    trace.model.layers < 2
+      ? 'This model has one MoE layer: nothing flows. Open a trace of a model with more of them.'
+      : lacksTokens(trace, context),
   compute,
   figure: (data, context) =>
     html`${context.state.as === 'sankey' ? sankeyOf(data, context) : matricesOf(data, context)}${pathsView(data)}`,

@@ -8,6 +8,7 @@ import { besideChance, chanceBands, chanceCells, valuesOf } from '../beside-chan
 import { plotView } from '../figures/plot.ts';
 import { several, widthOfEach } from '../figures/several.ts';
 import { hue } from '../ramps.ts';
+import { lacksTokens } from '../lacks.ts';
 import type { Context, View } from '../view.ts';
 import { count, expertName, percent } from '../words.ts';
 import { LOAD_MEASURES, type LoadMeasure } from './load-measures.ts';
@@ -100,7 +101,7 @@ function overLayers(
       cursor: selection.layer,
       describe: (l) => `${name}, layer ${l}: ${besideChance(layers[l]!, words)}`,
       width: widthOfEach(width),
-      height: 150,
+      height: 160,
       say,
       select: (layer) => brush.select({ layer, expert: null }),
     })}
@@ -145,6 +146,7 @@ export const load: View<Loads, LoadState> = {
         ]
       : []),
   ],
+  lacks: lacksTokens,
   compute,
   figure: (data, context) => html`${bars(data, context)}${several(data.rows.map((row) => overLayers(row, context)))}`,
   summary: ({ counts: { tokens, topK, experts }, cv }, { selection: { layer } }) =>

@@ -8,6 +8,7 @@ import { matrixView } from '../figures/matrix.ts';
 import { plotView } from '../figures/plot.ts';
 import { several, widthOfEach } from '../figures/several.ts';
 import { diverging } from '../ramps.ts';
+import { lacksTokens } from '../lacks.ts';
 import type { Context, View } from '../view.ts';
 import { count, expertName, percent, short } from '../words.ts';
 
@@ -145,6 +146,7 @@ function layersView({ counts, curves, stats, ratios }: Profile, context: Context
         `layer ${row}, place ${column + 1}: ${expertName(row, curves[row]!.order[column]!)}, ${percent(curves[row]!.share[column]!)}`,
       cursor: expert === null ? null : { row: layer, column: curves[layer]!.order.indexOf(expert) },
       width: widthOfEach(width, 2),
+      maxCell: 40,
       say,
       select: ({ row, column }) => brush.select({ layer: row, expert: curves[row]!.order[column]! }),
     }),
@@ -180,9 +182,10 @@ export const popularity: View<Profile, PopularityState> = {
     { kind: 'range', name: 'top', label: 'Top', min: 5, max: 50, step: 5, format: (top) => `${top} %` },
     { kind: 'choice', name: 'measure', label: 'By layer', options: MEASURES },
   ],
+  lacks: lacksTokens,
   compute,
   figure: (data, context) =>
-    html`${several([curveView(data, context), lorenzView(data, context), ...layersView(data, context)])}`,
+    html`${several([curveView(data, context), lorenzView(data, context), ...layersView(data, context)], 2)}`,
   summary: ({ counts: { tokens }, curves, stats }, { selection: { layer }, state: { top } }) => {
     const curve = curves[layer]!;
     const { rare, gini } = stats[layer]!;

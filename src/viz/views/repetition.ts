@@ -5,6 +5,7 @@ import { reuseOf, type Reuse } from '../../trace/stats/reuse.ts';
 import { besideChance, chanceBands, chanceCells, valuesOf } from '../beside-chance.ts';
 import { plotView } from '../figures/plot.ts';
 import { several, widthOfEach } from '../figures/several.ts';
+import { lacksTokens } from '../lacks.ts';
 import type { Context, View } from '../view.ts';
 import { count, percent } from '../words.ts';
 
@@ -136,8 +137,9 @@ export const repetition: View<Repeats, RepetitionState> = {
   state: { measure: 'overlap' },
   heavy: true,
   controls: () => [{ kind: 'choice', name: 'measure', label: 'Show', options: MEASURES }],
+  lacks: lacksTokens,
   compute,
-  figure: (data, context) => html`${several(figures(data, context))}`,
+  figure: (data, context) => html`${several(figures(data, context), 2)}`,
   summary: ({ lags }, { selection: { layer }, state }) => {
     const m = lags[0]![measureOf(state)];
     return `${count(m.n, 'pair')} of neighbouring tokens in layer ${layer}: ${nameOf(measureOf(state))} ${besideChance(m, percent)}.`;

@@ -45,16 +45,22 @@ function chipOf(
   strip: Strip,
   context: Context,
   token: number,
-): { readonly width: number; readonly parts: readonly Part[] } {
+): { readonly width: number; readonly parts: readonly Chip[] } {
   const { trace, selection } = context;
   const chosen = chosenAt(trace, token, selection.layer).slice(0, SHOWN);
-  const parts = chosen.map(({ expert }) => ({ expert, width: numberWidth(expert), hue: strip.hues[expert]! }));
+  const parts = chosen.map(({ expert, weight }) => ({
+    expert,
+    width: numberWidth(expert),
+    hue: strip.hues[expert]!,
+    weight: weight ?? 1,
+  }));
   return { width: parts.reduce((sum, { width }) => sum + width, 0), parts };
 }
-interface Part {
+interface Chip {
   readonly expert: number;
   readonly width: number;
   readonly hue: number;
+  readonly weight: number;
 }
 
 function flowOf(strip: Strip, context: Context): Flow {
@@ -73,7 +79,8 @@ function flowOf(strip: Strip, context: Context): Flow {
 function tokenView(strip: Strip, context: Context, { token, x, y, width, text }: Placed): unknown {
   const { selection, brush, dropped, say, redraw } = context;
   const { parts } = chipOf(strip, context, token);
-  const extra = (width - parts.reduce((sum, part) => sum + part.width, 0)) / (parts.length || 1);
+  const extra = width - parts.reduce((sum, part) => sum + part.width, 0);
+  const total = parts.reduce((sum, part) => sum + part.weight, 0) || 1;
   let left = x;
   const state = `${token === selection.token ? 'on' : ''} ${token === selection.pinned ? 'pinned' : ''} ${dropped?.has(token) ? 'dropped' : ''}`;
   return svg`<g class="token ${state}"
@@ -86,7 +93,7 @@ function tokenView(strip: Strip, context: Context, { token, x, y, width, text }:
     <rect class="back" x=${x - 2} y=${y - 1} width=${width + 4} height="35" rx="4"></rect>
     <text class="word" x=${x} y=${y + 12}>${text}</text>
     ${parts.map((part) => {
-      const wide = part.width + extra;
+      const wide = part.width + (extra * part.weight) / total;
       const chip = svg`<rect x=${left} y=${y + 18} width=${Math.max(1, wide - 1)} height="13" rx="2" fill=${HUES[part.hue]!}></rect>
         <text class=${part.hue === 0 ? 'number light' : 'number'} x=${left + (wide - 1) / 2} y=${y + 28} text-anchor="middle">${part.expert}</text>`;
       left += wide;
@@ -141,7 +148,8 @@ function figure(strip: Strip, context: Context): TemplateResult {
   const flow = flowOf(strip, context);
   const shown = strip.over ?? selection.token ?? flow.placed[0]?.token ?? null;
   const keyHeight = 22 * Math.ceil((HUES.length * 54) / Math.max(54, width));
-  const height = keyHeight + flow.height + gateHeight(trace.model.topK, width) + 8;
+  const head = keyHeight + gateHeight(trace.model.topK, width) + 6;
+  const height = head + flow.height;
   return html`<div
     class="plot strip"
     tabindex="0"
@@ -157,10 +165,10 @@ function figure(strip: Strip, context: Context): TemplateResult {
     <svg class="figure" width=${width} height=${height} viewBox="0 0 ${width} ${height}">
       <title>Tokens and their experts in layer ${selection.layer}</title>
       ${hueKey(strip, context)}
-      <g transform="translate(0 ${keyHeight})">
+      ${shown === null ? null : gateBars(trace, shown, selection.layer, keyHeight, width, (e) => HUES[strip.hues[e]!]!)}
+      <g transform="translate(0 ${head})">
         ${flow.titles.map(({ y, title }) => svg`<text class="axis" x="2" y=${y + 12}>${title}</text>`)}
         ${flow.placed.map((placed) => tokenView(strip, context, placed))}
-        ${shown === null ? null : gateBars(trace, shown, selection.layer, flow.height + 4, width, (e) => HUES[strip.hues[e]!]!)}
       </g>
     </svg>
   </div>`;

@@ -2,7 +2,7 @@
 import { readTrace } from '../../../src/trace/npz.ts';
 import type { Trace } from '../../../src/trace/trace.ts';
 import { bareTrace, syntheticTrace, type SyntheticSize } from '../../support/viz-traces.ts';
-import { Brush, type MoeElement } from '../../../src/viz/index.ts';
+import { Brush, type DomainCounts, type MoeElement } from '../../../src/viz/index.ts';
 
 const TRACES = {
   smolmoe: new URL('../../fixtures/traces/smolmoe.npz', import.meta.url).href,
@@ -10,9 +10,27 @@ const TRACES = {
   gemma: new URL('../../fixtures/traces/gemma.npz', import.meta.url).href,
   gptoss: new URL('../../fixtures/traces/gptoss.npz', import.meta.url).href,
 } as const;
-type TraceName = keyof typeof TRACES | 'synthetic' | 'bare';
+/** Not by address: a small file becomes a data: address, which the policy of pages forbids. */
+const COUNTS = {
+  olmoe: () => import('../../fixtures/olmoe-paper/olmoe-expert-counts.json'),
+  mixtral: () => import('../../fixtures/olmoe-paper/mixtral-expert-counts.json'),
+} as const;
+type TraceName = keyof typeof TRACES | 'synthetic' | 'bare' | '';
 
-async function open(name: TraceName): Promise<Trace> {
+/** Counts that the OLMoE paper published. */
+async function published(name: 'olmoe' | 'mixtral'): Promise<DomainCounts> {
+  const counts: Readonly<Record<string, number[][]>> = (await COUNTS[name]()).default;
+  return {
+    model: name === 'olmoe' ? { name, experts: 64, topK: 8 } : { name, experts: 8, topK: 2 },
+    layers: [0, 7, 15],
+    domains: Object.keys(counts),
+    counts: Object.values(counts).flat(2),
+    provenance: { kind: 'published', note: 'Counts of the OLMoE paper.' },
+  };
+}
+
+async function open(name: TraceName): Promise<Trace | null> {
+  if (name === '') return null;
   if (name === 'synthetic') return syntheticTrace();
   if (name === 'bare') return bareTrace();
   const response = await fetch(TRACES[name]);
@@ -23,10 +41,20 @@ const brush = new Brush();
 const viz = {
   brush,
   open,
+  published,
   synthetic: (size: SyntheticSize) => syntheticTrace(size),
-  /** @param link the view's state, as its link has it */
-  async show(element: string, trace: TraceName | Trace | null, link = ''): Promise<MoeElement> {
-    const view = document.createElement(element) as MoeElement;
+  bare: (size: SyntheticSize) => bareTrace(size),
+  /**
+   * @param link the view's state, as its link has it
+   * @param properties further ones of the element
+   */
+  async show(
+    element: string,
+    trace: TraceName | Trace | null,
+    link = '',
+    properties: object = {},
+  ): Promise<MoeElement> {
+    const view = Object.assign(document.createElement(element) as MoeElement, properties);
     view.brush = brush;
     document.querySelector('main')!.append(view);
     if (link) view.link = link;
@@ -43,9 +71,11 @@ declare global {
 }
 window.viz = viz;
 
-// By hand: /viz.html?moe-heatmap&trace=qwen&theme=dark
+// By hand: /viz.html?moe-heatmap&trace=qwen&theme=dark, /viz.html?moe-domains&trace=&counts=olmoe
 const query = new URLSearchParams(location.search);
 document.documentElement.dataset.theme = query.get('theme') ?? '';
+const counts = query.get('counts') as 'olmoe' | 'mixtral' | null;
+const properties = counts ? { counts: await published(counts) } : {};
 for (const name of query.keys())
   if (name.startsWith('moe-'))
-    void viz.show(name, (query.get('trace') ?? 'smolmoe') as TraceName, location.hash.slice(1));
+    void viz.show(name, (query.get('trace') ?? 'smolmoe') as TraceName, location.hash.slice(1), properties);

@@ -63,13 +63,16 @@ describe('a run', () => {
     expect(late(error)).toBeLessThan(0.6 * error[0]!);
   });
 
-  it.each(['top-1', 'top-2', 'noisy top-2'] as const)('%s: the balance loss evens the load and saves tokens', (kind) => {
-    const without = simulateGate(settings({ kind, balance: 0 }));
-    const balanced = simulateGate(settings({ kind, balance: 0.5 }));
-    expect(late(balanced.cv2)).toBeLessThan(late(without.cv2));
-    expect(late(balanced.dropped)).toBeLessThan(late(without.dropped));
-    expect(late(balanced.balance)).toBeLessThan(late(without.balance));
-  });
+  it.each(['top-1', 'top-2', 'noisy top-2'] as const)(
+    '%s: the balance loss evens the load and saves tokens',
+    (kind) => {
+      const without = simulateGate(settings({ kind, balance: 0 }));
+      const balanced = simulateGate(settings({ kind, balance: 0.5 }));
+      expect(late(balanced.cv2)).toBeLessThan(late(without.cv2));
+      expect(late(balanced.dropped)).toBeLessThan(late(without.dropped));
+      expect(late(balanced.balance)).toBeLessThan(late(without.balance));
+    },
+  );
 
   it('drops nothing without a limit, and exactly what is over it with one', () => {
     expect(simulateGate(settings({ capacityFactor: 0 })).dropped.every((share) => share === 0)).toBe(true);
