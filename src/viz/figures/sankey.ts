@@ -1,6 +1,6 @@
 /** Flow between columns of nodes, laid out by d3-sankey (Sankey 1898; Bostock). Widths are tokens, colours say how far that is from chance. */
-import { sankey, sankeyLinkHorizontal, type SankeyLink, type SankeyNode } from 'd3-sankey';
-import { html, nothing, svg, type TemplateResult } from 'lit';
+import { sankey, type SankeyLink, type SankeyNode } from 'd3-sankey';
+import { html, svg, type TemplateResult } from 'lit';
 import { css, type Ramp } from '../ramps.ts';
 
 export interface FlowNode {
@@ -61,6 +61,13 @@ function layout(
   return make({ nodes: nodes.map((n, at) => ({ ...n, at })), links: links.map((l, at) => ({ ...l, at })) });
 }
 
+/** A cubic curve that leaves and arrives level. */
+function ribbon({ source, target, y0 = 0, y1 = 0 }: Link): string {
+  const [from, to] = [(source as Node).x1!, (target as Node).x0!];
+  const middle = (from + to) / 2;
+  return `M${from} ${y0}C${middle} ${y0} ${middle} ${y1} ${to} ${y1}`;
+}
+
 export function sankeyView(figure: SankeyFigure): TemplateResult {
   const { columns, links, ramp, cursor, describe, moveTo, say, select } = figure;
   const width = Math.max(figure.width, RIGHT + LEAST_STEP * (columns.length - 1));
@@ -70,7 +77,6 @@ export function sankeyView(figure: SankeyFigure): TemplateResult {
   );
   const placed = layout(figure, width, height);
   const all = TOP + height + LEGEND;
-  const path = sankeyLinkHorizontal();
   const keys = (event: KeyboardEvent): void => {
     const from = cursor ?? -1;
     const back = event.key === 'ArrowLeft' || event.key === 'ArrowUp';
@@ -96,7 +102,7 @@ export function sankeyView(figure: SankeyFigure): TemplateResult {
       <title>${figure.label}</title>
       ${placed.links.map(
         (link) =>
-          svg`<path class="flow ${link.at === cursor ? 'chosen' : ''}" d=${path(link) ?? nothing} stroke=${css(ramp(link.colour))}
+          svg`<path class="flow ${link.at === cursor ? 'chosen' : ''}" d=${ribbon(link)} stroke=${css(ramp(link.colour))}
             stroke-width=${Math.max(1, link.width ?? 1)} @pointermove=${() => say(describe(link.at))} @click=${() => moveTo(link.at)}></path>`,
       )}
       ${placed.nodes.map((node) => nodeView(node, select))}

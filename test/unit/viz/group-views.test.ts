@@ -30,17 +30,22 @@ function tableOf<D, S extends State>(
   return { rows, summary: view.summary(data, context), context };
 }
 
-/** 4 tokens, 1 layer, 4 experts, 2 a token: {0,1} {0,1} {2,0} {3,1}. */
+/** 4 tokens, 2 layers, 4 experts, 2 a token: a row of `ids` is a layer of a token. */
 const small: Trace = {
   model: { name: 'small', layers: 2, experts: 4, topK: 2, expertBytes: [1, 1] },
   steps: [{ phase: 'prefill', chat: 0, position: 0, tokens: 4 }],
-  // prettier-ignore
-  ids: Uint16Array.from([
-    0, 1,  3, 2,
-    0, 1,  3, 2,
-    2, 0,  1, 0,
-    3, 1,  3, 0,
-  ]),
+  ids: Uint16Array.from(
+    [
+      [0, 1],
+      [3, 2],
+      [0, 1],
+      [3, 2],
+      [2, 0],
+      [1, 0],
+      [3, 1],
+      [3, 0],
+    ].flat(),
+  ),
   weights: null,
   origins: null,
 };
@@ -149,13 +154,12 @@ describe('moe-coactivation', () => {
     expect(coactivation.lacks!(one, contextOf(coactivation, one))).toMatch(/no pairs/);
   });
   it('puts experts that work together beside each other, always alike', () => {
-    // prettier-ignore
     const alike = [
-      NaN, 1, 9, 2,
-      1, NaN, 1, 8,
-      9, 1, NaN, 3,
-      2, 8, 3, NaN,
-    ];
+      [NaN, 1, 9, 2],
+      [1, NaN, 1, 8],
+      [9, 1, NaN, 3],
+      [2, 8, 3, NaN],
+    ].flat();
     expect(chainOrder(alike, 4)).toEqual([0, 2, 3, 1]);
     expect(chainOrder(new Float64Array(16).fill(NaN), 4)).toHaveLength(4);
     expect(chainOrder([NaN], 1)).toEqual([0]);
