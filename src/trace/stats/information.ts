@@ -14,7 +14,10 @@ export interface Information {
 
 const xLogX = (x: number): number => (x > 0 ? x * Math.log(x) : 0);
 
-/** Of a table [rows, columns] of counts; the band is that of independent rows and columns, chi-square over 2 n ln 2. */
+/**
+ * Of a table [rows, columns] of counts. The band is that of independent rows and columns and independent counts, chi-square over 2 n ln 2: good from
+ * about five counts a cell on, too low for emptier tables.
+ */
 export function informationOf(table: ArrayLike<number>, rows: number, columns: number): Information {
   const [down, across] = [new Float64Array(rows), new Float64Array(columns)];
   let [n, joint, cells] = [0, 0, 0];

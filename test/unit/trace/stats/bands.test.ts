@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest';
+import * as stats from '../../../../src/trace/stats/index.ts';
+import type { Chance } from '../../../../src/trace/stats/index.ts';
+
+describe('bands', () => {
+  const counts = (tokens: number): stats.LayerCounts =>
+    stats.countsFrom([[...Array<number>(6).fill(0), tokens, tokens]], 2);
+
+  it('are the same each time, in whatever order they are asked for, and say how they were made', () => {
+    const shape = (tokens: number): Chance => stats.loadStats(counts(tokens), 0).cv.chance!;
+    const before = [30, 50, 40, 700].map(shape);
+    expect(before.map(({ how, runs, seed }) => [how, runs, seed])).toEqual(Array(4).fill(['simulated', 2000, 1]));
+    // Other sizes push these out of what is kept.
+    for (let t = 1; t < 300; t++) stats.loadStats(stats.countsFrom([[t, t]], 1), 0);
+    expect([700, 40, 30, 50].map(shape)).toEqual([3, 2, 0, 1].map((i) => before[i]));
+  });
+
+  it('go on smoothly from simulated tokens to their normal limit', () => {
+    const [exact, normal] = [512, 513].map((t) => stats.loadStats(counts(t), 0));
+    for (const name of ['cv', 'maxVio', 'gini', 'topQuarter'] as const)
+      expect(normal![name].chance!.mean / exact![name].chance!.mean).toBeCloseTo(1, 1);
+    expect(normal!.unused.chance).toMatchObject({ mean: 0, low: 0, high: 0 });
+  });
+
+  it.each([
+    [8, 2, 0.464],
+    [64, 8, 0.679],
+    [128, 8, 0.412],
+  ])('of any expert in common, %i experts and %i a token: %d', (experts, k, share) => {
+    expect(stats.sharesAny(experts, k)).toBeCloseTo(share, 3);
+  });
+});
