@@ -16,7 +16,8 @@ export interface RandomRouting {
 /** Uniform over all sets and orders of K experts, token by token; weights, logits, ids and texts at random too. */
 export function randomTrace(seed: number, routing: RandomRouting): Trace {
   const { layers, experts, topK, tokens, chats = 1, domains = 1, isBare = false } = routing;
-  const next = prng(seed);
+  // Neighbouring seeds start neighbouring stretches of one sequence: spread them.
+  const next = prng(Math.imul(seed, 0x9e3779b1));
   const ids = new Uint16Array(tokens * layers * topK);
   const order = Uint16Array.from({ length: experts }, (_, e) => e);
   for (let at = 0; at < ids.length; at++) {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import * as stats from '../../../../src/trace/stats/index.ts';
 import type { Chance } from '../../../../src/trace/stats/index.ts';
+import { loadTrace } from '../../../support/traces.ts';
 
 describe('bands', () => {
   const counts = (tokens: number): stats.LayerCounts =>
@@ -20,6 +21,23 @@ describe('bands', () => {
     for (const name of ['cv', 'maxVio', 'gini', 'topQuarter'] as const)
       expect(normal![name].chance!.mean / exact![name].chance!.mean).toBeCloseTo(1, 1);
     expect(normal!.unused.chance).toMatchObject({ mean: 0, low: 0, high: 0 });
+  });
+
+  it('are those that docs/statistics.md shows', () => {
+    const trace = loadTrace('qwen');
+    const { cv } = stats.loadStats(stats.countsOf(trace, { phase: 'decode' }), 12);
+    const { any } = stats.repetitionOf(trace, 12, { phase: 'decode' })[0]!;
+    const plain = ({ value, chance, n }: stats.Measured, places: number): unknown => {
+      const [mean, low, high] = [chance!.mean, chance!.low, chance!.high].map((x) => Number(x.toFixed(places)));
+      return { value: Number(value.toFixed(places)), chance: { ...chance, mean, low, high }, n };
+    };
+    const how = { how: 'simulated', runs: 2000, seed: 1 };
+    expect(plain(cv, 2)).toEqual({ value: 2.09, chance: { mean: 0.4, low: 0.35, high: 0.45, ...how }, n: 128 });
+    expect(plain(any, 3)).toEqual({
+      value: 0.937,
+      chance: { mean: 0.255, low: 0.181, high: 0.331, how: 'exact' },
+      n: 127,
+    });
   });
 
   it.each([
