@@ -23,6 +23,12 @@ describe('bands', () => {
     expect(normal!.unused.chance).toMatchObject({ mean: 0, low: 0, high: 0 });
   });
 
+  it('keep the sum of the counts in the limit', () => {
+    // Of 600 tokens and two experts one has |x| too many, x normal with a deviation of √(600 / 4): on average √(2 / π) of it.
+    const { chance } = stats.overflowOf(stats.countsFrom([[300, 300]], 1), 0, 1);
+    expect((chance!.mean * 600) / (Math.sqrt(2 / Math.PI) * Math.sqrt(150))).toBeCloseTo(1, 1);
+  });
+
   it('are those that docs/statistics.md shows', () => {
     const trace = loadTrace('qwen');
     const { cv } = stats.loadStats(stats.countsOf(trace, { phase: 'decode' }), 12);

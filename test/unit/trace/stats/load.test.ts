@@ -101,6 +101,8 @@ describe('balance by hand', () => {
     // The first chat: f = 2/3, P = 1/2, so 1; the second: f = 1, P = 3/4.
     expect(sequence).toMatchObject({ value: expect.closeTo((1 + 1.5) / 2, 7) as number, n: 2 });
     expect(importanceCv2!.value).toBeCloseTo((0.75 / 1.25) ** 2, 12);
+    // Each weight goes to either expert: Σ (w² / 2 - w² / 4) over the squared mean.
+    expect(importanceCv2!.chance!.mean).toBeCloseTo(1.625 / 4 / 1.25 ** 2, 12);
     expect(loadCv2.value).toBe(0.25);
     expect(maxVio.value).toBe(0.5);
     const z = (3 * Math.log(4) ** 2 + Math.log(2) ** 2) / 4;

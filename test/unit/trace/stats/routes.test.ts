@@ -112,6 +112,22 @@ describe('reuse', () => {
       [2, 2 / 4, 4],
     ]);
     expect(reuse.within[1]!.share.chance!.mean).toBeCloseTo(1 - (3 / 4) ** 2, 12);
+    // However often the other one was used since, it is one other.
+    expect([...reuseOf(oneLayer([[0], [1], [1], [1], [0]], 4), 0).distances]).toEqual([2, 1, 0, 0]);
+    const pairs = reuseOf(
+      oneLayer(
+        [
+          [0, 1],
+          [1, 2],
+          [2, 3],
+        ],
+        4,
+      ),
+      0,
+      {},
+      [1],
+    ).within[0]!.share;
+    expect(pairs).toMatchObject({ value: 1 / 2, n: 4, chance: { mean: 1 / 2 } });
   });
 });
 
@@ -200,7 +216,7 @@ describe('capacity', () => {
   const trace: Trace = { ...oneLayer(rows, 3), weights: Float32Array.from([0.5, 0.5, 0.9, 0.1, 0.7, 0.3, 0.6, 0.4]) };
 
   it('serves first choices first, in the order of tokens or of their gates', () => {
-    expect(capacityOf(0.75, 8, 3)).toBe(2);
+    expect([capacityOf(0.75, 8, 3), capacityOf(0.8, 8, 3)]).toEqual([2, 3]);
     const by = (order: 'position' | 'gate'): number[] => [...dropTokens(trace, 0, { factor: 0.75, order }).dropped];
     expect(by('position')).toEqual([0, 0, 0, 0, 1, 1, 0, 1]);
     expect(by('gate')).toEqual([1, 1, 0, 0, 0, 0, 0, 1]);
