@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import * as stats from '../../../../src/trace/stats/index.ts';
 import type { Chance } from '../../../../src/trace/stats/index.ts';
+import { randomTrace } from '../../../support/random-routing.ts';
 import { loadTrace } from '../../../support/traces.ts';
 
 describe('bands', () => {
@@ -22,6 +23,18 @@ describe('bands', () => {
       expect(normal![name].chance!.mean / exact![name].chance!.mean).toBeCloseTo(1, 1);
     expect(normal!.unused.chance).toMatchObject({ mean: 0, low: 0, high: 0 });
   });
+
+  it.each(['overlap', 'jaccard'] as const)(
+    'of %s go on smoothly from simulated pairs to their normal limit',
+    (name) => {
+      const trace = randomTrace(1, { layers: 1, experts: 16, topK: 4, tokens: 257, isBare: true });
+      const [before, after] = [256, 257].map((to) => stats.repetitionOf(trace, 0, { to })[0]![name].chance!);
+      expect([before!.how, after!.how]).toEqual(['simulated', 'normal']);
+      expect(after!.mean).toBe(before!.mean);
+      const width = ({ low, high }: Chance): number => high - low;
+      expect(width(after!) / width(before!)).toBeCloseTo(1, 1);
+    },
+  );
 
   it('keep the sum of the counts in the limit', () => {
     // Of 600 tokens and two experts one has |x| too many, x normal with a deviation of √(600 / 4): on average √(2 / π) of it.

@@ -89,8 +89,14 @@ describe('of random routing 95 ± 2 % lie in the band of', () => {
       const { lag, ...next } = one!;
       expect(lag).toBe(1);
       const half = trace.steps.length / 2;
-      const { any, overlap } = stats.agreementOf({ trace, part: { to: half } }, { trace, part: { from: half } }, 0);
-      return { ...next, any3: three!.any, jaccard3: three!.jaccard, anyOfHalves: any, overlapOfHalves: overlap };
+      const halves = stats.agreementOf({ trace, part: { to: half } }, { trace, part: { from: half } }, 0);
+      return {
+        ...next,
+        any3: three!.any,
+        jaccard3: three!.jaccard,
+        anyOfHalves: halves.any,
+        overlapOfHalves: halves.overlap,
+      };
     });
   });
 
