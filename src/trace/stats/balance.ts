@@ -12,6 +12,7 @@ import {
   type Measured,
 } from './chance.ts';
 import { chiSquareRatio, NORMAL_95 } from './distributions.ts';
+import { loadStats } from './load.ts';
 import { probabilitiesAt } from './probabilities.ts';
 import { checkLayer, countsOf, layerOf, rowsOf, type LayerCounts, type Part } from './select.ts';
 import { takenIn } from './taken.ts';
@@ -44,16 +45,10 @@ function lossVariance({ experts, taking }: Draws, probs: Float64Array): number {
 const lossChance = (draws: Draws, probs: Float64Array): Chance => normalChance(1, lossVariance(draws, probs));
 
 /** The load loss CV² of Shazeer et al. 2017 (arXiv 1701.06538), of counts; on average (E - k) / (T k) by chance. */
-export function loadCv2(from: LayerCounts, layer: number): Measured {
-  const { counts, draws } = layerOf(from, layer);
-  return withChance(counts, draws, 'cv2', (c) => spread(c) ** 2);
-}
+export const loadCv2 = (from: LayerCounts, layer: number): Measured => loadStats(from, layer).cv2;
 
 /** max / mean - 1 (Wang et al. 2024, arXiv 2408.15664); and one more, max / mean, is the imbalance that EPLB and vLLM print. */
-export function maxVio(from: LayerCounts, layer: number): Measured {
-  const { counts, draws } = layerOf(from, layer);
-  return withChance(counts, draws, 'maxVio', violation);
-}
+export const maxVio = (from: LayerCounts, layer: number): Measured => loadStats(from, layer).maxVio;
 
 /**
  * MaxVio of `devices` groups of E / devices neighbouring experts: the balance that DeepSeek-V2's device loss (arXiv 2405.04434, section 2.2.3) is after.
@@ -63,20 +58,17 @@ export function deviceBalance(from: LayerCounts, layer: number, devices: number)
   const { counts, draws } = layerOf(from, layer);
   if (!Number.isInteger(devices) || devices < 1 || counts.length % devices !== 0)
     throw new InvalidRequest(`${counts.length} experts do not divide among ${devices} devices`, { layer, devices });
-  return withChance(counts, draws, `devices ${devices}`, (c) => violation(grouped(c, devices)));
+  const n = tokensDrawn(draws);
+  if (n === 0) return nothing;
+  const of = (c: Float64Array): number => violation(grouped(c, devices));
+  const [chance] = loadChances(`devices ${devices}`, draws, 1, (c, out) => (out[0] = of(c)));
+  return { value: of(Float64Array.from(counts)), chance: chance!, n };
 }
 
 function grouped(counts: Float64Array, devices: number): Float64Array {
   const loads = new Float64Array(devices);
   counts.forEach((c, e) => (loads[Math.floor((e * devices) / counts.length)]! += c));
   return loads;
-}
-
-function withChance(counts: Uint32Array, draws: Draws, name: string, of: (counts: Float64Array) => number): Measured {
-  const n = tokensDrawn(draws);
-  if (n === 0) return nothing;
-  const [chance] = loadChances(name, draws, 1, (c, out) => (out[0] = of(c)));
-  return { value: of(Float64Array.from(counts)), chance: chance!, n };
 }
 
 const meanOf = (values: Float64Array): number => values.reduce((a, b) => a + b, 0) / values.length;

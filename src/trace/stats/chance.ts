@@ -55,11 +55,13 @@ export function bandOf(values: Float64Array, mean?: number): Chance {
 interface Walk {
   readonly next: () => number;
   readonly counts: Uint32Array; // [runs, E]
+  /** All experts, in the order that the last draws left. */
+  readonly order: Uint16Array;
   tokens: number;
 }
 const walks = new Map<string, Walk>();
 
-function step({ next, counts }: Walk, experts: number, k: number, order: Uint16Array): void {
+function step({ next, counts, order }: Walk, experts: number, k: number): void {
   for (let base = 0; base < counts.length; base += experts) {
     for (let j = 0; j < k; j++) {
       const i = j + Math.floor(next() * (experts - j));
@@ -77,12 +79,12 @@ function simulateExactly({ experts, taking }: Draws): Uint32Array {
   const key = sizes.length === 1 ? `${experts}/${sizes[0]!.k}` : '';
   let walk = walks.get(key);
   if (!walk || key === '' || walk.tokens > sizes[0]!.tokens) {
-    walk = { next: prng(SEED), counts: new Uint32Array(RUNS * experts), tokens: 0 };
+    const order = Uint16Array.from({ length: experts }, (_, e) => e);
+    walk = { next: prng(SEED), counts: new Uint32Array(RUNS * experts), order, tokens: 0 };
     if (key) keep(walks, key, walk, 8);
   }
   for (const { tokens, k } of sizes) {
-    const order = Uint16Array.from({ length: experts }, (_, e) => e);
-    for (let t = key ? walk.tokens : 0; t < tokens; t++) step(walk, experts, k, order);
+    for (let t = key ? walk.tokens : 0; t < tokens; t++) step(walk, experts, k);
     walk.tokens = tokens;
   }
   return walk.counts;

@@ -2,7 +2,7 @@
 import type { Trace } from '../trace.ts';
 import { nothing, pairsDrawn, permutationChances, tokensDrawn, type Chance, type Measured } from './chance.ts';
 import { chiSquareRatio, NORMAL_95 } from './distributions.ts';
-import { domainGroups, labelTable } from './information.ts';
+import { domainGroups, labelTable, type InformationOptions } from './information.ts';
 import { layerOf, rowsOf, type LayerCounts, type Part } from './select.ts';
 import { takenIn } from './taken.ts';
 
@@ -28,7 +28,7 @@ export function jensenShannon(a: ArrayLike<number>, b: ArrayLike<number>): numbe
 
 /**
  * The distance of two published counts. The band: both are samples of one distribution, tokens independent; then the divergence is
- * (E - k) (1 / pairs of a + 1 / pairs of b) / (8 ln 2) times chi-square over E - 1. Tokens of one text are not independent, so real texts lie above.
+ * (E - k) (1 / pairs of a + 1 / pairs of b) / (8 ln 2) times chi-square over E - 1, from about ten pairs an expert on. Tokens of one text are not independent, so real texts lie above.
  * @throws InvalidRequest for a layer that does not exist
  */
 export function distanceOf(a: LayerCounts, b: LayerCounts, layer: number): Measured {
@@ -54,7 +54,7 @@ export interface Domains {
   /** Load shares, [domains, E]. */
   readonly share: Float64Array;
   /**
-   * Jensen-Shannon distances, [domains, domains]. The band: chats shuffled among domains, 1000 times; two or three chats a domain leave it wide.
+   * Jensen-Shannon distances, [domains, domains]. The band: chats shuffled among domains; two or three chats a domain leave it wide.
    * `n` counts the chats of both.
    */
   readonly distance: readonly (readonly Measured[])[];
@@ -62,13 +62,16 @@ export interface Domains {
   readonly meanDistance: Measured;
 }
 
-const SHUFFLES = 1000;
-
 /**
  * @returns null when the trace has chats of fewer than two domains
  * @throws InvalidRequest for a layer that does not exist
  */
-export function domainsOf(trace: Trace, layer: number, part?: Part): Domains | null {
+export function domainsOf(
+  trace: Trace,
+  layer: number,
+  part?: Part,
+  { runs = 1000 }: InformationOptions = {},
+): Domains | null {
   const taken = takenIn(trace, layer, part);
   const groups = domainGroups(trace, taken);
   if (!groups) return null;
@@ -86,7 +89,7 @@ export function domainsOf(trace: Trace, layer: number, part?: Part): Domains | n
     pairs.forEach(([a, b], i) => (out[i] = jensenShannon(of(a), of(b))));
     out[pairs.length] = out.subarray(0, pairs.length).reduce((x, y) => x + y, 0) / pairs.length;
   };
-  const chances = permutationChances(label, SHUFFLES, pairs.length + 1, measure);
+  const chances = permutationChances(label, runs, pairs.length + 1, measure);
   const values = new Float64Array(pairs.length + 1);
   measure(label, values);
   const chats = names.map((_, d) => label.filter((l) => l === d).length);

@@ -16,6 +16,7 @@ export {
 export { capacityOf, dropTokens, overflowOf, type Dropped } from './capacity.ts';
 export { type Chance, type Draws, type Measured } from './chance.ts';
 export { coactivationOf, liftMatrix, pairOf, type Coactivation, type ExpertPair } from './coactivation.ts';
+export type { Band } from './distributions.ts';
 export { differenceOf, type Difference } from './difference.ts';
 export { distanceOf, domainNames, domainPart, domainsOf, jensenShannon, type Domains } from './domains.ts';
 export { flowOf, type Flow, type FlowOptions } from './flow.ts';

@@ -129,18 +129,19 @@ function meanProbabilities(trace: Trace, rows: Uint32Array): Float64Array | null
 
 /**
  * Counts that somebody published, without the trace: `rows[layer][expert]`.
- * @throws InvalidRequest when rows differ in length, hold what is no count, or differ in tokens
+ * @throws InvalidRequest when rows differ in length or in tokens, or hold what is no count of tokens
  */
 export function countsFrom(rows: readonly (readonly number[])[], topK: number): LayerCounts {
   const experts = rows[0]?.length ?? 0;
   const tokens = (rows[0] ?? []).reduce((a, b) => a + b, 0) / topK;
-  const fits = rows.every((r) => r.length === experts && r.reduce((a, b) => a + b, 0) === tokens * topK);
-  if (experts < topK || !fits || !Number.isInteger(tokens) || !rows.flat().every((n) => Number.isInteger(n) && n >= 0))
-    throw new InvalidRequest(`counts must be rows of one length and one sum, a multiple of ${topK} experts a token`, {
-      experts,
-      topK,
-      tokens,
-    });
+  const isCount = (n: number): boolean => Number.isInteger(n) && n >= 0 && n <= tokens;
+  const fits = (row: readonly number[]): boolean =>
+    row.length === experts && row.every(isCount) && row.reduce((a, b) => a + b, 0) === tokens * topK;
+  if (experts < topK || !Number.isInteger(tokens) || !rows.every(fits))
+    throw new InvalidRequest(
+      `counts must be rows of one length and one sum: tokens of each of ${experts} experts, ${topK} experts a token`,
+      { experts, topK, tokens },
+    );
   const counts = Uint32Array.from(rows.flat());
   return { layers: rows.length, experts, topK, tokens, counts, weights: null, probs: null };
 }
