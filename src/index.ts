@@ -98,7 +98,7 @@ export type { LoadProgress } from './engine/progress.ts';
 export type { RecoveryEvent } from './engine/recovery.ts';
 export type { SamplingDefault } from './engine/sampling.ts';
 export type { LayerRouting } from './engine/routing.ts';
-export type { LogitsResult } from './engine/session.ts';
+export type { LogitsResult } from './engine/scoring.ts';
 export type { Prompt } from './engine/text.ts';
 export type { Constraint, JsonSchema } from './text/grammar/index.ts';
 export type { RoutedTokens, RoutingLevel, RunRouting } from './trace/run-routing.ts';
