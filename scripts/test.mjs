@@ -8,7 +8,10 @@ const fast = process.argv.includes('--fast');
 ensurePackages();
 process.env.CHROMIUM_PATH = ensureChromium();
 if (fast) process.env.WEBMOE_FAST = '1';
-else process.env.WEBMOE_FUZZ ??= '200000';
+else {
+  process.env.WEBMOE_FUZZ ??= '200000';
+  process.env.WEBMOE_SHADERS ??= 'published';
+}
 
 let passed = 0;
 let failed = 0;

@@ -46,7 +46,7 @@ export type { BrowserStorage } from './engine/browser-storage.ts';
 export { openSource, type ModelSource } from './engine/open-source.ts';
 export { createChat } from './chat/chat.ts';
 export { checkSupport, type Support } from './engine/support.ts';
-export { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './engine/plan.ts';
+export { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './engine/plan-defaults.ts';
 export {
   DeviceCapability,
   DeviceLost,
