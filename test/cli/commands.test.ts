@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { Inspection } from '../../src/engine/inspect.ts';
 import { withByteTokens } from '../support/byte-tokens.ts';
 import { cli } from '../support/cli.ts';
+import { thinned } from '../support/everyday.ts';
 import { filesOf, fixturePath, SHIPPED, text, withConfig, type Files } from '../support/models.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'webmoe-cli-'));
@@ -68,43 +69,48 @@ describe('bad input ends with 2 and one line', () => {
   truncated[shard] = truncated[shard]!.slice(0, -1);
   const score = ['logits', '--model', olmoe, '--out', at('x'), '--ids'];
 
-  it.each<[string[], RegExp]>([
-    [['fly'], /unknown command fly/],
-    [['constructor'], /unknown command constructor/],
-    [['run'], /--model is required/],
-    [['run', '--model', olmoe, '--bogus'], /bogus/],
-    [['run', '--model', olmoe, 'extra'], /extra/],
-    [['run', '--model', olmoe, '--temperature', 'warm'], /--temperature/],
-    [['run', '--model', olmoe, '--weights', 'q5'], /--weights must be one of auto, as-is, q8, q4/],
-    [['run', '--model', at('nowhere'), '--prompt', 'x'], /nowhere/],
-    [['run', '--model', olmoe, '--prompt', 'x'], /tokenizer\.json/],
-    [['run', '--model', olmoe, '--prompt', 'x', '--context-length', '9999'], /contextLength/],
-    [['run', '--model', olmoe, '--prompt', 'x', '--gpu-budget', '100kB'], /does not fit/],
-    [[...run, '--logit-bias', '5'], /--logit-bias must be as in 42:-100,7:2\.5, got 5/],
-    [[...run, '--logit-bias', '256:1'], /token 256; the vocabulary has ids 0 to 255/],
-    [[...run, '--json-schema', at('missing.json')], /--json-schema .*missing\.json/],
-    [[...run, '--json-schema', at('number.json')], /multipleOf/],
-    [['inspect'], /give a folder or URL/],
-    [['inspect', at('nowhere')], /nowhere/],
-    [['inspect', olmoe, olmoe], /unexpected argument/],
-    [['inspect', broken({ model_type: 'mamba' })], /mamba/],
-    [['inspect', broken({ router_softcap: 30 })], /router_softcap/],
-    [['inspect', broken({ hidden_act: 'relu' })], /relu/],
-    [['inspect', broken({ quantization_config: { quant_method: 'awq' } })], /awq/],
-    [['inspect', broken({ hidden_size: 128 })], /\[.*\]/],
-    [['inspect', write('cut', truncated)], /model-00002-of-00002/],
-    [['inspect', write('none', { 'config.json': text('{}') })], /model_type/],
-    [['inspect', 'http://127.0.0.1:1/model'], /127\.0\.0\.1/],
-    [[...score, at('missing.json')], /cannot read .*missing\.json/],
-    [[...score, at('words.json')], /words\.json must hold a JSON array of token ids/],
-    [[...score, at('empty.json')], /empty/],
-    [[...score, at('far.json')], /Token 0 of the prompt is 256/],
-    [
-      ['logits', '--model', olmoe, '--ids', at('one.json'), '--out', at('no/such/folder')],
-      /cannot write .*no\/such\/folder/,
-    ],
-    [['bench', '--model', olmoe, '--decode-tokens', '1'], /--decode-tokens must be a whole number of at least 2/],
-  ])('webmoe %j', async (argv, message) => {
+  it.each(
+    thinned<[string[], RegExp]>(
+      [
+        [['fly'], /unknown command fly/],
+        [['constructor'], /unknown command constructor/],
+        [['run'], /--model is required/],
+        [['run', '--model', olmoe, '--bogus'], /bogus/],
+        [['run', '--model', olmoe, 'extra'], /extra/],
+        [['run', '--model', olmoe, '--temperature', 'warm'], /--temperature/],
+        [['run', '--model', olmoe, '--weights', 'q5'], /--weights must be one of auto, as-is, q8, q4/],
+        [['run', '--model', at('nowhere'), '--prompt', 'x'], /nowhere/],
+        [['run', '--model', olmoe, '--prompt', 'x'], /tokenizer\.json/],
+        [['run', '--model', olmoe, '--prompt', 'x', '--context-length', '9999'], /contextLength/],
+        [['run', '--model', olmoe, '--prompt', 'x', '--gpu-budget', '100kB'], /does not fit/],
+        [[...run, '--logit-bias', '5'], /--logit-bias must be as in 42:-100,7:2\.5, got 5/],
+        [[...run, '--logit-bias', '256:1'], /token 256; the vocabulary has ids 0 to 255/],
+        [[...run, '--json-schema', at('missing.json')], /--json-schema .*missing\.json/],
+        [[...run, '--json-schema', at('number.json')], /multipleOf/],
+        [['inspect'], /give a folder or URL/],
+        [['inspect', at('nowhere')], /nowhere/],
+        [['inspect', olmoe, olmoe], /unexpected argument/],
+        [['inspect', broken({ model_type: 'mamba' })], /mamba/],
+        [['inspect', broken({ router_softcap: 30 })], /router_softcap/],
+        [['inspect', broken({ hidden_act: 'relu' })], /relu/],
+        [['inspect', broken({ quantization_config: { quant_method: 'awq' } })], /awq/],
+        [['inspect', broken({ hidden_size: 128 })], /\[.*\]/],
+        [['inspect', write('cut', truncated)], /model-00002-of-00002/],
+        [['inspect', write('none', { 'config.json': text('{}') })], /model_type/],
+        [['inspect', 'http://127.0.0.1:1/model'], /127\.0\.0\.1/],
+        [[...score, at('missing.json')], /cannot read .*missing\.json/],
+        [[...score, at('words.json')], /words\.json must hold a JSON array of token ids/],
+        [[...score, at('empty.json')], /empty/],
+        [[...score, at('far.json')], /Token 0 of the prompt is 256/],
+        [
+          ['logits', '--model', olmoe, '--ids', at('one.json'), '--out', at('no/such/folder')],
+          /cannot write .*no\/such\/folder/,
+        ],
+        [['bench', '--model', olmoe, '--decode-tokens', '1'], /--decode-tokens must be a whole number of at least 2/],
+      ],
+      3,
+    ),
+  )('webmoe %j', async (argv, message) => {
     const { code, out, err } = await cli(argv);
     expect(err).toMatch(message);
     expect([code, out, err.split('\n').length]).toEqual([2, '', 2]);

@@ -57,6 +57,6 @@ async function figures(name: string): Promise<CatalogueFigures> {
   };
 }
 
-it.each(thinned(CATALOGUE, 4))('$id', async ({ config, figures: shown }) => {
+it.each(thinned(CATALOGUE, CATALOGUE.length))('$id', async ({ config, figures: shown }) => {
   expect(shown).toEqual(await figures(config));
 });
