@@ -2,12 +2,14 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build, defineConfig, type InlineConfig, type UserConfig } from 'tsdown';
+import { minifiedShaders } from './scripts/minify-wgsl.mjs';
 
 const shared: UserConfig = {
   format: 'esm',
   platform: 'neutral',
   target: 'es2022',
   deps: { neverBundle: [/^node:/, 'webgpu'] },
+  plugins: [minifiedShaders],
 };
 
 /** A build of its own, so that the file imports nothing: then it works in every bundler, as a module and as a classic script. */
@@ -18,12 +20,13 @@ const script = (name: string, source: string): UserConfig => ({
   dts: false,
   clean: false,
 });
-const worker: UserConfig = { ...script('worker', 'src/worker.ts'), dts: { sourcemap: false } };
+/** Nothing bundles it again, so it is published minified. */
+const worker: UserConfig = { ...script('worker', 'src/worker.ts'), dts: { sourcemap: false }, minify: true };
 
 /** The built worker as a text. */
 async function workerCode(): Promise<string> {
   const outDir = mkdtempSync(join(tmpdir(), 'webmoe-worker-'));
-  await build({ ...worker, dts: false, outDir, minify: true, logLevel: 'silent', config: false } as InlineConfig);
+  await build({ ...worker, dts: false, outDir, logLevel: 'silent', config: false } as InlineConfig);
   const code = readFileSync(join(outDir, 'worker.js'), 'utf8');
   rmSync(outDir, { recursive: true });
   return code;
@@ -44,6 +47,7 @@ export default defineConfig([
     dts: { sourcemap: false },
     clean: true,
     plugins: [
+      minifiedShaders,
       {
         // Vite resolves the workers' sources; beside the built files lie their builds.
         name: 'built-workers',

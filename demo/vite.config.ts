@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { defineConfig, type Plugin } from 'vite';
+import { minifiedShaders } from '../scripts/minify-wgsl.mjs';
 import { modelFiles } from '../scripts/model-files.mjs';
 
 /** `npm run dev` serves the models too, as scripts/serve.mjs does. */
@@ -13,7 +14,8 @@ const models: Plugin = {
 
 export default defineConfig({
   base: './',
-  plugins: [models],
+  plugins: [models, minifiedShaders],
+  worker: { plugins: () => [minifiedShaders] },
   server: { host: '127.0.0.1', fs: { allow: ['..'] } },
   build: {
     target: 'es2022',

@@ -1,5 +1,5 @@
 // What `npm start` and `npm test` need on a fresh machine: the packages of the lockfile, and (for tests) a Chromium.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +14,17 @@ export function run(command, args, options = {}) {
     ...options,
   });
   return done.status ?? 1;
+}
+
+/** Beside other commands: its output comes when it has ended. */
+export function runQuietly(command, args) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: root, shell: process.platform === 'win32' });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += data));
+    child.on('error', (error) => resolve({ status: 1, output: String(error) }));
+    child.on('close', (status) => resolve({ status: status ?? 1, output }));
+  });
 }
 
 export function mustRun(command, args, what, options = {}) {

@@ -9,18 +9,25 @@ const withoutComments = (text) => text.replace(/[ \t]*\/\/.*$/gm, '');
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const target = join(root, 'src/gpu/shaders.gen.ts');
 
-export function generateShaderModule() {
+/** The shaders' texts by path, as programs ask for them. */
+export function shaderTexts() {
   const files = readdirSync(join(root, 'shaders'), { recursive: true })
     .map(String)
     .map((f) => f.replaceAll('\\', '/'))
     .filter((f) => f.endsWith('.wgsl'))
     .sort();
-  const entries = files.map((f) => {
-    const text = readFileSync(join(root, 'shaders', f), 'utf8');
-    return `  ${JSON.stringify(f.replace(/\.wgsl$/, ''))}: ${JSON.stringify(withoutComments(text))},`;
-  });
-  const module = `// Made by scripts/wgsl.mjs from shaders/.\nexport const shaderText: Readonly<Record<string, string>> = {\n${entries.join('\n')}\n};\n`;
+  const text = (f) => withoutComments(readFileSync(join(root, 'shaders', f), 'utf8'));
+  return Object.fromEntries(files.map((f) => [f.replace(/\.wgsl$/, ''), text(f)]));
+}
+
+export function shaderModule(texts) {
+  const entries = Object.entries(texts).map(([path, text]) => `  ${JSON.stringify(path)}: ${JSON.stringify(text)},`);
+  return `// Made by scripts/wgsl.mjs from shaders/.\nexport const shaderText: Readonly<Record<string, string>> = {\n${entries.join('\n')}\n};\n`;
+}
+
+function generateShaderModule() {
+  const module = shaderModule(shaderTexts());
   if (!existsSync(target) || readFileSync(target, 'utf8') !== module) writeFileSync(target, module);
 }
 
-generateShaderModule();
+if (process.argv[1] === fileURLToPath(import.meta.url)) generateShaderModule();

@@ -46,7 +46,7 @@ export type { BrowserStorage } from './engine/browser-storage.ts';
 export { openSource, type ModelSource } from './engine/open-source.ts';
 export { createChat } from './chat/chat.ts';
 export { checkSupport, type Support } from './engine/support.ts';
-export { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './engine/plan.ts';
+export { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './engine/plan-defaults.ts';
 export {
   DeviceCapability,
   DeviceLost,
@@ -98,7 +98,7 @@ export type { LoadProgress } from './engine/progress.ts';
 export type { RecoveryEvent } from './engine/recovery.ts';
 export type { SamplingDefault } from './engine/sampling.ts';
 export type { LayerRouting } from './engine/routing.ts';
-export type { LogitsResult } from './engine/session.ts';
+export type { LogitsResult } from './engine/scoring.ts';
 export type { Prompt } from './engine/text.ts';
 export type { Constraint, JsonSchema } from './text/grammar/index.ts';
 export type { PromptChunk, RoutedTokens, RoutingLevel, RunRouting } from './trace/run-routing.ts';

@@ -1,6 +1,6 @@
 /** One vector a text, from the hidden states of all its tokens. */
 import { InvalidRequest } from '../errors.ts';
-import type { Session } from './session.ts';
+import { scoreFinalHidden, type Scorer } from './scoring.ts';
 
 export interface EmbedOptions {
   /** `mean` of all tokens' hidden states, the default, or that of the `last` token. */
@@ -53,12 +53,12 @@ export class Pool {
 
 /** The vector [D] of a text's tokens. */
 export async function embedTokens(
-  session: Session,
+  scorer: Scorer,
   ids: readonly number[],
   hidden: number,
   { pooling, normalize, signal }: EmbedOptions,
 ): Promise<Float32Array<ArrayBuffer>> {
   const pool = new Pool(hidden, pooling);
-  await session.finalHidden(ids, (values) => pool.add(values), signal);
+  await scoreFinalHidden(scorer, ids, (values) => pool.add(values), signal);
   return pool.vector(normalize);
 }

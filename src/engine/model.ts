@@ -16,7 +16,8 @@ import type { Plan } from './plan.ts';
 import type { PreparedModel } from './prepare.ts';
 import type { Recovery, RecoveryEvent } from './recovery.ts';
 import type { Runtime } from './runtime.ts';
-import type { DrawnToken, LogitsResult } from './session.ts';
+import { scoreLogits, type LogitsResult } from './scoring.ts';
+import type { DrawnToken } from './session.ts';
 import { promptIds, type ModelText, type Prompt } from './text.ts';
 
 export class Model {
@@ -208,7 +209,7 @@ export class Model {
     checkIds(ids, this.config.vocab, this.plan.contextLength);
     const interventions = resolveInterventions(options.interventions, moeLayers(this.config));
     const signal = this.#orDisposed(options.signal);
-    return this.#aside(({ session }) => session.logits(ids, { ...options, interventions, signal }), signal);
+    return this.#aside(({ session }) => scoreLogits(session, ids, { ...options, interventions, signal }), signal);
   }
 
   /**

@@ -38,6 +38,7 @@ import {
   type RouterSpec,
   type VectorSpec,
 } from './describe.ts';
+import { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './plan-defaults.ts';
 import type { StoreMode } from './expert-stats.ts';
 import type { Precision } from './precision.ts';
 import { predict, TYPICAL_HARDWARE, type Hardware, type TokenWork } from './predict.ts';
@@ -55,9 +56,6 @@ export interface PlanOptions {
   readonly hardware?: Hardware | null | undefined;
 }
 
-export const DEFAULT_CONTEXT = 4096;
-export const DEFAULT_CHUNK = 256;
-export const DEFAULT_GPU_BYTES = 6 * 2 ** 30;
 /** Records on their way to slots at a time. */
 export const RING_SLOTS = 4;
 /** Rows of floats that are quantised at a time, twice this at most. */

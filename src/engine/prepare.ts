@@ -11,7 +11,8 @@ import type { ExpertStats } from './expert-stats.ts';
 import { openKeeping, rememberedSource, type Keeping } from './keeping.ts';
 import type { LoadOptions } from './load.ts';
 import { openModel, planOpened, type OpenedModel, type PlanLimits, type PlannedModel } from './open.ts';
-import { DEFAULT_CHUNK, type PlanOptions } from './plan.ts';
+import { DEFAULT_CHUNK } from './plan-defaults.ts';
+import type { PlanOptions } from './plan.ts';
 import { suggestedDetails, suggestPlan } from './suggest.ts';
 import { loadText, type ModelText } from './text.ts';
 

@@ -2,20 +2,21 @@
  * One conversation on the GPU: which tokens the KV cache holds, prefill in chunks, one token at a time after that.
  * One submit and one small readback a token; nothing is created after `open`.
  */
-import { subview, wholeBuffer, type BufferView } from '../gpu/buffer.ts';
-import { InvalidCheckpoint } from '../errors.ts';
+import { subview } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { Program } from '../gpu/recording.ts';
 import type { ApproximateParams, DrawOptions, SamplingParams } from '../gpu/step.ts';
 import { promptCounts, raisedCount, readSampled, SAMPLED_WORDS } from '../kernels/sample/sample.ts';
 import { MOST_SAMPLED_BYTES, readTopLogprobs, sampledWords, type RankedToken } from '../kernels/sample/top_logprobs.ts';
 import { routedBytes } from '../kernels/moe/route.ts';
 import type { ExpertStore } from '../moe/store.ts';
 import { invariant } from '../util/assert.ts';
-import type { Batch, Forward, RoutingLogs, Taps } from './forward.ts';
+import { notFinite } from './finite.ts';
+import type { Batch, Forward, RoutingLogs } from './forward.ts';
 import type { ModePicker } from './mode.ts';
 import { NO_INTERVENTIONS, type ResolvedInterventions } from './interventions.ts';
+import { recordBodies, recordPrograms, type Programs } from './programs.ts';
 import { chunkRoutingAt, type LayerRouting } from './routing.ts';
+import type { Scorer, ScoringPass } from './scoring.ts';
 import { StepLog, type LoggedStep } from './step-log.ts';
 import { StepRecord } from './step-record.ts';
 import { Stepper, type Bodies, type Tail, type TailResult } from './stepper.ts';
@@ -50,19 +51,6 @@ export interface RoutingRequest {
   readonly onPrompt?: ((routing: readonly LayerRouting[], position: number, tokens: number) => void) | undefined;
 }
 
-const notFinite = (broken: number, what: string): InvalidCheckpoint =>
-  new InvalidCheckpoint(
-    'not-finite',
-    `The model computed ${broken} ${what} that are no finite numbers: its weights are damaged, or overflow f32`,
-    { broken, what },
-  );
-
-function assertFinite(values: Float32Array, what: string): void {
-  let broken = 0;
-  for (const value of values) if (!Number.isFinite(value)) broken++;
-  if (broken > 0) throw notFinite(broken, what);
-}
-
 export interface SessionParts {
   readonly gpu: Gpu;
   readonly forward: Forward;
@@ -75,15 +63,7 @@ export interface SessionParts {
   readonly isWatched: () => boolean;
 }
 
-interface Programs {
-  readonly bodies: Bodies;
-  readonly head: Program;
-  readonly sampling: Program;
-  readonly limitedSampling: Program;
-  readonly topLogprobs: Program;
-}
-
-export class Session {
+export class Session implements Scorer {
   readonly #parts: SessionParts;
   readonly #gpu: Gpu;
   readonly #forward: Forward;
@@ -117,14 +97,14 @@ export class Session {
   }
 
   static async open(parts: SessionParts): Promise<Session> {
-    const programs = await record(parts.forward);
+    const programs = await recordPrograms(parts.forward);
     return parts.gpu.allocating('reading tokens back', () => new Session(parts, programs));
   }
 
   /** Records every program again: after arenas were replaced. */
   async rerecord(): Promise<void> {
     this.#logitBodies = null;
-    this.#programs = await record(this.#forward);
+    this.#programs = await recordPrograms(this.#forward);
   }
 
   /** Tokens whose keys and values are in the cache. */
@@ -339,111 +319,29 @@ export class Session {
     return result;
   }
 
-  /**
-   * Logits of every token of `ids`, from an empty cache, in chunks; with the routing and, when asked, the hidden states.
-   * A tool for tests, perplexity and `webmoe logits`, not for chatting: it makes buffers of its own.
-   */
-  async logits(
-    ids: readonly number[],
-    options: {
-      readonly hidden?: boolean;
-      readonly signal?: AbortSignal | undefined;
-      readonly interventions?: ResolvedInterventions;
-    } = {},
-  ): Promise<LogitsResult> {
-    const { config, plan } = this.#forward;
-    const { vocab, hidden } = config;
-    const layers = config.layers.length;
-    const limit = this.#gpu.facts.limits.maxStorageBufferBindingSize;
-    const widest = Math.max(vocab, options.hidden ? (layers + 1) * hidden : 0);
-    const most = Math.max(1, Math.min(plan.prefillChunk, Math.floor(limit / (4 * widest))));
-    const scratch = (label: string, bytes: number): BufferView =>
-      wholeBuffer(this.#gpu.createBuffer(label, 'activations', bytes));
-    const { out, normed, taps } = await this.#gpu.allocating('the logits of a chunk', () => ({
-      out: scratch('all logits', most * vocab * 4),
-      normed: scratch('final norm', most * hidden * 4),
-      taps: options.hidden ? scratch('taps', (layers + 1) * most * hidden * 4) : null,
-    }));
-    try {
-      const all = await this.#forward.allLogits(out, normed);
-      const bodies = taps
-        ? await recordBodies(this.#forward, { taps: { hidden: taps, tokens: most } })
-        : this.#programs.bodies;
-      const tail: Tail = { programs: [all], view: null, undo: () => undefined };
-      const routing = this.#forward.logs.one.slices.map(({ topK }): LayerRouting => ({
-        ids: new Uint32Array(ids.length * topK),
-        weights: new Float32Array(ids.length * topK),
-      }));
-      const result: LogitsResult = {
-        logits: new Float32Array(ids.length * vocab),
-        routing,
-        hidden: taps ? new Float32Array((layers + 1) * ids.length * hidden) : null,
-      };
-      this.intervene(options.interventions ?? NO_INTERVENTIONS);
-      this.forget();
-      this.#nextOnGpu = null;
-      for (let position = 0; position < ids.length; position += most) {
-        options.signal?.throwIfAborted();
-        const chunk = ids.slice(position, position + most);
-        this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
-        this.#forward.setStep(chunk.length, position, undefined, this.#parts.approximate);
-        await this.#run(chunk, 'prefill', tail, options.signal, bodies);
-        const logits = new Float32Array(await this.#gpu.read(subview(out, 0, chunk.length * vocab * 4)));
-        assertFinite(logits, 'logits');
-        result.logits.set(logits, position * vocab);
-        (await this.#routingOf(bodies.logs, chunk.length)).forEach(({ ids: chosen, weights }, m) => {
-          const at = (position * chosen.length) / chunk.length;
-          routing[m]!.ids.set(chosen, at);
-          routing[m]!.weights.set(weights, at);
-        });
-        if (taps && result.hidden) {
-          for (let l = 0; l <= layers; l++) {
-            const view =
-              l < layers
-                ? subview(taps, l * most * hidden * 4, chunk.length * hidden * 4)
-                : subview(normed, 0, chunk.length * hidden * 4);
-            result.hidden.set(new Float32Array(await this.#gpu.read(view)), (l * ids.length + position) * hidden);
-          }
-        }
-      }
-      return result;
-    } finally {
-      for (const view of [out, normed, taps]) if (view) this.#gpu.destroyBuffer(view.buffer);
-    }
+  get gpu(): Gpu {
+    return this.#gpu;
   }
 
-  /**
-   * The final norm's output for every token of `ids`, from an empty cache, in chunks. Makes buffers of its own, as `logits` does.
-   * @param onChunk receives [tokens of the chunk, D]
-   */
-  async finalHidden(
-    ids: readonly number[],
-    onChunk: (values: Float32Array) => void,
-    signal?: AbortSignal,
-  ): Promise<void> {
-    const { config, plan } = this.#forward;
-    const most = plan.prefillChunk;
-    const buffer = await this.#gpu.allocating('the hidden states of a chunk', () =>
-      this.#gpu.createBuffer('final norm', 'activations', most * config.hidden * 4),
-    );
-    const normed = wholeBuffer(buffer);
-    try {
-      const tail: Tail = { programs: [await this.#forward.finalNorm(normed)], view: null, undo: () => undefined };
-      this.intervene(NO_INTERVENTIONS);
-      this.forget();
-      this.#nextOnGpu = null;
-      for (let position = 0; position < ids.length; position += most) {
-        signal?.throwIfAborted();
-        const chunk = ids.slice(position, position + most);
-        this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
-        this.#forward.setStep(chunk.length, position, undefined, this.#parts.approximate);
-        await this.#run(chunk, 'prefill', tail, signal, this.#programs.bodies);
-        const values = new Float32Array(await this.#gpu.read(subview(normed, 0, chunk.length * config.hidden * 4)));
-        assertFinite(values, 'hidden states');
-        onChunk(values);
-      }
-    } finally {
-      this.#gpu.destroyBuffer(buffer);
+  get forward(): Forward {
+    return this.#forward;
+  }
+
+  /** Runs a text from an empty cache: see engine/scoring. */
+  async score(pass: ScoringPass): Promise<void> {
+    const { ids, most, interventions = NO_INTERVENTIONS, bodies = this.#programs.bodies, signal } = pass;
+    const tail: Tail = { programs: [pass.tail], view: null, undo: () => undefined };
+    this.intervene(interventions);
+    this.forget();
+    this.#nextOnGpu = null;
+    for (let position = 0; position < ids.length; position += most) {
+      signal?.throwIfAborted();
+      const chunk = ids.slice(position, position + most);
+      const tokens = chunk.length;
+      this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
+      this.#forward.setStep(tokens, position, undefined, this.#parts.approximate);
+      await this.#run(chunk, 'prefill', tail, signal, bodies);
+      await pass.onChunk({ position, tokens, routing: () => this.#routingOf(bodies.logs, tokens) });
     }
   }
 
@@ -472,34 +370,3 @@ const NO_TAIL: Tail = { programs: [], view: null, undo: () => undefined };
 /** Of a single token, what it missed is read off its routing, which comes back with a tail only. */
 const tailFor = (tokens: readonly number[], tail: Tail | null): Tail | null =>
   tail ?? (tokens.length === 1 ? NO_TAIL : null);
-
-async function recordBodies(
-  forward: Forward,
-  options: { readonly taps?: Taps; readonly logs?: RoutingLogs } = {},
-): Promise<Bodies> {
-  const [one, chunk, waves] = await Promise.all([
-    forward.body('one', options),
-    forward.body('chunk', options),
-    forward.body('chunk', { ...options, waves: true }),
-  ]);
-  return { one, chunk, waves, logs: options.logs ?? forward.logs };
-}
-
-async function record(forward: Forward): Promise<Programs> {
-  const [bodies, head, sampling, limitedSampling, topLogprobs] = await Promise.all([
-    recordBodies(forward),
-    forward.lastLogits(),
-    forward.sampling(false),
-    forward.sampling(true),
-    forward.topLogprobs(),
-  ]);
-  return { bodies, head, sampling, limitedSampling, topLogprobs };
-}
-
-export interface LogitsResult {
-  readonly logits: Float32Array; // [T, V]
-  /** One entry a MoE layer: ids and weights [T, K], in rank order. */
-  readonly routing: readonly LayerRouting[];
-  /** [L+1, T, D]: embedding output, the residual stream after each layer but the last, the final norm's output. */
-  readonly hidden: Float32Array | null;
-}

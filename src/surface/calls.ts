@@ -4,7 +4,7 @@ import type { CacheReport, ExpertStats } from '../engine/expert-stats.ts';
 import type { Model } from '../engine/model.ts';
 import type { Plan } from '../engine/plan.ts';
 import type { SamplingDefault } from '../engine/sampling.ts';
-import type { LogitsResult } from '../engine/session.ts';
+import type { LogitsResult } from '../engine/scoring.ts';
 import type { Prompt } from '../engine/text.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { ChatMessage, RenderOptions } from '../text/chat-template.ts';

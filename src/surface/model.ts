@@ -9,7 +9,7 @@ import type { GeneratedToken, GenerateOptions, GenerateSummary } from '../engine
 import type { Plan } from '../engine/plan.ts';
 import type { RecoveryEvent } from '../engine/recovery.ts';
 import type { SamplingDefault } from '../engine/sampling.ts';
-import type { LogitsResult } from '../engine/session.ts';
+import type { LogitsResult } from '../engine/scoring.ts';
 import type { Prompt } from '../engine/text.ts';
 import { InvalidRequest } from '../errors.ts';
 import type { Args, CallName, DeviceFacts, Kept, LogitsOptions, LostDevice, Result, StepLevel } from './calls.ts';

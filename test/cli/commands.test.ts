@@ -1,4 +1,4 @@
-/** The commands in this process: what they print, and one line for whatever is wrong. */
+/** The commands in this process: what they print, and one line for whatever is wrong. run.long.test.ts has answers. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { Inspection } from '../../src/engine/inspect.ts';
 import { withByteTokens } from '../support/byte-tokens.ts';
 import { cli } from '../support/cli.ts';
-import { withLetters } from '../support/letters.ts';
+import { thinned } from '../support/everyday.ts';
 import { filesOf, fixturePath, SHIPPED, text, withConfig, type Files } from '../support/models.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'webmoe-cli-'));
@@ -55,54 +55,6 @@ describe('inspect', () => {
   });
 });
 
-describe('run', () => {
-  const model = write('letters', withLetters(filesOf(olmoe)));
-  const ask = [
-    'run',
-    '--model',
-    model,
-    '--prompt',
-    'abcdefgh',
-    '--temperature',
-    '2',
-    '--seed',
-    '7',
-    '--max-tokens',
-    '4',
-  ];
-
-  it('answers, and says what it took', async () => {
-    const { code, out, err } = await cli(ask);
-    expect(code).toBe(0);
-    expect(out).toMatch(/^[a-p]{4,8}\n$/);
-    expect(err).toMatch(
-      /^\[\d prompt tokens, first token after [\d.]+ s, 4 tokens, [\d.e+]+ tokens\/s, length, seed 7\]\n$/,
-    );
-    const progress = await cli(ask, true);
-    expect(progress.out).toBe(out); // the same seed
-    expect(progress.err).toMatch(
-      /reading configs.*\[\.{24}\] 0 bytes of 528 kB.*compiling shaders.*\[4 prompt tokens/s,
-    ); // the bar is gone when the answer comes
-  });
-});
-
-describe('run with limits', () => {
-  const model = write('bytes', withByteTokens(filesOf(olmoe)));
-  const ask = ['run', '--model', model, '--prompt', 'x', '--temperature', '3', '--max-tokens', '30'];
-
-  it('answers in JSON of a schema', async () => {
-    writeFileSync(at('schema.json'), JSON.stringify({ type: 'array', items: { enum: ['a', 'b'] }, minItems: 2 }));
-    const { code, out, err } = await cli([...ask, '--json-schema', at('schema.json')]);
-    expect([code, err]).toEqual([0, expect.stringContaining(', stop, ')]);
-    expect(JSON.parse(out)).toSatisfy((all: string[]) => all.length >= 2 && all.every((one) => /^[ab]$/.test(one)));
-  });
-
-  it('draws what a bias leaves', async () => {
-    const { out } = await cli([...ask, '--logit-bias', '97:100, 98:100,99:-100']);
-    expect(out).toMatch(/^[ab]{30}\n$/);
-  });
-});
-
 describe('bad input ends with 2 and one line', () => {
   const broken = (changes: Record<string, unknown>): string => write('broken', withConfig(filesOf(olmoe), changes));
   writeFileSync(at('empty.json'), '[]');
@@ -117,43 +69,48 @@ describe('bad input ends with 2 and one line', () => {
   truncated[shard] = truncated[shard]!.slice(0, -1);
   const score = ['logits', '--model', olmoe, '--out', at('x'), '--ids'];
 
-  it.each<[string[], RegExp]>([
-    [['fly'], /unknown command fly/],
-    [['constructor'], /unknown command constructor/],
-    [['run'], /--model is required/],
-    [['run', '--model', olmoe, '--bogus'], /bogus/],
-    [['run', '--model', olmoe, 'extra'], /extra/],
-    [['run', '--model', olmoe, '--temperature', 'warm'], /--temperature/],
-    [['run', '--model', olmoe, '--weights', 'q5'], /--weights must be one of auto, as-is, q8, q4/],
-    [['run', '--model', at('nowhere'), '--prompt', 'x'], /nowhere/],
-    [['run', '--model', olmoe, '--prompt', 'x'], /tokenizer\.json/],
-    [['run', '--model', olmoe, '--prompt', 'x', '--context-length', '9999'], /contextLength/],
-    [['run', '--model', olmoe, '--prompt', 'x', '--gpu-budget', '100kB'], /does not fit/],
-    [[...run, '--logit-bias', '5'], /--logit-bias must be as in 42:-100,7:2\.5, got 5/],
-    [[...run, '--logit-bias', '256:1'], /token 256; the vocabulary has ids 0 to 255/],
-    [[...run, '--json-schema', at('missing.json')], /--json-schema .*missing\.json/],
-    [[...run, '--json-schema', at('number.json')], /multipleOf/],
-    [['inspect'], /give a folder or URL/],
-    [['inspect', at('nowhere')], /nowhere/],
-    [['inspect', olmoe, olmoe], /unexpected argument/],
-    [['inspect', broken({ model_type: 'mamba' })], /mamba/],
-    [['inspect', broken({ router_softcap: 30 })], /router_softcap/],
-    [['inspect', broken({ hidden_act: 'relu' })], /relu/],
-    [['inspect', broken({ quantization_config: { quant_method: 'awq' } })], /awq/],
-    [['inspect', broken({ hidden_size: 128 })], /\[.*\]/],
-    [['inspect', write('cut', truncated)], /model-00002-of-00002/],
-    [['inspect', write('none', { 'config.json': text('{}') })], /model_type/],
-    [['inspect', 'http://127.0.0.1:1/model'], /127\.0\.0\.1/],
-    [[...score, at('missing.json')], /cannot read .*missing\.json/],
-    [[...score, at('words.json')], /words\.json must hold a JSON array of token ids/],
-    [[...score, at('empty.json')], /empty/],
-    [[...score, at('far.json')], /Token 0 of the prompt is 256/],
-    [
-      ['logits', '--model', olmoe, '--ids', at('one.json'), '--out', at('no/such/folder')],
-      /cannot write .*no\/such\/folder/,
-    ],
-    [['bench', '--model', olmoe, '--decode-tokens', '1'], /--decode-tokens must be a whole number of at least 2/],
-  ])('webmoe %j', async (argv, message) => {
+  it.each(
+    thinned<[string[], RegExp]>(
+      [
+        [['fly'], /unknown command fly/],
+        [['constructor'], /unknown command constructor/],
+        [['run'], /--model is required/],
+        [['run', '--model', olmoe, '--bogus'], /bogus/],
+        [['run', '--model', olmoe, 'extra'], /extra/],
+        [['run', '--model', olmoe, '--temperature', 'warm'], /--temperature/],
+        [['run', '--model', olmoe, '--weights', 'q5'], /--weights must be one of auto, as-is, q8, q4/],
+        [['run', '--model', at('nowhere'), '--prompt', 'x'], /nowhere/],
+        [['run', '--model', olmoe, '--prompt', 'x'], /tokenizer\.json/],
+        [['run', '--model', olmoe, '--prompt', 'x', '--context-length', '9999'], /contextLength/],
+        [['run', '--model', olmoe, '--prompt', 'x', '--gpu-budget', '100kB'], /does not fit/],
+        [[...run, '--logit-bias', '5'], /--logit-bias must be as in 42:-100,7:2\.5, got 5/],
+        [[...run, '--logit-bias', '256:1'], /token 256; the vocabulary has ids 0 to 255/],
+        [[...run, '--json-schema', at('missing.json')], /--json-schema .*missing\.json/],
+        [[...run, '--json-schema', at('number.json')], /multipleOf/],
+        [['inspect'], /give a folder or URL/],
+        [['inspect', at('nowhere')], /nowhere/],
+        [['inspect', olmoe, olmoe], /unexpected argument/],
+        [['inspect', broken({ model_type: 'mamba' })], /mamba/],
+        [['inspect', broken({ router_softcap: 30 })], /router_softcap/],
+        [['inspect', broken({ hidden_act: 'relu' })], /relu/],
+        [['inspect', broken({ quantization_config: { quant_method: 'awq' } })], /awq/],
+        [['inspect', broken({ hidden_size: 128 })], /\[.*\]/],
+        [['inspect', write('cut', truncated)], /model-00002-of-00002/],
+        [['inspect', write('none', { 'config.json': text('{}') })], /model_type/],
+        [['inspect', 'http://127.0.0.1:1/model'], /127\.0\.0\.1/],
+        [[...score, at('missing.json')], /cannot read .*missing\.json/],
+        [[...score, at('words.json')], /words\.json must hold a JSON array of token ids/],
+        [[...score, at('empty.json')], /empty/],
+        [[...score, at('far.json')], /Token 0 of the prompt is 256/],
+        [
+          ['logits', '--model', olmoe, '--ids', at('one.json'), '--out', at('no/such/folder')],
+          /cannot write .*no\/such\/folder/,
+        ],
+        [['bench', '--model', olmoe, '--decode-tokens', '1'], /--decode-tokens must be a whole number of at least 2/],
+      ],
+      3,
+    ),
+  )('webmoe %j', async (argv, message) => {
     const { code, out, err } = await cli(argv);
     expect(err).toMatch(message);
     expect([code, out, err.split('\n').length]).toEqual([2, '', 2]);

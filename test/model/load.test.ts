@@ -7,6 +7,7 @@ import type { ByteSource } from '../../src/weights/source.ts';
 import { openTestGpu } from '../support/gpu.ts';
 import { withLetters } from '../support/letters.ts';
 import { filesOf, FIXTURES, fixturePath, text, withConfig, withTensor, type Files } from '../support/models.ts';
+import { thinned } from '../support/everyday.ts';
 import { memorySource } from '../support/weights.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
@@ -30,7 +31,7 @@ const without = (from: Files, name: string): Files =>
   Object.fromEntries(Object.entries(from).filter(([file]) => file !== name));
 
 describe('progress', () => {
-  it.each(FIXTURES)('%s: phases in order, bytes up to the size of the weights', async (fixture) => {
+  it.each(thinned(FIXTURES, 6))('%s: phases in order, bytes up to the size of the weights', async (fixture) => {
     const from = filesOf(fixturePath(fixture));
     const reports: LoadProgress[] = [];
     const onProgress = (p: LoadProgress): void => void reports.push(p);

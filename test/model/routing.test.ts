@@ -18,6 +18,7 @@ import type { DeviceRouter } from '../../src/kernels/moe/router_block.ts';
 import { ExpertHomes } from '../../src/moe/homes.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
 import { openTestGpu } from '../support/gpu.ts';
+import { thinned } from '../support/everyday.ts';
 import { fixturePath } from '../support/models.ts';
 
 const shared = await openTestGpu({ defaultLimits: true });
@@ -90,7 +91,7 @@ async function choose(gpu: Gpu, m: number, router: DeviceRouter, shape: Omit<Rou
 // A dense layer in between, groups with a shared expert, a logit bias, a router in 4 bits.
 const FIXTURES = ['families/qwen3-moe', 'families/deepseek-v3', 'families/gpt-oss', 'formats/qwen3-moe-ct-int4'];
 
-describe.each(FIXTURES)('%s', (fixture) => {
+describe.each(thinned(FIXTURES, 6))('%s', (fixture) => {
   it('predicts with the next router, and routes as without', async () => {
     const { gpu, config, weights, forward } = await load(fixture);
     const isMoe = config.layers.map((l) => l.ffn.kind === 'moe');

@@ -9,6 +9,7 @@ import { pathSource } from '../../src/weights/node-source.ts';
 import type { ByteSource } from '../../src/weights/source.ts';
 import { openTestGpu } from '../support/gpu.ts';
 import { withByteTokens } from '../support/byte-tokens.ts';
+import { thinned } from '../support/everyday.ts';
 import { filesOf, fixturePath, withModel } from '../support/models.ts';
 import { memorySource } from '../support/weights.ts';
 import { draw, outcomeOf, promptOf } from '../support/outcome.ts';
@@ -32,14 +33,14 @@ function watched(folder: string, onRead: (file: string, begin: number) => void |
 }
 
 describe('half of the experts on the GPU', () => {
-  it.each(['optimistic', 'lockstep', 'auto'] as const)('%s: the same bits', async (mode) => {
+  it.each(thinned(['optimistic', 'lockstep', 'auto'] as const, 2))('%s: the same bits', async (mode) => {
     const got = await withModel(gpu, OLMOE, { prefillChunk: 8, mode, expertsResident: 0.5 }, (m) => outcomeOf(m, 16));
     expect(got).toEqual(resident);
   });
 
   it('the same bits after experts leave at random, and over every policy', async () => {
     const u = prng(3);
-    for (const policy of ['next-use', 'lru', 'lfu', 'static-hot']) {
+    for (const policy of thinned(['next-use', 'lru', 'lfu', 'static-hot'], 4)) {
       const drawn = await withModel(gpu, OLMOE, { ...QUIET, expertsResident: 0.5, policy }, async (model) => {
         model.onStep(() => {
           const { layers } = model.expertStats()!;

@@ -1,8 +1,10 @@
 /** One Dawn device per test file, on SwiftShader unless VK_ICD_FILENAMES or VK_DRIVER_FILES says otherwise. */
 import { afterAll } from 'vitest';
+import { minifyShaders } from '../../scripts/minify-wgsl.mjs';
 import { openDawn } from '../../src/cli/dawn.ts';
 import type { OpenDeviceOptions } from '../../src/gpu/device.ts';
 import { Gpu } from '../../src/gpu/gpu.ts';
+import { shaderText } from '../../src/gpu/shaders.gen.ts';
 
 /** Zeroing workgroup memory dominates SwiftShader's compile time; without it, no kernel can lean on zeros that it did not write. */
 export const UNINITIALISED = 'enable-dawn-features=disable_workgroup_init';
@@ -17,9 +19,13 @@ export function pretend(gpu: Gpu, software: boolean): Gpu {
   return gpu.share({ ...gpu.facts, kernels: software ? 'software' : 'gpu' });
 }
 
+/** The shaders as they are published, in the whole `npm test`; otherwise as they are written, for the sake of compilers' messages. */
+const PUBLISHED = process.env.WEBMOE_SHADERS === 'published' ? minifyShaders(shaderText) : undefined;
+
 /** Opens Dawn. Closes with the test file. */
 export async function openTestGpu({ asSoftware = false, ...options }: TestGpuOptions = {}): Promise<Gpu> {
   const gpu = await Gpu.open({ ...options, gpu: await openDawn({ software: true, toggles: [UNINITIALISED] }) });
+  gpu.pipelines.sources = PUBLISHED;
   afterAll(() => gpu.dispose());
   return pretend(gpu, asSoftware);
 }

@@ -1,6 +1,6 @@
 /** What a model answers, bit by bit: to compare one way of running it with another. */
 import type { Model } from '../../src/engine/model.ts';
-import type { LogitsResult } from '../../src/engine/session.ts';
+import type { LogitsResult } from '../../src/engine/scoring.ts';
 import { prng } from '../../src/util/prng.ts';
 
 export interface Drawn {

@@ -5,6 +5,7 @@ import { decodeRows, prefillTile } from '../../../src/kernels/attention/attentio
 import { attention as twin } from '../../../src/reference/attention/attention.ts';
 import { asF32, expectClose, expectMutantToFail, POISON, runKernel } from '../../support/conformance.ts';
 import { openTestGpu } from '../../support/gpu.ts';
+import { thinned } from '../../support/everyday.ts';
 import { normals } from '../../support/random.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
@@ -143,7 +144,7 @@ async function check(c: Case, phase: AttentionShape['phase']): Promise<void> {
 const named = (...names: string[]): Case[] => [...everyPhase, ...prefillOnly].filter((c) => names.includes(c.name));
 
 describe('attention', () => {
-  it.each(cases)('%s, %s', (_name, phase, c) => check(c, phase));
+  it.each(thinned(cases, 5))('%s, %s', (_name, phase, c) => check(c, phase));
 
   it('gives the same in one prefill as token by token', async () => {
     const all: Case = { name: 'tokens', tokens: 6, position: 126, capacity: 300, window: 100, sinks: 0.5 };
@@ -187,7 +188,7 @@ describe('attention', () => {
 
 type Mutant = [what: string, from: string, to: string, caught: Case[]];
 const mutants = (path: string, phase: AttentionShape['phase'], list: Mutant[]): void => {
-  it.each(list)('notices a kernel that %s', async (_what, from, to, caught) => {
+  it.each(thinned(list, list.length))('notices a kernel that %s', async (_what, from, to, caught) => {
     await expectMutantToFail(
       gpu,
       shaderText,

@@ -4,10 +4,12 @@ import { CATALOGUE, type CatalogueFigures } from '../../../demo/models/catalogue
 import { readModelConfig } from '../../../src/config/load.ts';
 import { parameterCounts } from '../../../src/config/parameters.ts';
 import { planOpened, openModel } from '../../../src/engine/open.ts';
-import { DEFAULT_GPU_BYTES, type Plan } from '../../../src/engine/plan.ts';
+import type { Plan } from '../../../src/engine/plan.ts';
+import { DEFAULT_GPU_BYTES } from '../../../src/engine/plan-defaults.ts';
 import { withDefaults } from '../../../src/engine/prepare.ts';
 import { OutOfBudget } from '../../../src/errors.ts';
 import { published } from '../config/published.ts';
+import { thinned } from '../../support/everyday.ts';
 import { publishedSource } from '../../support/published-source.ts';
 
 /** Of an ordinary graphics card: Chrome offers 2 GiB bindings in 4 GiB buffers on most. */
@@ -55,6 +57,6 @@ async function figures(name: string): Promise<CatalogueFigures> {
   };
 }
 
-it.each(CATALOGUE)('$id', async ({ config, figures: shown }) => {
+it.each(thinned(CATALOGUE, CATALOGUE.length))('$id', async ({ config, figures: shown }) => {
   expect(shown).toEqual(await figures(config));
 });

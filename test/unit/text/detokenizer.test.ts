@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { cleanedStream, cleanUpSpaces } from '../../../src/text/cleanup.ts';
 import { createDetokenizer } from '../../../src/text/detokenizer.ts';
 import { loadTokenizer, type Tokenizer } from '../../../src/text/tokenizer.ts';
+import { tries } from '../../support/everyday.ts';
 import { byteLevelJson, sentencePieceJson, shipped, unigramJson } from './support/fixtures.ts';
 
 const withDecoder = (decoder: unknown): string => JSON.stringify({ ...sentencePieceJson(), decoder });
@@ -124,7 +125,7 @@ describe('detokenizer', () => {
         const stream = cleanedStream({ push: (text) => text, end: () => '' });
         expect(pieces.map((text) => stream.push(text)).join('') + stream.end()).toBe(cleanUpSpaces(pieces.join('')));
       }),
-      { numRuns: 5000 },
+      { numRuns: tries(5000) },
     );
     for (const rule of [" 're", " 've", " n't", " 'm", " 's", " ' "]) {
       const stream = cleanedStream({ push: (text) => text, end: () => '' });

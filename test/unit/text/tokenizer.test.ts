@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { InvalidCheckpoint, UnsupportedModel } from '../../../src/errors.ts';
 import { loadTokenizer } from '../../../src/text/tokenizer.ts';
+import { tries } from '../../support/everyday.ts';
 import { byteLevelJson, sentencePieceJson, shipped, unigramJson } from './support/fixtures.ts';
 
 const kinds = {
@@ -63,7 +64,7 @@ describe.each(Object.entries(kinds))('%s', (_, json) => {
         const expected = library.encode(t, { add_special_tokens: false }).ids;
         expect(tokenizer.encode(t)).toEqual(expected.filter((id) => id !== undefined));
       }),
-      { numRuns: 400 },
+      { numRuns: tries(400) },
     );
   });
 
@@ -74,7 +75,7 @@ describe.each(Object.entries(kinds))('%s', (_, json) => {
         fc.pre(!contents.some((c) => t.includes(c) || t.normalize('NFKC').includes(c)));
         expect(tokenizer.encode(t, { special: false })).toEqual(tokenizer.encode(t));
       }),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 
@@ -86,7 +87,7 @@ describe.each(Object.entries(kinds))('%s', (_, json) => {
       fc.property(text, (t) => {
         expect(tokenizer.encode(t, { special: false }).filter((id) => controls.has(id))).toEqual([]);
       }),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 
@@ -96,7 +97,7 @@ describe.each(Object.entries(kinds))('%s', (_, json) => {
         const ids = tokenizer.encode(t);
         if (ids.length) expect(tokenizer.decode(ids)).toBe(library.decode(ids));
       }),
-      { numRuns: 200 },
+      { numRuns: tries(200) },
     );
   });
 });
@@ -310,7 +311,7 @@ describe('damaged and hostile tokenizer.json', () => {
           if (!(error instanceof InvalidCheckpoint || error instanceof UnsupportedModel)) throw error;
         }
       }),
-      { numRuns: 500 },
+      { numRuns: tries(500) },
     );
   });
 });

@@ -5,6 +5,7 @@ import { createPolicy, POLICY_NAMES } from '../../../src/policy/index.ts';
 import type { ResidencyPolicy } from '../../../src/policy/policy.ts';
 import { replay, type ReplayResult } from '../../../src/trace/replay.ts';
 import { visitsOf, type Visits } from '../../../src/trace/visits.ts';
+import { thinned, tries } from '../../support/everyday.ts';
 import { anyTrace, cyclicTrace, loadTrace, PUBLIC_TRACES, traceOf } from '../../support/traces.ts';
 
 /** The same accounting written down again, as plainly as can be: one pool, equal slots. */
@@ -55,7 +56,7 @@ describe('replay', () => {
             expect(replay(trace, { policy, capacity: { slots } }).hits).toBeLessThanOrEqual(best);
         }
       }),
-      { numRuns: 60 },
+      { numRuns: tries(60) },
     );
   });
 
@@ -138,7 +139,7 @@ const PLAIN: Readonly<Record<string, Readonly<Record<number, number>>>> = {
   gptoss: { 3: 35.2, 5: 47.0, 10: 61.1, 20: 75.8, 33: 84.5, 50: 89.1 },
 };
 
-describe.each(PUBLIC_TRACES)('next-use on %s', (name) => {
+describe.each(thinned(PUBLIC_TRACES, PUBLIC_TRACES.length))('next-use on %s', (name) => {
   const visits = visitsOf(loadTrace(name));
   const { layers, experts } = visits.model;
   it('is at least the plain estimate everywhere, and within 2 points of the best of the others', () => {
@@ -155,7 +156,7 @@ describe.each(PUBLIC_TRACES)('next-use on %s', (name) => {
 it('next-use leads on many chats of a small model, at every capacity', () => {
   const visits = visitsOf(loadTrace('smolmoe'));
   const { layers, experts } = visits.model;
-  for (const percent of [10, 33, 50, 75]) {
+  for (const percent of thinned([10, 33, 50, 75], 4)) {
     const capacity = { slots: Math.round((layers * experts * percent) / 100) };
     const at = (policy: string): number => replay(visits, { policy, capacity }).decodeHitRate;
     expect(at('next-use'), `${percent} %`).toBeGreaterThan(Math.max(at('lru'), at('lfu')) + 0.02);

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { JsonSchema } from '../../../../src/text/grammar/index.ts';
 import { accepts, follow } from './support/accepts.ts';
+import { tries } from '../../../support/everyday.ts';
 import { schemas } from './support/schemas.ts';
 
 const allows = (schema: JsonSchema, text: string | Uint8Array): boolean => accepts({ schema }, text);
@@ -54,7 +55,7 @@ describe('strings', () => {
         else no++;
         expect(allows(string, bytes)).toBe(expected);
       }),
-      { numRuns: 2000 },
+      { numRuns: tries(2000) },
     );
     expect(Math.min(yes, no)).toBeGreaterThan(100);
   });
@@ -95,7 +96,7 @@ describe('strings', () => {
           );
         },
       ),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 
@@ -153,7 +154,7 @@ describe('numbers', () => {
           }
         },
       ),
-      { numRuns: 60 },
+      { numRuns: tries(60) },
     );
   });
 
