@@ -204,9 +204,16 @@ export class Model {
       readonly hidden?: boolean;
       readonly signal?: AbortSignal;
       readonly interventions?: Interventions;
+      /** They hold from this position on; the tokens before run as ever. Default 0. */
+      readonly interveneFrom?: number;
     } = {},
   ): Promise<LogitsResult> {
     checkIds(ids, this.config.vocab, this.plan.contextLength);
+    const { interveneFrom: from = 0 } = options;
+    if (!Number.isInteger(from) || from < 0 || from >= ids.length)
+      throw new InvalidRequest(`interveneFrom must be a position from 0 to ${ids.length - 1}, got ${from}`, {
+        option: 'interveneFrom',
+      });
     const interventions = resolveInterventions(options.interventions, moeLayers(this.config));
     const signal = this.#orDisposed(options.signal);
     return this.#aside(({ session }) => scoreLogits(session, ids, { ...options, interventions, signal }), signal);

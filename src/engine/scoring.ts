@@ -24,6 +24,8 @@ export interface LogitsRequest {
   readonly hidden?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly interventions?: ResolvedInterventions;
+  /** Tokens before this position are left alone. Default 0. */
+  readonly interveneFrom?: number;
 }
 
 /** A chunk that the GPU has run: its results are in their buffers until the next one runs. */
@@ -44,6 +46,7 @@ export interface ScoringPass {
   /** By default the session's own. */
   readonly bodies?: Bodies | undefined;
   readonly interventions?: ResolvedInterventions | undefined;
+  readonly interveneFrom?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onChunk: (chunk: ScoredChunk) => Promise<void>;
 }
@@ -69,7 +72,7 @@ interface Scratch {
 export async function scoreLogits(
   scorer: Scorer,
   ids: readonly number[],
-  { hidden: wantsHidden = false, signal, interventions }: LogitsRequest = {},
+  { hidden: wantsHidden = false, signal, interventions, interveneFrom }: LogitsRequest = {},
 ): Promise<LogitsResult> {
   const { gpu, forward } = scorer;
   const scratch = await gpu.allocating('the logits of a chunk', () => makeScratch(scorer, wantsHidden));
@@ -79,7 +82,7 @@ export async function scoreLogits(
     const bodies = taps ? await recordBodies(forward, { taps: { hidden: taps, tokens: most } }) : undefined;
     const result = emptyResult(forward, ids.length, wantsHidden);
     const onChunk = (chunk: ScoredChunk): Promise<void> => readChunk(scorer, scratch, chunk, result);
-    await scorer.score({ ids, most, tail, bodies, interventions, signal, onChunk });
+    await scorer.score({ ids, most, tail, bodies, interventions, interveneFrom, signal, onChunk });
     return result;
   } finally {
     for (const view of [scratch.logits, scratch.normed, taps]) if (view) gpu.destroyBuffer(view.buffer);

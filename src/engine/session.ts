@@ -137,6 +137,11 @@ export class Session implements Scorer {
   intervene(interventions: ResolvedInterventions): void {
     if (interventions.key === this.#interventions.key) return;
     this.forget();
+    this.#change(interventions);
+  }
+
+  /** From the next step on; keys and values stay. */
+  #change(interventions: ResolvedInterventions): void {
     this.#interventions = interventions;
     const { interventions: view } = this.#forward;
     this.#gpu.write(view, interventions.words ?? new Uint32Array(view.size / 4));
@@ -329,20 +334,25 @@ export class Session implements Scorer {
 
   /** Runs a text from an empty cache: see engine/scoring. */
   async score(pass: ScoringPass): Promise<void> {
-    const { ids, most, interventions = NO_INTERVENTIONS, bodies = this.#programs.bodies, signal } = pass;
+    const { ids, most, interventions = NO_INTERVENTIONS, interveneFrom = 0, signal } = pass;
+    const { bodies = this.#programs.bodies } = pass;
     const tail: Tail = { programs: [pass.tail], view: null, undo: () => undefined };
-    this.intervene(interventions);
+    this.intervene(interveneFrom > 0 ? NO_INTERVENTIONS : interventions);
     this.forget();
     this.#nextOnGpu = null;
-    for (let position = 0; position < ids.length; position += most) {
+    for (let position = 0, end = 0; position < ids.length; position = end) {
       signal?.throwIfAborted();
-      const chunk = ids.slice(position, position + most);
+      if (position === interveneFrom) this.#change(interventions);
+      end = Math.min(position + most, position < interveneFrom ? interveneFrom : ids.length);
+      const chunk = ids.slice(position, end);
       const tokens = chunk.length;
       this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
       this.#forward.setStep(tokens, position, undefined, this.#parts.approximate);
       await this.#run(chunk, 'prefill', tail, signal, bodies);
       await pass.onChunk({ position, tokens, routing: () => this.#routingOf(bodies.logs, tokens) });
     }
+    // Keys and values of the first tokens were computed without, those of the others with.
+    if (interveneFrom > 0) this.forget();
   }
 
   /** What the step of `tokens` that ran last left in its log, [T, K] a layer. */

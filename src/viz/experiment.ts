@@ -26,7 +26,7 @@ export interface Runner {
   texts(ids: readonly number[]): Promise<readonly string[]>;
   /**
    * Of the last of `ids`, and which experts each layer chose for it, in rank order, [L][K].
-   * @param options.lastOnly the changes hold for the last token alone
+   * @param options.lastOnly the changes hold for the last token alone, which runs as a step of its own
    */
   next(
     ids: readonly number[],
@@ -135,7 +135,9 @@ export class Experiment {
     lastOnly = false,
   ): Promise<void> {
     await this.#doing(redraw, async (signal) => {
-      const { ids, logits, chosen } = await this.#baseline(prompt, maxTokens, signal);
+      const { ids, ...plain } = await this.#baseline(prompt, maxTokens, signal);
+      // Alone, the last token is a step of its own: the run to compare with is cut at the same place, so that no bit differs for another reason.
+      const { logits, chosen } = lastOnly ? await this.runner.next(ids, { signal, lastOnly }) : plain;
       const taken = chosen[layer] ?? [];
       const experts = Array.from({ length: this.runner.experts }, (_, e) => e).filter(
         (e) => !lastOnly || !taken.includes(e),
