@@ -49,14 +49,14 @@ const CASES: readonly ViewCase[] = [
     element: 'moe-confidence',
     link: 's.show=topShare&token=9',
     state: { show: 'topShare' },
-    summary: /216 tokens in layer 0: median .* alike gives 1\.00/,
+    summary: /216 tokens in layer \d: median .* alike gives 1\.00/,
     lacks: { trace: 'bare', says: /neither router logits nor gate weights.*--logits/ },
   },
   {
     element: 'moe-expert-card',
     link: 'expert=3',
     state: {},
-    summary: /^L0·E\d took \d+ tokens of 216, .* \(chance: 25\.0 %\); the last was token \d+/,
+    summary: /^L\d·E\d took \d+ tokens of 216, .* \(chance: 25\.0 %\); the last was token \d+/,
     lacks: NOTHING,
   },
   {

@@ -23,6 +23,8 @@ interface Card {
   readonly pairs: Coactivation;
   readonly groups: readonly { readonly title: string; readonly groups: Groups }[];
   readonly experts: Map<number, One>;
+  /** Which bar of which figure is under the cursor. */
+  cursor: { readonly title: string; readonly index: number } | null;
 }
 interface One {
   /** Its tokens, those that it weighed most first. */
@@ -52,6 +54,7 @@ function compute({ trace, part, selection: { layer } }: Context): Card {
     pairs: coactivationOf(trace, layer, part),
     groups: all.flatMap(({ title, groups }) => (groups ? [{ title, groups }] : [])),
     experts: new Map(),
+    cursor: null,
   };
 }
 
@@ -90,10 +93,11 @@ function weighed({ rows, ids, weights, start }: Taken, expert: number): { token:
 }
 
 function sharesPlot(
+  card: Card,
   title: string,
   names: readonly string[],
   measured: readonly Measured[],
-  { say }: Context,
+  { say, redraw }: Context,
   width: number,
 ): unknown {
   return plotView({
@@ -108,7 +112,12 @@ function sharesPlot(
       `${names[i]}: ${percent(measured[i]!.value)} of ${measured[i]!.n} (by chance ${bandWords(measured[i]!.chance)})`,
     width,
     height: 150,
+    cursor: card.cursor?.title === title ? card.cursor.index : null,
     say,
+    select: (index) => {
+      card.cursor = { title, index };
+      redraw();
+    },
   });
 }
 
@@ -124,9 +133,10 @@ function figure(card: Card, context: Context): ReturnType<typeof html> {
         ? html`<p class="empty">No token of this part took this expert.</p>`
         : several([
             ...card.groups.map(({ title, groups }) =>
-              sharesPlot(title, groups.names, groups.shares(expert), context, wide),
+              sharesPlot(card, title, groups.names, groups.shares(expert), context, wide),
             ),
             sharesPlot(
+              card,
               'expert beside it',
               one.beside.map((other) => `E${other.expert}`),
               beside,

@@ -125,7 +125,7 @@ function rasterOf(history: History, context: Context): Raster {
   const { layers, experts, name, topK } = trace.model;
   const { width, dark, brush, say, selection } = context;
   const made: Raster = {
-    key: `${name} ${layers} ${experts} ${topK} ${dark} ${JSON.stringify(context.part)}`,
+    key: `${width} ${name} ${layers} ${experts} ${topK} ${dark} ${JSON.stringify(context.part)}`,
     columns: rows.length,
     rows: layers * experts,
     paint: (levels, across, area) => paint(history, levels, across, area),
