@@ -198,6 +198,22 @@ describe('moe-domains', () => {
     expect(shares.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 12);
     expect(summary).toMatch(/216 tokens of 3 kinds of text, layer 0; mean distance 0\.\d+, by chance 0\.\d+/);
   });
+  it('ranks the experts of one domain against all others', () => {
+    const counts: DomainCounts = {
+      model: { name: 'two', experts: 2, topK: 1 },
+      layers: [5],
+      domains: ['a', 'b'],
+      counts: [3, 1, 1, 3],
+    };
+    const options = { state: { domain: 'b' }, extra: { counts } };
+    const ranked = tableOf(domains, bareTrace(), options).rows.filter(([what]) => what === 'log-odds');
+    // ln of the odds (1.5 / 3.5) here over (3.5 / 1.5) elsewhere; layer 5 is the model's.
+    expect(ranked.map((r) => r.slice(1, 4))).toEqual([
+      [5, 'b', 0],
+      [5, 'b', 1],
+    ]);
+    expect(ranked[0]![4]).toBeCloseTo(2 * Math.log(1.5 / 3.5), 12);
+  });
   it('says how to get domains', () => {
     const bare = bareTrace();
     expect(domains.lacks!(bare, contextOf(domains, bare))).toMatch(/--prompts FILE/);
