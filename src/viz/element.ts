@@ -36,7 +36,8 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
     showsTable: { state: true },
   };
 
-  protected abstract readonly view: View<D, S>;
+  /** The code of a view comes when its element is first used: a page pays for the views that it shows. */
+  protected abstract load(): Promise<View<D, S>>;
 
   /** What is drawn; null: nothing yet. Give a new object for a trace that grew. */
   declare trace: Trace | null;
@@ -52,6 +53,10 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
   declare data: D | null;
   declare problem: string | null;
   declare showsTable: boolean;
+  #view: View<D, S> | null = null;
+  #loading: Promise<void> | null = null;
+  /** A link that was set before the view was there. */
+  #wanted: string | null = null;
   #computedFor: readonly unknown[] = [];
   #computedAt = 0;
   #later: ReturnType<typeof setTimeout> | null = null;
@@ -72,17 +77,40 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
   }
 
   override connectedCallback(): void {
-    this.state ??= this.view.state;
     super.connectedCallback();
+    this.#loading ??= this.#load();
     this.#watchSize?.observe(this);
     this.brush.addEventListener('change', this.#onSelect);
     dark?.addEventListener('change', this.#onTheme);
   }
 
+  async #load(): Promise<void> {
+    try {
+      const view = (this.#view = await this.load());
+      this.state ??= view.state;
+      if (this.#wanted !== null) this.link = this.#wanted;
+    } catch (error) {
+      this.#loading = null; // the next use tries again
+      this.problem = error instanceof Error ? error.message : String(error);
+    }
+    this.requestUpdate();
+  }
+
+  /** What an update waits for includes the code. */
+  protected override async getUpdateComplete(): Promise<boolean> {
+    await this.#loading;
+    return super.getUpdateComplete();
+  }
+
+  /** Only after it was loaded. */
+  get #shown(): View<D, S> {
+    return this.#view!;
+  }
+
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     this.#watchSize?.disconnect();
-    this.view.leave?.(this.brush);
+    this.#view?.leave?.(this.brush);
     this.brush.removeEventListener('change', this.#onSelect);
     dark?.removeEventListener('change', this.#onTheme);
     if (this.#later) clearTimeout(this.#later);
@@ -91,19 +119,21 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
 
   /** The view's exact state, for the fragment of a link. */
   get link(): string {
-    return linkOf({ view: this.localName, state: this.state, selection: this.brush.selection }, this.view.state);
+    const { selection } = this.brush;
+    return linkOf({ view: this.localName, state: this.state ?? {}, selection }, this.#view?.state ?? {});
   }
 
   set link(fragment: string) {
     const query = new URLSearchParams(fragment);
-    this.state = stateFrom(query, this.view.state) as S;
+    this.#wanted = this.#view ? null : fragment;
+    if (this.#view) this.state = stateFrom(query, this.#view.state) as S;
     this.brush.select(selectionFrom(query));
   }
 
   /** What the figure shows, as rows; null before there is a figure. */
   get csv(): string | null {
     const trace = this.#shownTrace;
-    return this.data === null || !trace ? null : csvOf(this.view.table(this.data, this.#context(trace)));
+    return this.data === null || !trace ? null : csvOf(this.#shown.table(this.data, this.#context(trace)));
   }
 
   override willUpdate(changed: PropertyValues<this>): void {
@@ -111,6 +141,7 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
       changed.get('brush')?.removeEventListener('change', this.#onSelect);
       this.brush.addEventListener('change', this.#onSelect);
     }
+    if (!this.#view) return;
     const trace = this.#shownTrace;
     if (!trace) {
       this.data = null;
@@ -118,7 +149,7 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
       return;
     }
     const context = this.#context(trace);
-    const lack = this.view.lacks?.(trace, context) ?? null;
+    const lack = this.#shown.lacks?.(trace, context) ?? null;
     this.problem = lack;
     if (lack !== null) this.data = null;
     else this.#compute(context);
@@ -126,11 +157,11 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
 
   #compute(context: Context<S>): void {
     const { phase, chat, range, layer, token } = context.selection;
-    const of = this.view.perToken ? token : null;
+    const of = this.#shown.perToken ? token : null;
     const extra = Object.values(context.extra);
     const needs = [this.trace, this.other, this.state, phase, chat, String(range), layer, of, ...extra];
     if (needs.every((need, i) => need === this.#computedFor[i]) && needs.length === this.#computedFor.length) return;
-    const wait = this.view.heavy && this.data !== null ? HEAVY_MS - (performance.now() - this.#computedAt) : 0;
+    const wait = this.#shown.heavy && this.data !== null ? HEAVY_MS - (performance.now() - this.#computedAt) : 0;
     const onlyGrew = needs.slice(1).every((need, i) => need === this.#computedFor[i + 1]);
     if (wait > 0 && onlyGrew) {
       this.#later ??= setTimeout(() => {
@@ -141,7 +172,7 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
     }
     this.#computedFor = needs;
     this.#computedAt = performance.now();
-    const made = this.view.compute(context);
+    const made = this.#shown.compute(context);
     if (made instanceof Promise || isParts(made)) void this.#arrives(made, needs);
     else this.data = made;
   }
@@ -158,7 +189,7 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
   }
 
   get #shownTrace(): Trace | null {
-    return this.trace ?? (this.view.needsNoTrace ? NO_TRACE : null);
+    return this.trace ?? (this.#view?.needsNoTrace ? NO_TRACE : null);
   }
 
   #context(trace: Trace): Context<S> {
@@ -166,7 +197,7 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
       trace,
       other: this.other,
       dropped: this.dropped ?? this.brush.dropped,
-      extra: Object.fromEntries((this.view.extra ?? []).map((name) => [name, this.#own(name)])),
+      extra: Object.fromEntries((this.#shown.extra ?? []).map((name) => [name, this.#own(name)])),
       state: this.state,
       brush: this.brush,
       selection: withinTrace(this.brush.selection, trace),
@@ -203,16 +234,17 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
   }
 
   override render(): TemplateResult {
-    const { question, reading, observed } = this.view;
+    if (!this.#view) return html`<section><p class="empty" role="status">${this.problem ?? 'Loading…'}</p></section>`;
+    const { question, reading, observed } = this.#shown;
     const trace = this.#shownTrace;
     const context = trace && this.#context(trace);
     return html`<section aria-labelledby="title">
       <header>
         <h3 id="title">${question}</h3>
-        ${provenanceView((context && this.view.provenance?.(context)) ?? trace?.provenance)}
+        ${provenanceView((context && this.#shown.provenance?.(context)) ?? trace?.provenance)}
       </header>
       <p class="reading">${reading}${observed ? ' What is observed is association, not cause.' : ''}</p>
-      ${context ? controlsView(this.view, context) : nothing}
+      ${context ? controlsView(this.#shown, context) : nothing}
       <div class="body">${this.#body(context)}</div>
       <output aria-live="polite"></output>
       ${context && this.data !== null ? this.#foot(this.data, context) : nothing}
@@ -224,16 +256,16 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
     if (this.problem !== null) return html`<p class="empty" role="status">${this.problem}</p>`;
     if (this.data === null) return html`<p class="empty" role="status">Computing…</p>`;
     return this.showsTable
-      ? tableView(this.view.table(this.data, context))
-      : (this.view.figure(this.data, context) as TemplateResult);
+      ? tableView(this.#shown.table(this.data, context))
+      : (this.#shown.figure(this.data, context) as TemplateResult);
   }
 
   #foot(data: D, context: Context<S>): TemplateResult {
-    return html`<p class="summary">${this.view.summary(data, context)}</p>
+    return html`<p class="summary">${this.#shown.summary(data, context)}</p>
       <footer>
         <details>
           <summary>How it is computed</summary>
-          ${this.view.method.map((paragraph) => html`<p>${paragraph}</p>`)}
+          ${this.#shown.method.map((paragraph) => html`<p>${paragraph}</p>`)}
         </details>
         <div class="tools" role="group" aria-label="This view as">
           <button type="button" aria-pressed=${this.showsTable} @click=${() => (this.showsTable = !this.showsTable)}>
@@ -316,17 +348,24 @@ function withinTrace(selection: Selection, { model, ids }: Trace): Selection {
   };
 }
 
-/** Makes the element of a view. Registering a name twice (two copies of the package in a page) keeps the first. */
-export function defineView<D, S extends State>(name: string, view: View<D, S>): void {
+/**
+ * Makes the element of a view. Registering a name twice (two copies of the package in a page) keeps the first.
+ * @param extra names of properties that this element has beside the common ones: `View.extra`
+ */
+export function defineView<D, S extends State>(
+  name: string,
+  load: () => Promise<View<D, S>>,
+  extra: readonly string[] = [],
+): void {
   if (typeof customElements === 'undefined' || customElements.get(name)) return;
   customElements.define(
     name,
     class extends MoeElement<D, S> {
       static override properties = {
         ...MoeElement.properties,
-        ...Object.fromEntries((view.extra ?? []).map((property) => [property, { attribute: false }])),
+        ...Object.fromEntries(extra.map((property) => [property, { attribute: false }])),
       };
-      protected override readonly view = view;
+      protected override load = load;
     },
   );
 }

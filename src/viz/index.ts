@@ -1,56 +1,37 @@
 /** webmoe/viz: custom elements that show the routing of a trace. Importing it registers them; in Node it imports and registers nothing. */
 import { defineView } from './element.ts';
-import { atlas } from './views/atlas.ts';
-import { cacheTimeline } from './views/cache-timeline.ts';
-import { capacity } from './views/capacity.ts';
-import { coactivation } from './views/coactivation.ts';
-import { compare } from './views/compare.ts';
-import { confidence } from './views/confidence.ts';
-import { domains } from './views/domains.ts';
-import { expertCard } from './views/expert-card.ts';
-import { flow } from './views/flow.ts';
-import { gateSimulation } from './views/gate-simulation.ts';
-import { heatmap } from './views/heatmap.ts';
-import { history } from './views/history.ts';
-import { interventions } from './views/interventions.ts';
-import { load } from './views/load.ts';
-import { policies } from './views/policies.ts';
-import { popularity } from './views/popularity.ts';
-import { repetition } from './views/repetition.ts';
-import { residency } from './views/residency.ts';
-import { routerBars } from './views/router-bars.ts';
-import { timeline } from './views/timeline.ts';
-import { tokenGrid } from './views/token-grid.ts';
-import { tokenStrip } from './views/token-strip.ts';
-import { vocabulary } from './views/vocabulary.ts';
 
 export { Brush, NOTHING_SELECTED, type Selection } from './brush.ts';
 export type { MoeElement } from './element.ts';
 export type { Changes, Runner } from './experiment.ts';
 export { linkOf, selectionFrom, stateFrom, type ViewLink } from './link.ts';
 export type { DomainCounts } from './views/domain-source.ts';
-export { PLACES, type Residency } from './views/residency.ts';
+export { PLACES, type Residency } from './places.ts';
 
-defineView('moe-atlas', atlas);
-defineView('moe-cache-timeline', cacheTimeline);
-defineView('moe-capacity', capacity);
-defineView('moe-coactivation', coactivation);
-defineView('moe-compare', compare);
-defineView('moe-confidence', confidence);
-defineView('moe-domains', domains);
-defineView('moe-expert-card', expertCard);
-defineView('moe-flow', flow);
-defineView('moe-gate-simulation', gateSimulation);
-defineView('moe-heatmap', heatmap);
-defineView('moe-history', history);
-defineView('moe-interventions', interventions);
-defineView('moe-load', load);
-defineView('moe-policies', policies);
-defineView('moe-popularity', popularity);
-defineView('moe-repetition', repetition);
-defineView('moe-residency', residency);
-defineView('moe-router-bars', routerBars);
-defineView('moe-timeline', timeline);
-defineView('moe-token-grid', tokenGrid);
-defineView('moe-token-strip', tokenStrip);
-defineView('moe-vocabulary', vocabulary);
+defineView('moe-atlas', () => import('./views/atlas.ts').then(({ atlas }) => atlas));
+defineView('moe-cache-timeline', () => import('./views/cache-timeline.ts').then(({ cacheTimeline }) => cacheTimeline));
+defineView('moe-capacity', () => import('./views/capacity.ts').then(({ capacity }) => capacity));
+defineView('moe-coactivation', () => import('./views/coactivation.ts').then(({ coactivation }) => coactivation));
+defineView('moe-compare', () => import('./views/compare.ts').then(({ compare }) => compare));
+defineView('moe-confidence', () => import('./views/confidence.ts').then(({ confidence }) => confidence));
+defineView('moe-domains', () => import('./views/domains.ts').then(({ domains }) => domains), ['counts']);
+defineView('moe-expert-card', () => import('./views/expert-card.ts').then(({ expertCard }) => expertCard));
+defineView('moe-flow', () => import('./views/flow.ts').then(({ flow }) => flow));
+defineView('moe-gate-simulation', () =>
+  import('./views/gate-simulation.ts').then(({ gateSimulation }) => gateSimulation),
+);
+defineView('moe-heatmap', () => import('./views/heatmap.ts').then(({ heatmap }) => heatmap));
+defineView('moe-history', () => import('./views/history.ts').then(({ history }) => history));
+defineView('moe-interventions', () => import('./views/interventions.ts').then(({ interventions }) => interventions), [
+  'runner',
+]);
+defineView('moe-load', () => import('./views/load.ts').then(({ load }) => load));
+defineView('moe-policies', () => import('./views/policies.ts').then(({ policies }) => policies));
+defineView('moe-popularity', () => import('./views/popularity.ts').then(({ popularity }) => popularity));
+defineView('moe-repetition', () => import('./views/repetition.ts').then(({ repetition }) => repetition));
+defineView('moe-residency', () => import('./views/residency.ts').then(({ residency }) => residency), ['residency']);
+defineView('moe-router-bars', () => import('./views/router-bars.ts').then(({ routerBars }) => routerBars));
+defineView('moe-timeline', () => import('./views/timeline.ts').then(({ timeline }) => timeline));
+defineView('moe-token-grid', () => import('./views/token-grid.ts').then(({ tokenGrid }) => tokenGrid));
+defineView('moe-token-strip', () => import('./views/token-strip.ts').then(({ tokenStrip }) => tokenStrip));
+defineView('moe-vocabulary', () => import('./views/vocabulary.ts').then(({ vocabulary }) => vocabulary));

@@ -2,19 +2,11 @@
 import type { Trace } from '../../trace/trace.ts';
 import { replayAside } from '../../trace/replay.ts';
 import { CACHE_STATE, cacheControls, slotsOf, type CacheState } from '../cache.ts';
+import { PLACES, type Residency } from '../places.ts';
 import { matrixView } from '../figures/matrix.ts';
 import type { Ramp } from '../ramps.ts';
 import type { View } from '../view.ts';
 import { count, expertName, percent } from '../words.ts';
-
-/** What `residency.state` holds. */
-export const PLACES = ['not kept', 'on disk', 'in memory', 'loading', 'on the card'] as const;
-
-/** A live engine's, from the page; the property `residency` of the element. */
-export interface Residency {
-  /** [L, E], index into PLACES. */
-  readonly state: Uint8Array;
-}
 
 interface Map {
   readonly state: Uint8Array;

@@ -5,10 +5,10 @@ import { bareTrace, syntheticTrace, type SyntheticSize } from '../../support/viz
 import { Brush, type DomainCounts, type MoeElement } from '../../../src/viz/index.ts';
 
 const TRACES = {
-  smolmoe: new URL('../../fixtures/traces/smolmoe.npz', import.meta.url).href,
-  qwen: new URL('../../fixtures/traces/qwen.npz', import.meta.url).href,
-  gemma: new URL('../../fixtures/traces/gemma.npz', import.meta.url).href,
-  gptoss: new URL('../../fixtures/traces/gptoss.npz', import.meta.url).href,
+  smolmoe: new URL('../../../demo/visualiser/data/smolmoe.npz', import.meta.url).href,
+  qwen: new URL('../../../demo/visualiser/data/qwen.npz', import.meta.url).href,
+  gemma: new URL('../../../demo/visualiser/data/gemma.npz', import.meta.url).href,
+  gptoss: new URL('../../../demo/visualiser/data/gptoss.npz', import.meta.url).href,
 } as const;
 /** Not by address: a small file becomes a data: address, which the policy of pages forbids. */
 const COUNTS = {
