@@ -8,6 +8,7 @@ import type { MessageLog } from './message-log.ts';
 import type { AnswerView } from './message-view.ts';
 import type { Action } from './problem-view.ts';
 import { isContextFull } from './problem.ts';
+import { CannotContinue } from './remote/continuation.ts';
 import type { ScrollingLog } from './scrolling-log.ts';
 import { MAX_ANSWER_TOKENS } from './settings/fields.ts';
 import { Stream } from './stream.ts';
@@ -28,6 +29,8 @@ export interface AnsweringParts {
   readonly onEnd: () => void;
   /** Asks again. */
   readonly onAgain: (asked: Message) => void;
+  /** Another answer in place of one that cannot be gone on with. */
+  readonly onRegenerate: (answer: Message) => void;
   readonly onNewChat: () => void;
 }
 
@@ -111,7 +114,7 @@ export class Answering {
   }
 
   #showFailure(error: unknown, view: AnswerView, asked: Message): void {
-    const { contextLength, messages, onAgain } = this.#parts;
+    const { contextLength, messages, onAgain, onRegenerate } = this.#parts;
     const again: Action = {
       label: 'Try again',
       run: () => {
@@ -120,6 +123,10 @@ export class Answering {
         onAgain(asked);
       },
     };
+    if (error instanceof CannotContinue) {
+      view.note(error.message, [{ label: 'Regenerate', run: () => onRegenerate(asked) }], true);
+      return;
+    }
     if (isContextFull(error)) {
       const length = formatCount(contextLength);
       view.note(`This message does not fit: the conversation holds ${length} tokens in all.`, [this.#newChat()], true);

@@ -143,6 +143,7 @@ export class ChatView {
         if (asked.role === 'user') void this.#answer(asked, false);
         else void this.#answering.goOn(asked);
       },
+      onRegenerate: (answer) => this.#regenerate(answer),
       onNewChat: () => void this.newChat(),
     });
   }
@@ -286,12 +287,14 @@ export class ChatView {
   #messageEvents(): MessageEvents {
     return {
       announce: this.#options.announce,
-      onEdit: (message, text) => void this.#edit(message, text),
-      onRegenerate: (message) => this.#regenerate(message),
       onContinue: (message) => void this.#answering.goOn(message),
-      onDelete: (message) => void this.#branches.delete(message),
-      onShare: (message) => this.#branches.share(message),
-      onStep: (message, step) => void this.#branches.step(message, step),
+      changes: {
+        onEdit: (message, text) => void this.#edit(message, text),
+        onRegenerate: (message) => this.#regenerate(message),
+        onDelete: (message) => void this.#branches.delete(message),
+        onShare: (message) => this.#branches.share(message),
+        onStep: (message, step) => void this.#branches.step(message, step),
+      },
     };
   }
 
