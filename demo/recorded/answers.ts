@@ -56,7 +56,8 @@ export function recordedAnswers(recording: Recording, { isInstant, wait = byCloc
       if (signal?.aborted) return { finishReason: 'abort', counts: null };
       yield tokens[t]!;
     }
-    return { ...turn.end, seed: recording.seed, approximations: [] };
+    // Where the recording was cut there is nothing to go on with: `next.ts` says so.
+    return { ...turn.end, finishReason: 'stop', seed: recording.seed, approximations: [] };
   }
   return { plan: { contextLength: Number.POSITIVE_INFINITY }, generate, skip: () => skipping.abort() };
 }

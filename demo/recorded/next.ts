@@ -1,5 +1,6 @@
 /** What can be done next in a recorded session: stands between the messages and the box. */
 import { button, h, type Child } from '../dom.ts';
+import { plural } from '../format.ts';
 import { remoteDetails, type RemoteChoice } from '../remote/form.ts';
 import { recordedList } from './offer.ts';
 import type { Session } from './sessions.ts';
@@ -35,13 +36,15 @@ export class NextSteps {
     this.#show(button('Skip to the end of the answer', 'quiet compact', this.#events.onSkip));
   }
 
-  showQuestion(question: string): void {
-    this.#show(button(`Next question: ${question}`, 'primary', this.#events.onAsk));
+  /** @param cutAt the most tokens of the recording, where they ended the answer; null: it ended by itself */
+  showQuestion(question: string, cutAt: number | null): void {
+    this.#show(cutText(cutAt), button(`Next question: ${question}`, 'primary', this.#events.onAsk));
   }
 
-  showEnd(): void {
+  showEnd(cutAt: number | null): void {
     const { onAgain, onPlay } = this.#events;
     this.#show(
+      cutText(cutAt),
       h('p', {}, 'The recording ends here.'),
       this.#ways(button('Play again', 'quiet compact', onAgain)),
       h(
@@ -53,15 +56,15 @@ export class NextSteps {
     );
   }
 
-  /** The visitor has written something of their own. */
-  showNeedsModel(): void {
+  /** The visitor has written something of their own. @param onBack to the recording */
+  showNeedsModel(onBack: () => void): void {
     this.#show(
       h(
         'p',
         { role: 'alert' },
         'This is a recording: nothing here can answer. For your own message a model has to be loaded, or a server has to answer. It is kept, and stands in the box then.',
       ),
-      this.#ways(),
+      this.#ways(button('Go on with the recording', 'quiet compact', onBack)),
     );
   }
 
@@ -75,3 +78,6 @@ export class NextSteps {
     );
   }
 }
+
+const cutText = (cutAt: number | null): HTMLElement | null =>
+  cutAt === null ? null : h('p', { class: 'muted small' }, `This answer was cut at ${plural(cutAt, 'token')}.`);

@@ -46,7 +46,7 @@ export class RecordedView {
     this.#log = new ScrollingLog(this.#messages.element);
     this.#composer = new Composer(
       { onSend: (text) => this.#refuse(text), onStop: () => this.#thread.stop(), onInput: () => undefined },
-      `${origin}, revision ${recording.model.revision}, weights ${recording.model.weights}, seed ${recording.seed}. Small models make things up.`,
+      `Revision ${recording.model.revision}, weights ${recording.model.weights}, seed ${recording.seed}. Small models make things up.`,
     );
     this.#next = new NextSteps(recording.id, {
       ...parts,
@@ -105,10 +105,13 @@ export class RecordedView {
     await this.#ask();
   }
 
+  get #asked(): number {
+    return this.#thread.path.filter(({ role }) => role === 'user').length;
+  }
+
   /** Asks the next question of the recording. */
   #ask(): Promise<void> {
-    const asked = this.#thread.path.filter(({ role }) => role === 'user').length;
-    const question = this.#thread.ask(this.#parts.recording.turns[asked]!.question);
+    const question = this.#thread.ask(this.#parts.recording.turns[this.#asked]!.question);
     return this.#play(() => this.#answering.answer(question));
   }
 
@@ -121,9 +124,14 @@ export class RecordedView {
 
   #showNext(): void {
     const { turns } = this.#parts.recording;
-    const next = turns[this.#thread.path.filter(({ role }) => role === 'user').length];
-    if (next) this.#next.showQuestion(next.question);
-    else this.#next.showEnd();
+    const asked = this.#asked;
+    const last = this.#thread.path.at(-1);
+    const isWhole = last?.role === 'assistant' && last.state === 'complete';
+    const { finishReason, generatedTokens } = turns[asked - 1]!.end;
+    const cutAt = isWhole && finishReason === 'length' ? generatedTokens : null;
+    const next = turns[asked];
+    if (next) this.#next.showQuestion(next.question, cutAt);
+    else this.#next.showEnd(cutAt);
     this.#log.toEnd();
   }
 
@@ -138,7 +146,7 @@ export class RecordedView {
   #refuse(text: string): void {
     setDraft(null, text);
     setOpenConversation(null);
-    this.#next.showNeedsModel();
+    this.#next.showNeedsModel(() => this.#showNext());
   }
 
   #setBusy(busy: boolean): void {

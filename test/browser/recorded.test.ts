@@ -31,6 +31,8 @@ describe('a recorded session', () => {
     await d.button('Next question: Name three things that one can see there.').click();
     await d.button('Skip to the end of the answer').click();
     await d.page.getByText('The recording ends here.').waitFor();
+    await d.page.getByText('This answer was cut at 100 tokens.').waitFor();
+    expect(await d.button('Continue').isVisible()).toBe(false);
     expect((await d.answers()).length).toBe(2);
     expect(await d.page.getByRole('button', { name: /^(Edit|Regenerate|Delete|Share|New chat)$/ }).count()).toBe(0);
     expect(await d.page.evaluate(() => window.fake.sources.filter(({ call }) => call === 'load').length)).toBe(0);
@@ -74,6 +76,9 @@ describe('a recorded session', () => {
     await d.page.getByText('Let a server answer instead').waitFor();
     expect(await d.page.locator('.user').count()).toBe(1);
     await d.shot('recorded-own-message');
+    await d.button('Go on with the recording').click();
+    await d.button(/^Next question/).waitFor();
+    await d.send('My own question');
     await d.button('Choose a model').click();
     await d.chat();
     expect(await d.box.inputValue()).toBe('My own question');
@@ -131,6 +136,8 @@ describe('looks', () => {
       };
       await d.page.locator('[data-session]').first().waitFor();
       await check('problem');
+      await d.page.locator('[data-session]').first().scrollIntoViewIfNeeded();
+      await d.shot(`problem-end-${size}-${colorScheme}`);
       await play(d);
       await d.button(/^Next question/).waitFor();
       await check('recorded');

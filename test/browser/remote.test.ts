@@ -91,7 +91,7 @@ it('says what the server says, and that its answer was cut off', async () => {
 });
 
 const DONE = 'data: [DONE]\n\n';
-const CUT = chunk('The answer begins and ') + chunk('then', 'length') + DONE;
+const CUT = chunk('The answer begins right here and ') + chunk('then', 'length') + DONE;
 
 async function cutAnswer(goOn: object | string): Promise<{ d: Driver; asked: Request[] }> {
   const d = await Driver.open(site);
@@ -107,22 +107,26 @@ async function cutAnswer(goOn: object | string): Promise<{ d: Driver; asked: Req
 
 it('goes on with an answer where the server can', async () => {
   const { d, asked } = await cutAnswer(chunk(' it ends.', 'stop') + DONE);
-  await expect.poll(() => d.answers()).toEqual(['The answer begins and then it ends.']);
+  await expect.poll(() => d.answers()).toEqual(['The answer begins right here and then it ends.']);
   const body = asked.at(-1)!.postDataJSON() as { messages: unknown[] };
   expect(body).toMatchObject({ continue_final_message: true, add_generation_prompt: false });
-  expect(body.messages.at(-1)).toEqual({ role: 'assistant', content: 'The answer begins and then' });
+  expect(body.messages.at(-1)).toEqual({ role: 'assistant', content: 'The answer begins right here and then' });
   expect(await d.button('Continue').isVisible()).toBe(false);
   await d.done();
 });
 
 it.each([
   ['refuses', { error: { message: 'no such field' } }, /ai\.example does not go on .* 400: no such field/],
-  ['begins anew', chunk('The answer begins and goes elsewhere', 'stop') + DONE, /ai\.example began the answer anew/],
+  [
+    'begins anew',
+    chunk('The answer begins right here and goes elsewhere', 'stop') + DONE,
+    /ai\.example began the answer anew/,
+  ],
 ])('says why not where the server %s, and offers another answer', async (_, goOn, said) => {
   const { d, asked } = await cutAnswer(goOn);
   const note = d.page.getByRole('alert').filter({ hasText: 'ai.example' });
   expect(await note.innerText()).toMatch(said);
-  expect(await d.answers()).toEqual(['The answer begins and then']);
+  expect(await d.answers()).toEqual(['The answer begins right here and then']);
   await note.getByRole('button', { name: 'Regenerate' }).click();
   await expect.poll(() => asked.length).toBe(4);
   await d.settled();
