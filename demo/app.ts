@@ -5,7 +5,7 @@ import { Library } from './conversations/library.ts';
 import { holdWriting } from './conversations/locks.ts';
 import { diagnosticsText } from './diagnostics.ts';
 import type { ChatModel, Engine, PagePlan } from './engine.ts';
-import { detectEnvironment } from './environment.ts';
+import { environmentHere } from './environment.ts';
 import { expertMonitor, type ExpertMonitor } from './experts/monitor.ts';
 import { Frame } from './frame.ts';
 import { keys } from './keys.ts';
@@ -17,8 +17,10 @@ import type { PageOptions } from './options.ts';
 import { Access } from './models/access.ts';
 import { filesChoice, isFolder, keyOf, urlChoice, type Choice } from './models/choice.ts';
 import { Download } from './models/download.ts';
-import { loadProblem, lostProblem, recoveryNotice, type Problem } from './problem.ts';
+import { loadProblem, lostProblem, recordingProblem, recoveryNotice, type Problem } from './problem.ts';
 import { problemView, type Action } from './problem-view.ts';
+import type { Session } from './recorded/sessions.ts';
+import type { RecordedView } from './recorded/view.ts';
 import type { RemoteChoice } from './remote/form.ts';
 import { sideBadge } from './remote/side.ts';
 import { ReloadGuard } from './reload-guard.ts';
@@ -60,6 +62,7 @@ export class App {
   #device: Device | null = null;
   #model: ChatModel | null = null;
   #chat: ChatView | null = null;
+  #recorded: RecordedView | null = null;
   #experts: ExpertMonitor | null = null;
   #memoryPanel: MemoryPanel | null = null;
   #start: StartView | null = null;
@@ -75,8 +78,7 @@ export class App {
     const dialog = storage === undefined ? null : new StorageDialog(storage);
     this.#frame = new Frame(root, {
       onNewChat: () => void this.#chat?.newChat(),
-      // Without a card there is no question to ask: it is looked for again.
-      onChangeModel: () => void this.#leaveChat().then(() => (this.#device ? this.#showStart() : this.start())),
+      onChangeModel: () => void this.#changeModel(),
       ...(dialog && { onStorage: () => dialog.open() }),
     });
     keys.listen(document);
@@ -87,15 +89,15 @@ export class App {
     this.#frame.show('checking', this.#frame.checking());
     const support = await this.#engine.checkSupport();
     if (!support.ok) {
-      const env = detectEnvironment(navigator.userAgent, navigator.maxTouchPoints);
-      const problem = supportProblem(support.reason, support.message, env, location.href);
+      const problem = supportProblem(support.reason, support.message, await environmentHere(), location.href);
       this.#showProblem(problem, [{ label: 'Check again', run: () => void this.start() }], true);
       return;
     }
     this.#device = support.device;
     const { isFallback, description, architecture } = support.device.adapter;
     if (isFallback) this.#frame.warnSoftware(description || architecture || 'a software adapter');
-    if (this.#autoload) await this.#load(this.#shipped);
+    // A card that has just stopped is not started again without a question.
+    if (this.#autoload && !this.#guard.isTooSoon) await this.#load(this.#shipped);
     else await this.#showStart();
   }
 
@@ -117,7 +119,7 @@ export class App {
       },
       onFiles: (files, folder) => void this.#loadFiles(files, folder),
       ...(choice !== this.#shipped && { onShipped: () => void this.#showStart() }),
-      below: this.#picker(),
+      below: [this.#recordedOffer(), this.#picker()],
     }));
     this.#frame.show('start', view.element);
     const planning = (this.#planning = new AbortController());
@@ -142,6 +144,13 @@ export class App {
         onChoose: (choice) => void this.#showStart(choice),
         onRemote: (choice) => void this.#showRemote(choice),
       });
+    });
+  }
+
+  #recordedOffer(): HTMLElement {
+    return later(async () => {
+      const { recordedOffer } = await import('./recorded/offer.ts');
+      return recordedOffer((session) => void this.#showRecorded(session));
     });
   }
 
@@ -258,6 +267,7 @@ export class App {
   /** No part of the engine runs: a page without WebGPU can chat too. */
   async #showRemote({ remote, model }: RemoteChoice): Promise<void> {
     this.#leaveStart();
+    await this.#leaveChat();
     const { remoteAnswers } = await import('./remote/answers.ts');
     const host = new URL(remote.baseURL).host;
     const [chat, library] = await Promise.all([chatCode(), this.#library]);
@@ -278,16 +288,50 @@ export class App {
     this.#frame.announce(`${model} answers at ${host}.`);
   }
 
+  /** Nothing is loaded but the recording: for a first look, and where no model runs. */
+  async #showRecorded(session: Session): Promise<void> {
+    this.#leaveStart();
+    await this.#leaveChat();
+    try {
+      const [{ RecordedView: View }, recording] = await Promise.all([import('./recorded/view.ts'), session.load()]);
+      const view = new View({
+        recording,
+        isInstant: matchMedia('(prefers-reduced-motion: reduce)').matches,
+        announce: (text) => this.#frame.announce(text),
+        say: (sentence) => this.#frame.say(sentence),
+        onModel: () => void this.#changeModel(),
+        onRemote: (choice) => void this.#showRemote(choice),
+        onPlay: (other) => void this.#showRecorded(other),
+      });
+      this.#recorded = view;
+      this.#frame.show('recorded', view.element, session.title);
+      await view.start();
+    } catch {
+      const again = { label: 'Try again', run: () => void this.#showRecorded(session) };
+      const models = { label: 'Choose a model', run: () => void this.#changeModel() };
+      this.#showProblem(recordingProblem(session.title), [again, models], true);
+    }
+  }
+
+  /** Without a card there is no question to ask: it is looked for again. */
+  async #changeModel(): Promise<void> {
+    await this.#leaveChat();
+    await (this.#device ? this.#showStart() : this.start());
+  }
+
   async #onLost(choice: Choice, reason: string, message: string): Promise<void> {
     void this.#leaveChat();
     const again = this.#guard.isTooSoon;
+    this.#guard.mark();
     const reload = (): void => {
-      this.#guard.reloaded();
+      this.#guard.mark();
       void this.#load(choice, CAUTIOUS);
     };
-    this.#showProblem(lostProblem(reason, message, again), [
-      again ? { label: 'Start over', run: () => void this.#showStart() } : { label: 'Reload the model', run: reload },
-    ]);
+    this.#showProblem(
+      lostProblem(reason, message, again),
+      [again ? { label: 'Start over', run: () => void this.#showStart() } : { label: 'Reload the model', run: reload }],
+      true,
+    );
   }
 
   async #leaveChat(): Promise<void> {
@@ -296,6 +340,8 @@ export class App {
     this.#frame.notice(null);
     this.#chat?.dispose();
     this.#chat = null;
+    this.#recorded?.dispose();
+    this.#recorded = null;
     this.#experts?.dispose();
     this.#experts = null;
     this.#memoryPanel?.dispose();
@@ -338,7 +384,10 @@ export class App {
       isSecureContext: window.isSecureContext,
       hasWebGpu: 'gpu' in navigator,
     });
-    const view = problemView(problem, diagnostics, actions, isBeyond ? this.#remoteForm() : null);
+    const view = problemView(problem, diagnostics, actions, [
+      this.#recordedOffer(),
+      ...(isBeyond ? [this.#remoteForm()] : []),
+    ]);
     this.#frame.show('problem', view);
   }
 }

@@ -1,38 +1,25 @@
 /** The chat on the page: the list of conversations, the open one with its stream, what went wrong, and the composer. */
-import { WebmoeError } from '../src/index.ts';
-import { Sentences } from './answers/sentences.ts';
+import { Answering } from './answering.ts';
+import { BranchActions } from './branch-actions.ts';
+import { chatKeys } from './chat-keys.ts';
 import { Composer } from './composer.ts';
 import { beingWritten } from './conversations/locks.ts';
 import { shelf } from './conversations/shelf.ts';
 import { Side } from './conversations/side.ts';
-import { Thread, type Listener, type Outcome, type ThreadParts } from './conversations/thread.ts';
+import { Thread, type ThreadParts } from './conversations/thread.ts';
 import type { ConversationPanel } from './conversations/panel.ts';
 import type { Message } from './conversations/types.ts';
-import { button, h, iconButton } from './dom.ts';
+import { h, iconButton } from './dom.ts';
 import { draftOf, openConversation, setDraft, setOpenConversation } from './drafts.ts';
-import { formatCount } from './format.ts';
-import { openKeys } from './keys-dialog.ts';
-import { keys, type Key } from './keys.ts';
+import { keys } from './keys.ts';
 import { MessageLog } from './message-log.ts';
-import type { AnswerView, MessageEvents } from './message-view.ts';
-import type { Action } from './problem-view.ts';
-import { isContextFull } from './problem.ts';
+import type { MessageEvents } from './message-view.ts';
+import { ScrollingLog } from './scrolling-log.ts';
 import { openSettings } from './settings/dialog.ts';
-import { MAX_ANSWER_TOKENS } from './settings/fields.ts';
 import { sharedCard } from './share/card.ts';
-import { openShare } from './share/dialog.ts';
 import { IncomingLink } from './share/incoming.ts';
-import { Stream } from './stream.ts';
 import { Toasts } from './toasts.ts';
-
-const EXAMPLES = [
-  'What is the capital of France?',
-  'Write a short poem about the sea.',
-  'Explain gravity to a child in two sentences.',
-] as const;
-
-/** Closer to the end than this, in pixels, and the page follows the answer. */
-const FOLLOW_WITHIN = 64;
+import { welcome } from './welcome.ts';
 
 export interface ChatViewOptions extends ThreadParts {
   /** Stands under the box to write in. */
@@ -52,7 +39,9 @@ export class ChatView {
   readonly lead: readonly HTMLElement[];
   readonly tools: readonly HTMLElement[];
   readonly #options: ChatViewOptions;
-  readonly #log: HTMLElement;
+  readonly #log: ScrollingLog;
+  readonly #answering: Answering;
+  readonly #branches: BranchActions;
   readonly #messages: MessageLog;
   readonly #composer: Composer;
   readonly #toasts: Toasts;
@@ -62,13 +51,12 @@ export class ChatView {
   readonly #disposal = new AbortController();
   #thread: Thread;
   #elsewhere: ReadonlySet<string> = new Set();
-  #atEnd = true;
 
   constructor(options: ChatViewOptions) {
     this.#options = options;
     this.#toasts = new Toasts(options.announce);
     this.#messages = new MessageLog(this.#messageEvents());
-    this.#log = h('section', { class: 'log', 'aria-label': 'Conversation', tabindex: 0 }, this.#messages.element);
+    this.#log = new ScrollingLog(this.#messages.element);
     this.#composer = new Composer(
       {
         onSend: (text) => void this.#send(text),
@@ -93,12 +81,20 @@ export class ChatView {
       'div',
       { class: 'chat' },
       this.#side.element,
-      h('div', { class: 'chat-main' }, ...(options.above ?? []), this.#log, notices, this.#composer.element),
+      h('div', { class: 'chat-main' }, ...(options.above ?? []), this.#log.element, notices, this.#composer.element),
     );
     this.#link = new IncomingLink((problem) => {
       if (problem) this.#toasts.show(problem, { isError: true });
       this.#render();
-      if (this.#link.shared) this.#showTitle();
+      if (this.#link.shared) this.#log.toTitle();
+    });
+    this.#answering = this.#newAnswering();
+    this.#branches = new BranchActions({
+      messages: this.#messages,
+      toasts: this.#toasts,
+      thread: () => this.#thread,
+      render: () => this.#render(),
+      focusBox: () => this.#composer.focus(),
     });
     this.#thread = this.#newThread(openConversation());
     this.#listen();
@@ -111,13 +107,6 @@ export class ChatView {
 
   #listen(): void {
     const { signal } = this.#disposal;
-    this.#log.addEventListener('scroll', () => (this.#atEnd = this.#follows));
-    // What stands over the log comes and goes, formulas and colours come late: the end stays in sight if it was.
-    const resized = new ResizeObserver(() => {
-      if (this.#atEnd) this.#log.scrollTop = this.#log.scrollHeight;
-    });
-    resized.observe(this.#log);
-    resized.observe(this.#messages.element);
     const stopListening = this.#options.library.onChange(() => this.#onLibrary());
     const stopKeys = keys.add(...this.#keys());
     document.addEventListener('visibilitychange', () => this.#thread.flush(), { signal });
@@ -130,34 +119,45 @@ export class ChatView {
       { signal },
     );
     signal.addEventListener('abort', () => {
-      resized.disconnect();
+      this.#log.dispose();
       stopListening();
       stopKeys();
     });
   }
 
-  #keys(): Key[] {
-    const [chat, lists] = ['Chat', 'Conversations'];
-    return [
-      { keys: 'Enter', label: 'Send', group: chat },
-      { keys: 'shift+Enter', label: 'New line', group: chat },
-      { keys: 'Escape', label: 'Stop the answer', group: chat },
-      { keys: '/', label: 'Go to the message box', group: chat, run: () => this.#composer.focus() },
-      { keys: 'alt+r', label: 'Regenerate the last answer', group: chat, run: () => this.#regenerateLast() },
-      { keys: 'mod+,', label: 'Settings', group: chat, run: () => this.#settings() },
-      { keys: 'alt+n', label: 'New chat', group: lists, run: () => void this.newChat() },
-      { keys: 'mod+k', label: 'Search', group: lists, run: () => this.#search() },
-      {
-        keys: 'mod+b',
-        label: 'Show or hide the list',
-        group: lists,
-        run: () => this.#side.setOpen(!this.#side.isOpen),
+  #newAnswering(): Answering {
+    const { contextLength, announce, say } = this.#options;
+    return new Answering({
+      messages: this.#messages,
+      log: this.#log,
+      contextLength,
+      announce,
+      say,
+      thread: () => this.#thread,
+      onBusy: (busy) => this.#setBusy(busy),
+      render: () => this.#render(),
+      onEnd: () => {
+        if (!this.#composer.text) this.#composer.focus();
       },
-      { keys: 'F2', label: 'Rename, in the list', group: lists },
-      { keys: 'Delete', label: 'Delete, in the list', group: lists },
-      { keys: 'alt+z', label: 'Undo a deletion', group: lists, run: () => this.#toasts.act() },
-      { keys: '?', label: 'This list', group: 'Page', run: () => openKeys(keys) },
-    ];
+      onAgain: (asked) => {
+        if (asked.role === 'user') void this.#answer(asked, false);
+        else void this.#answering.goOn(asked);
+      },
+      onRegenerate: (answer) => this.#regenerate(answer),
+      onNewChat: () => void this.newChat(),
+    });
+  }
+
+  #keys(): ReturnType<typeof chatKeys> {
+    return chatKeys({
+      focusBox: () => this.#composer.focus(),
+      regenerate: () => this.#regenerateLast(),
+      settings: () => this.#settings(),
+      newChat: () => void this.newChat(),
+      search: () => this.#search(),
+      toggleList: () => this.#side.setOpen(!this.#side.isOpen),
+      undo: () => this.#toasts.act(),
+    });
   }
 
   #search(): void {
@@ -173,9 +173,9 @@ export class ChatView {
   /** Once it is on the page. */
   shown(): void {
     this.#composer.fit();
-    if (this.#link.shared) return this.#showTitle();
+    if (this.#link.shared) return this.#log.toTitle();
     this.#composer.focus();
-    this.#log.scrollTop = this.#log.scrollHeight;
+    this.#log.toEnd();
   }
 
   async newChat(): Promise<void> {
@@ -202,7 +202,7 @@ export class ChatView {
     this.#setBusy(false);
     this.#follow();
     setOpenConversation(this.#draftKey);
-    this.#log.scrollTop = this.#log.scrollHeight;
+    this.#log.toEnd();
     if (before !== thread) await before.close();
   }
 
@@ -249,22 +249,8 @@ export class ChatView {
         },
         elsewhere: this.#elsewhere,
       },
-      () => (shared ? this.#sharedCard() : this.#welcome()),
+      () => (shared ? this.#sharedCard() : welcome((text) => void this.#send(text))),
     );
-  }
-
-  #welcome(): HTMLElement {
-    return h(
-      'div',
-      { class: 'welcome' },
-      h('h1', {}, 'Ask something'),
-      h('div', { class: 'examples' }, ...EXAMPLES.map((text) => button(text, 'quiet', () => void this.#send(text)))),
-    );
-  }
-
-  #showTitle(): void {
-    this.#log.scrollTop = 0;
-    this.#log.querySelector<HTMLElement>('h1[tabindex]')?.focus();
   }
 
   #sharedCard(): HTMLElement {
@@ -301,12 +287,14 @@ export class ChatView {
   #messageEvents(): MessageEvents {
     return {
       announce: this.#options.announce,
-      onEdit: (message, text) => void this.#edit(message, text),
-      onRegenerate: (message) => this.#regenerate(message),
-      onContinue: (message) => void this.#run(message, (thread, listener) => thread.goOn(message, listener)),
-      onDelete: (message) => void this.#delete(message),
-      onShare: (message) => this.#share(message),
-      onStep: (message, step) => void this.#step(message, step),
+      onContinue: (message) => void this.#answering.goOn(message),
+      changes: {
+        onEdit: (message, text) => void this.#edit(message, text),
+        onRegenerate: (message) => this.#regenerate(message),
+        onDelete: (message) => void this.#branches.delete(message),
+        onShare: (message) => this.#branches.share(message),
+        onStep: (message, step) => void this.#branches.step(message, step),
+      },
     };
   }
 
@@ -324,7 +312,7 @@ export class ChatView {
     if (thread.isBusy) return;
     const edited = thread.edit(message, text);
     if (edited.role === 'user') await this.#answer(edited, false);
-    else this.#focusTools(edited.id);
+    else this.#branches.focusSwitch(edited.id, -1);
   }
 
   #regenerate(message: Message): void {
@@ -340,8 +328,7 @@ export class ChatView {
 
   /** @param isNew a question that goes back into the box when it is stopped before the first word */
   async #answer(question: Message, isNew: boolean): Promise<void> {
-    const outcome = await this.#run(null, (thread, listener) => thread.answer(question, listener), question);
-    const { thread, result } = outcome;
+    const { thread, result } = await this.#answering.answer(question);
     const isGone = this.#disposal.signal.aborted;
     const isUnanswered = result.kind === 'nothing' || (result.kind === 'failed' && isGone && !result.message);
     if (isNew && isUnanswered) await this.#takeBack(thread, question);
@@ -360,146 +347,9 @@ export class ChatView {
     await removal;
   }
 
-  /**
-   * Runs one answer on the page.
-   * @param answer what is gone on with; null: a new one, below `question`
-   */
-  async #run(
-    answer: Message | null,
-    work: (thread: Thread, listener: Listener) => Promise<Outcome>,
-    question: Message | null = null,
-  ): Promise<{ thread: Thread; result: Outcome }> {
-    const thread = this.#thread;
-    const known = answer && this.#messages.view(answer.id);
-    const view = (known as AnswerView | undefined) ?? this.#messages.pending();
-    if (known) view.reopen();
-    view.clearNotes();
-    view.waiting('Reading your message');
-    const stream = new Stream(view, (change) => this.#following(change));
-    const sentences = new Sentences(this.#options.say);
-    this.#options.say(null);
-    const isShown = (): boolean => thread === this.#thread;
-    const done = work(thread, {
-      onText: (text, tokens) => {
-        if (!isShown()) return;
-        if (thread.writing) this.#messages.settle(thread.writing);
-        stream.push(text, tokens);
-        sentences.push(text);
-      },
-      onPrompt: (progress) =>
-        view.waiting(`Reading your message: ${formatCount(progress.done)} of ${formatCount(progress.total)} tokens`),
-    });
-    this.#setBusy(true);
-    this.#render();
-    this.#log.scrollTop = this.#log.scrollHeight;
-    const result = await done;
-    if (!isShown()) return { thread, result };
-    this.#following(() => {
-      stream.flush();
-      view.finish();
-      sentences.finish();
-      this.#conclude(result, view, question ?? answer);
-    });
-    if (!this.#composer.text) this.#composer.focus();
-    return { thread, result };
-  }
-
-  #conclude(result: Outcome, view: AnswerView, asked: Message | null): void {
-    const message = result.kind === 'nothing' ? null : result.message;
-    if (message) this.#messages.settle(message.id);
-    const isKept = result.kind === 'failed' && !message;
-    if (!isKept) this.#messages.dropPending();
-    this.#setBusy(false);
-    this.#render();
-    if (result.kind === 'failed') this.#showFailure(result.error, view, asked);
-    else if (result.kind === 'answered') this.#showEnd(result.message, result.contextFull, view);
-  }
-
-  #showFailure(error: unknown, view: AnswerView, asked: Message | null): void {
-    const newChat: Action = { label: 'New chat', run: () => void this.newChat() };
-    const again: Action = {
-      label: 'Try again',
-      run: () => {
-        view.clearNotes();
-        this.#messages.dropPending();
-        if (asked?.role === 'user') void this.#answer(asked, false);
-        else if (asked) this.#messageEvents().onContinue(asked);
-      },
-    };
-    if (isContextFull(error)) {
-      const length = formatCount(this.#options.contextLength);
-      view.note(`This message does not fit: the conversation holds ${length} tokens in all.`, [newChat], true);
-      return;
-    }
-    const said = error instanceof WebmoeError ? error.message : 'Something went wrong while answering.';
-    view.note(said, [again, newChat], true);
-  }
-
-  #showEnd(message: Message, contextFull: boolean, view: AnswerView): void {
-    const newChat: Action = { label: 'New chat', run: () => void this.newChat() };
-    if (!message.content) this.#options.announce('The answer is empty.');
-    if (contextFull) view.note('The conversation fills the model’s context. Start a new chat to go on.', [newChat]);
-    else if (message.state === 'cut') {
-      const most = this.#thread.info.settings.maxTokens ?? MAX_ANSWER_TOKENS;
-      view.note(`The answer was cut at ${formatCount(most)} tokens.`, []);
-    }
-  }
-
-  async #delete(message: Message): Promise<void> {
-    const thread = this.#thread;
-    if (thread.isBusy) return;
-    const putBack = await thread.remove(message);
-    const undo: Action = {
-      label: 'Undo',
-      run: () =>
-        void putBack().then(() => {
-          if (thread === this.#thread) this.#render();
-        }),
-    };
-    this.#render();
-    this.#composer.focus();
-    this.#toasts.show('The message is deleted, with what followed it.', { action: undo });
-  }
-
-  async #step(message: Message, step: -1 | 1): Promise<void> {
-    const all = this.#thread.beside(message);
-    const next = all[all.findIndex((m) => m.id === message.id) + step];
-    if (!next || this.#thread.isBusy) return;
-    await this.#thread.show(next.id);
-    this.#render();
-    this.#messages.view(next.id)?.focusSwitch(step);
-  }
-
-  #focusTools(id: string): void {
-    this.#render();
-    this.#messages.view(id)?.focusSwitch(-1);
-  }
-
-  #share(message: Message): void {
-    const { info, messages } = this.#thread;
-    const question = message.role === 'user' ? message : messages.find((m) => m.id === message.parent);
-    if (!question) return;
-    const { system, settings } = info;
-    const seed = message.figures?.seed;
-    const shared = { prompt: question.content, system, settings: { ...settings, ...(seed !== undefined && { seed }) } };
-    openShare(shared, question.parent === null);
-  }
-
   #setBusy(busy: boolean): void {
-    this.#log.setAttribute('aria-busy', String(busy));
+    this.#log.isBusy = busy;
     this.#composer.setBusy(busy);
     if (!busy) this.#elsewhere = new Set();
-  }
-
-  get #follows(): boolean {
-    const { scrollHeight, scrollTop, clientHeight } = this.#log;
-    return scrollHeight - scrollTop - clientHeight < FOLLOW_WITHIN;
-  }
-
-  /** Changes the log and stays at its end, unless the reader has scrolled up. */
-  #following(change: () => void): void {
-    const follows = this.#follows;
-    change();
-    if (follows) this.#log.scrollTop = this.#log.scrollHeight;
   }
 }

@@ -9,7 +9,7 @@ export interface FrameEvents {
   readonly onStorage?: () => void;
 }
 
-export type ViewName = 'checking' | 'start' | 'loading' | 'chat' | 'problem';
+export type ViewName = 'checking' | 'start' | 'loading' | 'chat' | 'recorded' | 'problem';
 
 /** Nine experts, three of them chosen. */
 function mark(): HTMLElement {
@@ -25,7 +25,8 @@ export class Frame {
   readonly #notice = h('p', { class: 'notice', role: 'note', hidden: true });
   readonly #live: HTMLElement;
   readonly #model: HTMLElement;
-  readonly #chatButtons: readonly HTMLButtonElement[];
+  readonly #newChat: HTMLButtonElement;
+  readonly #changeModel: HTMLButtonElement;
   /** Buttons that belong to the view, before the name of the page and behind it. */
   readonly #lead = h('span', { class: 'tools' });
   readonly #tools = h('span', { class: 'tools' });
@@ -37,10 +38,8 @@ export class Frame {
     this.#banner = h('p', { class: 'banner', role: 'note', hidden: true });
     this.#live = h('div', { class: 'visually-hidden', role: 'status', 'aria-atomic': 'false' });
     this.#model = h('span', { class: 'model' });
-    this.#chatButtons = [
-      iconButton('New chat', 'plus', events.onNewChat),
-      iconButton('Change model', 'swap', events.onChangeModel),
-    ];
+    this.#newChat = iconButton('New chat', 'plus', events.onNewChat);
+    this.#changeModel = iconButton('Change model', 'swap', events.onChangeModel);
     const { onStorage } = events;
     this.#storage = onStorage ? iconButton('Stored models', 'storage', onStorage) : null;
     const brand = h('span', { class: 'brand' }, mark(), h('span', { class: 'word' }, 'webmoe'));
@@ -51,7 +50,8 @@ export class Frame {
       brand,
       this.#model,
       this.#tools,
-      ...this.#chatButtons,
+      this.#newChat,
+      this.#changeModel,
       this.#storage,
       themeButton(),
     );
@@ -71,7 +71,8 @@ export class Frame {
     if (this.#storage) this.#storage.hidden = name === 'checking';
     this.#model.textContent = model;
     this.#model.title = model;
-    for (const button of this.#chatButtons) button.hidden = name !== 'chat';
+    this.#newChat.hidden = name !== 'chat';
+    this.#changeModel.hidden = name !== 'chat' && name !== 'recorded';
     this.#main.replaceChildren(view);
     this.#main.scrollTop = 0;
     // A new view is read out from its title, and Tab goes on from there.

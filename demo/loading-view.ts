@@ -1,7 +1,8 @@
-/** A load in progress: one bar, bytes, speed, time left, a pause, and a way out. */
+/** A load in progress: one bar, bytes, speed, time left, the files behind it, a pause, and a way out. */
 import type { LoadProgress } from '../src/index.ts';
 import type { DownloadState } from './models/download.ts';
 import { button, h } from './dom.ts';
+import { FileList } from './loading-files.ts';
 import { formatBytes, formatDuration } from './format.ts';
 
 export interface LoadingView {
@@ -56,6 +57,7 @@ export function loadingView(name: string, { onCancel, onPause, onResume }: Loadi
   const cancel = button('Cancel', 'quiet', onCancel);
   const pause = button('Pause', 'quiet', () => onPause?.());
   const resume = button('Go on', 'primary', onResume);
+  const files = new FileList();
   let state: DownloadState = 'running';
   pause.hidden = onPause === null;
   resume.hidden = true;
@@ -66,6 +68,7 @@ export function loadingView(name: string, { onCancel, onPause, onResume }: Loadi
     phase,
     bar,
     line,
+    files.element,
     h('div', { class: 'actions' }, resume, pause, cancel),
   );
   return {
@@ -74,6 +77,7 @@ export function loadingView(name: string, { onCancel, onPause, onResume }: Loadi
       if (state !== 'running') return;
       phase.textContent = PHASES[progress.phase];
       line.textContent = progressLine(progress);
+      if (progress.files) files.show(progress.files);
       if (progress.phase === 'weights' && progress.totalBytes > 0) {
         bar.max = progress.totalBytes;
         bar.value = progress.loadedBytes;

@@ -15,12 +15,15 @@ export interface LogState {
 export class MessageLog {
   readonly element = h('div', { class: 'column' });
   readonly #events: MessageEvents;
+  readonly #origin: string | null;
   #views = new Map<string, QuestionView | AnswerView>();
   /** Stands at the end: an answer of which nothing is stored yet. */
   #pending: AnswerView | null = null;
 
-  constructor(events: MessageEvents) {
+  /** @param origin of recorded answers, in words; null: they are made now */
+  constructor(events: MessageEvents, origin: string | null = null) {
     this.#events = events;
+    this.#origin = origin;
   }
 
   view(id: string): QuestionView | AnswerView | undefined {
@@ -28,7 +31,7 @@ export class MessageLog {
   }
 
   pending(): AnswerView {
-    this.#pending = new AnswerView(null, this.#events);
+    this.#pending = new AnswerView(null, this.#events, this.#origin);
     return this.#pending;
   }
 
@@ -63,7 +66,9 @@ export class MessageLog {
   }
 
   #create(message: Message): QuestionView | AnswerView {
-    return message.role === 'user' ? new QuestionView(message, this.#events) : new AnswerView(message, this.#events);
+    return message.role === 'user'
+      ? new QuestionView(message, this.#events)
+      : new AnswerView(message, this.#events, this.#origin);
   }
 
   /** Elements that stay where they are keep focus and selection. */

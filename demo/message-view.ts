@@ -11,16 +11,21 @@ import type { Action } from './problem-view.ts';
 import { MessageBody } from './text/message-body.ts';
 
 export interface MessageEvents {
+  readonly onContinue: (message: Message) => void;
+  readonly announce: (text: string) => void;
+  /** null: a recording, in which nothing can be changed. */
+  readonly changes: MessageChanges | null;
+}
+
+export interface MessageChanges {
   /** Makes a branch with this text. */
   readonly onEdit: (message: Message, text: string) => void;
   /** Asks again: another answer to the same question. */
   readonly onRegenerate: (message: Message) => void;
-  readonly onContinue: (message: Message) => void;
   readonly onDelete: (message: Message) => void;
   readonly onShare: (message: Message) => void;
   /** Shows the message beside it. */
   readonly onStep: (message: Message, step: -1 | 1) => void;
-  readonly announce: (text: string) => void;
 }
 
 export interface Showing {
@@ -65,7 +70,7 @@ abstract class MessageView {
     this.message = message;
     this.events = events;
     this.body = message ? bodyOf(makeBody, message.content, true) : makeBody();
-    this.#tools = new MessageTools((step) => this.message && events.onStep(this.message, step));
+    this.#tools = new MessageTools((step) => this.message && events.changes?.onStep(this.message, step));
     this.foot.append(this.#tools.element);
     this.element = h('article', { class: `message ${kind}`, 'aria-label': name }, this.body.element, this.foot);
   }
@@ -101,13 +106,16 @@ abstract class MessageView {
     this.#tools.focusSwitch(step);
   }
 
-  /** Buttons that every message has. */
-  protected shared(message: Message, editLabel: string): { copy: Tool; edit: Tool; remove: Tool } {
-    return {
-      copy: { label: 'Copy', image: 'copy', run: () => void this.#copy() },
-      edit: { label: 'Edit', image: 'edit', run: () => this.#edit(editLabel) },
-      remove: { label: 'Delete', image: 'bin', run: () => this.events.onDelete(this.message ?? message) },
-    };
+  protected get copy(): Tool {
+    return { label: 'Copy', image: 'copy', run: () => void this.#copy() };
+  }
+
+  protected edit(label: string, { onEdit }: MessageChanges): Tool {
+    return { label: 'Edit', image: 'edit', run: () => this.#edit(label, onEdit) };
+  }
+
+  protected remove(message: Message, { onDelete }: MessageChanges): Tool {
+    return { label: 'Delete', image: 'bin', run: () => onDelete(this.message ?? message) };
   }
 
   async #copy(): Promise<void> {
@@ -119,7 +127,7 @@ abstract class MessageView {
     setTimeout(() => copy?.classList.remove('done'), COPIED_MS);
   }
 
-  #edit(saveLabel: string): void {
+  #edit(saveLabel: string, onEdit: MessageChanges['onEdit']): void {
     const { message } = this;
     if (!message || this.#editor) return;
     const close = (): void => {
@@ -136,7 +144,7 @@ abstract class MessageView {
       onSave: (text) => {
         close();
         if (text === message.content) this.#tools.button('Edit')?.focus();
-        else this.events.onEdit(message, text);
+        else onEdit(message, text);
       },
     });
     this.body.element.replaceWith(this.#editor);
@@ -152,10 +160,11 @@ export class QuestionView extends MessageView {
   }
 
   protected override tools(message: Message, { isLast }: Showing): Tool[] {
-    const { copy, edit, remove } = this.shared(message, 'Send');
-    const answer: Tool = { label: 'Answer this', image: 'again', run: () => this.events.onRegenerate(message) };
-    const share: Tool = { label: 'Share', image: 'share', run: () => this.events.onShare(message) };
-    return [copy, edit, ...(isLast ? [answer] : []), share, remove];
+    const { changes } = this.events;
+    if (!changes) return [this.copy];
+    const answer: Tool = { label: 'Answer this', image: 'again', run: () => changes.onRegenerate(message) };
+    const share: Tool = { label: 'Share', image: 'share', run: () => changes.onShare(message) };
+    return [this.copy, this.edit('Send', changes), ...(isLast ? [answer] : []), share, this.remove(message, changes)];
   }
 }
 
@@ -165,9 +174,16 @@ export class AnswerView extends MessageView {
   readonly #go: HTMLButtonElement;
   #firstAt: number | null = null;
 
-  /** @param message null: nothing of it is known yet */
-  constructor(message: Message | null, events: MessageEvents) {
+  readonly #isRecorded: boolean;
+
+  /**
+   * @param message null: nothing of it is known yet
+   * @param origin of a recording, in words: it stands over the text; null: the answer is made now
+   */
+  constructor(message: Message | null, events: MessageEvents, origin: string | null = null) {
     super(message, events, 'assistant', 'Answer', () => new MessageBody());
+    this.#isRecorded = origin !== null;
+    if (origin !== null) this.element.prepend(h('p', { class: 'origin-label' }, origin));
     this.#go = button('Continue', 'quiet compact go-on', () => this.message && events.onContinue(this.message));
     this.#go.hidden = true;
     this.foot.prepend(this.#status);
@@ -187,7 +203,7 @@ export class AnswerView extends MessageView {
     const now = performance.now();
     this.#firstAt ??= now;
     const seconds = (now - this.#firstAt) / 1000;
-    const rate = tokens > 1 && seconds > 0 ? ` · ${formatRate((tokens - 1) / seconds)}` : '';
+    const rate = tokens > 1 && seconds > 0 && !this.#isRecorded ? ` · ${formatRate((tokens - 1) / seconds)}` : '';
     this.#status.textContent = plural(tokens, 'token') + rate;
   }
 
@@ -210,7 +226,7 @@ export class AnswerView extends MessageView {
     const { state, figures } = message;
     const isBusyHere = showing.isBusy && showing.isLast;
     if (showing.isElsewhere) this.#status.textContent = 'Being written in another tab';
-    else if (!isBusyHere) this.#status.textContent = figuresLine(state, figures);
+    else if (!isBusyHere) this.#status.textContent = this.#endLine(state, figures);
     const isOpen = state === 'stopped' || state === 'cut' || state === 'writing';
     this.#go.hidden = !isOpen || !showing.isLast || showing.isBusy || showing.isElsewhere;
     this.#figures.replaceChildren(
@@ -220,15 +236,26 @@ export class AnswerView extends MessageView {
     );
   }
 
-  protected override tools(message: Message): Tool[] {
-    const { copy, edit, remove } = this.shared(message, 'Save as another version');
+  /** The speed of a recording is that of another computer. */
+  #endLine(state: Message['state'], figures: Message['figures']): string {
+    if (!this.#isRecorded) return figuresLine(state, figures);
     return [
-      copy,
-      edit,
-      { label: 'Regenerate', image: 'again', run: () => this.events.onRegenerate(message) },
-      { label: 'Share', image: 'share', run: () => this.events.onShare(message) },
-      ...(message.figures ? [{ label: 'Figures', image: 'info', run: () => this.#toggle() } as const] : []),
-      remove,
+      ...(state === 'stopped' ? ['Stopped'] : []),
+      ...(figures ? [plural(figures.generatedTokens, 'token')] : []),
+    ].join(' · ');
+  }
+
+  protected override tools(message: Message): Tool[] {
+    const { changes } = this.events;
+    if (!changes) return [this.copy];
+    const figures: Tool[] = message.figures ? [{ label: 'Figures', image: 'info', run: () => this.#toggle() }] : [];
+    return [
+      this.copy,
+      this.edit('Save as another version', changes),
+      { label: 'Regenerate', image: 'again', run: () => changes.onRegenerate(message) },
+      { label: 'Share', image: 'share', run: () => changes.onShare(message) },
+      ...figures,
+      this.remove(message, changes),
     ];
   }
 

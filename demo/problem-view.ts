@@ -41,12 +41,12 @@ export interface Action {
   readonly run: () => void;
 }
 
-/** The first action is the main one. @param instead another way, for when none of the steps help */
+/** The first action is the main one. @param instead other ways, for when none of the steps help */
 export function problemView(
   problem: Problem,
   diagnostics: string,
   actions: readonly (Action | HTMLElement)[],
-  instead: HTMLElement | null = null,
+  instead: readonly HTMLElement[] = [],
 ): HTMLElement {
   const { needs } = problem;
   const title = h('h1', { tabindex: -1, id: 'problem-title' }, problem.title);
@@ -66,7 +66,7 @@ export function problemView(
         action instanceof HTMLElement ? action : button(action.label, i === 0 ? 'primary' : 'quiet', action.run),
       ),
     ),
-    instead,
+    ...instead,
     diagnosticsBlock(diagnostics),
   );
 }

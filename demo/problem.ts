@@ -118,6 +118,14 @@ export function lostProblem(reason: string, message: string, again: boolean): Pr
   };
 }
 
+/** @param title of a recorded session whose file did not come */
+export const recordingProblem = (title: string): Problem => ({
+  id: 'recording',
+  title: 'The recording could not be fetched',
+  summary: `“${title}” comes with the page, but its file did not arrive.`,
+  steps: ['Check the connection, then try again.', 'If the page was updated meanwhile, reload it.'],
+});
+
 /** What the page says while a lost device is replaced; null: nothing any more. */
 export function recoveryNotice({ phase, attempt, reason }: RecoveryEvent): string | null {
   if (phase === 'recovered' || phase === 'gave-up') return null;

@@ -27,8 +27,8 @@ export interface StartChoice {
   readonly onFiles: (files: readonly File[], folder?: string) => void;
   /** Back to the model that comes with the page; absent where this is it. */
   readonly onShipped?: () => void;
-  /** Stands below the question: other models. */
-  readonly below: HTMLElement;
+  /** Stands below the question: recordings, other models. */
+  readonly below: readonly HTMLElement[];
 }
 
 /** What happens to the weights while they load. */
@@ -87,7 +87,7 @@ export function startView(choice: StartChoice): StartView {
       'A folder on this computer works too: config.json, tokenizer.json and safetensors files. Choose it, or drop it on this page: it is read in place, not uploaded.',
     ),
   );
-  const element = h('div', { class: 'start' }, card, choice.below);
+  const element = h('div', { class: 'start' }, card, ...choice.below);
   acceptDrops(element, choice.onFiles);
 
   function showFigures(plan: PagePlan): void {

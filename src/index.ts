@@ -94,7 +94,7 @@ export type { EmbedOptions } from './engine/embedding.ts';
 export type { GeneratedToken, GenerateOptions, GenerateSummary, TokenLogprob } from './engine/generation.ts';
 export type { Plan, PlanOptions } from './engine/plan.ts';
 export type { WeightsOption } from './engine/precision.ts';
-export type { LoadProgress } from './engine/progress.ts';
+export type { FileProgress, LoadProgress } from './engine/progress.ts';
 export type { RecoveryEvent } from './engine/recovery.ts';
 export type { SamplingDefault } from './engine/sampling.ts';
 export type { LayerRouting } from './engine/routing.ts';

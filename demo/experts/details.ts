@@ -3,7 +3,7 @@ import type { ExpertStats, LayerStats } from '../../src/index.ts';
 import { h } from '../dom.ts';
 import { formatBytes, formatCount, formatPercent, formatSeconds, plural } from '../format.ts';
 import { ShareBar } from './bar.ts';
-import { approximateText, downloadText, STORAGE } from './words.ts';
+import { approximateText, downloadFact, STORAGE } from './words.ts';
 
 /** A name beside a value; hidden when there is nothing to say. */
 class Fact {
@@ -107,7 +107,7 @@ export class ExpertDetails {
       `memory ${formatBytes(bytes.memory)}, disk ${formatBytes(bytes.disk)}, network ${formatBytes(bytes.network)}`,
     );
     facts.storage.show(STORAGE[storage.kind] + (storage.note ? `. ${storage.note}` : ''));
-    facts.download.show(downloadText(stats)?.replace(/^.*: /, '') ?? (stats.download ? 'complete' : null));
+    facts.download.show(downloadFact(stats));
     if (this.#layers.length !== stats.layers.length) {
       this.#layers = stats.layers.map((_, i) => new LayerRow(i + 1));
       this.#rows.replaceChildren(...this.#layers.map((row) => row.element));

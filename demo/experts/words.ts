@@ -25,11 +25,37 @@ export function stripFacts(stats: ExpertStats, stallShare: number | null): strin
   ];
 }
 
-/** @returns null when all are there, or none is on its way */
-export const downloadText = ({ download }: ExpertStats): string | null =>
+const WHERE: Readonly<Record<ExpertStats['storage']['kind'], string>> = {
+  opfs: ' to the disk',
+  'opfs-async': ' to the disk',
+  path: ' to the disk',
+  memory: ' into this tab’s memory',
+  none: '',
+};
+
+/** Every expert is on the card: what goes on behind the chat fetches nothing, it keeps what is there for the next time a slot is emptied. */
+const isCopying = ({ resident, experts }: ExpertStats): boolean => resident === experts;
+
+const leftText = ({ download }: ExpertStats): string | null =>
   download && download.loadedBytes < download.totalBytes
-    ? `Still downloading experts: ${formatBytes(download.loadedBytes)} of ${formatBytes(download.totalBytes)}`
+    ? `${formatBytes(download.loadedBytes)} of ${formatBytes(download.totalBytes)}`
     : null;
+
+const copyingText = ({ storage }: ExpertStats): string => `Copying experts from the card${WHERE[storage.kind]}`;
+
+/** @returns null when all are there, or none is on its way */
+export function downloadText(stats: ExpertStats): string | null {
+  const left = leftText(stats);
+  if (left === null) return null;
+  return `${isCopying(stats) ? copyingText(stats) : 'Still downloading experts'}: ${left}`;
+}
+
+/** The same as a fact named “Download”. @returns null when there was none */
+export function downloadFact(stats: ExpertStats): string | null {
+  const left = leftText(stats);
+  if (left === null) return stats.download ? 'complete' : null;
+  return isCopying(stats) ? `complete. ${copyingText(stats)}: ${left}` : left;
+}
 
 /** @returns null for the exact model */
 export const approximateText = ({ approximations }: ExpertStats): string | null =>

@@ -1,6 +1,7 @@
 /** A server in the model's place, as the conversation sees it. */
-import { InvalidRequest, type GenerateOptions, type RemoteModel } from '../../src/index.ts';
+import type { GenerateOptions, RemoteModel } from '../../src/index.ts';
 import type { Answerer, AnswerEnd, Turn } from '../engine.ts';
+import { Continuation, CONTINUE, continueRefused } from './continuation.ts';
 
 /** What the page's settings are called there; those that the visitor left alone are the server's to choose. */
 function sampling(asked: GenerateOptions): Record<string, number> {
@@ -24,16 +25,16 @@ const MAX_SEED = 2 ** 31;
 
 /**
  * Asks the server along the conversation.
- * @throws RemoteError; InvalidRequest when an answer is to be gone on with, which the interface has no words for
+ * @throws RemoteError; CannotContinue when an answer is to be gone on with, and the server does not do that
  */
 export function remoteAnswers(remote: RemoteModel, model: string): Answerer {
+  const { host } = new URL(remote.baseURL);
   async function* generate(
     prompt: readonly Turn[],
     asked: GenerateOptions = {},
   ): AsyncGenerator<{ readonly text: string }, AnswerEnd, void> {
-    if (asked.continueFinal)
-      throw new InvalidRequest('A server cannot go on from an answer’s last word: regenerate it instead.', {});
     const { signal } = asked;
+    const continuation = asked.continueFinal ? new Continuation(prompt, host) : null;
     const seed = asked.seed ?? Math.floor(Math.random() * MAX_SEED);
     const begun = performance.now();
     let first: number | null = null;
@@ -45,6 +46,7 @@ export function remoteAnswers(remote: RemoteModel, model: string): Answerer {
           model,
           messages: prompt,
           ...sampling({ ...asked, seed }),
+          ...(continuation && CONTINUE),
           stream: true,
           stream_options: { include_usage: true },
         },
@@ -57,11 +59,12 @@ export function remoteAnswers(remote: RemoteModel, model: string): Answerer {
         const text = choice?.delta.content;
         if (!text) continue;
         first ??= performance.now();
-        yield { text };
+        yield { text: continuation ? continuation.push(text) : text };
       }
+      if (continuation) yield { text: continuation.finish() };
     } catch (error) {
       if (signal?.aborted) return { finishReason: 'abort', counts: null };
-      throw error;
+      throw continuation ? continueRefused(host, error) : error;
     }
     const finishReason = reason === 'length' ? 'length' : 'stop';
     if (!usage) return { finishReason, counts: null };

@@ -1,10 +1,9 @@
 /** Who answers, in sight all the time. */
 import { h } from '../dom.ts';
 
+export const badge = (side: 'local' | 'remote' | 'recorded', text: string): HTMLElement =>
+  h('p', { class: 'answers-side', 'data-side': side }, text);
+
 /** @param server null: this computer does */
 export const sideBadge = (server: string | null): HTMLElement =>
-  h(
-    'p',
-    { class: 'answers-side', 'data-side': server === null ? 'local' : 'remote' },
-    server === null ? 'Answers on this computer' : `Answers at ${new URL(server).host}`,
-  );
+  server === null ? badge('local', 'Answers on this computer') : badge('remote', `Answers at ${new URL(server).host}`);

@@ -38,6 +38,8 @@ const OTHERS: readonly (keyof ChatRequest)[] = [
   'response_format',
   'reasoning_effort',
   'chat_template_kwargs',
+  'continue_final_message',
+  'add_generation_prompt',
   'moe',
   'user',
   'metadata',
@@ -181,6 +183,17 @@ function templateOf(
   return Object.keys(variables).length > 0 ? variables : undefined;
 }
 
+/** Whether the last message is gone on with. The two fields say the same, as in vLLM: one of them is true. */
+function continuesOf(request: Readonly<Record<string, unknown>>): boolean {
+  const goesOn = checkFlag(request.continue_final_message, 'continue_final_message') ?? false;
+  const prompt = checkFlag(request.add_generation_prompt, 'add_generation_prompt');
+  if (goesOn && prompt === true)
+    refuseField('add_generation_prompt', 'must be false or left out with "continue_final_message": true', true);
+  if (!goesOn && prompt === false)
+    refuseField('add_generation_prompt', 'can be false with "continue_final_message": true only', false);
+  return goesOn;
+}
+
 function limitOf(request: Readonly<Record<string, unknown>>): number | undefined {
   const older = checkCount(request.max_tokens, 'max_tokens', 1, Infinity);
   return checkCount(request.max_completion_tokens, 'max_completion_tokens', 1, Infinity) ?? older;
@@ -211,6 +224,7 @@ export function readRequest(request: unknown, dialect: Dialect): Asked {
         topLogprobs: logprobs.top || undefined,
         constraint: constraint ?? undefined,
         template: templateOf(request, tools, dialect),
+        continueFinal: continuesOf(request) || undefined,
         keepSpecial: dialect.needsSpecial(tools.length > 0) || undefined,
       }),
       ...moe,

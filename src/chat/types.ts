@@ -111,6 +111,10 @@ export interface ChatRequest {
   readonly reasoning_effort?: Optional<string>;
   /** Variables of the chat template, such as `enable_thinking`. */
   readonly chat_template_kwargs?: Optional<Readonly<Record<string, unknown>>>;
+  /** The last message is the assistant's and unfinished: the answer is what follows it. As vLLM has it. */
+  readonly continue_final_message?: Optional<boolean>;
+  /** The opposite of `continue_final_message`; need not be given. */
+  readonly add_generation_prompt?: Optional<boolean>;
   readonly moe?: Optional<MoeRequest>;
   /** Accepted and ignored, as is `metadata`: nothing leaves the machine. */
   readonly user?: Optional<string>;

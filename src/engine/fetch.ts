@@ -28,6 +28,8 @@ export interface FetcherParts {
   readonly origin: Tier;
   /** Where records are kept, if anywhere. */
   readonly cache: { readonly records: RecordCache; readonly tier: Tier } | null;
+  /** An expert came from its record. */
+  readonly onRestored?: (layer: number, expert: number) => void;
 }
 
 export class ExpertFetcher {
@@ -73,6 +75,7 @@ export class ExpertFetcher {
       if (!isThere) return null; // damaged: it was dropped, and comes from the checkpoint
       isSent = true;
       entry.send(slot);
+      this.#parts.onRestored?.(layer, expert);
       return { tier: cache.tier, bytes: slot.size };
     } finally {
       if (!isSent) entry.giveBack();

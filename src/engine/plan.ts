@@ -8,6 +8,7 @@ import { tokenSetWords } from '../kernels/sample/sample.ts';
 import { MOST_SAMPLED_BYTES } from '../kernels/sample/top_logprobs.ts';
 import { sum } from '../util/math.ts';
 import { layoutName, planes, sameLayout } from '../weights/layout.ts';
+import type { PublishedMatrix } from '../weights/matrix.ts';
 import {
   activationBytes,
   attentionSizes,
@@ -204,6 +205,18 @@ function conversions(parts: ModelParts): Plan['conversions'] {
   return found;
 }
 
+/** Bytes of the weights in each file of the checkpoint, in the order of their names. */
+export function fileBytes(spec: ModelSpec): ReadonlyMap<string, number> {
+  const parts = modelParts(spec);
+  const found = new Map<string, number>();
+  const count = ({ file, storedBytes, rows }: PublishedMatrix, part = rows): void =>
+    void found.set(file, (found.get(file) ?? 0) + (storedBytes * part) / rows);
+  for (const { pieces } of matrixParts(parts)) for (const p of pieces) count(p.source, p.end - p.begin);
+  for (const x of parts.experts)
+    for (let e = 0; e < x.count; e++) for (const m of Object.values(x.matrices(e))) count(m);
+  return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 const layerSlots = (spec: ModelSpec): LayerSlots[] =>
   expertSpecs(spec).map(({ label, slot, count, topK }) => ({ label, slotBytes: slot.bytes, experts: count, topK }));
 
@@ -372,12 +385,7 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
     fullBytes,
     minimumBytes,
     ...prediction({ config, spec, bytes: all, slots }, options.hardware),
-    downloadBytes:
-      sum(
-        matrixParts(parts).flatMap((p) =>
-          p.pieces.map((x) => x.source.storedBytes * ((x.end - x.begin) / x.source.rows)),
-        ),
-      ) + sum(experts.map((x) => x.storedBytes)),
+    downloadBytes: sum([...fileBytes(spec).values()]),
     conversions: conversions(parts),
     arenas,
     routers,

@@ -9,6 +9,15 @@ export interface LoadProgress {
   /** Over the last few seconds; null until there is something to measure. */
   readonly bytesPerSecond: number | null;
   readonly remainingSeconds: number | null;
+  /** The same bytes by file of the checkpoint, once it is open, in the order of their names. */
+  readonly files?: readonly FileProgress[];
+}
+
+export interface FileProgress {
+  readonly name: string;
+  /** Bytes of weights, without the file's header. */
+  readonly loadedBytes: number;
+  readonly totalBytes: number;
 }
 
 const WINDOW_MS = 3000;
@@ -21,6 +30,7 @@ export class ProgressMeter {
   #phase: LoadProgress['phase'] = 'open';
   #loaded = 0;
   #total = 0;
+  #files = new Map<string, { loaded: number; readonly total: number }>();
   #samples: { at: number; loaded: number }[] = [];
   #reportedAt = -Infinity;
 
@@ -29,14 +39,18 @@ export class ProgressMeter {
     this.#now = now;
   }
 
-  enter(phase: LoadProgress['phase'], totalBytes = this.#total): void {
+  /** @param files bytes by file, where they become known */
+  enter(phase: LoadProgress['phase'], totalBytes = this.#total, files?: ReadonlyMap<string, number>): void {
     this.#phase = phase;
     this.#total = totalBytes;
+    if (files) this.#files = new Map([...files].map(([name, total]) => [name, { loaded: 0, total }]));
     this.#emit();
   }
 
-  add(bytes: number): void {
+  add(bytes: number, file = ''): void {
     this.#loaded += bytes;
+    const entry = this.#files.get(file);
+    if (entry) entry.loaded += bytes;
     const at = this.#now();
     this.#samples.push({ at, loaded: this.#loaded });
     while (this.#samples.length > 2 && this.#samples[0]!.at < at - WINDOW_MS) this.#samples.shift();
@@ -55,6 +69,15 @@ export class ProgressMeter {
       totalBytes: this.#total,
       bytesPerSecond,
       remainingSeconds: bytesPerSecond ? Math.max(0, this.#total - this.#loaded) / bytesPerSecond : null,
+      ...(this.#files.size > 0 && { files: this.#byFile() }),
     });
+  }
+
+  #byFile(): FileProgress[] {
+    return [...this.#files].map(([name, { loaded, total }]) => ({
+      name,
+      loadedBytes: Math.min(Math.round(loaded), Math.round(total)),
+      totalBytes: Math.round(total),
+    }));
   }
 }

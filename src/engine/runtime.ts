@@ -15,7 +15,7 @@ import type { LoadOptions } from './load.ts';
 import { measureSync } from './measure.ts';
 import { ModePicker } from './mode.ts';
 import { allocateHomes } from './open-store.ts';
-import type { Plan } from './plan.ts';
+import { fileBytes, type Plan } from './plan.ts';
 import type { PreparedModel } from './prepare.ts';
 import type { ProgressMeter } from './progress.ts';
 import { Session } from './session.ts';
@@ -68,7 +68,7 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
   const { config } = prepared.opened;
   const { spec } = planned;
   const { homes, plan } = await allocateHomes(gpu, config, { ...planned, plan: from?.experts.wanted ?? planned.plan });
-  progress.enter('weights', plan.downloadBytes);
+  progress.enter('weights', plan.downloadBytes, fileBytes(spec));
   // Memory is for experts: everything else is on the GPU anyway.
   const dense =
     keeping?.tier === 'disk'
@@ -77,12 +77,16 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
           () => new DenseRecords(gpu, keeping.records, plan.bytes.weights),
         )
       : null;
-  const uploader = new Uploader(gpu, (bytes) => progress.add(bytes), signal, dense);
+  const uploader = new Uploader(gpu, (bytes, file) => progress.add(bytes, file), signal, dense);
   const specs = expertSpecs(spec);
   const origin = source.origin ?? 'disk';
+  let isLoading = true;
+  const onRestored = (layer: number, e: number): void => {
+    if (isLoading) uploader.countExpert(specs[layer]!, e);
+  };
   const fetcher = await gpu.allocating(
     'experts on their way',
-    () => new ExpertFetcher({ gpu, uploader, experts: specs, origin, cache: keeping }),
+    () => new ExpertFetcher({ gpu, uploader, experts: specs, origin, cache: keeping, onRestored }),
   );
   const counts = specs.map((x) => x.count);
   const warm = from && counts.length > 0 ? popularityOf(from.experts.store) : keeping?.records.popularity;
@@ -149,6 +153,7 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
   }
   signal?.throwIfAborted();
   progress.enter('ready');
+  isLoading = false;
   experts.start();
   return { gpu, session, experts, modes };
 }

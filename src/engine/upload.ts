@@ -68,16 +68,21 @@ interface Quantizer {
 export class Uploader {
   readonly #gpu: Gpu;
   readonly #signal: AbortSignal | undefined;
-  readonly #onBytes: (stored: number) => void;
+  readonly #onBytes: (stored: number, file: string) => void;
   readonly #dense: DenseRecords | null;
   #inFlight = 0;
   #quantizer: Promise<Quantizer> | undefined;
 
   /**
-   * @param onBytes called with the number of checkpoint bytes each block used up
+   * @param onBytes called with the number of checkpoint bytes each block used up, and the file that they are counted to
    * @param dense what an earlier session kept of everything outside the experts
    */
-  constructor(gpu: Gpu, onBytes: (stored: number) => void, signal?: AbortSignal, dense: DenseRecords | null = null) {
+  constructor(
+    gpu: Gpu,
+    onBytes: (stored: number, file: string) => void,
+    signal?: AbortSignal,
+    dense: DenseRecords | null = null,
+  ) {
     this.#gpu = gpu;
     this.#dense = dense;
     this.#onBytes = onBytes;
@@ -172,6 +177,11 @@ export class Uploader {
     return place;
   }
 
+  /** Counts an expert that came from elsewhere. */
+  countExpert({ matrices }: ExpertsSpec, e: number): void {
+    for (const m of Object.values(matrices(e))) this.#count(m, m.rows);
+  }
+
   /** Fills one slot with one expert. */
   async expert(
     { slot, matrices, bias }: ExpertsSpec,
@@ -251,7 +261,7 @@ export class Uploader {
   }
 
   #count(source: Piece['source'], rows: number): void {
-    this.#onBytes((source.storedBytes * rows) / source.rows);
+    this.#onBytes((source.storedBytes * rows) / source.rows, source.file);
   }
 
   async #place(target: Target, row: number, rows: NativeRows, signal?: AbortSignal): Promise<void> {

@@ -15,6 +15,8 @@ export interface PublishedMatrix extends MatrixShape {
   readonly layout: Layout;
   /** Published format, as in `bf16`, `compressed-tensors int4 g32`, `mxfp4`. */
   readonly format: string;
+  /** The file that has its values; what belongs to them may lie in another one. */
+  readonly file: string;
   /** Bytes in the checkpoint. */
   readonly storedBytes: number;
   /** Reads and repacks some rows; memory is proportional to them. */

@@ -1,4 +1,6 @@
 /** The page on its scripted model, as a test drives it. */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import type { Page } from 'playwright-core';
 import { expect } from 'vitest';
 import type { OpenedPage, OpenOptions, Site } from '../support/browser.ts';
@@ -7,6 +9,8 @@ import type { StorageScript } from './pages/fake-storage.ts';
 import type { StoreScript } from './pages/fake-store.ts';
 
 export const PHONE: OpenOptions = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** The page, with its scripted model at hand. */
 export class Driver {
@@ -107,6 +111,25 @@ export class Driver {
 
   async overflow(): Promise<number> {
     return this.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  }
+
+  /** Rules that axe calls serious or critical, and that the page breaks. */
+  async broken(): Promise<string[]> {
+    await this.page.evaluate(axe);
+    return this.page.evaluate(async () => {
+      const { axe: run } = window as unknown as {
+        axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }> };
+      };
+      const { violations } = await run.run();
+      return violations
+        .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+        .map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
+    });
+  }
+
+  /** For people to look at: in the folder SHOTS, where that is set. */
+  async shot(name: string): Promise<void> {
+    if (process.env.SHOTS) await this.page.screenshot({ path: `${process.env.SHOTS}/${name}.png` });
   }
 
   /** Ends the test: nothing may have gone to the console. */

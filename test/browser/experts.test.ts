@@ -300,7 +300,7 @@ describe('what the page tells of experts', () => {
     await d.page.getByText('2.00 GB of 12.0 GB loaded; the rest follows while you chat').waitFor();
     await d.fake('finishLoad');
     await d.page.locator('.chat').waitFor();
-    await d.store('change', { download: { loadedBytes: 3.1e9, totalBytes: 12.4e9 } });
+    await d.store('change', { resident: 12, download: { loadedBytes: 3.1e9, totalBytes: 12.4e9 } });
     await d.page.getByText('Still downloading experts: 3.10 GB of 12.4 GB').waitFor();
     const bar = d.page.getByRole('progressbar', { name: /Still downloading/ });
     expect(await bar.evaluate((b: HTMLProgressElement) => b.position)).toBeCloseTo(0.25, 3);
@@ -347,6 +347,7 @@ describe('looks', () => {
     await d.store('change', {
       recentHitRate: 0.873,
       bytes: { memory: 1.234e11, disk: 1.234e11, network: 1.234e11 },
+      resident: 12,
       download: { loadedBytes: 3.1e9, totalBytes: 12.4e9 },
       approximations: ['leaves out experts below 2% weight', 'x'.repeat(80)],
       storage: { kind: 'memory', note: NOTE },

@@ -18,8 +18,8 @@ const chunk = (content: string, finish_reason: string | null = null): string =>
   event({ choices: [{ index: 0, delta: { content }, finish_reason }] });
 const USAGE = event({ choices: [], usage: { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12 } });
 
-/** An OpenAI-compatible server at https://ai.example/v1. @returns what it was asked */
-async function serveModels(page: Page, answer: string): Promise<Request[]> {
+/** An OpenAI-compatible server at https://ai.example/v1. @param goOn how it goes on with an answer, or its refusal. @returns what it was asked */
+async function serveModels(page: Page, answer: string, goOn: object | string = ''): Promise<Request[]> {
   const asked: Request[] = [];
   await page.route('https://ai.example/**', async (route) => {
     const request = route.request();
@@ -29,7 +29,10 @@ async function serveModels(page: Page, answer: string): Promise<Request[]> {
       return route.fulfill({ status: 401, headers: CORS, json: { error: { message: 'give a key' } } });
     if (request.url().endsWith('/models'))
       return route.fulfill({ headers: CORS, json: { data: [{ id: 'small' }, { id: 'large' }] } });
-    return route.fulfill({ headers: CORS, contentType: 'text/event-stream', body: answer });
+    const isMore = (request.postDataJSON() as { continue_final_message?: boolean }).continue_final_message;
+    if (isMore && typeof goOn === 'object') return route.fulfill({ status: 400, headers: CORS, json: goOn });
+    const body = isMore ? (goOn as string) : answer;
+    return route.fulfill({ headers: CORS, contentType: 'text/event-stream', body });
   });
   return asked;
 }
@@ -85,6 +88,49 @@ it('says what the server says, and that its answer was cut off', async () => {
   expect(await d.overflow()).toBeLessThanOrEqual(0);
   if (process.env.SHOTS) await d.page.screenshot({ path: `${process.env.SHOTS}/remote-phone.png` });
   await d.done();
+});
+
+const DONE = 'data: [DONE]\n\n';
+const CUT = chunk('The answer begins right here and ') + chunk('then', 'length') + DONE;
+
+async function cutAnswer(goOn: object | string): Promise<{ d: Driver; asked: Request[] }> {
+  const d = await Driver.open(site);
+  const asked = await serveModels(d.page, CUT, goOn);
+  await connect(d);
+  await d.button('Chat with it').click();
+  await d.send('Hello');
+  await d.settled();
+  await d.button('Continue').click();
+  await d.settled();
+  return { d, asked };
+}
+
+it('goes on with an answer where the server can', async () => {
+  const { d, asked } = await cutAnswer(chunk(' it ends.', 'stop') + DONE);
+  await expect.poll(() => d.answers()).toEqual(['The answer begins right here and then it ends.']);
+  const body = asked.at(-1)!.postDataJSON() as { messages: unknown[] };
+  expect(body).toMatchObject({ continue_final_message: true, add_generation_prompt: false });
+  expect(body.messages.at(-1)).toEqual({ role: 'assistant', content: 'The answer begins right here and then' });
+  expect(await d.button('Continue').isVisible()).toBe(false);
+  await d.done();
+});
+
+it.each([
+  ['refuses', { error: { message: 'no such field' } }, /ai\.example does not go on .* 400: no such field/],
+  [
+    'begins anew',
+    chunk('The answer begins right here and goes elsewhere', 'stop') + DONE,
+    /ai\.example began the answer anew/,
+  ],
+])('says why not where the server %s, and offers another answer', async (_, goOn, said) => {
+  const { d, asked } = await cutAnswer(goOn);
+  const note = d.page.getByRole('alert').filter({ hasText: 'ai.example' });
+  expect(await note.innerText()).toMatch(said);
+  expect(await d.answers()).toEqual(['The answer begins right here and then']);
+  await note.getByRole('button', { name: 'Regenerate' }).click();
+  await expect.poll(() => asked.length).toBe(4);
+  await d.settled();
+  expect(await d.page.locator('.branches').last().innerText()).toContain('2 / 2');
 });
 
 it('a refusal leaves the form as it was', async () => {

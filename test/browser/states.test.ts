@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSite, type OpenOptions, type Site } from '../support/browser.ts';
 import { Driver, PHONE } from './driver.ts';
+import type { LoadProgress } from '../../src/index.ts';
 import type { FakeError } from './pages/fake.ts';
 
 const WEIGHTS = {
@@ -48,6 +49,33 @@ describe('before and during a load', () => {
     await d.fake('progress', { ...WEIGHTS, phase: 'compile', loadedBytes: 129e6 });
     expect(await d.page.locator('.phase').innerText()).toBe('Preparing the graphics card');
     expect(await height()).toBe(before);
+    await d.done();
+  });
+
+  it('has the files on expand, also while paused and when it goes on', async () => {
+    const d = await open('?storage');
+    await d.button('Load the model').click();
+    const files = (a: number): object[] => [
+      { name: 'model-00001-of-00002.safetensors', loadedBytes: a, totalBytes: 80e6 },
+      { name: 'model-00002-of-00002.safetensors', loadedBytes: 0, totalBytes: 49e6 },
+    ];
+    await d.fake('progress', { ...WEIGHTS, files: files(58.2e6) } as LoadProgress);
+    const summary = d.page.locator('.files summary');
+    expect(await summary.innerText()).toBe('0 of 2 files complete');
+    await summary.focus();
+    await d.page.keyboard.press('Enter');
+    expect((await d.page.locator('.file-list').innerText()).replace(/\s*\n\s*/g, ' ')).toBe(
+      'model-00001-of-00002.safetensors 58.2 MB of 80.0 MB model-00002-of-00002.safetensors 0 bytes of 49.0 MB',
+    );
+    expect(await d.broken()).toEqual([]);
+    await d.shot('loading-files');
+    await d.button('Pause').click();
+    await d.button('Go on').waitFor();
+    expect(await d.page.getByText('58.2 MB of 80.0 MB').isVisible()).toBe(true);
+    await d.button('Go on').click();
+    await d.fake('progress', { ...WEIGHTS, files: files(80e6) } as LoadProgress);
+    expect(await summary.innerText()).toBe('1 of 2 files complete');
+    expect(await d.page.locator('.file-list li').count()).toBe(2);
     await d.done();
   });
 

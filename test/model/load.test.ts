@@ -3,10 +3,20 @@ import { describe, expect, it } from 'vitest';
 import { loadOn, type LoadOptions } from '../../src/engine/load.ts';
 import type { LoadProgress } from '../../src/engine/progress.ts';
 import { InvalidCheckpoint, OutOfBudget, SourceError, UnsupportedModel, type WebmoeError } from '../../src/errors.ts';
+import { memoryFolder } from '../../src/weights/records/memory-folder.ts';
 import type { ByteSource } from '../../src/weights/source.ts';
 import { openTestGpu } from '../support/gpu.ts';
 import { withLetters } from '../support/letters.ts';
-import { filesOf, FIXTURES, fixturePath, text, withConfig, withTensor, type Files } from '../support/models.ts';
+import {
+  filesOf,
+  FIXTURES,
+  fixturePath,
+  text,
+  withConfig,
+  withModel,
+  withTensor,
+  type Files,
+} from '../support/models.ts';
 import { thinned } from '../support/everyday.ts';
 import { memorySource } from '../support/weights.ts';
 
@@ -50,6 +60,25 @@ describe('progress', () => {
       .reduce((n, [, bytes]) => n + bytes.length, 0);
     expect(model.plan.downloadBytes).toBeLessThan(stored);
     expect(model.plan.downloadBytes).toBeGreaterThan(0.75 * stored);
+    // By file: all of each, and together the same.
+    const byFile = reports.at(-1)!.files!;
+    expect(byFile.map(({ name }) => name)).toEqual([...new Set(byFile.map(({ name }) => name))].sort());
+    expect(byFile.reduce((n, { totalBytes }) => n + totalBytes, 0)).toBe(model.plan.downloadBytes);
+    for (const { name, loadedBytes, totalBytes } of byFile) {
+      expect(loadedBytes, name).toBe(totalBytes);
+      expect(totalBytes, name).toBeLessThan(from[name]!.length);
+    }
+  });
+
+  it('counts what an earlier load left as loaded, by file too', async () => {
+    const storage = { root: memoryFolder() };
+    await withModel(gpu, fixturePath('families/olmoe'), { storage }, (model) => model.settled());
+    const reports: LoadProgress[] = [];
+    const onProgress = (p: LoadProgress): void => void reports.push(p);
+    await withModel(gpu, fixturePath('families/olmoe'), { storage, onProgress }, async (model) => {
+      expect(reports.at(-1)).toMatchObject({ phase: 'ready', loadedBytes: model.plan.downloadBytes });
+      for (const { loadedBytes, totalBytes } of reports.at(-1)!.files!) expect(loadedBytes).toBe(totalBytes);
+    });
   });
 });
 

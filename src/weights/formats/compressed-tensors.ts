@@ -65,6 +65,7 @@ function packedMatrix(
     cols,
     layout,
     format: `compressed-tensors int${bits} ${scheme.group === null ? `per ${scheme.strategy}` : `g${scheme.group}`}${zero ? ' with zero points' : ''}`,
+    file: packed.file,
     storedBytes: [packed, scale, zero?.info].reduce((n, info) => n + (info ? info.end - info.begin : 0), 0),
     async read(begin, end, signal) {
       if (!checked) {

@@ -49,6 +49,7 @@ function blocksExpert(checkpoint: Checkpoint, name: string, slice: ExpertSlice):
     cols,
     layout: LAYOUT,
     format: 'mxfp4',
+    file: blocks.file,
     storedBytes: rows * chunks * 17,
     async read(begin, end, signal) {
       const [v, s] = await Promise.all([values(begin, end, signal), exponents(begin, end, signal)]);

@@ -61,6 +61,7 @@ function published(
     name: label,
     layout,
     format: info.dtype.toLowerCase(),
+    file: info.file,
     storedBytes,
     async read(begin, end, signal) {
       const bytes = await rows(begin, end, signal);

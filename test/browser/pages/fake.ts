@@ -16,6 +16,7 @@ import {
   type LoadOptions,
   type LoadProgress,
   type RecoveryEvent,
+  type Support,
 } from '../../../src/index.ts';
 
 const CONTEXT = 200;
@@ -212,6 +213,8 @@ const plan = {
   budgetBytes: 6e9,
 } as PagePlan;
 
+type UnsupportedReason = Extract<Support, { ok: false }>['reason'];
+
 declare global {
   interface Window {
     fake: Fake;
@@ -224,7 +227,11 @@ const app = new App(
   {
     checkSupport: async () =>
       params.has('unsupported')
-        ? { ok: false, reason: 'no-webgpu', message: 'navigator.gpu is missing' }
+        ? {
+            ok: false,
+            reason: (params.get('unsupported') || 'no-webgpu') as UnsupportedReason,
+            message: 'what it says',
+          }
         : { ok: true, device },
     plan: (source, options) => {
       window.fake.sources.push({ call: 'plan', source });

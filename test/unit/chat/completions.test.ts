@@ -172,6 +172,16 @@ it('asks for nothing that the request leaves out', async () => {
   expect(Object.keys(model.calls[0]!.options).sort()).toEqual(['seed', 'signal']);
 });
 
+it('goes on with the last message where that is asked for, as vLLM has it', async () => {
+  const model = script([' world.', ' world.', 'Hi.']);
+  const begun: Message[] = [...messages, { role: 'assistant', content: 'Hello' }];
+  for (const more of [{}, { add_generation_prompt: false }])
+    await model.chat.completions.create({ messages: begun, continue_final_message: true, ...more });
+  await model.chat.completions.create({ messages, continue_final_message: false, add_generation_prompt: true });
+  expect(model.calls.map(({ options }) => options.continueFinal)).toEqual([true, true, undefined]);
+  expect(model.calls[0]!.prompt).toEqual(begun);
+});
+
 describe('what is refused', () => {
   it.each<[string, object]>([
     ['service_tier', { service_tier: 'auto' }],
@@ -199,6 +209,9 @@ describe('what is refused', () => {
     ['response_format.json_schema.schema', { response_format: { type: 'json_schema', json_schema: { name: 'a' } } }],
     ['stream_options.x', { stream_options: { x: 1 } }],
     ['moe.x', { moe: { x: 1 } }],
+    ['continue_final_message', { continue_final_message: 'yes' }],
+    ['add_generation_prompt', { continue_final_message: true, add_generation_prompt: true }],
+    ['add_generation_prompt', { add_generation_prompt: false }],
   ])('%s', async (field, request) => {
     const model = script(['x']);
     const error: unknown = await model.chat.completions.create({ messages, ...request } as ChatRequest).then(

@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { StepHistory, WINDOW } from '../../../demo/experts/history.ts';
 import { describeRates, linePath } from '../../../demo/experts/sparkline.ts';
-import { approximateText, downloadText, hitRateText, isWorthShowing, stripFacts } from '../../../demo/experts/words.ts';
+import {
+  approximateText,
+  downloadFact,
+  downloadText,
+  hitRateText,
+  isWorthShowing,
+  stripFacts,
+} from '../../../demo/experts/words.ts';
 import type { ExpertStats, StepEvent } from '../../../src/index.ts';
 
 const STATS: ExpertStats = {
@@ -100,6 +107,21 @@ describe('the strip', () => {
     expect(stripFacts(STATS, 0.104).at(-1)).toBe('10% waiting');
     expect(hitRateText(STATS)).toBe('no word yet');
     expect(hitRateText({ ...STATS, recentHitRate: 0.999 })).toBe('99% hits');
+  });
+
+  it('calls it a copy where every expert is on the card: then nothing is fetched', () => {
+    const download = { loadedBytes: 1e6, totalBytes: 5e6 };
+    const copying: ExpertStats = { ...STATS, ...resident, download, storage: { kind: 'memory', note: null } };
+    expect(downloadText(copying)).toBe('Copying experts from the card into this tab’s memory: 1.00 MB of 5.00 MB');
+    expect(downloadFact(copying)).toBe(
+      'complete. Copying experts from the card into this tab’s memory: 1.00 MB of 5.00 MB',
+    );
+    expect(downloadText({ ...copying, storage: { kind: 'opfs', note: null } })).toBe(
+      'Copying experts from the card to the disk: 1.00 MB of 5.00 MB',
+    );
+    expect(downloadText({ ...copying, resident: 127 })).toBe('Still downloading experts: 1.00 MB of 5.00 MB');
+    expect(downloadFact({ ...copying, resident: 127 })).toBe('1.00 MB of 5.00 MB');
+    expect(downloadFact({ ...copying, download: null })).toBeNull();
   });
 
   it('tells of downloads that go on, and of approximations', () => {

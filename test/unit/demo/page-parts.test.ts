@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { formatBytes, formatDuration, formatRate, formatSeconds } from '../../../demo/format.ts';
+import { filesText, fileText } from '../../../demo/loading-files.ts';
 import { progressLine } from '../../../demo/loading-view.ts';
 import { nameOfUrl, readOptions } from '../../../demo/options.ts';
 import { isContextFull, loadProblem, lostProblem } from '../../../demo/problem.ts';
@@ -11,6 +12,7 @@ import {
   OutOfBudget,
   SourceError,
   UnsupportedModel,
+  type FileProgress,
 } from '../../../src/index.ts';
 
 describe('numbers for people', () => {
@@ -112,13 +114,36 @@ describe('problems', () => {
 
   it('guards against reloading over and over', () => {
     let now = 0;
-    const guard = new ReloadGuard(() => now);
+    const kept = new Map<string, string>();
+    const stamps = {
+      getItem: (key: string) => kept.get(key) ?? null,
+      setItem: (k: string, v: string) => void kept.set(k, v),
+    };
+    const guard = new ReloadGuard(() => now, stamps);
     expect(guard.isTooSoon).toBe(false);
-    guard.reloaded();
+    guard.mark();
     now = 29_000;
     expect(guard.isTooSoon).toBe(true);
+    // The page was reloaded.
+    expect(new ReloadGuard(() => now, stamps).isTooSoon).toBe(true);
     now = 31_000;
     expect(guard.isTooSoon).toBe(false);
+    expect(new ReloadGuard(() => now, stamps).isTooSoon).toBe(false);
+    now = -5000;
+    expect(guard.isTooSoon).toBe(false);
+    expect(new ReloadGuard(() => now, null).isTooSoon).toBe(false);
     expect(lostProblem('unknown', '', true).id).not.toBe(lostProblem('unknown', '', false).id);
+  });
+});
+
+describe('the files of a load', () => {
+  const file = (loadedBytes: number, totalBytes: number): FileProgress => ({ name: 'x', loadedBytes, totalBytes });
+
+  it('in words', () => {
+    expect(filesText([])).toBe('Files');
+    expect(filesText([file(1, 2)])).toBe('0 of 1 file complete');
+    expect(filesText([file(2, 2), file(1, 2)])).toBe('1 of 2 files complete');
+    expect(fileText(file(1e6, 5e9))).toBe('1.00 MB of 5.00 GB');
+    expect(fileText(file(5e9, 5e9))).toBe('5.00 GB');
   });
 });

@@ -70,3 +70,24 @@ test('never shows more than there is', () => {
   meter.add(0.4);
   expect(reports.at(-1)).toMatchObject({ loadedBytes: 10, remainingSeconds: 0 });
 });
+
+test('the same by file, once it is known which there are', () => {
+  const { meter, reports, wait } = metered();
+  meter.enter('open');
+  expect(reports.at(-1)).not.toHaveProperty('files');
+  const files = new Map([
+    ['a.safetensors', 60 * MB],
+    ['b.safetensors', 40 * MB],
+  ]);
+  meter.enter('weights', 100 * MB, files);
+  wait(100);
+  meter.add(10 * MB, 'b.safetensors');
+  meter.enter('compile');
+  expect(reports.at(-1)!.files).toEqual([
+    { name: 'a.safetensors', loadedBytes: 0, totalBytes: 60 * MB },
+    { name: 'b.safetensors', loadedBytes: 10 * MB, totalBytes: 40 * MB },
+  ]);
+  // A device that was lost meanwhile begins again.
+  meter.enter('weights', 100 * MB, files);
+  expect(reports.at(-1)!.files!.map(({ loadedBytes }) => loadedBytes)).toEqual([0, 0]);
+});
