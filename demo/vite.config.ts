@@ -1,5 +1,6 @@
 import { defineConfig, type Plugin } from 'vite';
 import { modelFiles } from '../scripts/model-files.mjs';
+import { offlineShell } from './offline/plugin.ts';
 
 /** `npm run dev` serves the models too, as scripts/serve.mjs does. */
 const models: Plugin = {
@@ -12,7 +13,7 @@ const models: Plugin = {
 
 export default defineConfig({
   base: './',
-  plugins: [models],
+  plugins: [models, offlineShell],
   server: { host: '127.0.0.1', fs: { allow: ['..'] } },
   build: { target: 'es2022', modulePreload: { polyfill: false }, emptyOutDir: true },
 });
