@@ -81,7 +81,8 @@ export async function loadOn(gpu: Gpu, source: ByteSource, options: LoadOnOption
   const { signal, reopen } = options;
   const progress = new ProgressMeter(options.onProgress ?? (() => undefined));
   progress.enter('open');
-  const prepared = await prepareModel(source, options, gpu.facts).catch((error: unknown) => {
+  const onWait = (present: number, total: number): void => progress.elsewhere(present, total);
+  const prepared = await prepareModel(source, options, gpu.facts, onWait).catch((error: unknown) => {
     gpu.dispose();
     throw error;
   });

@@ -90,6 +90,14 @@ describe('a page with its own copy', () => {
     const { context, problems } = await site.context();
     const page = await open(context);
     await copied(page);
+    const sizes = await page.evaluate(async () => {
+      const [name] = await caches.keys();
+      const files = await (await caches.open(name!)).matchAll();
+      return Promise.all(files.map((file) => file.blob().then(({ size }) => size)));
+    });
+    const megabytes = sizes.reduce((sum, size) => sum + size, 0) / 1e6;
+    console.log(`the page’s copy of itself: ${sizes.length} files, ${megabytes.toFixed(2)} MB`);
+    expect(megabytes).toBeLessThan(2.5);
     const devtools = await context.newCDPSession(page);
     const manifest = await devtools.send('Page.getAppManifest');
     expect(manifest.errors).toEqual([]);

@@ -17,6 +17,8 @@ export interface BuiltPage {
   readonly browser: Browser;
   /** Paths that the server was asked for since `forget`. */
   readonly asked: readonly string[];
+  /** Bytes of the model's files that it was asked for since then. */
+  readonly modelBytes: number;
   forget(): void;
   /** From now on the server hands out another build, and no file of the first. */
   rebuild(): Promise<void>;
@@ -49,8 +51,14 @@ export async function openBuiltPage(): Promise<BuiltPage> {
     writeFileSync(join(models, 'letters', name), bytes);
   const handler = requestHandler({ dist: join(folder, 'dist'), models });
   const asked: string[] = [];
+  let modelBytes = 0;
   const server = createServer((request, response) => {
-    asked.push(request.url ?? '');
+    const path = request.url ?? '';
+    asked.push(path);
+    response.once('finish', () => {
+      const hasBody = request.method === 'GET' && response.statusCode < 300;
+      if (hasBody && path.startsWith(`/${MODEL}`)) modelBytes += Number(response.getHeader('Content-Length'));
+    });
     return handler(request, response);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -65,7 +73,13 @@ export async function openBuiltPage(): Promise<BuiltPage> {
     url: `http://localhost:${port}/some/where/?model=/${MODEL}`,
     browser,
     asked,
-    forget: () => void (asked.length = 0),
+    get modelBytes() {
+      return modelBytes;
+    },
+    forget() {
+      asked.length = 0;
+      modelBytes = 0;
+    },
     async rebuild() {
       const next = join(folder, 'next');
       await buildInto(next, 'globalThis.build = 2;');
