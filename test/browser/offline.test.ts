@@ -4,10 +4,10 @@ import { createRequire } from 'node:module';
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildOf, openBuiltPage, type BuiltPage } from '../support/built-page.ts';
+import { answer, copied, kept, load, open as openTab, WAIT } from './visitor.ts';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const SHOTS = process.env.WEBMOE_SHOTS;
-const WAIT = { timeout: 60_000 };
 
 let site: BuiltPage;
 beforeAll(async () => {
@@ -15,45 +15,8 @@ beforeAll(async () => {
 });
 afterAll(() => site.close());
 
-async function open(context: BrowserContext, url = site.url): Promise<Page> {
-  const page = await context.newPage();
-  await page.goto(url);
-  return page;
-}
-
-/** Waits until the page's own copy of itself is whole. */
-const copied = (page: Page): Promise<unknown> =>
-  page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
+const open = (context: BrowserContext, url = site.url): Promise<Page> => openTab(context, url);
 const cacheNames = (page: Page): Promise<string[]> => page.evaluate(() => caches.keys());
-
-async function load(page: Page): Promise<void> {
-  await page.getByRole('button', { name: 'Load the model' }).click(WAIT);
-  await page.locator('.chat').waitFor(WAIT);
-}
-
-async function answer(page: Page): Promise<string> {
-  const box = page.getByRole('textbox', { name: 'Message' });
-  await box.fill('abcd');
-  await box.press('Enter');
-  await expect.poll(() => page.locator('.assistant .text').first().textContent(), WAIT).toMatch(/\w/);
-  await page.keyboard.press('Escape');
-  await page.locator('.log[aria-busy=false]').waitFor(WAIT);
-  return (await page.locator('.assistant .text').first().textContent()) ?? '';
-}
-
-/** Waits until another visit would find the model on this computer, whole. */
-async function kept(context: BrowserContext): Promise<void> {
-  const page = await open(context);
-  const keeping = async (): Promise<string | null> => {
-    await page.reload();
-    await page.getByText('from localhost').waitFor(WAIT);
-    const line = page.locator('[data-fact=keeping]');
-    await expect.poll(() => line.textContent(), WAIT).not.toBe('');
-    return line.textContent();
-  };
-  await expect.poll(keeping, WAIT).toMatch(/^It is on this computer already/);
-  await page.close();
-}
 
 /** A browser asks for the service worker by itself whenever a page starts, and emulated offline does not hold it back. */
 const askedByPages = (): string[] => site.asked.filter((path) => !path.endsWith('/service-worker.js'));
@@ -177,7 +140,7 @@ describe('without a network', () => {
     await load(first);
     const before = await answer(first);
     await copied(first);
-    await kept(context);
+    await kept(context, site.url);
     await first.close();
 
     await context.setOffline(true);

@@ -12,7 +12,7 @@ import { withLetters } from './letters.ts';
 import { filesOf } from './models.ts';
 
 export interface BuiltPage {
-  /** The page, on the tiny model. */
+  /** The page, on that model. */
   readonly url: string;
   readonly browser: Browser;
   /** Paths that the server was asked for since `forget`. */
@@ -29,8 +29,6 @@ export interface BuiltPage {
   close(): Promise<void>;
 }
 
-const MODEL = 'models/letters/';
-
 /** @param banner stands in every script: another one makes another build; comments do not */
 async function buildInto(outDir: string, banner: string): Promise<void> {
   await build({
@@ -41,23 +39,29 @@ async function buildInto(outDir: string, banner: string): Promise<void> {
   });
 }
 
-export async function openBuiltPage(): Promise<BuiltPage> {
+function writeModel(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  for (const [name, bytes] of Object.entries(withLetters(filesOf('test/fixtures/families/olmoe'))))
+    writeFileSync(join(folder, name), bytes);
+}
+
+/** @param shipped the model that comes with the page, instead of the tiny one */
+export async function openBuiltPage({ shipped = false } = {}): Promise<BuiltPage> {
   const folder = mkdtempSync(join(tmpdir(), 'webmoe-built-'));
   const dist = join(folder, 'dist/some/where');
-  const models = join(folder, 'models');
+  const models = shipped ? 'models' : join(folder, 'models');
   await buildInto(dist, 'globalThis.build = 1;');
-  mkdirSync(join(models, 'letters'), { recursive: true });
-  for (const [name, bytes] of Object.entries(withLetters(filesOf('test/fixtures/families/olmoe'))))
-    writeFileSync(join(models, 'letters', name), bytes);
+  const path = `/models/${shipped ? 'smolmoe-135m-instruct' : 'letters'}/`;
+  if (!shipped) writeModel(join(models, 'letters'));
   const handler = requestHandler({ dist: join(folder, 'dist'), models });
   const asked: string[] = [];
   let modelBytes = 0;
   const server = createServer((request, response) => {
-    const path = request.url ?? '';
-    asked.push(path);
+    const wanted = request.url ?? '';
+    asked.push(wanted);
     response.once('finish', () => {
       const hasBody = request.method === 'GET' && response.statusCode < 300;
-      if (hasBody && path.startsWith(`/${MODEL}`)) modelBytes += Number(response.getHeader('Content-Length'));
+      if (hasBody && wanted.startsWith(path)) modelBytes += Number(response.getHeader('Content-Length'));
     });
     return handler(request, response);
   });
@@ -70,7 +74,7 @@ export async function openBuiltPage(): Promise<BuiltPage> {
       server.closeAllConnections();
     });
   return {
-    url: `http://localhost:${port}/some/where/?model=/${MODEL}`,
+    url: `http://localhost:${port}/some/where/?model=${path}`,
     browser,
     asked,
     get modelBytes() {
