@@ -116,16 +116,18 @@ describe('tabs', () => {
       });
     await expect.poll(told, { timeout: 120_000 }).toBeGreaterThan(0.3);
     await crash(first);
-    const before = weightsSent();
     server.setLink({});
     await waiting;
     expect(await answer(second)).toEqual(wanted);
     await second.evaluate(() => window.stream.settled());
     expect(await second.evaluate(() => window.stream.kept)).toMatchObject({ isComplete: true });
-    const share = (weightsSent() - before) / weightBytes;
-    console.log(`two tabs, the first crashed in the middle: the second fetched ${share.toFixed(2)} of the weights`);
-    expect(share).toBeGreaterThan(0);
-    expect(share).toBeLessThan(0.9);
+    // Bytes cannot tell on so small a model, whose shards are less than one block of a read: where the experts came from does.
+    const { disk, network } = (await second.evaluate(() => window.stream.stats)).bytes;
+    console.log(
+      `two tabs, the first crashed in the middle: ${(disk / (disk + network)).toFixed(2)} of the experts were kept`,
+    );
+    expect(disk).toBeGreaterThan(0);
+    expect(network).toBeGreaterThan(0);
 
     // And all of it is right: a third reads nothing from the network.
     const all = weightsSent();
