@@ -13,6 +13,7 @@ import { later } from './later.ts';
 import { loadingView } from './loading-view.ts';
 import { MemoryChoices } from './memory/choices.ts';
 import { memoryPanel, type MemoryPanel } from './memory/panel.ts';
+import { followNetwork } from './offline/network.ts';
 import type { PageOptions } from './options.ts';
 import { Access } from './models/access.ts';
 import { filesChoice, isFolder, keyOf, urlChoice, type Choice } from './models/choice.ts';
@@ -82,6 +83,13 @@ export class App {
       ...(dialog && { onStorage: () => dialog.open() }),
     });
     keys.listen(document);
+    followNetwork((text) => this.#frame.announce(text));
+  }
+
+  /** @param reload ends this page, and starts the newer one */
+  offerUpdate(reload: () => void): void {
+    const text = 'A new version of this page is ready. Your conversations stay; a loaded model is loaded again.';
+    this.#frame.offer(text, 'Reload', reload);
   }
 
   /** Looks at the browser, then asks or loads. */
@@ -356,7 +364,7 @@ export class App {
     }
     const isBeyond = [DeviceCapability, OutOfBudget, UnsupportedModel].some((kind) => error instanceof kind);
     this.#showProblem(
-      loadProblem(error),
+      loadProblem(error, !navigator.onLine),
       [
         { label: 'Try again', run: () => void this.#retry(error) },
         { label: 'Choose another model', run: () => void this.#showStart() },

@@ -45,6 +45,7 @@ const ICONS = {
   left: 'M14 6l-6 6 6 6',
   right: 'M10 6l6 6-6 6',
   save: 'M12 4v11M7 11l5 5 5-5M5 20h14',
+  install: 'M5 4h14v11H5zM9 20h6M12 15v5M12 7v5M9.5 9.5 12 12l2.5-2.5',
   open: 'M12 16V5M7 9l5-5 5 5M5 20h14',
   keyboard: 'M3 6h18v12H3zM7 10h.01M11 10h.01M15 10h.01M8 14h8',
   folder: 'M3 7a2 2 0 0 1 2-2h4l2 2h8a2 2 0 0 1 2 2v8a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2z',

@@ -1,5 +1,6 @@
 /** What stays while views change: the bar on top, the banner, the live region. */
-import { h, iconButton } from './dom.ts';
+import { button, h, iconButton } from './dom.ts';
+import { installButton } from './offline/install.ts';
 import { themeButton } from './theme.ts';
 
 export interface FrameEvents {
@@ -23,6 +24,8 @@ export class Frame {
   readonly #banner: HTMLElement;
   /** What goes on by itself, while it does. */
   readonly #notice = h('p', { class: 'notice', role: 'note', hidden: true });
+  /** What the visitor may do about the page itself. */
+  readonly #offer = h('div', { class: 'notice page-offer', role: 'note', hidden: true });
   readonly #live: HTMLElement;
   readonly #model: HTMLElement;
   readonly #newChat: HTMLButtonElement;
@@ -53,9 +56,10 @@ export class Frame {
       this.#newChat,
       this.#changeModel,
       this.#storage,
+      installButton(),
       themeButton(),
     );
-    root.replaceChildren(bar, this.#banner, this.#notice, this.#main, this.#live);
+    root.replaceChildren(bar, this.#offer, this.#banner, this.#notice, this.#main, this.#live);
   }
 
   show(
@@ -96,6 +100,14 @@ export class Frame {
     this.#notice.hidden = text === null;
     this.#notice.textContent = text;
     if (text !== null) this.announce(text);
+  }
+
+  /** A line with a button, until it is pressed or put off. The last one counts. */
+  offer(text: string, label: string, run: () => void): void {
+    const later = button('Later', 'quiet compact', () => (this.#offer.hidden = true));
+    this.#offer.replaceChildren(h('span', {}, text), button(label, 'primary compact', run), later);
+    this.#offer.hidden = false;
+    this.announce(text);
   }
 
   /** Said once by screen readers. */

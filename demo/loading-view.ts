@@ -26,6 +26,7 @@ const STATES: Readonly<Record<Exclude<DownloadState, 'running'>, string>> = {
 
 export const PHASES: Readonly<Record<LoadProgress['phase'], string>> = {
   open: 'Reading the model’s description',
+  elsewhere: 'Another tab is downloading this model: waiting for it, so that it is downloaded once',
   weights: 'Loading weights',
   compile: 'Preparing the graphics card',
   ready: 'Ready',
@@ -40,6 +41,7 @@ export function progressLine({
   remainingSeconds,
 }: LoadProgress): string {
   if (totalBytes === 0) return '';
+  if (phase === 'elsewhere') return `${formatBytes(loadedBytes)} of ${formatBytes(totalBytes)} are on this computer`;
   if (phase !== 'weights') {
     const [loaded, total] = [formatBytes(loadedBytes), formatBytes(totalBytes)];
     return loaded === total ? `${total} loaded` : `${loaded} of ${total} loaded; the rest follows while you chat`;
@@ -78,7 +80,7 @@ export function loadingView(name: string, { onCancel, onPause, onResume }: Loadi
       phase.textContent = PHASES[progress.phase];
       line.textContent = progressLine(progress);
       if (progress.files) files.show(progress.files);
-      if (progress.phase === 'weights' && progress.totalBytes > 0) {
+      if (/weights|elsewhere/.test(progress.phase) && progress.totalBytes > 0) {
         bar.max = progress.totalBytes;
         bar.value = progress.loadedBytes;
       } else bar.removeAttribute('value'); // indeterminate

@@ -51,8 +51,8 @@ function withNeeds(error: WebmoeError, problem: Problem): Problem {
   return needs ? { ...readable, needs } : readable;
 }
 
-/** Title and advice for what `load` and `plan` throw. */
-export function loadProblem(error: unknown): Problem {
+/** Title and advice for what `load` and `plan` throw. @param isOffline the browser knows of no network */
+export function loadProblem(error: unknown, isOffline = false): Problem {
   if (!(error instanceof WebmoeError)) {
     return {
       id: 'fault',
@@ -67,6 +67,16 @@ export function loadProblem(error: unknown): Problem {
     summary: error.message,
     steps,
   });
+  if (error instanceof SourceError && isOffline)
+    return {
+      ...problem(
+        'There is no connection',
+        'Try again when this computer is online.',
+        'Models that were loaded here before, and folders on this computer, work without one.',
+      ),
+      id: 'offline',
+      summary: 'This model is not, or not all, on this computer, and what is missing cannot be fetched now.',
+    };
   if (error instanceof SourceError)
     return problem(
       'The model could not be fetched',

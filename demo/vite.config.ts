@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { defineConfig, type Plugin } from 'vite';
 import { minifiedShaders } from '../scripts/minify-wgsl.mjs';
 import { modelFiles } from '../scripts/model-files.mjs';
+import { offlineShell } from './offline/plugin.ts';
 
 /** `npm run dev` serves the models too, as scripts/serve.mjs does. */
 const models: Plugin = {
@@ -14,7 +15,7 @@ const models: Plugin = {
 
 export default defineConfig({
   base: './',
-  plugins: [models, minifiedShaders],
+  plugins: [models, minifiedShaders, offlineShell],
   worker: { plugins: () => [minifiedShaders] },
   server: { host: '127.0.0.1', fs: { allow: ['..'] } },
   build: {

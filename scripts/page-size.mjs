@@ -45,7 +45,7 @@ export async function pageSizes() {
     .map((file) => ({
       name: file.fileName.replace(/-[\w-]{8}\./, '.'),
       bytes: gzipped(file.type === 'chunk' ? file.code : file.source),
-      isShell: file.type === 'chunk' ? needed.has(file.fileName) : true,
+      isShell: file.type === 'chunk' ? needed.has(file.fileName) : file.fileName !== 'service-worker.js',
     }));
 }
 

@@ -1,3 +1,5 @@
+import type { RequestListener } from 'node:http';
+
 export interface Served {
   readonly port: number;
   readonly host: string;
@@ -11,5 +13,7 @@ export interface ServeOptions {
   readonly port?: number;
 }
 
+/** What `serve` answers with. */
+export function requestHandler(options: { readonly dist: string; readonly models: string }): RequestListener;
 export function serve(options?: ServeOptions): Promise<Served>;
 export function serveUntilSignal(): Promise<void>;

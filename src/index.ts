@@ -15,7 +15,8 @@ import type { Model } from './surface/model.ts';
 export async function plan(source: ModelSource, options: Parameters<typeof planSource>[1] = {}): Promise<Plan> {
   // Not at the top: a page whose engine is in a worker needs none of its own until it asks for a plan.
   const engine = await import('./engine/load.ts');
-  return engine.plan(await openSource(absolute(source), { signal: options.signal }), options);
+  const { signal, storage } = options;
+  return engine.plan(await openSource(absolute(source), { signal, storage }), options);
 }
 
 /**

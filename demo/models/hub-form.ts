@@ -1,5 +1,6 @@
 /** Any model by its id or address, with the token and the Hub for those that need another. */
 import { button, h } from '../dom.ts';
+import { whenOffline } from '../offline/network.ts';
 import type { Access } from './access.ts';
 import { DEFAULT_ENDPOINT, type Choice } from './choice.ts';
 import { readTyped } from './typed.ts';
@@ -69,6 +70,7 @@ export function hubForm(access: Access, onChoose: (choice: Choice) => void): HTM
     { class: 'hub-form', onsubmit: look, novalidate: true },
     h('label', { for: 'hub-id' }, 'Any model on the Hub, or the address of a folder'),
     h('div', { class: 'line' }, input, submit),
+    whenOffline('A Hub needs a connection, and there is none.'),
     error,
     fields.element,
   );

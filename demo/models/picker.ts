@@ -6,6 +6,7 @@ import { modelCard } from './card.ts';
 import { CATALOGUE } from './catalogue.ts';
 import { hubChoice, type Choice } from './choice.ts';
 import { hubForm } from './hub-form.ts';
+import { offlineLine } from '../offline/network.ts';
 import { recentModels } from './recent.ts';
 import { remoteDetails, type RemoteChoice } from '../remote/form.ts';
 import { sorted, type SortKey } from './words.ts';
@@ -75,6 +76,7 @@ export function modelPicker(options: PickerOptions): HTMLElement {
     'section',
     { class: 'picker', 'aria-labelledby': 'picker-title' },
     h('h2', { id: 'picker-title' }, 'Other models'),
+    offlineLine(),
     recents,
     hubForm(access, onChoose),
     remoteDetails(options.onRemote),

@@ -1,6 +1,7 @@
 /** A server to chat with instead of a model on this computer: address, key, and one of the models that it lists. */
 import { connect, type RemoteModel } from '../../src/index.ts';
 import { button, h } from '../dom.ts';
+import { whenOffline } from '../offline/network.ts';
 import { errorSentence } from '../problem.ts';
 
 export interface RemoteChoice {
@@ -69,6 +70,7 @@ export function remoteForm(onChoose: (choice: RemoteChoice) => void): HTMLElemen
     h('div', { class: 'line' }, address, ask),
     h('label', { for: 'remote-key' }, 'Key, if it wants one (kept in memory only)'),
     key,
+    whenOffline('Only a server on this computer can answer: there is no connection.'),
     said,
     chosen,
   );

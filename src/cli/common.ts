@@ -95,7 +95,13 @@ export function formatSeconds(seconds: number): string {
 
 /** One line of a terminal, without its end. */
 export function progressLine(p: LoadProgress): string {
-  if (p.phase !== 'weights') return { open: 'reading configs', compile: 'compiling shaders', ready: '' }[p.phase];
+  if (p.phase !== 'weights')
+    return {
+      open: 'reading configs',
+      elsewhere: 'waiting for another process',
+      compile: 'compiling shaders',
+      ready: '',
+    }[p.phase];
   const share = p.totalBytes ? p.loadedBytes / p.totalBytes : 1;
   const bar = '#'.repeat(Math.round(share * 24)).padEnd(24, '.');
   const speed = p.bytesPerSecond ? `  ${formatBytes(p.bytesPerSecond)}/s` : '';

@@ -49,7 +49,11 @@ export class Collector {
     await this.#running;
   }
 
-  /** For tests: everything that will be kept is kept. */
+  get isStopped(): boolean {
+    return this.#controller.signal.aborted;
+  }
+
+  /** Everything that will be kept is kept. */
   get done(): Promise<void> {
     return this.#running;
   }

@@ -5,7 +5,7 @@
 import { subview, type BufferView } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { Readback } from '../gpu/readback.ts';
-import type { RecordCache } from '../weights/records/cache.ts';
+import type { Records } from '../weights/records/records.ts';
 import type { RecordFileSpec } from '../weights/records/record-table.ts';
 
 export const DENSE_RECORD_BYTES = 4 * 2 ** 20;
@@ -26,7 +26,7 @@ interface Placed {
 
 export class DenseRecords {
   readonly #gpu: Gpu;
-  readonly #cache: RecordCache;
+  readonly #cache: Records;
   readonly #readback: Readback;
   readonly #placed: Placed[] = [];
   #end = 0;
@@ -37,7 +37,7 @@ export class DenseRecords {
   readonly #totalBytes: number;
 
   /** @param totalBytes of all buffers together: what the cache was opened for */
-  constructor(gpu: Gpu, cache: RecordCache, totalBytes: number) {
+  constructor(gpu: Gpu, cache: Records, totalBytes: number) {
     this.#gpu = gpu;
     this.#cache = cache;
     this.#totalBytes = totalBytes;

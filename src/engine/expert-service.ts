@@ -96,9 +96,13 @@ export class ExpertService {
 
   start(): void {
     const { store, fetcher, experts, dense, monitor, keeping, collects } = this.#parts;
-    if (!collects || (!keeping && store.isComplete)) return;
-    this.#collector = new Collector({ store, fetcher, experts, dense, monitor });
-    this.#collector.start();
+    if (!collects || (!keeping && store.isComplete)) {
+      void keeping?.records.filled();
+      return;
+    }
+    const collector = (this.#collector = new Collector({ store, fetcher, experts, dense, monitor }));
+    collector.start();
+    void collector.done.then(() => (collector.isStopped ? undefined : keeping?.records.filled()));
   }
 
   /** Everything that can be kept or brought ahead of time is. */

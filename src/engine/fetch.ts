@@ -4,7 +4,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { Readback } from '../gpu/readback.ts';
 import { UploadRing } from '../gpu/upload-ring.ts';
 import type { Filled, Tier } from '../moe/store.ts';
-import type { RecordCache } from '../weights/records/cache.ts';
+import type { Records } from '../weights/records/records.ts';
 import type { RecordFileSpec } from '../weights/records/record-table.ts';
 import type { ExpertsSpec } from './describe.ts';
 import { Lane } from './lane.ts';
@@ -27,7 +27,7 @@ export interface FetcherParts {
   /** Where the checkpoint is. */
   readonly origin: Tier;
   /** Where records are kept, if anywhere. */
-  readonly cache: { readonly records: RecordCache; readonly tier: Tier } | null;
+  readonly cache: { readonly records: Records; readonly tier: Tier } | null;
   /** An expert came from its record. */
   readonly onRestored?: (layer: number, expert: number) => void;
 }

@@ -2,12 +2,12 @@
 import { StorageError } from '../errors.ts';
 import type { Tier } from '../moe/store.ts';
 import { layoutName } from '../weights/layout.ts';
-import type { RecordCache } from '../weights/records/cache.ts';
 import type { RecordFolder } from '../weights/records/folder.ts';
-import { modelFolderName, type CacheIdentity } from '../weights/records/identity.ts';
-import { localLock, type RecordLock } from '../weights/records/lock.ts';
+import { modelFolderName, sourceKey, type CacheIdentity } from '../weights/records/identity.ts';
+import { localLock, type RecordLease, type RecordLock } from '../weights/records/lock.ts';
 import { memoryFolder } from '../weights/records/memory-folder.ts';
 import { openRecordCache } from '../weights/records/open-cache.ts';
+import { openSharedRecords, SharedRecords, type SharedOptions } from '../weights/records/shared-records.ts';
 import type { RecordFileSpec } from '../weights/records/record-table.ts';
 import { sourceBlobs } from '../weights/records/blobs.ts';
 import { metadataSource, type MetadataSource } from '../weights/records/metadata-source.ts';
@@ -46,7 +46,7 @@ export interface KeepingOptions {
 }
 
 export interface Keeping {
-  readonly records: RecordCache;
+  readonly records: SharedRecords;
   readonly tier: Tier;
 }
 
@@ -84,11 +84,22 @@ export async function rememberedSource(
   }
 }
 
-/** Never fails: a model can always be run without. */
+/** One tab at a time reads a model's description from the network: the next finds it kept. @returns null where nobody waits. @throws the signal's reason */
+export async function describingTurn(
+  source: ByteSource,
+  storage: Storage | null | undefined,
+  signal?: AbortSignal,
+): Promise<RecordLease | null> {
+  if (!storage?.root || source.origin !== 'network') return null;
+  const key = sourceKey(source.key ?? source.label, null);
+  return (await storage.lock?.queue?.(`${key}/describing`, signal)) ?? null;
+}
+
+/** Without it a model can be run, too: where another tab is getting it, it is waited for. @throws the signal's reason when aborted, nothing else */
 export async function openKeeping(
   opened: OpenedModel,
   planned: PlannedModel,
-  { storage, diskBytes, hostBytes }: KeepingOptions,
+  { storage, diskBytes, hostBytes, signal, onWait }: KeepingOptions & Pick<SharedOptions, 'signal' | 'onWait'>,
 ): Promise<OpenedKeeping> {
   const identity = identityOf(opened, planned);
   const files: RecordFileSpec[] = [...expertFiles(expertSpecs(planned.spec)), denseFile(planned.plan.bytes.weights)];
@@ -100,8 +111,10 @@ export async function openKeeping(
       const models = lock && modelStorage(root, lock);
       const makeRoom =
         models && ((bytes: number): Promise<number> => models.makeRoom(bytes, modelFolderName(identity)));
-      const records = await openRecordCache(root, identity, files, {
+      const records = await openSharedRecords(root, identity, files, {
         lock,
+        signal,
+        onWait,
         diskBytes: most,
         makeRoom,
         ...(root.kind === 'opfs-async' ? { groups: SLOW_GROUPS } : {}),
@@ -117,7 +130,7 @@ export async function openKeeping(
   if (!isFar && hostBytes === undefined) return { keeping: null, about: { kind: 'none', note } };
   const memory = memoryFolder(hostBytes ?? DEFAULT_HOST_BYTES);
   try {
-    const records = await openRecordCache(memory, identity, files, { lock: localLock() });
+    const records = new SharedRecords(await openRecordCache(memory, identity, files, { lock: localLock() }));
     return { keeping: { records, tier: 'memory' }, about: { kind: 'memory', note } };
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;

@@ -5,7 +5,7 @@ import { Gpu } from '../gpu/gpu.ts';
 import { sleep } from '../weights/retry.ts';
 import type { ByteSource } from '../weights/source.ts';
 import type { ApproximateOptions } from './approximate.ts';
-import type { KeepingOptions } from './keeping.ts';
+import { rememberedSource, type KeepingOptions, type Storage } from './keeping.ts';
 import type { ModeOption } from './mode.ts';
 import { Model } from './model.ts';
 import { DEFAULT_DEVICE_LIMITS, openModel, planOpened, type PlanLimits } from './open.ts';
@@ -50,10 +50,13 @@ export async function plan(
     readonly limits?: PlanLimits | undefined;
     /** As `DeviceFacts` has it; default: those for GPUs. */
     readonly kernels?: KernelChoice | undefined;
+    /** Where an earlier load kept the model's description: what has not changed is read from there, without a network too. Default: nowhere. */
+    readonly storage?: Storage | null | undefined;
     readonly signal?: AbortSignal | undefined;
   } = {},
 ): Promise<Plan> {
-  const opened = await openModel(source, options.signal);
+  const remembered = await rememberedSource(source, options.storage, options.signal);
+  const opened = await openModel(remembered ?? source, options.signal);
   const wishes = withDefaults(options, opened.config, options.kernels ?? 'gpu');
   return planOpened(opened, options.limits ?? DEFAULT_DEVICE_LIMITS, options.weights ?? 'auto', wishes).plan;
 }
@@ -78,7 +81,8 @@ export async function loadOn(gpu: Gpu, source: ByteSource, options: LoadOnOption
   const { signal, reopen } = options;
   const progress = new ProgressMeter(options.onProgress ?? (() => undefined));
   progress.enter('open');
-  const prepared = await prepareModel(source, options, gpu.facts).catch((error: unknown) => {
+  const onWait = (present: number, total: number): void => progress.elsewhere(present, total);
+  const prepared = await prepareModel(source, options, gpu.facts, onWait).catch((error: unknown) => {
     gpu.dispose();
     throw error;
   });

@@ -5,10 +5,12 @@ import { OutOfBudget } from '../errors.ts';
 import type { DeviceFacts, KernelChoice } from '../gpu/device.ts';
 import type { ApproximateParams } from '../gpu/step.ts';
 import { endTokens } from '../text/end-tokens.ts';
+import type { MetadataSource } from '../weights/records/metadata-source.ts';
+import type { SharedOptions } from '../weights/records/shared-records.ts';
 import type { ByteSource } from '../weights/source.ts';
 import { resolveApproximate } from './approximate.ts';
 import type { ExpertStats } from './expert-stats.ts';
-import { openKeeping, rememberedSource, type Keeping } from './keeping.ts';
+import { describingTurn, openKeeping, rememberedSource, type Keeping } from './keeping.ts';
 import type { LoadOptions } from './load.ts';
 import { openModel, planOpened, type OpenedModel, type PlanLimits, type PlannedModel } from './open.ts';
 import { DEFAULT_CHUNK } from './plan-defaults.ts';
@@ -49,23 +51,20 @@ export function withDefaults<O extends PlanOptions>(options: O, config: ModelCon
 /**
  * Everything about a model that no device holds. Its storage is open then; whoever takes it over closes it.
  * @param facts of the device that it is planned for
+ * @param onWait told of bytes on disk while another tab gets the model
  * @throws InvalidCheckpoint, UnsupportedModel, OutOfBudget, SourceError; the signal's reason when aborted
  */
 export async function prepareModel(
   source: ByteSource,
   options: LoadOptions,
   facts: DeviceFacts,
+  onWait?: SharedOptions['onWait'],
 ): Promise<PreparedModel> {
-  const { signal } = options;
   const approximate = resolveApproximate(options.approximate);
-  const remembered = await rememberedSource(source, options.storage, signal);
-  const described = remembered ?? source;
-  const opened = await openModel(described, signal);
-  const text = await loadText(described, opened.config.vocab, signal);
-  await remembered?.save();
+  const { opened, text, remembered } = await describe(source, options);
   const wishes = withDefaults(options, opened.config, facts.kernels);
   const planned = planFitting(opened, facts.limits, wishes);
-  const { keeping, about } = await openKeeping(opened, planned, options);
+  const { keeping, about } = await openKeeping(opened, planned, { ...options, onWait });
   const storage = remembered?.freshness === 'offline' ? { ...about, note: remembered.note } : about;
   return {
     source,
@@ -80,6 +79,23 @@ export async function prepareModel(
     keeping,
     storage,
   };
+}
+
+async function describe(
+  source: ByteSource,
+  { storage, signal }: LoadOptions,
+): Promise<Pick<PreparedModel, 'opened' | 'text'> & { readonly remembered: MetadataSource | null }> {
+  const turn = await describingTurn(source, storage, signal);
+  try {
+    const remembered = await rememberedSource(source, storage, signal);
+    const described = remembered ?? source;
+    const opened = await openModel(described, signal);
+    const text = await loadText(described, opened.config.vocab, signal);
+    await remembered?.save();
+    return { opened, text, remembered };
+  } finally {
+    await turn?.release();
+  }
 }
 
 function endsOf({ config, generation }: OpenedModel, text: ModelText | null): readonly number[] {

@@ -1,8 +1,11 @@
 /** Progress of a load, smoothed enough to show. */
 
 export interface LoadProgress {
-  /** `open`: configs and headers; `weights`: the bulk; `compile`: shaders; `ready`. */
-  readonly phase: 'open' | 'weights' | 'compile' | 'ready';
+  /**
+   * `open`: configs and headers; `elsewhere`: another tab is getting the model, and the bytes are those that it has kept; `weights`: the bulk;
+   * `compile`: shaders; `ready`.
+   */
+  readonly phase: 'open' | 'elsewhere' | 'weights' | 'compile' | 'ready';
   /** Checkpoint bytes read so far, and in all. */
   readonly loadedBytes: number;
   readonly totalBytes: number;
@@ -45,6 +48,12 @@ export class ProgressMeter {
     this.#total = totalBytes;
     if (files) this.#files = new Map([...files].map(([name, total]) => [name, { loaded: 0, total }]));
     this.#emit();
+  }
+
+  /** Another tab has kept so many bytes of what this one waits for. */
+  elsewhere(loadedBytes: number, totalBytes: number): void {
+    this.#reportedAt = this.#now();
+    this.#report({ phase: 'elsewhere', loadedBytes, totalBytes, bytesPerSecond: null, remainingSeconds: null });
   }
 
   add(bytes: number, file = ''): void {

@@ -1,4 +1,5 @@
 /** Workers that die, that are shared, that are told of other sources, and that leave nothing behind. */
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSite, type OpenedPage, type Site } from '../support/browser.ts';
 import { faultServer, type FaultServer } from '../support/fault-server.ts';
@@ -46,6 +47,23 @@ it('files, and sources that stay on the page, in one worker for two models', asy
   ] as const);
   const [first] = wanted.ids;
   expect(got).toEqual({ files: [first, 'the chosen files'], source: [first, 'of the page'] });
+});
+
+it('a SharedWorker serves several tabs, and goes on when one is closed', async () => {
+  const context = opened.page.context();
+  const [one, two] = [await context.newPage(), await context.newPage()];
+  for (const page of [one, two]) await page.goto(site.at('/surface.html'));
+  const wanted = await opened.page.evaluate((url) => window.surface.tokens(url, { worker: false }), server.url);
+  const inShared = (page: Page): Promise<{ ids: readonly number[]; runsIn: string }> =>
+    page.evaluate((url) => window.surface.inSharedWorker(url), server.url);
+  const answers = await Promise.all([one, two].map(inShared));
+  for (const { ids, runsIn } of answers) {
+    expect(ids).toEqual(wanted.ids);
+    expect(runsIn).toBe('worker');
+  }
+  await one.close();
+  expect((await inShared(two)).ids).toEqual(wanted.ids);
+  await two.close();
 });
 
 it(`${CYCLES} models loaded and disposed leave no worker, port or lock`, async () => {

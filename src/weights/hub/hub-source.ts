@@ -3,6 +3,7 @@
  * before its bytes are wanted.
  */
 import { SourceError, UnsupportedModel } from '../../errors.ts';
+import { isOffline } from '../../util/offline.ts';
 import { orAborted } from '../../util/abort.ts';
 import { checkFileName } from '../file-name.ts';
 import { httpSource } from '../http-source.ts';
@@ -71,8 +72,6 @@ async function commitNow(place: HubPlace, api: HubApi, before: string | null, op
     clearTimeout(timer);
   }
 }
-
-const isOffline = (): boolean => (globalThis as { navigator?: { onLine?: boolean } }).navigator?.onLine === false;
 
 class HubSource implements ByteSource {
   readonly label: string;

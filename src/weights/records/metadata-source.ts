@@ -6,6 +6,7 @@
  * size and version before the first byte of it that was not remembered is handed on.
  */
 import { SourceError } from '../../errors.ts';
+import { isOffline } from '../../util/offline.ts';
 import { INDEX_FILE } from '../checkpoint.ts';
 import { readBytes, type ByteSource } from '../source.ts';
 import type { BlobStore } from './blobs.ts';
@@ -71,6 +72,7 @@ async function compare(
   const timer = setTimeout(() => late.abort(new SourceError(`no answer within ${checkMs} ms`)), checkMs);
   const either = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
   try {
+    if (isOffline()) throw new SourceError('this device is offline');
     const files = [CONFIG_FILE, INDEX_FILE].filter((file) => reads.files.has(file));
     const answers = await Promise.all(files.map((file) => whatChanged(source, file, reads.files.get(file)!, either)));
     const change = answers.find((answer) => answer !== null);

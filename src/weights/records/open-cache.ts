@@ -5,7 +5,7 @@ import { JOURNAL } from './commits.ts';
 import type { RecordFolder } from './folder.ts';
 import { modelFolderName, whyDifferent, type CacheIdentity } from './identity.ts';
 import { decodeEntries, ENTRY_BYTES } from './journal.ts';
-import type { RecordLock } from './lock.ts';
+import type { RecordLease, RecordLock } from './lock.ts';
 import { readManifest, type Manifest } from './manifest.ts';
 import { dataName, RecordTable, type RecordFileSpec } from './record-table.ts';
 import { sweep } from './sweep.ts';
@@ -34,6 +34,18 @@ export async function openRecordCache(
       id,
     });
   }
+  return openLeasedCache(root, identity, files, options, lease);
+}
+
+/** The same for whoever has the model's lock already. @param lease released when the cache is closed, or cannot be opened */
+export async function openLeasedCache(
+  root: RecordFolder,
+  identity: CacheIdentity,
+  files: readonly RecordFileSpec[],
+  options: CacheOptions,
+  lease: RecordLease | null,
+): Promise<RecordCache> {
+  const id = modelFolderName(identity);
   try {
     let folder = await root.folder(id);
     const manifest = await readManifest(folder);
@@ -55,7 +67,7 @@ export async function openRecordCache(
 }
 
 /** null when the manifest serves. An empty folder has a reason too, for which nothing has to be said: ''. */
-async function whyAnew(
+export async function whyAnew(
   folder: RecordFolder,
   manifest: Manifest | null,
   identity: CacheIdentity,

@@ -4,17 +4,23 @@ import type { RecordFile, RecordFolder } from './folder.ts';
 
 export class OpenFiles {
   readonly folder: RecordFolder;
+  readonly #create: boolean;
   readonly #files = new Map<string, Promise<RecordFile>>();
 
-  constructor(folder: RecordFolder) {
+  /** @param create whether missing files are made; false for who only reads: then browsers give files that somebody else has open, too */
+  constructor(folder: RecordFolder, { create = true } = {}) {
     this.folder = folder;
+    this.#create = create;
   }
 
-  /** Made when missing. @throws StorageError */
+  /** @throws StorageError */
   get(name: string): Promise<RecordFile> {
     let file = this.#files.get(name);
     if (!file) {
-      file = this.folder.open(name, { create: true }).then((f) => f!);
+      file = this.folder.open(name, { create: this.#create }).then((f) => {
+        if (f) return f;
+        throw new StorageError('failed', `${name} is not there any more`, { file: name });
+      });
       this.#files.set(name, file);
       file.catch(() => this.#files.delete(name)); // the next one tries again
     }

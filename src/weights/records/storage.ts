@@ -175,7 +175,7 @@ const inUse = (id: string, source: string): InvalidRequest =>
   new InvalidRequest(`${source} is in use, here or in another tab or process: close it there first`, { id });
 
 /** Of whole strides. The manifest's own number is older than the journal. */
-async function presentBytes(folder: RecordFolder, manifest: Manifest): Promise<number> {
+export async function presentBytes(folder: RecordFolder, manifest: Manifest): Promise<number> {
   const tables = manifest.files.map((spec) => new RecordTable(spec));
   try {
     await restore(folder, manifest, tables);

@@ -10,7 +10,8 @@ export const webLock = (): RecordLock => {
   const locks = globalThis.navigator?.locks;
   if (!locks) return onlyHere;
   return {
-    acquire: (id) => acquire(locks, PREFIX + id),
+    acquire: (id) => request(locks, PREFIX + id, { ifAvailable: true }),
+    queue: async (id, signal) => (await request(locks, PREFIX + id, signal ? { signal } : {}))!,
     async isHeld(id) {
       const { held = [] } = await locks.query();
       return held.some(({ name }) => name === PREFIX + id);
@@ -18,9 +19,9 @@ export const webLock = (): RecordLock => {
   };
 };
 
-function acquire(locks: LockManager, name: string): Promise<RecordLease | null> {
+function request(locks: LockManager, name: string, options: LockOptions): Promise<RecordLease | null> {
   return new Promise((answer, fail) => {
-    const held = locks.request(name, { ifAvailable: true }, (lock) => {
+    const held = locks.request(name, options, (lock) => {
       if (!lock) return answer(null);
       return new Promise<void>((letGo) =>
         answer({

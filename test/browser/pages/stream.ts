@@ -4,6 +4,7 @@ import {
   openStorage,
   type ExpertStats,
   type LoadOptions,
+  type LoadProgress,
   type Model,
   type RecoveryEvent,
 } from '../../../src/index.ts';
@@ -60,6 +61,9 @@ class Stream {
   recoveries: RecoveryEvent[] = [];
   /** Bytes that the load under way has read. */
   loadedBytes = 0;
+  totalBytes = 0;
+  /** Of that load. */
+  phase: LoadProgress['phase'] | null = null;
 
   get model(): Model {
     if (!this.#model) throw new Error('no model is loaded');
@@ -79,7 +83,11 @@ class Stream {
       : url;
     this.recoveries = [];
     this.loadedBytes = 0;
-    const onProgress: LoadOptions['onProgress'] = (progress) => (this.loadedBytes = progress.loadedBytes);
+    const onProgress: LoadOptions['onProgress'] = (progress) => {
+      this.loadedBytes = progress.loadedBytes;
+      this.totalBytes = progress.totalBytes;
+      this.phase = progress.phase;
+    };
     this.#model = await load(source, { contextLength: 128, onProgress, ...options });
     this.#model.onRecovery((event) => this.recoveries.push(event));
   }

@@ -36,6 +36,12 @@ globalThis.Worker = class extends PageWorker {
     terminate.call(this);
   }
 };
+const PageSharedWorker = SharedWorker;
+globalThis.SharedWorker = class extends PageSharedWorker {
+  constructor(url: string | URL, options?: string | WorkerOptions) {
+    super(url instanceof URL ? trustedUrl(url) : url, options);
+  }
+};
 const PageChannel = MessageChannel;
 globalThis.MessageChannel = class extends PageChannel {
   constructor() {
@@ -77,6 +83,13 @@ async function ending(action: Promise<unknown>, since: number): Promise<Ending> 
     isLost: error instanceof WorkerLost,
     ms: performance.now() - since,
   };
+}
+
+async function drawn(model: Model): Promise<number[]> {
+  const ids: number[] = [];
+  const options = { temperature: 0, maxTokens: 4, ignoreEnd: true };
+  for await (const { id } of model.generate({ ids: [3, 1, 4] }, options)) ids.push(id);
+  return ids;
 }
 
 /** One of each side, for the cases that need none of their own. */
@@ -131,6 +144,15 @@ export const surface = {
     };
   },
   tokens,
+  /** A model of this tab's own in the worker that the tabs share; it stays loaded. */
+  async inSharedWorker(url: string): Promise<{ readonly ids: readonly number[]; readonly runsIn: string }> {
+    const worker = new SharedWorker(new URL('../../../src/worker.ts', import.meta.url), {
+      type: 'module',
+      name: 'webmoe-shared',
+    });
+    const model = await load(url, { ...SMALL, worker });
+    return { ids: await drawn(model), runsIn: model.runsIn };
+  },
   /** The first token from files, from a source of this page's own, and from a worker that serves two models. */
   async otherSources(url: string, names: readonly string[]): Promise<object> {
     const blobs = await Promise.all(

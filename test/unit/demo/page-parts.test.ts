@@ -50,6 +50,8 @@ describe('numbers for people', () => {
       '58.2 MB of 129 MB loaded; the rest follows while you chat',
     );
     expect(progressLine({ ...unknown, phase: 'ready', loadedBytes: 129e6 })).toBe('129 MB loaded');
+    expect(progressLine({ ...unknown, phase: 'elsewhere' })).toBe('58.2 MB of 129 MB are on this computer');
+    expect(progressLine({ ...unknown, phase: 'elsewhere', totalBytes: 0 })).toBe('');
     expect(progressLine({ ...unknown, phase: 'open', loadedBytes: 0, totalBytes: 0 })).toBe('');
   });
 });
@@ -91,6 +93,12 @@ describe('problems', () => {
     expect(problem.id).toBe(id);
     expect(problem.steps.length).toBeGreaterThan(0);
     expect(problem.summary).not.toMatch(/\bat .*:\d+:\d+/);
+  });
+
+  it('says that there is no connection, where that is why', () => {
+    const failed = new SourceError('https://example.org/m/config.json: the request failed');
+    expect(loadProblem(failed, true)).toMatchObject({ id: 'offline', title: 'There is no connection' });
+    expect(loadProblem(new UnsupportedModel('mamba'), true).id).toBe('unsupported-model');
   });
 
   it('shows both sides of a shortage, in readable sizes', () => {

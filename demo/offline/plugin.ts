@@ -1,0 +1,96 @@
+/** For Vite's builds: the page's manifest, and a service worker that knows all of its files. */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { build, type Plugin, type Rolldown } from 'vite';
+import type { Shell, ShellFile } from './shell-cache.ts';
+
+export const SERVICE_WORKER = 'service-worker.js';
+const MANIFEST = 'manifest.webmanifest';
+const PAGE = 'index.html';
+const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+
+const icon = (src: string, purpose: string): object => ({ src, sizes: 'any', type: 'image/svg+xml', purpose });
+/** Addresses are relative to it, so that the page works in any folder. */
+const manifest = {
+  name: 'webmoe: chat in this browser',
+  short_name: 'webmoe',
+  description: 'Chat with a Mixture-of-Experts language model that runs on your own graphics card.',
+  start_url: './',
+  scope: './',
+  display: 'standalone',
+  background_color: '#faf9f7',
+  theme_color: '#faf9f7',
+  icons: [icon('./icon.svg', 'any'), icon('./icon-maskable.svg', 'maskable')],
+};
+
+const ownFiles = (): Record<string, string> => ({
+  [MANIFEST]: JSON.stringify(manifest, null, 2),
+  'icon.svg': readFileSync(here('../icon.svg'), 'utf8'),
+  'icon-maskable.svg': readFileSync(here('./icon-maskable.svg'), 'utf8'),
+});
+
+type Content = string | Uint8Array;
+const contentOf = (file: Rolldown.OutputChunk | Rolldown.OutputAsset): Content =>
+  file.type === 'chunk' ? file.code : file.source;
+const sha = (content: Content, kind: 'sha256' | 'sha384', form: 'hex' | 'base64'): string =>
+  createHash(kind).update(content).digest(form);
+
+/** Of names and contents, in order of names. */
+export function versionOf(files: ReadonlyMap<string, Content>): string {
+  const lines = [...files].map(([name, content]) => `${name} ${sha(content, 'sha256', 'hex')}\n`);
+  return sha(lines.sort().join(''), 'sha256', 'hex').slice(0, 16);
+}
+
+export function shellOf(files: ReadonlyMap<string, Content>, version: string): Shell {
+  const list = [...files].map(([name, content]): ShellFile => {
+    const url = name === PAGE ? './' : `./${name}`;
+    return { url, integrity: `sha384-${sha(content, 'sha384', 'base64')}` };
+  });
+  return { version, files: list };
+}
+
+/** The page, with the name of its build. */
+export const marked = (page: string, version: string): string =>
+  page.replace('</title>', `</title>\n    <meta name="webmoe-shell" content="${version}" />`);
+
+/** In one file without imports: module service workers are younger than WebGPU. */
+async function bundled(shell: Shell): Promise<string> {
+  const [result] = (await build({
+    configFile: false,
+    logLevel: 'warn',
+    define: { SHELL: JSON.stringify(shell) },
+    build: {
+      write: false,
+      target: 'es2022',
+      lib: { entry: here('./service-worker.ts'), formats: ['iife'], name: 'webmoe', fileName: () => SERVICE_WORKER },
+    },
+  })) as Rolldown.RolldownOutput[];
+  return result!.output[0].code;
+}
+
+export const offlineShell: Plugin = {
+  name: 'webmoe-offline-shell',
+  apply: 'build',
+  enforce: 'post',
+  transformIndexHtml: {
+    order: 'post',
+    handler: () => [{ tag: 'link', attrs: { rel: 'manifest', href: `./${MANIFEST}` }, injectTo: 'head' }],
+  },
+  generateBundle: {
+    order: 'post',
+    async handler(_options, bundle) {
+      const page = bundle[PAGE];
+      if (page?.type !== 'asset') this.error(`the build has no ${PAGE}`);
+      const files = new Map(Object.values(bundle).map((file) => [file.fileName, contentOf(file)]));
+      for (const [fileName, source] of Object.entries(ownFiles())) {
+        this.emitFile({ type: 'asset', fileName, source });
+        files.set(fileName, source);
+      }
+      const version = versionOf(files);
+      page.source = marked(String(page.source), version);
+      files.set(PAGE, page.source);
+      this.emitFile({ type: 'asset', fileName: SERVICE_WORKER, source: await bundled(shellOf(files, version)) });
+    },
+  },
+};
