@@ -16,6 +16,7 @@ import {
   type LoadOptions,
   type LoadProgress,
   type RecoveryEvent,
+  type Support,
 } from '../../../src/index.ts';
 
 const CONTEXT = 200;
@@ -188,6 +189,9 @@ export class Fake {
 
 const params = new URLSearchParams(location.search);
 
+/** The reason; empty: there is no WebGPU. */
+const unsupported = params.get('unsupported') as Extract<Support, { ok: false }>['reason'] | '' | null;
+
 const device: ChatModel['device'] = {
   adapter: { vendor: 'acme', architecture: 'gen-1', description: 'Acme 3000', isFallback: params.has('software') },
   kernels: 'gpu',
@@ -223,8 +227,8 @@ const app = new App(
   document.getElementById('app')!,
   {
     checkSupport: async () =>
-      params.has('unsupported')
-        ? { ok: false, reason: 'no-webgpu', message: 'navigator.gpu is missing' }
+      unsupported !== null
+        ? { ok: false, reason: unsupported || 'no-webgpu', message: 'WebGPU is present but offers too little' }
         : { ok: true, device },
     plan: (source, options) => {
       window.fake.sources.push({ call: 'plan', source });
