@@ -188,7 +188,7 @@ export const STATES = {
           kind: 'memory',
           note: 'This browser offers no storage here, so experts are kept in this tab’s memory only.',
         },
-        download: { fetchedBytes: 4e9, totalBytes: 12.7e9 },
+        download: { loadedBytes: 4e9, totalBytes: 12.7e9 },
       });
       await tokens(s);
       await s.press('Details');
