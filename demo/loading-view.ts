@@ -32,21 +32,20 @@ export const PHASES: Readonly<Record<LoadProgress['phase'], string>> = {
   ready: 'Ready',
 };
 
+/** `58.2 MB of 129 MB` */
+const amountLine = ({ loadedBytes, totalBytes }: LoadProgress): string =>
+  `${formatBytes(loadedBytes)} of ${formatBytes(totalBytes)}`;
+
 /** `58.2 MB of 129 MB · 12.4 MB/s · 6 s left`; parts that are not known yet are left out. */
-export function progressLine({
-  phase,
-  loadedBytes,
-  totalBytes,
-  bytesPerSecond,
-  remainingSeconds,
-}: LoadProgress): string {
+export function progressLine(progress: LoadProgress): string {
+  const { phase, loadedBytes, totalBytes, bytesPerSecond, remainingSeconds } = progress;
   if (totalBytes === 0) return '';
   if (phase === 'elsewhere') return `${formatBytes(loadedBytes)} of ${formatBytes(totalBytes)} are on this computer`;
   if (phase !== 'weights') {
     const [loaded, total] = [formatBytes(loadedBytes), formatBytes(totalBytes)];
     return loaded === total ? `${total} loaded` : `${loaded} of ${total} loaded; the rest follows while you chat`;
   }
-  const parts = [`${formatBytes(loadedBytes)} of ${formatBytes(totalBytes)}`];
+  const parts = [amountLine(progress)];
   if (bytesPerSecond) parts.push(`${formatBytes(bytesPerSecond)}/s`);
   if (remainingSeconds !== null) parts.push(`${formatDuration(remainingSeconds)} left`);
   return parts.join(' · ');
@@ -61,6 +60,11 @@ export function loadingView(name: string, { onCancel, onPause, onResume }: Loadi
   const resume = button('Go on', 'primary', onResume);
   const files = new FileList();
   let state: DownloadState = 'running';
+  let last: LoadProgress | null = null;
+  const fill = ({ loadedBytes, totalBytes }: LoadProgress): void => {
+    bar.max = totalBytes;
+    bar.value = loadedBytes;
+  };
   pause.hidden = onPause === null;
   resume.hidden = true;
   const element = h(
@@ -80,10 +84,9 @@ export function loadingView(name: string, { onCancel, onPause, onResume }: Loadi
       phase.textContent = PHASES[progress.phase];
       line.textContent = progressLine(progress);
       if (progress.files) files.show(progress.files);
-      if (/weights|elsewhere/.test(progress.phase) && progress.totalBytes > 0) {
-        bar.max = progress.totalBytes;
-        bar.value = progress.loadedBytes;
-      } else bar.removeAttribute('value'); // indeterminate
+      last = /weights|elsewhere/.test(progress.phase) && progress.totalBytes > 0 ? progress : null;
+      if (last) fill(last);
+      else bar.removeAttribute('value'); // indeterminate
     },
     showState(next) {
       const hadFocus = [pause, resume].includes(document.activeElement as HTMLButtonElement);
@@ -93,6 +96,10 @@ export function loadingView(name: string, { onCancel, onPause, onResume }: Loadi
       pause.hidden = onPause === null || next === 'paused' || next === 'offline';
       resume.hidden = next !== 'paused';
       if (next === 'stopping') bar.removeAttribute('value');
+      if (last && (next === 'paused' || next === 'offline')) {
+        fill(last);
+        line.textContent = amountLine(last); // nothing moves: no speed, no time left
+      }
       if (hadFocus) (resume.hidden ? pause : resume).focus();
     },
   };

@@ -26,7 +26,7 @@ export class MessageTools {
   constructor(onStep: (step: -1 | 1) => void) {
     this.#previous = iconButton('Previous version', 'left', () => onStep(-1));
     this.#next = iconButton('Next version', 'right', () => onStep(1));
-    this.#switch = h('span', { class: 'branches' }, this.#previous, this.#place, this.#next);
+    this.#switch = h('span', { class: 'branches', hidden: true }, this.#previous, this.#place, this.#next);
     this.element.append(this.#switch);
   }
 

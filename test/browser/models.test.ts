@@ -124,8 +124,13 @@ it('what is kept is offered, and half a download goes on', async () => {
 it('pauses, goes on and is given up', async () => {
   const d = await open('?storage');
   await d.button('Load the model').click();
+  const weights = { phase: 'weights', loadedBytes: 58.2e6, totalBytes: 129e6 } as const;
+  await d.fake('progress', { ...weights, bytesPerSecond: 12.4e6, remainingSeconds: 5.7 });
   await d.button('Pause').click();
   await d.page.getByText('Paused. What was downloaded is kept').waitFor();
+  // Nothing moves, but what is there stays in sight.
+  expect(await d.page.locator('[data-fact=progress]').innerText()).toBe('58.2 MB of 129 MB');
+  expect(await d.page.locator('progress').evaluate((bar: HTMLProgressElement) => bar.position)).toBeCloseTo(0.451, 3);
   expect(await d.page.evaluate(() => window.fake.loads.length)).toBe(1);
   await d.button('Go on').click();
   await d.button('Pause').waitFor();

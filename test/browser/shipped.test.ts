@@ -40,5 +40,19 @@ describe('the shipped model in Chromium', () => {
     expect(Math.abs(Math.exp(nll) / perplexity - 1)).toBeLessThan(0.01);
   });
 
+  it('draws the same text from a seed in its worker and in the page’s own thread', async () => {
+    const asked = ['Tell me a story about a fox.', 7, 24] as const;
+    const inWorker = await opened.page.evaluate((a) => window.harness.drawn(...a), asked);
+    const here = await opened.page.evaluate(([url, a]) => window.harness.drawnHere(url, 512, ...a), [
+      '/models/smolmoe-135m-instruct/',
+      asked,
+    ] as const);
+    expect([inWorker.runsIn, here.runsIn]).toEqual(['worker', 'this-thread']);
+    expect(here).toEqual({ ...inWorker, runsIn: 'this-thread' });
+    expect(new Set(here.ids).size).toBeGreaterThan(10);
+    const other = await opened.page.evaluate((a) => window.harness.drawn(a[0], a[1] + 1, a[2]), asked);
+    expect(other.ids).not.toEqual(here.ids);
+  });
+
   it('leaves nothing in the console', () => expect(opened.problems).toEqual([]));
 });

@@ -142,6 +142,7 @@ describe('a chat', () => {
     await d.fake('say', 'The first ');
     await d.page.getByText('The first').waitFor();
     expect(await d.page.locator('.log').getAttribute('aria-busy')).toBe('true');
+    expect(await d.page.locator('.branches:visible').count()).toBe(0);
     expect(await d.page.locator('[role=status]').innerText()).not.toContain('The first');
     await d.answer('answer.');
     expect(await d.answers()).toEqual(['The first answer.']);

@@ -189,6 +189,9 @@ export class Fake {
 
 const params = new URLSearchParams(location.search);
 
+/** The reason; empty: there is no WebGPU. */
+const unsupported = params.get('unsupported') as Extract<Support, { ok: false }>['reason'] | '' | null;
+
 const device: ChatModel['device'] = {
   adapter: { vendor: 'acme', architecture: 'gen-1', description: 'Acme 3000', isFallback: params.has('software') },
   kernels: 'gpu',
@@ -213,8 +216,6 @@ const plan = {
   budgetBytes: 6e9,
 } as PagePlan;
 
-type UnsupportedReason = Extract<Support, { ok: false }>['reason'];
-
 declare global {
   interface Window {
     fake: Fake;
@@ -226,12 +227,8 @@ const app = new App(
   document.getElementById('app')!,
   {
     checkSupport: async () =>
-      params.has('unsupported')
-        ? {
-            ok: false,
-            reason: (params.get('unsupported') || 'no-webgpu') as UnsupportedReason,
-            message: 'what it says',
-          }
+      unsupported !== null
+        ? { ok: false, reason: unsupported || 'no-webgpu', message: 'WebGPU is present but offers too little' }
         : { ok: true, device },
     plan: (source, options) => {
       window.fake.sources.push({ call: 'plan', source });

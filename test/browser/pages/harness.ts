@@ -1,6 +1,12 @@
 /** The engine on `window`, for tests that want its numbers and not its page. */
 import { load, type Model } from '../../../src/index.ts';
 
+export interface Drawn {
+  readonly ids: number[];
+  readonly text: string;
+  readonly runsIn: Model['runsIn'];
+}
+
 export class Harness {
   #model: Model | undefined;
 
@@ -30,6 +36,28 @@ export class Harness {
       const { value, done } = await answer.next();
       if (done) return { ids, text: value.text, tokensPerSecond: value.tokensPerSecond };
       ids.push(value.id);
+    }
+  }
+
+  /** A text drawn at temperature 1. @returns with where it was drawn */
+  async drawn(question: string, seed: number, maxTokens: number, model = this.model): Promise<Drawn> {
+    const ids: number[] = [];
+    const options = { temperature: 1, topP: 1, topK: 0, seed, maxTokens, ignoreEnd: true };
+    const answer = model.generate([{ role: 'user', content: question }], options);
+    for (;;) {
+      const { value, done } = await answer.next();
+      if (done) return { ids, text: value.text, runsIn: model.runsIn };
+      ids.push(value.id);
+    }
+  }
+
+  /** The same by a model that runs in the page's own thread. */
+  async drawnHere(url: string, contextLength: number, ...asked: [string, number, number]): Promise<Drawn> {
+    const model = await load(new URL(url, document.baseURI), { contextLength, worker: false });
+    try {
+      return await this.drawn(...asked, model);
+    } finally {
+      await model.dispose();
     }
   }
 
