@@ -22,6 +22,7 @@ import { loadProblem, lostProblem, recordingProblem, recoveryNotice, type Proble
 import { problemView, type Action } from './problem-view.ts';
 import type { Session } from './recorded/sessions.ts';
 import type { RecordedView } from './recorded/view.ts';
+import { routingSplit, type Split } from './routing/split.ts';
 import type { RemoteChoice } from './remote/form.ts';
 import { sideBadge } from './remote/side.ts';
 import { ReloadGuard } from './reload-guard.ts';
@@ -66,6 +67,7 @@ export class App {
   #recorded: RecordedView | null = null;
   #experts: ExpertMonitor | null = null;
   #memoryPanel: MemoryPanel | null = null;
+  #routing: Split | null = null;
   #start: StartView | null = null;
   #planning: AbortController | null = null;
   #choice: Choice;
@@ -246,9 +248,10 @@ export class App {
       this.#memory.set(keyOf(choice), bytes);
       experts?.refresh();
     }));
+    const routing = (this.#routing = routingSplit(model, choice.name));
     this.#chat = chat({
       library,
-      model,
+      model: routing?.model ?? model,
       hold: holdWriting,
       modelName: choice.name,
       footnote: `${choice.name} runs in this tab, on ${description || [vendor, architecture].filter(Boolean).join(' ') || 'your graphics card'}. Small models make things up.`,
@@ -256,9 +259,11 @@ export class App {
       announce: (text) => this.#frame.announce(text),
       say: (sentence) => this.#frame.say(sentence),
       above: [sideBadge(null), ...[memory, experts].flatMap((part) => (part ? [part.element] : []))],
+      beside: routing ? [routing.element] : [],
     });
     const { element, lead, tools } = this.#chat;
-    this.#frame.show('chat', element, choice.name, [...tools, ...(memory ? [memory.toggle] : [])], lead);
+    const toggles = [memory, routing].flatMap((part) => (part ? [part.toggle] : []));
+    this.#frame.show('chat', element, choice.name, [...tools, ...toggles], lead);
     this.#chat.shown();
     this.#frame.announce(`${choice.name} is loaded.`);
     model.onRecovery((event) => {
@@ -354,6 +359,8 @@ export class App {
     this.#experts = null;
     this.#memoryPanel?.dispose();
     this.#memoryPanel = null;
+    this.#routing?.dispose();
+    this.#routing = null;
     await model?.dispose();
   }
 

@@ -31,6 +31,8 @@ export interface ChatViewOptions extends ThreadParts {
   readonly say: (sentence: string | null) => void;
   /** Stands over the conversation. */
   readonly above?: readonly HTMLElement[];
+  /** Stands beside the conversation. */
+  readonly beside?: readonly HTMLElement[];
 }
 
 export class ChatView {
@@ -82,6 +84,7 @@ export class ChatView {
       { class: 'chat' },
       this.#side.element,
       h('div', { class: 'chat-main' }, ...(options.above ?? []), this.#log.element, notices, this.#composer.element),
+      ...(options.beside ?? []),
     );
     this.#link = new IncomingLink((problem) => {
       if (problem) this.#toasts.show(problem, { isError: true });

@@ -33,6 +33,7 @@ const ICONS = {
   close: 'M6 6l12 12M18 6 6 18',
   chevron: 'M6 9l6 6 6-6',
   panel: 'M4 5h16v14H4zM9.5 5v14',
+  grid: 'M4 4h6v6H4zM14 4h6v6h-6zM4 14h6v6H4zM14 14h6v6h-6z',
   sliders: 'M4 7h10M18 7h2M4 17h2M10 17h10M16 5a2 2 0 1 0 0 4 2 2 0 0 0 0-4zM8 15a2 2 0 1 0 0 4 2 2 0 0 0 0-4z',
   more: 'M5 12h.01M12 12h.01M19 12h.01',
   copy: 'M9 9h10v11H9zM6 15H5V4h10v2',

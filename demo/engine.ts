@@ -19,7 +19,7 @@ export type PagePlan = Plan;
 export type ExpertStore = Pick<Model, 'setGpuBytes' | 'expertStats' | 'onStep'>;
 
 export type ChatModel = Pick<Model, 'generate' | 'plan' | 'device' | 'lost' | 'onRecovery' | 'dispose'> &
-  Partial<ExpertStore & Pick<Model, 'samplingDefaults'>>;
+  Partial<ExpertStore & Pick<Model, 'samplingDefaults' | 'config'>>;
 
 type Counts = Pick<
   GenerateSummary,

@@ -24,4 +24,11 @@ export const recordedOffer = (onPlay: (session: Session) => void): HTMLElement =
     h('h2', { id: 'recorded-title' }, 'Try without download'),
     h('p', { class: 'muted small' }, 'Chats that a model had before, played as they were. Nothing is loaded.'),
     recordedList(onPlay),
+    h(
+      'p',
+      { class: 'muted small' },
+      'Or look inside: ',
+      h('a', { href: './visualiser/' }, 'which experts take each word'),
+      ', on recorded traces.',
+    ),
   );

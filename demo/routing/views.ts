@@ -1,0 +1,58 @@
+/** What stands beside the chat: the grid of the token, the tokens by expert, and who is busy. */
+import type { GeneratedToken, Model } from '../../src/index.ts';
+import type { LiveStep, PromptChunk } from '../../src/trace/index.ts';
+import { Brush, type MoeElement } from '../../src/viz/index.ts';
+import { liveTraceOf, shapeOf } from './live-trace.ts';
+
+/** One answer. */
+export interface RoutingRun {
+  prompt(chunk: PromptChunk): void;
+  token(token: GeneratedToken): void;
+  step(event: LiveStep): void;
+  end(): void;
+}
+
+export interface RoutingViews {
+  readonly elements: readonly HTMLElement[];
+  begin(prompt: string): RoutingRun;
+  dispose(): void;
+}
+
+const VIEWS = ['moe-token-grid', 'moe-token-strip', 'moe-heatmap'] as const;
+const NAME_LENGTH = 60;
+
+export function routingViews(model: Pick<Model, 'config' | 'plan'>, name: string): RoutingViews {
+  const trace = liveTraceOf(model, name, shapeOf(model.config)!);
+  const brush = new Brush();
+  const elements = VIEWS.map((tag) => {
+    const element = document.createElement(tag) as MoeElement;
+    element.brush = brush;
+    return element;
+  });
+  let frame: number | null = null;
+  const show = (): void => {
+    frame = null;
+    const snapshot = trace.snapshot();
+    if (snapshot.steps.length) for (const element of elements) element.trace = snapshot;
+  };
+  /** Tokens come faster than frames. */
+  const changed = (): void => {
+    frame ??= requestAnimationFrame(show);
+  };
+  return {
+    elements,
+    begin(prompt) {
+      trace.begin({ name: prompt.slice(0, NAME_LENGTH), domain: null });
+      brush.select({ token: null, chat: null, range: null });
+      return {
+        prompt: (chunk) => (trace.prompt(chunk), changed()),
+        token: (token) => (trace.token(token), changed()),
+        step: (event) => trace.step(event),
+        end: changed,
+      };
+    },
+    dispose() {
+      if (frame !== null) cancelAnimationFrame(frame);
+    },
+  };
+}
