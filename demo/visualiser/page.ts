@@ -1,5 +1,6 @@
 /** The routing page: a trace on top, groups of views on the left, the open group beside them. */
 import type { Trace } from '../../src/trace/index.ts';
+import type { MoeElement } from '../../src/viz/index.ts';
 import { button, h } from '../dom.ts';
 import { themeButton } from '../theme.ts';
 import { Toasts } from '../toasts.ts';
@@ -56,12 +57,8 @@ export class RoutingPage {
         {},
         h('a', { class: 'brand', href: '../' }, h('span', { class: 'word' }, 'webmoe')),
         h('h1', { class: 'model' }, 'Routing'),
-        h(
-          'span',
-          { class: 'tools' },
-          button('Tour', 'quiet', () => this.#tour.start()),
-        ),
-        h('a', { class: 'button quiet', href: '../' }, 'Chat'),
+        button('Tour', 'quiet compact', () => this.#tour.start()),
+        h('a', { class: 'button quiet compact', href: '../' }, 'Chat'),
         themeButton(),
       ),
       h(
@@ -80,13 +77,19 @@ export class RoutingPage {
 
   async start(): Promise<void> {
     window.addEventListener('hashchange', () => void this.#follow());
+    // What is drawn in pixels takes its colours when it is drawn.
+    new MutationObserver(() => this.#scene.redraw()).observe(document.documentElement, {
+      attributeFilter: ['data-theme'],
+    });
     this.#views.addEventListener('moe-link', (event) => this.#share(event as CustomEvent<string>));
     await this.#follow();
   }
 
   /** The chosen tokens stay in sight while views change. */
   #makeStrip(): HTMLElement {
-    return h('div', { class: 'strip' }, this.#scene.fix('moe-token-strip'));
+    const view = this.#scene.fix('moe-token-strip');
+    this.#scene.brush.addEventListener('change', () => void showSelected(view));
+    return h('div', { class: 'reading-strip' }, view);
   }
 
   #go(group: Group, view: string): void {
@@ -154,4 +157,15 @@ export class RoutingPage {
       () => this.#toasts.show(url.href),
     );
   }
+}
+
+/** The strip scrolls by itself, so that the groups below stay in reach: the selected token is kept in its sight. */
+async function showSelected(strip: MoeElement): Promise<void> {
+  await strip.updateComplete;
+  const token = strip.renderRoot.querySelector('.token.on');
+  const box = token?.closest('.body');
+  if (!token || !box) return;
+  const [inner, outer] = [token.getBoundingClientRect(), box.getBoundingClientRect()];
+  if (inner.top < outer.top || inner.bottom > outer.bottom)
+    box.scrollTop += inner.top - outer.top - (outer.height - inner.height) / 2;
 }

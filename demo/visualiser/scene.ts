@@ -50,6 +50,10 @@ export class Scene {
     this.#all.forEach((view) => this.#fill(view));
   }
 
+  redraw(): void {
+    this.#all.forEach((view) => view.requestUpdate());
+  }
+
   /** An element that stays while groups change. */
   fix(name: string): MoeElement {
     const view = this.#make(name);

@@ -24,7 +24,7 @@ export class SourceBar {
   readonly #events: SourceEvents;
   readonly #picker: HTMLSelectElement;
   readonly #otherPicker: HTMLSelectElement;
-  readonly #facts = h('p', { class: 'muted facts' });
+  readonly #facts = h('p', { class: 'muted holds' });
   readonly #file = h('input', { type: 'file', accept: FILES, hidden: true, 'aria-label': 'A trace' });
   /** The last asked for wins. */
   #asked = 0;
@@ -53,7 +53,7 @@ export class SourceBar {
       { class: 'source', 'aria-label': 'Trace' },
       h(
         'div',
-        { class: 'row' },
+        { class: 'line' },
         h('label', { for: 'trace' }, 'Trace'),
         this.#picker,
         h('label', { for: 'other' }, 'Compare with'),

@@ -78,7 +78,7 @@ export class Tour {
       h('p', {}, h('strong', {}, 'New here? '), 'Seven steps show what the views say, on a recorded chat.'),
       h(
         'div',
-        { class: 'row' },
+        { class: 'line' },
         button('Start the tour', 'primary compact', () => this.start()),
         button('Not now', 'quiet compact', () => this.#end()),
       ),
@@ -96,7 +96,7 @@ export class Tour {
       h('p', {}, step.text),
       h(
         'div',
-        { class: 'row' },
+        { class: 'line' },
         at > 0 ? button('Back', 'quiet compact', () => this.#show(this.#at - 1)) : null,
         isLast
           ? button('Ask the model', 'primary compact', () => (this.#end(), this.#events.onEnd()))
