@@ -144,7 +144,10 @@ export class LivePanel {
           this.#events.onTrace(trace, !this.#isShown);
           this.#isShown = true;
         },
-        onText: (text) => this.#answer.append(text),
+        onText: (text) => {
+          this.#status.textContent = 'Answering…';
+          this.#answer.append(text);
+        },
       });
       const { generatedTokens, tokensPerSecond, seed, finishReason } = summary;
       const speed = tokensPerSecond === null ? '' : `, ${formatRate(tokensPerSecond)}`;

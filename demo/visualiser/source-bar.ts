@@ -120,23 +120,23 @@ export class SourceBar {
     await this.#load(
       () => openFile(file),
       (trace) => {
-        this.showLive();
+        this.showOwn(trace);
         this.#events.onTrace(trace, null);
       },
     );
   }
 
   /** The trace is no bundled one. */
-  showLive(): void {
+  showOwn(trace: Trace): void {
     this.#picker.value = NOTHING;
-    this.#facts.textContent = '';
+    this.#shown(trace);
   }
 
   #shown({ model, steps, chats, provenance }: Trace): void {
     const parts = [
       model.name,
       `${model.layers} MoE layers, ${model.topK} of ${model.experts} experts each`,
-      `${formatCount(tokensOf(steps))} tokens`,
+      provenance?.kind === 'live' ? null : `${formatCount(tokensOf(steps))} tokens`,
       chats && chats.length > 1 ? `${chats.length} chats` : null,
       provenance?.note ?? null,
     ];
