@@ -52,7 +52,7 @@ export const BUNDLED: readonly (BundledTrace | BundledCounts)[] = [
   }),
   trace('smolmoe', 'SmolMoE-135M-Instruct, 20 chats', new URL('./smolmoe.npz', import.meta.url), {
     kind: 'recorded',
-    note: 'The model that comes with webmoe: 20 chats in eight domains, answers of 48 tokens, temperature 0.7, seeds 1 to 20. Times are those of a software GPU; of the last 16 answers the texts are unknown',
+    note: 'The model that comes with webmoe: 20 chats in eight domains, answers of 48 tokens, temperature 0.7, seeds 1 to 20. Times are those of a software GPU',
   }),
   trace('qwen', 'Qwen3-30B-A3B', new URL('./qwen.npz', import.meta.url), phone('Qwen3-30B-A3B at 6 experts a token')),
   trace(
