@@ -1,6 +1,6 @@
 /** What a cache did at each step of a trace: as recorded, or replayed with a rule and a size where nothing was recorded. */
 import { replayAside } from '../trace/replay.ts';
-import { ORIGINS, type Trace } from '../trace/trace.ts';
+import { ORIGINS, type Provenance, type Trace } from '../trace/trace.ts';
 import type { Control } from './view.ts';
 import { POLICY_NAMES } from '../policy/index.ts';
 import { percent } from './words.ts';
@@ -49,9 +49,18 @@ const empty = (n: number, isRecorded: boolean): CacheSteps => ({
   bytes: new Float64Array(n),
 });
 
+/** What really happened is in the trace. */
+export const isCacheRecorded = ({ origins }: Trace): boolean => origins?.some((origin) => origin > 0) ?? false;
+
+/** Of a view that replays: the routing may be recorded, the cache is not. */
+export const replayProvenance = ({ provenance }: Trace): Provenance => ({
+  kind: 'simulation',
+  note: `A cache replayed on: ${provenance?.note ?? 'this trace'}`,
+});
+
 /** By distinct experts of a step and layer, as a cache sees them. */
 export async function cacheSteps(trace: Trace, { policy, share }: CacheState): Promise<CacheSteps> {
-  if (trace.origins?.some((origin) => origin > 0)) return recordedSteps(trace, trace.origins);
+  if (isCacheRecorded(trace)) return recordedSteps(trace, trace.origins!);
   const steps = empty(trace.steps.length, false);
   await replayAside(trace, {
     policy,

@@ -241,7 +241,7 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
     return html`<section aria-labelledby="title">
       <header>
         <h3 id="title">${question}</h3>
-        ${provenanceView((context && this.#shown.provenance?.(context)) ?? trace?.provenance)}
+        ${provenanceView(context && this.#shown.provenance ? this.#shown.provenance(context) : trace?.provenance)}
       </header>
       <p class="reading">${reading}${observed ? ' What is observed is association, not cause.' : ''}</p>
       ${context ? controlsView(this.#shown, context) : nothing}

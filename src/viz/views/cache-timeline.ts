@@ -1,5 +1,13 @@
 /** Hits, misses and waiting, step by step. */
-import { CACHE_STATE, cacheControls, cacheSteps, type CacheState, type CacheSteps } from '../cache.ts';
+import {
+  CACHE_STATE,
+  cacheControls,
+  cacheSteps,
+  isCacheRecorded,
+  replayProvenance,
+  type CacheState,
+  type CacheSteps,
+} from '../cache.ts';
 import { plotView } from '../figures/plot.ts';
 import { HUES } from '../ramps.ts';
 import type { Context, View } from '../view.ts';
@@ -46,8 +54,9 @@ export const cacheTimeline: View<Timeline, CacheState> = {
   axes: ['phase', 'chat'],
   state: CACHE_STATE,
   heavy: true,
+  provenance: ({ trace }) => (isCacheRecorded(trace) ? (trace.provenance ?? null) : replayProvenance(trace)),
   controls: ({ trace, selection, brush }) => [
-    ...(trace.origins?.some((origin) => origin > 0) ? [] : cacheControls),
+    ...(isCacheRecorded(trace) ? [] : cacheControls),
     {
       kind: 'action',
       label: 'Zoom',

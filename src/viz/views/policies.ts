@@ -2,6 +2,7 @@
 import { replayAside, type ReplayResult } from '../../trace/replay.ts';
 import { visitsOf } from '../../trace/visits.ts';
 import { POLICY_NAMES } from '../../policy/index.ts';
+import { replayProvenance } from '../cache.ts';
 import { plotView } from '../figures/plot.ts';
 import { HUES } from '../ramps.ts';
 import type { View } from '../view.ts';
@@ -56,6 +57,7 @@ export const policies: View<Curves, PolicyState> = {
     'Chance: with routing at random every rule hits as often as the share of experts that have a slot, the dashed line.',
   ],
   state: { show: 'answer' },
+  provenance: ({ trace }) => replayProvenance(trace),
   heavy: true,
   controls: () => [{ kind: 'choice', name: 'show', label: 'Show', options: SHOWN }],
   async *compute({ trace }) {

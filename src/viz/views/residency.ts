@@ -1,7 +1,7 @@
 /** Where every expert is. */
 import type { Trace } from '../../trace/trace.ts';
 import { replayAside } from '../../trace/replay.ts';
-import { CACHE_STATE, cacheControls, slotsOf, type CacheState } from '../cache.ts';
+import { CACHE_STATE, cacheControls, replayProvenance, slotsOf, type CacheState } from '../cache.ts';
 import { PLACES, type Residency } from '../places.ts';
 import { matrixView } from '../figures/matrix.ts';
 import type { Ramp } from '../ramps.ts';
@@ -63,6 +63,7 @@ export const residency: View<Map, CacheState> = {
   axes: ['token'],
   state: CACHE_STATE,
   extra: ['residency'],
+  provenance: (context) => (liveOf(context) ? (context.trace.provenance ?? null) : replayProvenance(context.trace)),
   perToken: true,
   heavy: true,
   controls: (context) => (liveOf(context) ? [] : cacheControls),

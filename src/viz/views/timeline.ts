@@ -18,9 +18,12 @@ type Phase = 'prefill' | 'decode';
 type Lanes = Readonly<Record<Phase, Lane>>;
 
 const SHOWN = [
-  ['ms', 'milliseconds a token'],
+  ['ms', 'time a token'],
   ['bytes', 'bytes read a token'],
 ] as const;
+
+/** `850 ms`, `9.2 s` */
+const duration = (ms: number): string => (ms < 1000 ? `${short(ms)} ms` : `${short(ms / 1000)} s`);
 
 interface TimelineState extends Readonly<Record<string, string>> {
   readonly show: (typeof SHOWN)[number][0];
@@ -87,7 +90,7 @@ export const timeline: View<Lanes, TimelineState> = {
       label: `${phase === 'decode' ? 'Answer' : 'Prompt'}: ${show === 'ms' ? 'time' : 'bytes'} of each step`,
       xTitle: phase === 'decode' ? 'token of the answer' : 'piece of the prompt',
       yTitle: SHOWN.find(([name]) => name === show)![1],
-      yWords: (value) => (show === 'ms' ? `${short(value)} ms` : `${short(value / 1e6)} MB`),
+      yWords: (value) => (show === 'ms' ? duration(value) : `${short(value / 1e6)} MB`),
       series:
         show === 'ms'
           ? [
@@ -96,9 +99,9 @@ export const timeline: View<Lanes, TimelineState> = {
             ]
           : [{ label: 'read', as: 'line', y: lane.bytes }],
       describe: (i) =>
-        `step ${lane.steps[i]} (${count(lane.tokens[i]!, 'token')}): ${short(lane.ms[i]!)} ms a token, ${short(
+        `step ${lane.steps[i]} (${count(lane.tokens[i]!, 'token')}): ${duration(lane.ms[i]!)} a token, ${duration(
           lane.stallMs[i]!,
-        )} ms of it waiting, ${short(lane.bytes[i]! / 1e6)} MB read`,
+        )} of it waiting, ${short(lane.bytes[i]! / 1e6)} MB read`,
       width,
       say,
     });
