@@ -118,7 +118,10 @@ export function matrixView(matrix: Matrix): TemplateResult {
 }
 
 function moveCursor(event: KeyboardEvent, { rows, columns, cursor, select, say, describe }: Matrix): void {
-  const { row, column } = cursor ?? { row: 0, column: -1 };
+  // A matrix that selects nothing has its cursor here alone.
+  const focus = event.currentTarget as HTMLElement;
+  const [keptRow = 0, keptColumn = -1] = focus.dataset.at?.split(',').map(Number) ?? [];
+  const { row, column } = cursor ?? { row: keptRow, column: keptColumn };
   const next: Record<string, MatrixCell> = {
     ArrowLeft: { row, column: column - 1 },
     ArrowRight: { row, column: column + 1 },
@@ -136,6 +139,7 @@ function moveCursor(event: KeyboardEvent, { rows, columns, cursor, select, say, 
     row: Math.min(rows - 1, Math.max(0, to.row)),
     column: Math.min(columns - 1, Math.max(0, to.column)),
   };
+  focus.dataset.at = `${cell.row},${cell.column}`;
   select(cell);
   say(describe(cell));
 }

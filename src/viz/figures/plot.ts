@@ -125,11 +125,14 @@ export function plotView(plot: Plot): TemplateResult {
     return best;
   };
   const keys = (event: KeyboardEvent): void => {
-    const from = plot.cursor ?? -1;
+    // A plot that selects nothing has its cursor here alone.
+    const focus = event.currentTarget as HTMLElement;
+    const from = plot.cursor ?? Number(focus.dataset.at ?? -1);
     const to = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: n - 1 }[event.key];
     if (to === undefined || n === 0) return;
     event.preventDefault();
     const index = Math.min(n - 1, Math.max(0, to));
+    focus.dataset.at = String(index);
     plot.select?.(index);
     plot.say(plot.describe(index));
   };

@@ -170,7 +170,7 @@ export const domains: View<Domains, DomainState> = {
   heavy: true,
   extra: ['counts'],
   needsNoTrace: true,
-  provenance: (context) => tableOf(context)?.provenance ?? null,
+  provenance: (context) => tableOf(context)?.provenance ?? context.trace.provenance ?? null,
   controls: (context) => {
     const table = tableOf(context);
     const names = table ? table.domains : domainNames(context.trace).map((name) => name ?? 'no domain');

@@ -38,7 +38,7 @@ function valueOf(show: Shown, { results }: Curves, rule: string, size: number): 
   const result = results[rule]![size];
   if (!result) return NaN;
   const { decodeHitRate, hitRate, decodeBytesPerToken } = result;
-  const best = results.belady![size]!.decodeHitRate;
+  const best = results.belady![size]?.decodeHitRate;
   return { answer: decodeHitRate, all: hitRate, bytes: decodeBytesPerToken, belady: best ? decodeHitRate / best : NaN }[
     show
   ];
@@ -66,10 +66,16 @@ export const policies: View<Curves, PolicyState> = {
     const slots = SIZES.map((share) => Math.max(1, Math.round(share * experts)));
     const results: Record<string, ReplayResult[]> = Object.fromEntries(RULES.map((rule) => [rule, []]));
     // A fifth first: the summary is about it, and the curves grow around it.
+    const done = (): Curves => ({
+      slots,
+      results: Object.fromEntries(RULES.map((rule) => [rule, results[rule]!.slice()])),
+      experts,
+      decodeTokens: visits.decodeTokens,
+    });
     for (const size of [FIFTH, ...SIZES.keys()].filter((at, i, all) => all.indexOf(at) === i)) {
       for (const policy of RULES)
         results[policy]![size] = await replayAside(visits, { policy, capacity: { slots: slots[size]! } });
-      yield { slots, results, experts, decodeTokens: visits.decodeTokens };
+      yield done();
     }
   },
   figure: (curves, { state: { show }, width, say }) =>
