@@ -1,10 +1,12 @@
 /** The packed package in the toolchains of its users: each loads a tiny model and generates what transformers did. */
-import { chromium, type Browser } from 'playwright-core';
+import { chromium, type Browser, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { MoeElement } from '../../src/viz/index.ts';
 import { CHROMIUM, CHROMIUM_ARGS } from '../support/browser.ts';
 import {
   command,
   copyExample,
+  embeddedExample,
   esbuildBuild,
   host,
   installPackage,
@@ -143,7 +145,56 @@ async function ask(folder: string): Promise<string> {
   }
 }
 
+/** @returns what the page had to say to developers: errors, and what its policy forbade */
+async function withEmbedded(use: (page: Page) => Promise<void>): Promise<string[]> {
+  const hosted = await host(embeddedExample());
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on('pageerror', ({ message }) => complaints.push(message));
+  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+  try {
+    await page.goto(`http://127.0.0.1:${hosted.port}/`);
+    await use(page);
+    return complaints;
+  } finally {
+    await context.close();
+    hosted.close();
+  }
+}
+
 describe('examples', () => {
+  it('embedded-visualiser draws a file with two linked views, without the engine, under a strict policy', async () => {
+    const requests: string[] = [];
+    const complaints = await withEmbedded(async (page) => {
+      page.on('request', (request) => requests.push(new URL(request.url()).pathname));
+      await page.reload();
+      await page.locator('moe-heatmap svg.figure').waitFor();
+      expect(await page.locator('moe-heatmap .summary').innerText()).toMatch(/^\d+ tokens, 8 of 16 experts each/);
+      await page.locator('moe-token-strip .body').getByText('asleep').first().waitFor();
+      await page.locator('moe-heatmap').evaluate((view: MoeElement) => view.brush.select({ layer: 3, expert: 5 }));
+      const linked = (): Promise<string> => page.locator('moe-token-strip').evaluate((view: MoeElement) => view.link);
+      expect(await linked()).toContain('layer=3&expert=5');
+    });
+    expect(complaints).toEqual([]);
+    expect(requests.filter((path) => /viz-\w/.test(path)).length).toBeLessThan(12);
+    expect(requests.filter((path) => /\/(load|chat|worker|index)[\w-]*\.js$/.test(path))).toEqual([]);
+  });
+
+  it('a second copy of the views in a page leaves the first ones in place', async () => {
+    const complaints = await withEmbedded(async (page) => {
+      await page.locator('moe-heatmap svg.figure').waitFor();
+      const [second, kept] = await page.evaluate(async () => {
+        const before = customElements.get('moe-heatmap');
+        const copy = './copy/dist/viz.js';
+        const { Brush } = (await import(copy)) as { Brush: unknown };
+        return [typeof Brush, customElements.get('moe-heatmap') === before];
+      });
+      expect([second, kept]).toEqual(['function', true]);
+    });
+    expect(complaints).toEqual([]);
+  });
+
   it.each([
     ['minimal-html', pageExample],
     ['vite', viteExample],
