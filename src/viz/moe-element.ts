@@ -19,6 +19,8 @@ export interface MoeElement extends HTMLElement {
   link: string;
   /** What the figure shows, as rows (RFC 4180); null before there is a figure. */
   readonly csv: string | null;
+  /** Where it draws: its shadow root. */
+  readonly renderRoot: HTMLElement | DocumentFragment;
   /** Settles when what was set so far is drawn, but for what is computed over several frames. */
   readonly updateComplete: Promise<boolean>;
 }

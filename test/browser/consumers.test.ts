@@ -184,13 +184,13 @@ describe('examples', () => {
   it('a second copy of the views in a page leaves the first ones in place', async () => {
     const complaints = await withEmbedded(async (page) => {
       await page.locator('moe-heatmap svg.figure').waitFor();
-      const [second, kept] = await page.evaluate(async () => {
-        const before = customElements.get('moe-heatmap');
-        const copy = './copy/dist/viz.js';
-        const { Brush } = (await import(copy)) as { Brush: unknown };
-        return [typeof Brush, customElements.get('moe-heatmap') === before];
-      });
-      expect([second, kept]).toEqual(['function', true]);
+      // As a text: in a function, Vitest would put its own import in the place of the browser's.
+      const kept: boolean = await page.evaluate(`(async () => {
+        const first = customElements.get('moe-heatmap');
+        await import('./copy/dist/viz.js');
+        return first !== undefined && customElements.get('moe-heatmap') === first;
+      })()`);
+      expect(kept).toBe(true);
     });
     expect(complaints).toEqual([]);
   });
