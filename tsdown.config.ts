@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build, defineConfig, type InlineConfig, type UserConfig } from 'tsdown';
+import { litWithoutDom, minifiedTemplates } from './scripts/lit-build.mjs';
 import { minifiedShaders } from './scripts/minify-wgsl.mjs';
 
 const shared: UserConfig = {
@@ -22,6 +23,35 @@ const script = (name: string, source: string): UserConfig => ({
 });
 /** Nothing bundles it again, so it is published minified. */
 const worker: UserConfig = { ...script('worker', 'src/worker.ts'), dts: { sourcemap: false }, minify: true };
+
+/**
+ * The views with all that they need, minified: a page without a bundler loads the files as they are. Apart from the other entries, so that
+ * their shared chunks hold nothing of it; a view's code is a chunk that its element loads.
+ */
+const viz: UserConfig = {
+  ...shared,
+  entry: { viz: 'src/viz/index.ts' },
+  deps: { alwaysBundle: [/./] },
+  dts: { sourcemap: false },
+  clean: false,
+  minify: true,
+  plugins: [litWithoutDom, minifiedTemplates],
+  inputOptions: { resolve: { conditionNames: ['node', 'import', 'default'], mainFields: ['module', 'main'] } },
+  outputOptions: {
+    chunkFileNames: 'viz-[name]-[hash].js',
+    // What many views share is one file, for fewer requests; apart from it, what their elements need before a view's code comes.
+    codeSplitting: {
+      groups: [
+        {
+          name: 'element',
+          test: /\/node_modules\/(@lit|lit[\w-]*)\/|\/src\/(trace\/trace|viz\/(words|places|table|export))\.ts$/,
+          priority: 1,
+        },
+        { name: 'figures', test: /\/src\/(viz\/figures|trace\/stats)\//, minShareCount: 4 },
+      ],
+    },
+  },
+};
 
 /** The built worker as a text. */
 async function workerCode(): Promise<string> {
@@ -65,4 +95,5 @@ export default defineConfig([
   },
   script('opfs-worker', 'src/weights/records/opfs-worker.ts'),
   worker,
+  viz,
 ]);

@@ -64,6 +64,16 @@ function imports() {
   return `import('webmoe') in Node: ${best.toFixed(0)} ms (best of 5)`;
 }
 
+/** A page that is rendered on a server imports its elements there. */
+function importsElements() {
+  const file = pathToFileURL(join(root, 'dist/viz.js'));
+  const code = `await import(${JSON.stringify(file.href)});
+    console.log(['customElements', 'HTMLElement', 'document', 'window'].filter((name) => name in globalThis).join());`;
+  const globals = output(process.execPath, ['--input-type=module', '-e', code]).trim();
+  if (globals) throw new Error(`import('webmoe/viz') in Node plays a browser: ${globals}`);
+  return "import('webmoe/viz') in Node: registers nothing";
+}
+
 /** What is only loaded when needed counts for itself. */
 const onlyStatic = {
   name: 'only-static',
@@ -174,7 +184,7 @@ export async function checkPackage({ update = false } = {}) {
   output(process.execPath, ['scripts/wgsl.mjs']);
   npx('tsdown', '--logLevel', 'error');
   const results = [];
-  for (const check of [files, scripts, publint, types, imports, sizes, () => surface(update)]) {
+  for (const check of [files, scripts, publint, types, imports, importsElements, sizes, () => surface(update)]) {
     try {
       results.push({ ok: true, text: await check() });
     } catch (error) {

@@ -2,7 +2,8 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { tokensOf } from '../trace/trace.ts';
 import { tokenName } from './words.ts';
-import type { Axis, Context, Control, State, View } from './view.ts';
+import type { State } from './state.ts';
+import type { Axis, Context, Control, View } from './view.ts';
 
 export function controlsView<D, S extends State>(view: View<D, S>, context: Context<S>): TemplateResult {
   const by = typeof view.axes === 'function' ? view.axes(context) : (view.axes ?? []);

@@ -7,7 +7,9 @@ import { pngFile, save, svgFile } from './export.ts';
 import { linkOf, selectionFrom, stateFrom } from './link.ts';
 import { styles } from './styles.ts';
 import { csvOf, tableView } from './table.ts';
-import type { Context, State, View } from './view.ts';
+import type { MoeElement } from './moe-element.ts';
+import type { State } from './state.ts';
+import type { Context, View } from './view.ts';
 
 const PROVENANCE: Readonly<Record<Provenance['kind'], string>> = {
   live: 'live model',
@@ -22,7 +24,7 @@ const dark = globalThis.matchMedia?.('(prefers-color-scheme: dark)');
 const still = globalThis.matchMedia?.('(prefers-reduced-motion: reduce)');
 
 /** Common to all elements of webmoe/viz. */
-export abstract class MoeElement<D = unknown, S extends State = State> extends LitElement {
+abstract class ViewElement<D, S extends State> extends LitElement implements MoeElement {
   static override styles = styles;
   static override properties = {
     trace: { attribute: false },
@@ -39,15 +41,10 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
   /** The code of a view comes when its element is first used: a page pays for the views that it shows. */
   protected abstract load(): Promise<View<D, S>>;
 
-  /** What is drawn; null: nothing yet. Give a new object for a trace that grew. */
   declare trace: Trace | null;
-  /** A second trace, for views that compare. */
   declare other: Trace | null;
-  /** Tokens to strike through, as those that a capacity limit would drop. */
   declare dropped: ReadonlySet<number> | null;
-  /** Shared by views that select together. */
   declare brush: Brush;
-  /** Of the controls. */
   declare state: S;
   declare width: number;
   declare data: D | null;
@@ -117,7 +114,6 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
     this.#later = null;
   }
 
-  /** The view's exact state, for the fragment of a link. */
   get link(): string {
     const { selection } = this.brush;
     return linkOf({ view: this.localName, state: this.state ?? {}, selection }, this.#view?.state ?? {});
@@ -130,7 +126,6 @@ export abstract class MoeElement<D = unknown, S extends State = State> extends L
     this.brush.select(selectionFrom(query));
   }
 
-  /** What the figure shows, as rows; null before there is a figure. */
   get csv(): string | null {
     const trace = this.#shownTrace;
     return this.data === null || !trace ? null : csvOf(this.#shown.table(this.data, this.#context(trace)));
@@ -360,9 +355,9 @@ export function defineView<D, S extends State>(
   if (typeof customElements === 'undefined' || customElements.get(name)) return;
   customElements.define(
     name,
-    class extends MoeElement<D, S> {
+    class extends ViewElement<D, S> {
       static override properties = {
-        ...MoeElement.properties,
+        ...ViewElement.properties,
         ...Object.fromEntries(extra.map((property) => [property, { attribute: false }])),
       };
       protected override load = load;

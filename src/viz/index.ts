@@ -2,7 +2,7 @@
 import { defineView } from './element.ts';
 
 export { Brush, NOTHING_SELECTED, type Selection } from './brush.ts';
-export type { MoeElement } from './element.ts';
+export type { MoeElement } from './moe-element.ts';
 export type { Changes, Runner } from './experiment.ts';
 export { linkOf, selectionFrom, stateFrom, type ViewLink } from './link.ts';
 export type { DomainCounts } from './views/domain-source.ts';

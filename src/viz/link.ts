@@ -1,6 +1,6 @@
 /** The exact state of a view as text for the fragment of a link: it never leaves the browser. */
 import { NOTHING_SELECTED, type Selection } from './brush.ts';
-import type { State } from './view.ts';
+import type { State } from './state.ts';
 
 export interface ViewLink {
   /** The element's name. */

@@ -3,10 +3,10 @@ import type { SVGTemplateResult, TemplateResult } from 'lit';
 import type { Part } from '../trace/stats/select.ts';
 import type { Provenance, Trace } from '../trace/trace.ts';
 import type { Brush, Selection } from './brush.ts';
+import type { State } from './state.ts';
 import type { Table } from './table.ts';
 
-/** Values of a view's controls: plain, so that a link can hold them. */
-export type State = Readonly<Record<string, string | number | boolean>>;
+export type { State } from './state.ts';
 
 export type Control =
   | {

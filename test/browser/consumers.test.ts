@@ -1,10 +1,12 @@
 /** The packed package in the toolchains of its users: each loads a tiny model and generates what transformers did. */
-import { chromium, type Browser } from 'playwright-core';
+import { chromium, type Browser, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { MoeElement } from '../../src/viz/index.ts';
 import { CHROMIUM, CHROMIUM_ARGS } from '../support/browser.ts';
 import {
   command,
   copyExample,
+  embeddedExample,
   esbuildBuild,
   host,
   installPackage,
@@ -143,7 +145,59 @@ async function ask(folder: string): Promise<string> {
   }
 }
 
+/** @returns what the page asked for, and what it had to say to developers: errors, and what its policy forbade */
+async function withEmbedded(
+  use: (page: Page) => Promise<void>,
+): Promise<{ readonly paths: readonly string[]; readonly complaints: readonly string[] }> {
+  const hosted = await host(embeddedExample());
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const [paths, complaints]: [string[], string[]] = [[], []];
+  page.on('request', (request) => paths.push(new URL(request.url()).pathname));
+  page.on('pageerror', ({ message }) => complaints.push(message));
+  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+  try {
+    await page.goto(`http://127.0.0.1:${hosted.port}/`);
+    await use(page);
+    return { paths, complaints };
+  } finally {
+    await context.close();
+    hosted.close();
+  }
+}
+
 describe('examples', () => {
+  it('embedded-visualiser draws a file with two linked views, without the engine, under a strict policy', async () => {
+    const { paths, complaints } = await withEmbedded(async (page) => {
+      await page.locator('moe-heatmap svg.figure').waitFor();
+      expect(await page.locator('moe-heatmap .summary').innerText()).toMatch(/^\d+ tokens, 8 of 16 experts each/);
+      await page.locator('moe-token-strip .body').getByText('asleep').first().waitFor();
+      await page.locator('moe-heatmap').evaluate((view: MoeElement) => view.brush.select({ layer: 3, expert: 5 }));
+      const linked = (): Promise<string> => page.locator('moe-token-strip').evaluate((view: MoeElement) => view.link);
+      expect(await linked()).toContain('layer=3&expert=5');
+    });
+    expect(complaints).toEqual([]);
+    // Two views of 23, and of the other entries only what reads files.
+    expect(paths.filter((path) => /\/viz-(heatmap|token-strip)-/.test(path))).toHaveLength(2);
+    expect(paths.filter((path) => /\/(viz-(atlas|flow|history|policies)|load|chat|worker|index)\b/.test(path))).toEqual(
+      [],
+    );
+  });
+
+  it('a second copy of the views in a page leaves the first ones in place', async () => {
+    const { complaints } = await withEmbedded(async (page) => {
+      await page.locator('moe-heatmap svg.figure').waitFor();
+      // As a text: in a function, Vitest would put its own import in the place of the browser's.
+      const kept: boolean = await page.evaluate(`(async () => {
+        const first = customElements.get('moe-heatmap');
+        await import('./copy/dist/viz.js');
+        return first !== undefined && customElements.get('moe-heatmap') === first;
+      })()`);
+      expect(kept).toBe(true);
+    });
+    expect(complaints).toEqual([]);
+  });
+
   it.each([
     ['minimal-html', pageExample],
     ['vite', viteExample],

@@ -173,6 +173,14 @@ export function pageExample(): string {
   return out;
 }
 
+/** Beside it, `copy/` holds the package a second time. */
+export function embeddedExample(): string {
+  const out = copyExample('embedded-visualiser');
+  linkPackages(join(out, 'node_modules'));
+  cpSync(join(CONSUMERS, 'node_modules/webmoe'), join(out, 'copy'), { recursive: true });
+  return out;
+}
+
 export async function viteExample(): Promise<string> {
   const root = copyExample('vite');
   const out = join(root, 'dist');
