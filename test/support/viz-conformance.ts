@@ -46,6 +46,7 @@ export async function showView(
   await page.locator(shown).waitFor();
 }
 
+/** Serious and critical ones. */
 export async function axeProblems(page: Page): Promise<string[]> {
   if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(axeSource);
   return page.evaluate(async () => {
