@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import * as stats from '../../../../src/trace/stats/index.ts';
 import type { Trace } from '../../../../src/trace/trace.ts';
-import { loadTrace, TRACES } from '../../../support/traces.ts';
+import { DATA, loadTrace, TRACES } from '../../../support/traces.ts';
 
 const TOLERANCE = 1e-6;
 const NAMES = ['qwen', 'gemma', 'gptoss', 'smolmoe'] as const;
@@ -63,7 +63,7 @@ function dressed(name: (typeof NAMES)[number]): Trace {
     const [t, l, e] = [Math.floor(i / experts / layers), Math.floor(i / experts) % layers, i % experts];
     logits[i] = ((t * 7919 + l * 104729 + e * 1299709) % 1009) / 128 - 4;
   }
-  const prompts = JSON.parse(readFileSync(join(TRACES, 'smolmoe-prompts.json'), 'utf8')) as { domain: string }[];
+  const prompts = JSON.parse(readFileSync(join(DATA, 'smolmoe-prompts.json'), 'utf8')) as { domain: string }[];
   return {
     ...trace,
     tokens: Int32Array.from(tokens, (t) => (t * t + 3 * t) % 97),

@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-TRACES = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../../fixtures/traces')
+TRACES = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../../../demo/visualiser/data')
 
 
 class Trace:
