@@ -21,7 +21,7 @@ export interface MoeElement extends HTMLElement {
   readonly csv: string | null;
   /** Where it draws: its shadow root. */
   readonly renderRoot: HTMLElement | DocumentFragment;
-  /** Draws again, as after the page changed its colours. */
+  /** Draws again soon, after what an element cannot see: the page's `color-scheme` changed. */
   requestUpdate(): void;
   /** Settles when what was set so far is drawn, but for what is computed over several frames. */
   readonly updateComplete: Promise<boolean>;
