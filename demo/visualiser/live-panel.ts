@@ -18,6 +18,7 @@ export interface LiveEvents {
 }
 
 const MOST_TOKENS = 256;
+const IDLE = 'No model runs: what you see was recorded. Load one to see who answers you, token by token.';
 
 export class LivePanel {
   readonly element = h('section', { class: 'live', 'aria-label': 'Live model' });
@@ -33,7 +34,7 @@ export class LivePanel {
   readonly #temperature = h('input', { type: 'number', id: 'temperature', min: 0, max: 2, step: 0.1, value: 0.7 });
   readonly #seed = h('input', { type: 'number', id: 'seed', min: 0, step: 1, placeholder: 'any' });
   readonly #logits = h('input', { type: 'checkbox', id: 'logits', checked: true });
-  readonly #status = h('p', { class: 'muted', role: 'status' });
+  readonly #status = h('p', { class: 'muted', role: 'status' }, IDLE);
   readonly #answer = h('p', { class: 'answer' });
   #model: LiveModel | null = null;
   #work: AbortController | null = null;
@@ -58,14 +59,15 @@ export class LivePanel {
 
   #render(): void {
     const isBusy = this.#work !== null;
+    const focused = this.element.contains(document.activeElement) ? (document.activeElement as HTMLElement) : null;
     const stop = button(this.#model ? 'Stop' : 'Cancel', 'quiet', () => this.#work?.abort());
     this.element.replaceChildren(
       ...(this.#model
         ? [
-            h('div', { class: 'row' }, this.#prompt, isBusy ? stop : button('Ask', 'primary', () => void this.#ask())),
+            h('div', { class: 'line' }, this.#prompt, isBusy ? stop : button('Ask', 'primary', () => void this.#ask())),
             h(
               'div',
-              { class: 'row small' },
+              { class: 'line small' },
               h('label', { for: 'tokens' }, 'Tokens'),
               this.#tokens,
               h('label', { for: 'temperature' }, 'Temperature'),
@@ -80,7 +82,7 @@ export class LivePanel {
         : [
             h(
               'div',
-              { class: 'row' },
+              { class: 'line' },
               h('label', { for: 'model' }, 'Live model'),
               this.#source,
               isBusy ? stop : button('Load it here', 'primary', () => void this.#load()),
@@ -88,6 +90,7 @@ export class LivePanel {
           ]),
       this.#status,
     );
+    if (focused) (focused.isConnected ? focused : this.element.querySelector<HTMLElement>('.button'))?.focus();
   }
 
   #choice(): Choice | string {
@@ -120,7 +123,7 @@ export class LivePanel {
         if (this.#model === loaded) void this.#unload();
       });
     });
-    if (this.#model) this.#prompt.focus();
+    if (this.#model && this.element.contains(document.activeElement)) this.#prompt.focus();
   }
 
   async #ask(): Promise<void> {
@@ -141,7 +144,10 @@ export class LivePanel {
           this.#events.onTrace(trace, !this.#isShown);
           this.#isShown = true;
         },
-        onText: (text) => this.#answer.append(text),
+        onText: (text) => {
+          this.#status.textContent = 'Answering…';
+          this.#answer.append(text);
+        },
       });
       const { generatedTokens, tokensPerSecond, seed, finishReason } = summary;
       const speed = tokensPerSecond === null ? '' : `, ${formatRate(tokensPerSecond)}`;
@@ -161,7 +167,7 @@ export class LivePanel {
       await work(run.signal);
     } catch (error) {
       if (!run.signal.aborted) this.#events.say(error instanceof Error ? error.message : String(error), true);
-      this.#status.textContent = run.signal.aborted ? 'Cancelled.' : '';
+      this.#status.textContent = run.signal.aborted ? 'Cancelled.' : this.#model ? '' : IDLE;
     } finally {
       this.#work = null;
       this.#render();
@@ -173,7 +179,7 @@ export class LivePanel {
     this.#work?.abort();
     this.#model = null;
     this.#isShown = false;
-    this.#status.textContent = '';
+    this.#status.textContent = IDLE;
     this.#events.onModel(null);
     this.#render();
     await model?.model.dispose();

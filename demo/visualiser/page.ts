@@ -1,5 +1,6 @@
 /** The routing page: a trace on top, groups of views on the left, the open group beside them. */
 import type { Trace } from '../../src/trace/index.ts';
+import type { MoeElement } from '../../src/viz/index.ts';
 import { button, h } from '../dom.ts';
 import { themeButton } from '../theme.ts';
 import { Toasts } from '../toasts.ts';
@@ -24,6 +25,7 @@ export class RoutingPage {
   readonly #panel: LivePanel;
   readonly #tour: Tour;
   readonly #strip: HTMLElement;
+  readonly #counts = this.#makeCounts();
   #group: Group = GROUPS[0]!;
   #from: TraceSource | null = null;
 
@@ -41,13 +43,18 @@ export class RoutingPage {
     this.#panel = new LivePanel({
       onTrace: (trace, isNew) => {
         if (!isNew) return this.#scene.grow(trace);
-        this.#source.showLive();
+        this.#source.showOwn(trace);
         this.#open(trace, null, true);
       },
       onModel: (runner) => this.#scene.give({ runner }),
       say: (text, isError) => this.#toasts.show(text, { isError }),
     });
-    this.#tour = new Tour({ go: (group, view) => this.#go(group, view), onEnd: () => this.#panel.focus() });
+    const tour = button('Tour', 'quiet compact', () => this.#tour.start());
+    this.#tour = new Tour({
+      go: (group, view) => this.#go(group, view),
+      onEnd: () => tour.focus(),
+      onAsk: () => this.#panel.focus(),
+    });
     this.#strip = this.#makeStrip();
     const nav = h('nav', { 'aria-label': 'Groups of views' }, ...this.#tabs.values());
     root.replaceChildren(
@@ -56,12 +63,8 @@ export class RoutingPage {
         {},
         h('a', { class: 'brand', href: '../' }, h('span', { class: 'word' }, 'webmoe')),
         h('h1', { class: 'model' }, 'Routing'),
-        h(
-          'span',
-          { class: 'tools' },
-          button('Tour', 'quiet', () => this.#tour.start()),
-        ),
-        h('a', { class: 'button quiet', href: '../' }, 'Chat'),
+        tour,
+        h('a', { class: 'button quiet compact', href: '../' }, 'Chat'),
         themeButton(),
       ),
       h(
@@ -80,13 +83,19 @@ export class RoutingPage {
 
   async start(): Promise<void> {
     window.addEventListener('hashchange', () => void this.#follow());
+    // What is drawn in pixels takes its colours when it is drawn.
+    new MutationObserver(() => this.#scene.redraw()).observe(document.documentElement, {
+      attributeFilter: ['data-theme'],
+    });
     this.#views.addEventListener('moe-link', (event) => this.#share(event as CustomEvent<string>));
     await this.#follow();
   }
 
   /** The chosen tokens stay in sight while views change. */
   #makeStrip(): HTMLElement {
-    return h('div', { class: 'strip' }, this.#scene.fix('moe-token-strip'));
+    const view = this.#scene.fix('moe-token-strip');
+    this.#scene.brush.addEventListener('change', () => void showSelected(view));
+    return h('div', { class: 'reading-strip' }, view);
   }
 
   #go(group: Group, view: string): void {
@@ -111,6 +120,7 @@ export class RoutingPage {
     const element = this.#scene.view(new URLSearchParams(view).get('view') ?? '');
     if (!element) return;
     element.link = view;
+    await this.#scene.ready();
     element.scrollIntoView({ block: 'start' });
   }
 
@@ -124,14 +134,28 @@ export class RoutingPage {
     this.#title.textContent = group.title;
     this.#about.textContent = group.about;
     this.#views.replaceChildren(...this.#scene.mount(group.views));
-    if (group.views.includes('moe-domains')) void this.#offerCounts();
+    if (group.views.includes('moe-domains')) this.#scene.view('moe-domains')?.before(this.#counts);
     document.title = `webmoe: routing, ${group.title.toLowerCase()}`;
   }
 
-  /** Published counts of other models, for the view that can show them. */
-  async #offerCounts(): Promise<void> {
-    const tables = await Promise.all(COUNTS.map((entry) => entry.load()));
-    this.#scene.give({ counts: tables });
+  /** Published counts of other models, in place of the trace, for the view that can show them. */
+  #makeCounts(): HTMLElement {
+    const picker = h(
+      'select',
+      { id: 'counts', onchange: () => void this.#openCounts(picker.value) },
+      h('option', { value: '' }, 'the trace above'),
+      ...COUNTS.map(({ id, name }) => h('option', { value: id }, name)),
+    );
+    return h('p', { class: 'line small' }, h('label', { for: 'counts' }, 'Topics by'), picker);
+  }
+
+  async #openCounts(id: string): Promise<void> {
+    try {
+      const counts = await COUNTS.find((entry) => entry.id === id)?.load();
+      this.#scene.give({ counts: counts ?? null });
+    } catch (error) {
+      this.#toasts.show(error instanceof Error ? error.message : String(error), { isError: true });
+    }
   }
 
   #open(trace: Trace, source: TraceSource | null, isLive = false): void {
@@ -154,4 +178,15 @@ export class RoutingPage {
       () => this.#toasts.show(url.href),
     );
   }
+}
+
+/** The strip scrolls by itself, so that the groups below stay in reach: the selected token is kept in its sight. */
+async function showSelected(strip: MoeElement): Promise<void> {
+  await strip.updateComplete;
+  const token = strip.renderRoot.querySelector('.token.on');
+  const box = token?.closest('.body');
+  if (!token || !box) return;
+  const [inner, outer] = [token.getBoundingClientRect(), box.getBoundingClientRect()];
+  if (inner.top < outer.top || inner.bottom > outer.bottom)
+    box.scrollTop += inner.top - outer.top - (outer.height - inner.height) / 2;
 }

@@ -1,5 +1,5 @@
 /** What is looked at: a trace, maybe a second one, and one selection that all views share. */
-import type { Trace } from '../../src/trace/index.ts';
+import { tokensOf, type Trace } from '../../src/trace/index.ts';
 import { Brush, type MoeElement } from '../../src/viz/index.ts';
 
 /** Properties that only some elements have. */
@@ -27,9 +27,10 @@ export class Scene {
     return this.#other;
   }
 
-  /** Another trace: what was selected in the old one means nothing. */
+  /** Another trace: what was selected in the old one means nothing. A live one is followed to its end; of another the first answer is looked at. */
   open(trace: Trace, other: Trace | null = null): void {
-    this.brush.select({ chat: null, range: null, token: null, pinned: null, expert: null, phase: null });
+    const token = trace.provenance?.kind === 'live' ? null : firstAnswered(trace);
+    this.brush.select({ chat: null, range: null, token, pinned: null, expert: null, phase: null });
     this.#other = other;
     this.grow(trace);
   }
@@ -48,6 +49,15 @@ export class Scene {
   give(extras: Extras): void {
     this.#extras = { ...this.#extras, ...extras };
     this.#all.forEach((view) => this.#fill(view));
+  }
+
+  /** Every view has its code and has drawn once: heights change less from here on. */
+  async ready(): Promise<void> {
+    await Promise.all(this.#all.map((view) => view.updateComplete));
+  }
+
+  redraw(): void {
+    this.#all.forEach((view) => view.requestUpdate());
   }
 
   /** An element that stays while groups change. */
@@ -91,4 +101,10 @@ export class Scene {
     view.other = this.#other;
     view.trace = this.#trace;
   }
+}
+
+/** null: a trace without answers. */
+function firstAnswered({ steps }: Trace): number | null {
+  const answer = steps.findIndex(({ phase }) => phase === 'decode');
+  return answer < 0 ? null : tokensOf(steps.slice(0, answer));
 }

@@ -24,7 +24,7 @@ export class SourceBar {
   readonly #events: SourceEvents;
   readonly #picker: HTMLSelectElement;
   readonly #otherPicker: HTMLSelectElement;
-  readonly #facts = h('p', { class: 'muted facts' });
+  readonly #facts = h('p', { class: 'muted holds' });
   readonly #file = h('input', { type: 'file', accept: FILES, hidden: true, 'aria-label': 'A trace' });
   /** The last asked for wins. */
   #asked = 0;
@@ -53,7 +53,7 @@ export class SourceBar {
       { class: 'source', 'aria-label': 'Trace' },
       h(
         'div',
-        { class: 'row' },
+        { class: 'line' },
         h('label', { for: 'trace' }, 'Trace'),
         this.#picker,
         h('label', { for: 'other' }, 'Compare with'),
@@ -120,23 +120,23 @@ export class SourceBar {
     await this.#load(
       () => openFile(file),
       (trace) => {
-        this.showLive();
+        this.showOwn(trace);
         this.#events.onTrace(trace, null);
       },
     );
   }
 
   /** The trace is no bundled one. */
-  showLive(): void {
+  showOwn(trace: Trace): void {
     this.#picker.value = NOTHING;
-    this.#facts.textContent = '';
+    this.#shown(trace);
   }
 
   #shown({ model, steps, chats, provenance }: Trace): void {
     const parts = [
       model.name,
       `${model.layers} MoE layers, ${model.topK} of ${model.experts} experts each`,
-      `${formatCount(tokensOf(steps))} tokens`,
+      provenance?.kind === 'live' ? null : `${formatCount(tokensOf(steps))} tokens`,
       chats && chats.length > 1 ? `${chats.length} chats` : null,
       provenance?.note ?? null,
     ];

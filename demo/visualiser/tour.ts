@@ -52,7 +52,10 @@ const SEEN = 'webmoe-tour-seen';
 
 export interface TourEvents {
   readonly go: (group: Group, view: string) => void;
+  /** It is over: the focus needs a place. */
   readonly onEnd: () => void;
+  /** ... and the visitor wants to ask the model. */
+  readonly onAsk: () => void;
 }
 
 export class Tour {
@@ -78,7 +81,7 @@ export class Tour {
       h('p', {}, h('strong', {}, 'New here? '), 'Seven steps show what the views say, on a recorded chat.'),
       h(
         'div',
-        { class: 'row' },
+        { class: 'line' },
         button('Start the tour', 'primary compact', () => this.start()),
         button('Not now', 'quiet compact', () => this.#end()),
       ),
@@ -89,6 +92,7 @@ export class Tour {
     this.#at = at;
     const step = STEPS[at]!;
     const isLast = at === STEPS.length - 1;
+    this.element.classList.add('running');
     const title = h('h2', { tabindex: -1 }, `${at + 1} of ${STEPS.length}: ${step.title}`);
     this.element.hidden = false;
     this.element.replaceChildren(
@@ -96,10 +100,10 @@ export class Tour {
       h('p', {}, step.text),
       h(
         'div',
-        { class: 'row' },
+        { class: 'line' },
         at > 0 ? button('Back', 'quiet compact', () => this.#show(this.#at - 1)) : null,
         isLast
-          ? button('Ask the model', 'primary compact', () => (this.#end(), this.#events.onEnd()))
+          ? button('Ask the model', 'primary compact', () => (this.#end(), this.#events.onAsk()))
           : button('Next', 'primary compact', () => this.#show(this.#at + 1)),
         button('End the tour', 'quiet compact', () => this.#end()),
       ),
@@ -112,5 +116,7 @@ export class Tour {
   #end(): void {
     remember(SEEN, '1');
     this.element.hidden = true;
+    this.element.classList.remove('running');
+    this.#events.onEnd();
   }
 }

@@ -141,7 +141,8 @@ export const styles = css`
   }
   .body {
     margin-top: 12px;
-    overflow-x: auto;
+    overflow: auto;
+    max-height: var(--moe-figure-height, none);
   }
   .several {
     margin-top: 8px;

@@ -131,19 +131,22 @@ function figure(card: Card, context: Context): ReturnType<typeof html> {
     ${
       one.tokens.length === 0
         ? html`<p class="empty">No token of this part took this expert.</p>`
-        : several([
-            ...card.groups.map(({ title, groups }) =>
-              sharesPlot(card, title, groups.names, groups.shares(expert), context, wide),
-            ),
-            sharesPlot(
-              card,
-              'expert beside it',
-              one.beside.map((other) => `E${other.expert}`),
-              beside,
-              context,
-              wide,
-            ),
-          ])
+        : several(
+            [
+              ...card.groups.map(({ title, groups }) =>
+                sharesPlot(card, title, groups.names, groups.shares(expert), context, wide),
+              ),
+              sharesPlot(
+                card,
+                'expert beside it',
+                one.beside.map((other) => `E${other.expert}`),
+                beside,
+                context,
+                wide,
+              ),
+            ],
+            2,
+          )
     }
     ${
       one.top &&

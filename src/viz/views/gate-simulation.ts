@@ -67,6 +67,7 @@ export const gateSimulation: View<Simulation, SimulationState> = {
     'No language model runs here and nothing was recorded: it shows mechanisms, not magnitudes. Chance: CV² of draws with equal probabilities.',
   ],
   needsNoTrace: true,
+  provenance: () => ({ kind: 'simulation', note: 'No model runs here.' }),
   state: { kind: 'top-1', capacity: 1.25, balance: 0.01, z: 0, seed: 1, step: STEPS - 1 },
   controls: ({ state, set }) => [
     { kind: 'choice', name: 'kind', label: 'Gate', options: KINDS.map((kind) => [kind, kind]) },

@@ -60,6 +60,7 @@ export const interventions: View<Experiment, InterventionState> = {
     'Unlike the other views this one does not observe but intervene: for this prompt, the change is the cause. The level of chance is 0: the same run twice gives the same bits.',
   ],
   needsNoTrace: true,
+  provenance: (context) => ({ kind: 'live', note: runnerOf(context)?.name ?? 'No model is loaded.' }),
   extra: ['runner'],
   state: {
     prompt: 'What is the capital of France?',

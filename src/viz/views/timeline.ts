@@ -41,8 +41,11 @@ function laneOf({ steps, timing }: Trace, phase: Phase): Lane {
 }
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
-/** Tokens a second of a lane, by its whole time. */
-const speedOf = ({ ms, tokens }: Lane): number => (1000 * sum(tokens)) / (sum(ms.map((m, i) => m * tokens[i]!)) || NaN);
+/** Tokens a second of a lane, by the whole time of its steps; those that nobody measured (NaN) are left out. */
+export function speedOf({ ms, tokens }: Pick<Lane, 'ms' | 'tokens'>): number {
+  const known = [...ms.keys()].filter((i) => !Number.isNaN(ms[i]));
+  return (1000 * sum(known.map((i) => tokens[i]!))) / (sum(known.map((i) => ms[i]! * tokens[i]!)) || NaN);
+}
 
 export const timeline: View<Lanes, TimelineState> = {
   question: 'Where did the time go?',

@@ -71,7 +71,11 @@ function valuesOf(trace: Trace, token: number, until: number): Float64Array {
   return values;
 }
 
-/** Beside the line through the first experts, pairs whose weights multiply to this much. */
+/** Of a token's weight in the layer: sigmoid routers give weights that do not add up to 1. */
+const shareOf = (one: Chosen, chosen: readonly Chosen[]): number =>
+  weightOf(one, chosen) / chosen.reduce((sum, other) => sum + weightOf(other, chosen), 0);
+
+/** Beside the line through the first experts, pairs whose shares of the weight multiply to this much. */
 const SHOWN_LINK = 0.1;
 
 function linksOf(
@@ -85,7 +89,7 @@ function linksOf(
     const [above, below] = [chosenAt(trace, token, row), chosenAt(trace, token, row + 1)];
     return above.flatMap((a, i) =>
       below.flatMap((b, j) => {
-        const product = weightOf(a, above) * weightOf(b, below);
+        const product = shareOf(a, above) * shareOf(b, below);
         const weight = Math.sqrt(product);
         if (i + j > 0 && (dashed || product < SHOWN_LINK)) return [];
         return [{ from: { row, column: a.expert }, to: { row: row + 1, column: b.expert }, weight, colour, dashed }];
@@ -179,7 +183,7 @@ export const tokenGrid: View<Grid, GridState> = {
   reading:
     'From top to bottom the token passes the layers; a coloured cell is an expert that took it, the line joins the experts that counted most and is thicker where they counted more.',
   method: [
-    'Colour is the gate weight. The line goes through the first expert of each layer; a thinner one joins any two experts of neighbouring layers whose weights multiply to at least 0.1. Experts side by side are not alike: a number means nothing in another layer.',
+    'Colour is the gate weight. The line goes through the first expert of each layer; a thinner one joins any two experts of neighbouring layers whose shares of the token’s weight multiply to at least 0.1. Experts side by side are not alike: a number means nothing in another layer.',
     'A pinned token is drawn with outlines and a dashed line. The overlap is the share of its experts that the other token took, too, over all layers; by chance it is K/E.',
   ],
   observed: true,

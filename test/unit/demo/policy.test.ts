@@ -1,15 +1,15 @@
-/** The page says the same policy as the server that sends it. */
+/** Each page says the same policy as the server that sends it. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { headerPolicy, metaPolicy } from '../../../scripts/csp.mjs';
 
-const page = readFileSync('demo/index.html', 'utf8');
+const PAGES = ['demo/index.html', 'demo/visualiser/index.html'];
 const policyOf = (path: string): string | undefined =>
   /http-equiv="Content-Security-Policy"\s+content="([^"]*)"/.exec(readFileSync(path, 'utf8'))?.[1];
 
 describe('the policy of the page', () => {
   it('stands in the page, for servers that send none', () => {
-    expect(policyOf('demo/index.html')).toBe(metaPolicy);
+    for (const page of PAGES) expect(policyOf(page)).toBe(metaPolicy);
     expect(headerPolicy.replace(" frame-ancestors 'none';", '')).toBe(metaPolicy);
   });
 
@@ -23,7 +23,7 @@ describe('the policy of the page', () => {
     expect(/img-src ([^;]*)/.exec(headerPolicy)?.[1]).toBe("'self' data: blob:");
   });
 
-  it('is not needed by the page’s own text: no inline script, style or handler', () => {
-    expect(page).not.toMatch(/<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=/i);
+  it.each(PAGES)('is not needed by the text of %s: no inline script, style or handler', (page) => {
+    expect(readFileSync(page, 'utf8')).not.toMatch(/<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=/i);
   });
 });
