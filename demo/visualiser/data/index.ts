@@ -46,7 +46,11 @@ const paper: Provenance = {
 };
 
 export const BUNDLED: readonly (BundledTrace | BundledCounts)[] = [
-  trace('smolmoe', 'SmolMoE-135M-Instruct', new URL('./smolmoe.npz', import.meta.url), {
+  trace('smolmoe-first', 'SmolMoE-135M-Instruct, 3 chats', new URL('./smolmoe-first.npz', import.meta.url), {
+    kind: 'recorded',
+    note: 'The model that comes with webmoe: three chats, answers of 48 tokens, temperature 0.7, seeds 4, 1 and 2. Times are those of a software GPU',
+  }),
+  trace('smolmoe', 'SmolMoE-135M-Instruct, 20 chats', new URL('./smolmoe.npz', import.meta.url), {
     kind: 'recorded',
     note: 'The model that comes with webmoe: 20 chats in eight domains, answers of 48 tokens, temperature 0.7, seeds 1 to 20. Times are those of a software GPU; of the last 16 answers the texts are unknown',
   }),
