@@ -7,5 +7,5 @@ export interface PageFile {
 }
 
 export declare const SHELL_BUDGET: number;
-export declare function pageSizes(): Promise<PageFile[]>;
+export declare function pageSizes(page?: 'index.html' | 'visualiser/index.html'): Promise<PageFile[]>;
 export declare function shellBytes(files: readonly PageFile[]): number;

@@ -1,4 +1,4 @@
-// Prints what the built page's own parts weigh, gzipped, without the engine. Alone: node scripts/page-size.mjs; ends with 1 when the shell is too heavy.
+// Prints what a built page's own parts weigh, gzipped, without the engine. Alone: node scripts/page-size.mjs [visualiser/index.html]; ends with 1 when the shell is too heavy.
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -12,24 +12,26 @@ const ENGINE = ['index.ts', 'worker.ts'].map((name) => resolve(root, 'src', name
 
 const gzipped = (content) => gzipSync(content, { level: 9 }).length;
 
-/** What an entry needs at once: itself, and what it imports statically. */
-function atOnce(chunks) {
-  const needed = new Set();
+/** What a page needs at once: its script, and what that imports statically; style sheets of these; itself. */
+function atOnce(chunks, page) {
+  const needed = new Set([page]);
   const visit = (name) => {
     const chunk = chunks.get(name);
     if (!chunk || needed.has(name)) return;
     needed.add(name);
     chunk.imports.forEach(visit);
+    chunk.viteMetadata?.importedCss.forEach((sheet) => needed.add(sheet));
   };
-  for (const [name, chunk] of chunks) if (chunk.isEntry) visit(name);
+  for (const [name, chunk] of chunks) if (chunk.facadeModuleId === resolve(root, 'demo', page)) visit(name);
   return needed;
 }
 
 /**
- * Builds the page with the engine left out.
+ * Builds the pages with the engine left out.
+ * @param page the one that is asked about, below demo/
  * @returns for each file its name, bytes gzipped, and whether it is loaded at once
  */
-export async function pageSizes() {
+export async function pageSizes(page = 'index.html') {
   const { output } = await build({
     root: resolve(root, 'demo'),
     configFile: resolve(root, 'demo/vite.config.ts'),
@@ -39,20 +41,21 @@ export async function pageSizes() {
       rolldownOptions: { external: (id, importer) => !!importer && ENGINE.includes(resolve(importer, '..', id)) },
     },
   });
-  const needed = atOnce(new Map(output.filter(({ type }) => type === 'chunk').map((chunk) => [chunk.fileName, chunk])));
+  const chunks = new Map(output.filter(({ type }) => type === 'chunk').map((chunk) => [chunk.fileName, chunk]));
+  const needed = atOnce(chunks, page);
   return output
     .filter(({ fileName }) => /\.(js|css|html)$/.test(fileName))
     .map((file) => ({
       name: file.fileName.replace(/-[\w-]{8}\./, '.'),
       bytes: gzipped(file.type === 'chunk' ? file.code : file.source),
-      isShell: file.type === 'chunk' ? needed.has(file.fileName) : true,
+      isShell: needed.has(file.fileName),
     }));
 }
 
 export const shellBytes = (files) => files.reduce((sum, { isShell, bytes }) => sum + (isShell ? bytes : 0), 0);
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const files = await pageSizes();
+  const files = await pageSizes(process.argv[2]);
   for (const { name, bytes, isShell } of files)
     console.log(`${(bytes / 1000).toFixed(1).padStart(7)} kB  ${isShell ? 'at once' : 'later  '}  ${name}`);
   const total = shellBytes(files);

@@ -114,8 +114,8 @@ export class RoutingPage {
     }
     const { source, group, view } = address;
     this.#show(group);
-    const wanted = source ?? (this.#scene.trace ? null : ({ kind: 'bundled', id: FIRST_TRACE } as const));
-    if (wanted && JSON.stringify(wanted) !== JSON.stringify(this.#from)) await this.#source.open(wanted);
+    if (source && JSON.stringify(source) !== JSON.stringify(this.#from)) await this.#source.open(source);
+    if (!this.#scene.trace) await this.#source.open({ kind: 'bundled', id: FIRST_TRACE });
     if (view === null) return;
     const element = this.#scene.view(new URLSearchParams(view).get('view') ?? '');
     if (!element) return;

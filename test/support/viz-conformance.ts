@@ -46,7 +46,9 @@ export async function showView(
   await page.locator(shown).waitFor();
 }
 
-async function axeProblems(page: Page): Promise<string[]> {
+/** Serious and critical ones. */
+export async function axeProblems(page: Page): Promise<string[]> {
+  if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(axeSource);
   return page.evaluate(async () => {
     const axe = (globalThis as unknown as { axe: { run(options: object): Promise<{ violations: AxeViolation[] }> } })
       .axe;
@@ -172,7 +174,6 @@ export async function checkLack(page: Page, { element, lacks }: ViewCase): Promi
 
 /** In both themes. */
 export async function checkAccess(page: Page, { element, size = {} }: ViewCase): Promise<void> {
-  if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(axeSource);
   for (const theme of ['light', 'dark']) {
     await page.evaluate((name) => (document.documentElement.dataset.theme = name), theme);
     await showView(page, element, 'synthetic', { size });

@@ -8,5 +8,15 @@ it('the page’s shell stays within 60 kB gzipped; colours and formulas are load
   expect(shellBytes(files)).toBeLessThanOrEqual(SHELL_BUDGET);
   expect(shellBytes(files)).toBeGreaterThan(20_000);
   expect(named(/highlight|typeset/).map(({ isShell }) => isShell)).toEqual([false, false]);
-  expect(named(/index\.(js|css|html)/).map(({ isShell }) => isShell)).toEqual([true, true, true]);
+  const shell = files.filter(({ isShell }) => isShell).map(({ name }) => name);
+  expect(shell).toEqual(expect.arrayContaining(['assets/index.js', 'assets/theme.css', 'index.html']));
+  expect(shell).not.toContain('visualiser/index.html');
+});
+
+it('so does that of the routing page; each view is loaded later', async () => {
+  const files = await pageSizes('visualiser/index.html');
+  const shell = files.filter(({ isShell }) => isShell).map(({ name }) => name);
+  expect(shellBytes(files)).toBeLessThanOrEqual(SHELL_BUDGET);
+  expect(shell).toEqual(expect.arrayContaining(['assets/index.js', 'assets/index.css', 'visualiser/index.html']));
+  expect(shell.filter((name) => /heatmap|history|policies|interventions/.test(name))).toEqual([]);
 });
