@@ -25,6 +25,13 @@ export class SourceBar {
   readonly #picker: HTMLSelectElement;
   readonly #otherPicker: HTMLSelectElement;
   readonly #facts = h('p', { class: 'muted holds' });
+  readonly #note = h('p', {});
+  readonly #origin = h(
+    'details',
+    { class: 'small', hidden: true },
+    h('summary', {}, 'Where it comes from'),
+    this.#note,
+  );
   readonly #file = h('input', { type: 'file', accept: FILES, hidden: true, 'aria-label': 'A trace' });
   /** The last asked for wins. */
   #asked = 0;
@@ -54,15 +61,14 @@ export class SourceBar {
       h(
         'div',
         { class: 'line' },
-        h('label', { for: 'trace' }, 'Trace'),
-        this.#picker,
-        h('label', { for: 'other' }, 'Compare with'),
-        this.#otherPicker,
+        h('span', { class: 'pair' }, h('label', { for: 'trace' }, 'Trace'), this.#picker),
+        h('span', { class: 'pair' }, h('label', { for: 'other' }, 'Compare with'), this.#otherPicker),
         button('Open a file', 'quiet', () => this.#file.click()),
         button('Save', 'quiet', () => this.#save()),
         this.#file,
       ),
       this.#facts,
+      this.#origin,
     );
   }
 
@@ -138,8 +144,9 @@ export class SourceBar {
       `${model.layers} MoE layers, ${model.topK} of ${model.experts} experts each`,
       provenance?.kind === 'live' ? null : `${formatCount(tokensOf(steps))} tokens`,
       chats && chats.length > 1 ? `${chats.length} chats` : null,
-      provenance?.note ?? null,
     ];
+    this.#note.textContent = provenance?.note ?? '';
+    this.#origin.hidden = !provenance?.note;
     this.#facts.textContent = parts.filter(Boolean).join(' · ');
   }
 

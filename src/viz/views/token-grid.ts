@@ -78,7 +78,8 @@ const shareOf = (one: Chosen, chosen: readonly Chosen[]): number =>
 /** Beside the line through the first experts, pairs whose shares of the weight multiply to this much. */
 const SHOWN_LINK = 0.1;
 
-function linksOf(
+/** Between the experts of neighbouring layers, down to layer `until`. */
+export function linksOf(
   trace: Trace,
   token: number,
   until: number,

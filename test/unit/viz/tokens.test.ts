@@ -12,7 +12,8 @@ import { confidence } from '../../../src/viz/views/confidence.ts';
 import { expertCard } from '../../../src/viz/views/expert-card.ts';
 import { history } from '../../../src/viz/views/history.ts';
 import { routerBars } from '../../../src/viz/views/router-bars.ts';
-import { tokenGrid } from '../../../src/viz/views/token-grid.ts';
+import { speedOf } from '../../../src/viz/views/timeline.ts';
+import { linksOf, tokenGrid } from '../../../src/viz/views/token-grid.ts';
 import { huesOf, tokenStrip } from '../../../src/viz/views/token-strip.ts';
 import { vocabulary } from '../../../src/viz/views/vocabulary.ts';
 import { bareTrace, syntheticTrace } from '../../support/viz-traces.ts';
@@ -224,4 +225,18 @@ it('kinds of tokens by experts: cells are outside the band only where chance doe
   const { table, summary } = read(vocabulary, trace, { layer: 1 });
   expect(table.rows.reduce((n, row) => n + (row[2] as number), 0)).toBe(432);
   expect(summary).toMatch(/token read: \d+\.\d % \(by chance .*\)/);
+});
+
+describe('the lines of the grid', () => {
+  it('join shares of the weight: a sigmoid router, whose weights do not add up to 1, gets as many as a softmax one', () => {
+    const doubled = { ...trace, weights: trace.weights!.map((weight) => 2 * weight) };
+    const places = (of: Trace) => linksOf(of, 5, 3, 'red', false).map(({ from, to }) => [from, to]);
+    expect(places(trace).length).toBeGreaterThanOrEqual(3);
+    expect(places(doubled)).toEqual(places(trace));
+  });
+});
+
+it('the speed of an answer leaves out steps that nobody measured', () => {
+  expect(speedOf({ ms: [100, NaN, 300], tokens: [1, 1, 1] })).toBe(5);
+  expect(speedOf({ ms: [NaN], tokens: [1] })).toBeNaN();
 });
