@@ -64,7 +64,7 @@ export class LivePanel {
     this.element.replaceChildren(
       ...(this.#model
         ? [
-            h('div', { class: 'line' }, this.#prompt, isBusy ? stop : button('Ask', 'primary', () => void this.#ask())),
+            h('div', { class: 'line' }, this.#prompt, isBusy ? stop : button('Ask', 'primary compact', () => void this.#ask())),
             h(
               'div',
               { class: 'line small' },
@@ -85,7 +85,7 @@ export class LivePanel {
               { class: 'line' },
               h('label', { for: 'model' }, 'Live model'),
               this.#source,
-              isBusy ? stop : button('Load it here', 'primary', () => void this.#load()),
+              isBusy ? stop : button('Load it here', 'primary compact', () => void this.#load()),
             ),
           ]),
       this.#status,

@@ -151,7 +151,7 @@ function matrixOf(grid: Grid, context: GridContext): Matrix {
     legend: (value) => (trace.weights ? `weight ${short(value)}` : value ? 'taken' : 'not'),
     describe: ({ row }) => routeWords(trace, token, row),
     links: [
-      ...linksOf(trace, token, until, hue(5), false),
+      ...linksOf(trace, token, until, dark ? '#ffffff' : '#1d1c1a', false),
       ...(pinned === null ? [] : linksOf(trace, pinned, until, hue(4), true)),
     ],
     marked:
