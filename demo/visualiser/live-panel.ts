@@ -64,7 +64,12 @@ export class LivePanel {
     this.element.replaceChildren(
       ...(this.#model
         ? [
-            h('div', { class: 'line' }, this.#prompt, isBusy ? stop : button('Ask', 'primary compact', () => void this.#ask())),
+            h(
+              'div',
+              { class: 'line' },
+              this.#prompt,
+              isBusy ? stop : button('Ask', 'primary compact', () => void this.#ask()),
+            ),
             h(
               'div',
               { class: 'line small' },

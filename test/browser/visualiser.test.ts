@@ -249,7 +249,7 @@ describe('links', () => {
           view.brush.selection,
         ]);
     const expected = await read(page);
-    expect(expected).toMatchObject([{ order: expect.not.stringMatching(/^number$/) as string }, { token: 7 }]);
+    expect(expected).toMatchObject([{ order: expect.not.stringMatching(/^id$/) as string }, { token: 7 }]);
     const again = await openPage(new URL(link).hash);
     await settled(again.page, ['moe-heatmap']);
     await expect.poll(() => read(again.page)).toEqual(expected);
