@@ -340,16 +340,18 @@ export class Session implements Scorer {
     this.intervene(interveneFrom > 0 ? NO_INTERVENTIONS : interventions);
     this.forget();
     this.#nextOnGpu = null;
-    for (let position = 0, end = 0; position < ids.length; position = end) {
+    let position = 0;
+    while (position < ids.length) {
       signal?.throwIfAborted();
       if (position === interveneFrom) this.#change(interventions);
-      end = Math.min(position + most, position < interveneFrom ? interveneFrom : ids.length);
+      const end = Math.min(position + most, position < interveneFrom ? interveneFrom : ids.length);
       const chunk = ids.slice(position, end);
       const tokens = chunk.length;
       this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
       this.#forward.setStep(tokens, position, undefined, this.#parts.approximate);
       await this.#run(chunk, 'prefill', tail, signal, bodies);
       await pass.onChunk({ position, tokens, routing: () => this.#routingOf(bodies.logs, tokens) });
+      position = end;
     }
     // Keys and values of the first tokens were computed without, those of the others with.
     if (interveneFrom > 0) this.forget();

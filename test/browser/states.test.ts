@@ -320,7 +320,7 @@ describe('a lost device', () => {
     );
     await d.fake('recover', 'gave-up', 3);
     await d.fake('lose', 'unknown', '');
-    expect(await d.view()).toBe('problem');
+    await expect.poll(() => d.view()).toBe('problem');
     expect(await notice.isVisible()).toBe(false);
     await d.done();
   });
