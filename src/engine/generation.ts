@@ -67,9 +67,9 @@ export interface GeneratedToken {
   readonly bytes?: Uint8Array;
   /** The likeliest tokens, likeliest first, the lower id of equals; as many as `topLogprobs` asked for. */
   readonly topLogprobs?: readonly TokenLogprob[];
-  /** Experts of the step that produced the token, one entry a MoE layer, in rank order; empty at the levels `off` and `counts`. */
   /** First token of an answer to a chat only: how the prompt's text ends, 64 characters at most, special tokens included. */
   readonly promptTail?: string;
+  /** Experts of the step that produced the token, one entry a MoE layer, in rank order; empty at the levels `off` and `counts`. */
   readonly routing: readonly LayerRouting[];
 }
 
