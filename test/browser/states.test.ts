@@ -302,7 +302,7 @@ describe('a lost device', () => {
   it('is replaced under a notice, while the answer waits and goes on', async () => {
     const d = await open();
     await d.chat();
-    const notice = d.page.locator('.notice');
+    const notice = d.page.locator('p.notice');
     await d.send('Question');
     await d.fake('say', 'One ');
     expect(await notice.isVisible()).toBe(false);
