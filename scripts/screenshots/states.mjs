@@ -309,7 +309,7 @@ export const STATES = {
       await s.send('What is the capital of France?');
       await s.fake('say', 'The capital of ');
       await s.fake('recover', 'rebuilding', 2);
-      await s.page.locator('.notice').waitFor();
+      await s.page.locator('p.notice').waitFor();
     },
   },
   lost: {

@@ -64,11 +64,11 @@ const send = async (page: Page, text: string): Promise<void> => {
 const settled = (page: Page): Promise<void> => page.locator('.log[aria-busy=false]').waitFor({ timeout: 120_000 });
 const answers = (page: Page): Promise<string[]> => page.locator('.assistant .text').allTextContents();
 const notice = (page: Page, text: string): Promise<unknown> =>
-  page.waitForFunction((t) => document.querySelector('.notice:not([hidden])')?.textContent?.includes(t), text, {
+  page.waitForFunction((t) => document.querySelector('p.notice:not([hidden])')?.textContent?.includes(t), text, {
     polling: 5,
     timeout: 60_000,
   });
-const noNotice = (page: Page): Promise<void> => page.locator('.notice').waitFor({ state: 'hidden', timeout: 60_000 });
+const noNotice = (page: Page): Promise<void> => page.locator('p.notice').waitFor({ state: 'hidden', timeout: 60_000 });
 
 let want: string[];
 
