@@ -214,6 +214,7 @@ describe('the list', () => {
     await expect.poll(() => titles(d)).toEqual(['Hounds']);
     expect(await d.page.evaluate(() => document.activeElement?.textContent)).toBe('Hounds');
     await d.page.getByText('Ask something').waitFor();
+    await d.page.locator('.toast .button').waitFor();
     await d.page.keyboard.press('Alt+z');
     await expect.poll(() => titles(d)).toEqual(['Hounds', 'About cats']);
     await reload(d);
