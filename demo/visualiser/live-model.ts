@@ -1,13 +1,8 @@
 /** A model that answers in this page, and the trace that grows while it does. The engine's code is loaded with it, not before. */
 import type { GenerateSummary, LoadOptions, Model } from '../../src/index.ts';
-import { expertBytesOf, LiveTrace, type Trace } from '../../src/trace/index.ts';
+import type { LiveTrace, Trace } from '../../src/trace/index.ts';
 import type { Choice } from '../models/choice.ts';
-
-export interface ModelShape {
-  readonly layers: number;
-  readonly experts: number;
-  readonly topK: number;
-}
+import { liveTraceOf, shapeOf, type ModelShape } from '../routing/live-trace.ts';
 
 export interface AskOptions {
   readonly maxTokens: number;
@@ -21,41 +16,25 @@ export interface AskOptions {
   readonly onText: (text: string) => void;
 }
 
-type MoeLayer = Extract<Model['config']['layers'][number]['ffn'], { readonly experts: number }>;
-
-const isMoe = (ffn: Model['config']['layers'][number]['ffn']): ffn is MoeLayer => 'experts' in ffn;
-
 export class LiveModel {
   readonly model: Model;
   readonly name: string;
   readonly shape: ModelShape;
   readonly #trace: LiveTrace;
 
-  private constructor(model: Model, name: string) {
+  private constructor(model: Model, name: string, shape: ModelShape) {
     this.model = model;
     this.name = name;
-    const layers = model.config.layers.flatMap(({ ffn }) => (isMoe(ffn) ? [ffn] : []));
-    this.shape = {
-      layers: layers.length,
-      experts: Math.max(...layers.map((layer) => layer.experts)),
-      topK: Math.max(...layers.map((layer) => layer.topK)),
-    };
-    const score = layers[0]?.router.score;
-    this.#trace = new LiveTrace(
-      { name, ...this.shape, expertBytes: expertBytesOf(model.plan) },
-      {
-        ...(score && score !== 'sqrt-softplus' && { scoring: score === 'sigmoid' ? 'sigmoid' : 'softmax' }),
-        sharedExperts: Math.max(...layers.map((layer) => Math.round((layer.shared?.width ?? 0) / layer.width))),
-        provenance: { kind: 'live', note: `${name}, answering in this page`, date: new Date().toISOString() },
-      },
-    );
+    this.shape = shape;
+    this.#trace = liveTraceOf(model, name, shape);
   }
 
   /** @throws what `load` throws; Error for a model that has no experts */
   static async load(choice: Choice, options: LoadOptions): Promise<LiveModel> {
     const { load } = await import('../../src/index.ts');
     const model = await load(choice.source, { start: 'auto', ...options });
-    if (model.config.layers.some(({ ffn }) => isMoe(ffn))) return new LiveModel(model, choice.name);
+    const shape = shapeOf(model.config);
+    if (shape) return new LiveModel(model, choice.name, shape);
     await model.dispose();
     throw new Error(`${choice.name} has no experts: there is no routing to show.`);
   }

@@ -1,7 +1,7 @@
 /** Experiments on a loaded model: what moe-interventions asks of it. */
 import type { Model } from '../../src/index.ts';
 import type { Runner } from '../../src/viz/index.ts';
-import type { ModelShape } from './live-model.ts';
+import type { ModelShape } from '../routing/live-trace.ts';
 
 type RunnerModel = Pick<Model, 'logits' | 'generate'> & {
   readonly tokenizer: Pick<NonNullable<Model['tokenizer']>, 'encode' | 'decode'> | null;

@@ -2,18 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MoeElement, Runner } from '../../src/viz/index.ts';
 import { openSite, type OpenedPage, type Site } from '../support/browser.ts';
-import {
-  axeProblems,
-  checkAccess,
-  checkFigure,
-  checkHostile,
-  checkKeyboard,
-  checkLack,
-  checkLink,
-  openViews,
-  showView,
-  type ViewCase,
-} from '../support/viz-conformance.ts';
+import { axeProblems, describeViews, openViews, showView, type ViewCase } from '../support/viz-conformance.ts';
 
 const CASES: readonly ViewCase[] = [
   {
@@ -71,14 +60,7 @@ afterAll(async () => {
   await site.close();
 });
 
-describe.each(CASES)('$element', (view) => {
-  it('draws, with sample size, chance, table and files', () => checkFigure(opened.page, view));
-  it('has a link that brings back its state', () => checkLink(opened.page, view));
-  it('goes by keys, and says what is there', () => checkKeyboard(opened.page, view));
-  it('keeps a stranger’s text text', () => checkHostile(opened.page, view));
-  it('says what a trace lacks', () => checkLack(opened.page, view));
-  it('passes axe in both themes', () => checkAccess(opened.page, view));
-});
+describeViews(CASES, () => opened.page);
 
 describe('what is a simulation says so', () => {
   it.each(['moe-residency', 'moe-policies', 'moe-gate-simulation'])('%s', async (element) => {

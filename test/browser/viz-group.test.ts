@@ -1,17 +1,7 @@
 /** The views of what a whole text, a layer or a model does: heatmap, load, popularity, capacity, repetition, pairs, flow, domains, atlas. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openSite, type OpenedPage, type Site } from '../support/browser.ts';
-import {
-  checkAccess,
-  checkFigure,
-  checkHostile,
-  checkKeyboard,
-  checkLack,
-  checkLink,
-  openViews,
-  showView,
-  type ViewCase,
-} from '../support/viz-conformance.ts';
+import { describeViews, openViews, showView, type ViewCase } from '../support/viz-conformance.ts';
 
 const CASES: readonly ViewCase[] = [
   {
@@ -91,18 +81,7 @@ afterAll(async () => {
   await site.close();
 });
 
-describe.each(CASES)('$element', (view) => {
-  it(
-    'draws, says n and chance, and gives its numbers as table and files',
-    () => checkFigure(opened.page, view),
-    60_000,
-  );
-  it('comes back from its link', () => checkLink(opened.page, view));
-  it('is read with the keyboard', () => checkKeyboard(opened.page, view));
-  it('keeps a stranger’s text as text', () => checkHostile(opened.page, view));
-  it('says what a trace lacks', () => checkLack(opened.page, view));
-  it('has no serious fault of access in either theme', () => checkAccess(opened.page, view), 60_000);
-});
+describeViews(CASES, () => opened.page);
 
 it('shows published counts by kind of text without a trace', async () => {
   const { page } = opened;

@@ -1,17 +1,7 @@
 /** The views of tokens: strip, grid, history, router, confidence, expert and vocabulary. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSite, type OpenedPage, type Site } from '../support/browser.ts';
-import {
-  checkAccess,
-  checkFigure,
-  checkHostile,
-  checkKeyboard,
-  checkLack,
-  checkLink,
-  openViews,
-  showView,
-  type ViewCase,
-} from '../support/viz-conformance.ts';
+import { describeViews, openViews, showView, type ViewCase } from '../support/viz-conformance.ts';
 
 const NOTHING = { trace: 'none', says: /No trace yet/ } as const;
 const CASES: readonly ViewCase[] = [
@@ -79,14 +69,7 @@ afterAll(async () => {
   await site.close();
 });
 
-describe.each(CASES)('$element', (view) => {
-  it('draws, says n and chance, and gives its numbers as table and files', () => checkFigure(opened.page, view));
-  it('comes back from its link', () => checkLink(opened.page, view));
-  it('is read with the keyboard', () => checkKeyboard(opened.page, view));
-  it('keeps a stranger’s text as text', () => checkHostile(opened.page, view));
-  it('says what a trace lacks', () => checkLack(opened.page, view));
-  it('has no serious fault of access in either theme', () => checkAccess(opened.page, view));
-});
+describeViews(CASES, () => opened.page);
 
 const selection = (): Promise<{ token: number | null; pinned: number | null; layer: number }> =>
   opened.page.evaluate(() => window.viz.brush.selection);

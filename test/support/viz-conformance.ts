@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Page } from 'playwright-core';
-import { expect } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { MoeElement } from '../../src/viz/index.ts';
 import type { OpenedPage, Site } from './browser.ts';
 import type { SyntheticSize } from './viz-traces.ts';
@@ -73,7 +73,7 @@ async function download(page: Page, element: string, button: string): Promise<Bu
 }
 
 /** Title, chance level and sample size; the table's rows are those of the CSV; files are of their kind. */
-export async function checkFigure(page: Page, view: ViewCase): Promise<void> {
+async function checkFigure(page: Page, view: ViewCase): Promise<void> {
   const { element } = view;
   await showView(page, element, 'synthetic', { size: view.size ?? {} });
   expect(await page.locator(`${element} h3`).innerText()).toMatch(/\?$/);
@@ -114,7 +114,7 @@ function csvRows(text: string): string[][] {
 }
 
 /** The link holds the state, and brings it back. */
-export async function checkLink(page: Page, { element, link, state, size = {} }: ViewCase): Promise<void> {
+async function checkLink(page: Page, { element, link, state, size = {} }: ViewCase): Promise<void> {
   await showView(page, element, 'synthetic', { size, link: `${link}&layer=1` });
   const read = (): Promise<{ state: Record<string, unknown>; link: string; layer: number }> =>
     page.locator(element).evaluate((view: MoeElement) => ({
@@ -130,7 +130,7 @@ export async function checkLink(page: Page, { element, link, state, size = {} }:
 }
 
 /** The figure takes the focus; keys move its cursor, and what is there is said. */
-export async function checkKeyboard(
+async function checkKeyboard(
   page: Page,
   { element, keys = ['ArrowRight', 'ArrowRight'], size = {} }: ViewCase,
 ): Promise<void> {
@@ -153,7 +153,7 @@ export async function checkKeyboard(
 }
 
 /** Names and texts of a stranger's trace make no elements, in the figure and in the table. */
-export async function checkHostile(page: Page, { element, size = {} }: ViewCase): Promise<void> {
+async function checkHostile(page: Page, { element, size = {} }: ViewCase): Promise<void> {
   await showView(page, element, 'synthetic', { size });
   await page.locator(`${element} footer`).getByRole('button', { name: 'Table' }).click();
   const found = await page.evaluate(
@@ -166,14 +166,14 @@ export async function checkHostile(page: Page, { element, size = {} }: ViewCase)
   expect(found).toEqual({ images: 0, hacked: false });
 }
 
-export async function checkLack(page: Page, { element, lacks }: ViewCase): Promise<void> {
+async function checkLack(page: Page, { element, lacks }: ViewCase): Promise<void> {
   if (!lacks) return;
   await showView(page, element, lacks.trace, { size: lacks.size ?? {} });
   expect(await page.locator(`${element} .empty`).innerText()).toMatch(lacks.says);
 }
 
 /** In both themes. */
-export async function checkAccess(page: Page, { element, size = {} }: ViewCase): Promise<void> {
+async function checkAccess(page: Page, { element, size = {} }: ViewCase): Promise<void> {
   for (const theme of ['light', 'dark']) {
     await page.evaluate((name) => (document.documentElement.dataset.theme = name), theme);
     await showView(page, element, 'synthetic', { size });
@@ -185,4 +185,16 @@ export async function openViews(site: Site): Promise<OpenedPage> {
   const opened = await site.open('/viz.html', { viewport: { width: 900, height: 900 } });
   await opened.page.waitForFunction(() => 'viz' in window);
   return opened;
+}
+
+/** The whole table: each view, all that every view must do. @param page asked for when a test runs */
+export function describeViews(cases: readonly ViewCase[], page: () => Page): void {
+  describe.each(cases)('$element', (view) => {
+    it('draws, says n and chance, and gives its numbers as table and files', () => checkFigure(page(), view));
+    it('comes back from its link', () => checkLink(page(), view));
+    it('is read with the keyboard', () => checkKeyboard(page(), view));
+    it('keeps a stranger’s text as text', () => checkHostile(page(), view));
+    it('says what a trace lacks', () => checkLack(page(), view));
+    it('has no serious fault of access in either theme', () => checkAccess(page(), view));
+  });
 }
