@@ -44,7 +44,8 @@ export function versionOf(files: ReadonlyMap<string, Content>): string {
 
 export function shellOf(files: ReadonlyMap<string, Content>, version: string): Shell {
   const list = [...files].map(([name, content]): ShellFile => {
-    const url = name === PAGE ? './' : `./${name}`;
+    // A page goes by its folder's address.
+    const url = `./${name.replace(/(^|\/)index\.html$/, '$1')}`;
     return { url, integrity: `sha384-${sha(content, 'sha384', 'base64')}` };
   });
   return { version, files: list };
@@ -69,20 +70,27 @@ async function bundled(shell: Shell): Promise<string> {
   return result!.output[0].code;
 }
 
+/** Traces are fetched when somebody opens them, but for the first, with which the routing page begins. */
+const isData = (name: string): boolean => /\.npz$/.test(name) && !name.includes('smolmoe-first');
+
 export const offlineShell: Plugin = {
   name: 'webmoe-offline-shell',
   apply: 'build',
   enforce: 'post',
   transformIndexHtml: {
     order: 'post',
-    handler: () => [{ tag: 'link', attrs: { rel: 'manifest', href: `./${MANIFEST}` }, injectTo: 'head' }],
+    handler: (_html, { path }) => {
+      const up = '../'.repeat(path.split('/').length - 2) || './';
+      return [{ tag: 'link', attrs: { rel: 'manifest', href: up + MANIFEST }, injectTo: 'head' }];
+    },
   },
   generateBundle: {
     order: 'post',
     async handler(_options, bundle) {
       const page = bundle[PAGE];
       if (page?.type !== 'asset') this.error(`the build has no ${PAGE}`);
-      const files = new Map(Object.values(bundle).map((file) => [file.fileName, contentOf(file)]));
+      const own = Object.values(bundle).filter(({ fileName }) => !isData(fileName));
+      const files = new Map(own.map((file) => [file.fileName, contentOf(file)]));
       for (const [fileName, source] of Object.entries(ownFiles())) {
         this.emitFile({ type: 'asset', fileName, source });
         files.set(fileName, source);
