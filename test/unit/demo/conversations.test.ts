@@ -98,7 +98,8 @@ const anyConversation: fc.Arbitrary<Conversation> = fc
     at: fc.integer({ min: 0, max: 4e12 }),
     head: fc.nat(),
   })
-  .map(({ parents, texts, title, temperature, rate, at, head }) => {
+  .map(({ parents, texts, title, temperature, rate: drawn, at, head }) => {
+    const rate = drawn === null ? null : drawn + 0; // JSON has no -0
     const messages = parents.map((parent, i): Message => ({
       ...message(`m${i}`, i === 0 || parent % (i + 1) === i ? null : `m${parent % (i + 1)}`, at + i, texts[i]!),
       figures:
