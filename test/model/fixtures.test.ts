@@ -11,7 +11,7 @@ import { pathSource } from '../../src/weights/node-source.ts';
 import { expectClose } from '../support/conformance.ts';
 import { openTestGpu, pretend } from '../support/gpu.ts';
 import { Golden } from '../support/golden.ts';
-import { isFast } from '../support/everyday.ts';
+import { isFast, thinned } from '../support/everyday.ts';
 import { fixturePath, FIXTURES, withModel } from '../support/models.ts';
 
 /** WebGPU's guaranteed limits and no optional feature must be enough. */
@@ -65,7 +65,7 @@ describe.each(isFast ? SOME : FIXTURES)('%s', (fixture) => {
   const prompt = golden.ids('prompt_ids');
   const greedy = golden.ids('greedy_ids');
 
-  it.each(['gpu', 'software'] as const)(
+  it.each(thinned(['gpu', 'software'] as const, 2))(
     'gives the golden values, and the same bits twice, with the kernels for %s',
     (k) =>
       withModel(KERNELS[k], folder, {}, async (model) => {
