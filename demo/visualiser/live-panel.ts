@@ -1,6 +1,6 @@
 /** Load a model into this page, ask it, and let the views follow. */
 import type { Trace } from '../../src/trace/index.ts';
-import type { Runner } from '../../src/viz/index.ts';
+import type { Residency, Runner } from '../../src/viz/index.ts';
 import { button, h } from '../dom.ts';
 import { formatBytes, formatRate } from '../format.ts';
 import { DEFAULT_ENDPOINT, urlChoice, type Choice } from '../models/choice.ts';
@@ -14,6 +14,8 @@ export interface LiveEvents {
   readonly onTrace: (trace: Trace, isNew: boolean) => void;
   /** null: it is gone. */
   readonly onModel: (runner: Runner | null) => void;
+  /** Where the model's experts are; null: it is gone. */
+  readonly onResidency: (residency: Residency | null) => void;
   readonly say: (text: string, isError: boolean) => void;
 }
 
@@ -149,6 +151,7 @@ export class LivePanel {
           this.#events.onTrace(trace, !this.#isShown);
           this.#isShown = true;
         },
+        onResidency: (residency) => this.#isShown && this.#events.onResidency(residency),
         onText: (text) => {
           this.#status.textContent = 'Answering…';
           this.#answer.append(text);
@@ -163,6 +166,7 @@ export class LivePanel {
   /** Another trace is shown: the next answer opens this model's again. */
   left(): void {
     this.#isShown = false;
+    this.#events.onResidency(null);
   }
 
   async #working(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
@@ -186,6 +190,7 @@ export class LivePanel {
     this.#isShown = false;
     this.#status.textContent = IDLE;
     this.#events.onModel(null);
+    this.#events.onResidency(null);
     this.#render();
     await model?.model.dispose();
   }

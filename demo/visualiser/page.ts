@@ -47,6 +47,7 @@ export class RoutingPage {
         this.#open(trace, null, true);
       },
       onModel: (runner) => this.#scene.give({ runner }),
+      onResidency: (residency) => this.#scene.give({ residency }),
       say: (text, isError) => this.#toasts.show(text, { isError }),
     });
     const tour = button('Tour', 'quiet compact', () => this.#tour.start());
