@@ -3,6 +3,7 @@ import type { Trace } from '../../src/trace/index.ts';
 import type { Residency, Runner } from '../../src/viz/index.ts';
 import { button, h } from '../dom.ts';
 import { formatBytes, formatRate } from '../format.ts';
+import { messageOf } from '../message-of.ts';
 import { DEFAULT_ENDPOINT, urlChoice, type Choice } from '../models/choice.ts';
 import { readTyped } from '../models/typed.ts';
 import { SHIPPED_MODEL } from '../options.ts';
@@ -175,7 +176,7 @@ export class LivePanel {
     try {
       await work(run.signal);
     } catch (error) {
-      if (!run.signal.aborted) this.#events.say(error instanceof Error ? error.message : String(error), true);
+      if (!run.signal.aborted) this.#events.say(messageOf(error), true);
       this.#status.textContent = run.signal.aborted ? 'Cancelled.' : this.#model ? '' : IDLE;
     } finally {
       this.#work = null;
