@@ -90,16 +90,21 @@ export function layoutName(layout: Layout): string {
 
 export const sameLayout = (a: Layout, b: Layout): boolean => layoutName(a) === layoutName(b);
 
-/** Constants and imports of a shader that reads one matrix through `#import weight_format`: see shaders/weights/. */
+/**
+ * Constants and imports of a shader that reads one matrix through `#import weight_format`: see shaders/weights/.
+ * @param software whether it is for an adapter that is a CPU; the same numbers, to the bit, either way
+ */
 export function weightFormat(
   layout: Layout,
   shape: MatrixShape,
+  software = true,
 ): { constants: Record<string, number | boolean>; imports: Record<string, string> } {
   const p = planes(layout, shape);
   const constants: Record<string, number | boolean> = {
     W_CHUNKS: p.chunks,
     W_CHUNK_VEC4: p.chunkWords / 4,
   };
+  const byteFloats = software ? 'weights/bytes_masked' : 'weights/bytes_shifted';
   if (layout.kind === 'int') {
     constants.W_SCALES_AT = p.scalesAt / 4;
     constants.W_SCALE_ROW = p.scaleRowWords;
@@ -111,12 +116,17 @@ export function weightFormat(
     }
     return {
       constants,
-      imports: { weight_format: `weights/int${layout.bits}`, scale_format: `weights/scale_${layout.scale}` },
+      imports: {
+        weight_format: `weights/int${layout.bits}`,
+        scale_format: `weights/scale_${layout.scale}`,
+        byte_floats: byteFloats,
+      },
     };
   }
   if (layout.kind === 'mxfp4') {
     constants.W_SCALES_AT = p.scalesAt / 4;
     constants.W_SCALE_ROW = p.scaleRowWords;
+    return { constants, imports: { weight_format: 'weights/mxfp4', byte_floats: byteFloats } };
   }
   return { constants, imports: { weight_format: `weights/${layout.kind}` } };
 }

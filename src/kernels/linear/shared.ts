@@ -46,7 +46,7 @@ function matvecProduct(weights: DeviceMatrix, input: InputRows, eps: number | nu
       ROWS_PER_LANE: rowsPerLane,
       ...norm(eps),
     },
-    imports: weightFormat(weights.layout, weights).imports,
+    imports: weightFormat(weights.layout, weights, false).imports,
     grid: (tokens) => foldGrid(ceilDiv(weights.rows, rows), tokens),
   };
 }
@@ -55,7 +55,7 @@ function matvecProduct(weights: DeviceMatrix, input: InputRows, eps: number | nu
 function laneProduct(weights: DeviceMatrix, input: InputRows, eps: number | null, block: boolean): Product {
   return {
     constants: { ...common(weights, input), ...norm(eps), BLOCK: block },
-    imports: weightFormat(weights.layout, weights).imports,
+    imports: weightFormat(weights.layout, weights, true).imports,
     grid: (tokens) =>
       block
         ? foldGrid(ceilDiv(weights.rows, BLOCK_ROWS), ceilDiv(tokens, BLOCK_TOKENS))
@@ -67,7 +67,7 @@ function laneProduct(weights: DeviceMatrix, input: InputRows, eps: number | null
 function matmulProduct(weights: DeviceMatrix, input: InputRows): Product {
   return {
     constants: common(weights, input),
-    imports: weightFormat(weights.layout, weights).imports,
+    imports: weightFormat(weights.layout, weights, false).imports,
     grid: (tokens) => foldGrid(ceilDiv(weights.rows, TILE_ROWS), ceilDiv(tokens, TILE_TOKENS)),
   };
 }

@@ -26,8 +26,8 @@ export function expertDown(
   shape: ExpertDownShape & { readonly tileRows: TileRows },
 ): void {
   const { experts, topK, slot, tileRows } = shape;
-  const { constants, imports, bindings } = expertMatrix('down', slot, io);
   const software = recorder.gpu.facts.kernels === 'software';
+  const { constants, imports, bindings } = expertMatrix('down', slot, io, software);
   const kernel = tileKernel('moe/expert_down', slot.hidden, { tileRows, software });
   recorder.dispatch({
     shader: kernel.shader,
@@ -54,9 +54,10 @@ export function expertDownDecode(
   { topK, slot }: ExpertDownShape,
 ): void {
   const { hidden, width } = slot;
-  const { constants, imports, bindings } = expertMatrix('down', slot, io);
+  const software = recorder.gpu.facts.kernels === 'software';
+  const { constants, imports, bindings } = expertMatrix('down', slot, io, software);
   const values = topK * alignUp(width, CHUNK);
-  const lanes = recorder.gpu.facts.kernels === 'software' ? 1 : matvecShape({ rows: hidden, cols: values }).lanes;
+  const lanes = software ? 1 : matvecShape({ rows: hidden, cols: values }).lanes;
   const parts = partsOf(lanes, values);
   recorder.dispatch({
     shader: 'moe/expert_down_decode',

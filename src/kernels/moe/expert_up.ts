@@ -29,8 +29,8 @@ export function expertUp(
   shape: ExpertUpShape & { readonly tileRows: TileRows },
 ): void {
   const { experts, topK, slot, activation, tileRows } = shape;
-  const { constants, imports, bindings } = expertMatrix('gateUp', slot, io);
   const software = recorder.gpu.facts.kernels === 'software';
+  const { constants, imports, bindings } = expertMatrix('gateUp', slot, io, software);
   const kernel = tileKernel('moe/expert_up', 2 * slot.width, { tileRows, software });
   recorder.dispatch({
     shader: kernel.shader,
@@ -58,9 +58,9 @@ export interface ExpertUpDecodeIo extends ExpertHome {
 export function expertUpDecode(recorder: Recorder, label: string, io: ExpertUpDecodeIo, shape: ExpertUpShape): void {
   const { topK, slot, activation } = shape;
   const { hidden, width } = slot;
-  const { constants, imports, bindings } = expertMatrix('gateUp', slot, io);
-  const lanes =
-    recorder.gpu.facts.kernels === 'software' ? 1 : matvecShape({ rows: 2 * width * topK, cols: hidden }).lanes;
+  const software = recorder.gpu.facts.kernels === 'software';
+  const { constants, imports, bindings } = expertMatrix('gateUp', slot, io, software);
+  const lanes = software ? 1 : matvecShape({ rows: 2 * width * topK, cols: hidden }).lanes;
   const parts = partsOf(lanes, hidden);
   recorder.dispatch({
     shader: 'moe/expert_up_decode',

@@ -42,6 +42,7 @@ export function expertMatrix(
   part: 'gateUp' | 'down',
   slot: SlotLayout,
   home: ExpertHome,
+  software = true,
 ): {
   readonly constants: Record<string, number | boolean>;
   readonly imports: Record<string, string>;
@@ -49,7 +50,7 @@ export function expertMatrix(
 } {
   const up = part === 'gateUp';
   const shape = up ? gateUpShape(slot) : downShape(slot);
-  const { constants, imports } = weightFormat(slot[part], shape);
+  const { constants, imports } = weightFormat(slot[part], shape, software);
   return {
     constants: {
       ...constants,

@@ -37,8 +37,16 @@ interface Case {
   readonly words: Uint32Array;
 }
 
-function recordReader(r: Recorder, v: Readonly<Record<string, BufferView>>, { layout, shape }: Case): void {
-  const { constants, imports } = weightFormat(layout, shape);
+interface Variant extends Case {
+  readonly software: boolean;
+}
+
+function recordReader(
+  r: Recorder,
+  v: Readonly<Record<string, BufferView>>,
+  { layout, shape, software }: Variant,
+): void {
+  const { constants, imports } = weightFormat(layout, shape, software);
   const reads = shape.rows * planes(layout, shape).chunks;
   r.dispatch({
     shader: 'test/read_weights',
@@ -49,7 +57,13 @@ function recordReader(r: Recorder, v: Readonly<Record<string, BufferView>>, { la
   });
 }
 
+/** As GPUs and software adapters read it; formats without integers know no difference. */
 async function check(c: Case): Promise<void> {
+  const [a, b] = [true, false].map((software) => weightFormat(c.layout, c.shape, software).imports.byte_floats);
+  for (const software of a === b ? [true] : [true, false]) await checkVariant({ ...c, software });
+}
+
+async function checkVariant(c: Variant): Promise<void> {
   const { layout, shape, words } = c;
   const { chunks } = planes(layout, shape);
   const bytes = new Uint32Array(BEFORE * 4 + words.length).fill(0x3f9d3f9d);
@@ -150,7 +164,7 @@ describe('shaders/weights against the twin', () => {
   it.each(
     firstOfEach<[string, string, Case, (s: string) => string]>(
       [
-        ['weights/int4', 'swaps nibbles', anyCodes(4), (s) => s.replace('int4_low(u.y', 'int4_high(u.y')],
+        ['weights/int4', 'swaps nibbles', anyCodes(4), (s) => s.replace('low_quad(u.y', 'high_quad(u.y')],
         ['weights/int_group', 'reads one zero point a row', anyCodes(4), (s) => s.replace('(8u * (group % 4u))', '0u')],
         [
           'weights/int_group',
@@ -159,7 +173,11 @@ describe('shaders/weights against the twin', () => {
           (s) => s.replace('matrix * 4u + W_SCALES_AT', 'W_SCALES_AT'),
         ],
         ['weights/int8', 'swaps its words', anyCodes(8), (s) => s.replace('b.z, zero', 'b.w, zero')],
-        ['weights/mxfp4', 'ignores the sign', allScales(), (s) => s.replace('-magnitude', 'magnitude')],
+        ['weights/mxfp4', 'ignores the sign', allScales(), (s) => s.replace('* 15u', '* 0u')],
+        ['weights/mxfp4', 'takes 7 for 5', allScales(), (s) => s.replace('+ 2u * most', '')],
+        ['weights/bytes_masked', 'takes the top nibble as it is', anyCodes(4), (s) => s.replace('zero - 8.0', 'zero')],
+        ['weights/bytes_masked', 'takes the top byte as it is', anyCodes(8), (s) => s.replace('zero - 128.0', 'zero')],
+        ['weights/bytes_shifted', 'leaves the high nibbles', anyCodes(4), (s) => s.replace('u & 0x0f0f0f0fu', 'u')],
         ['weights/mxfp4', 'ignores subnormal scales', allScales(), (s) => s.replace('0.25', '0.5')],
         ['shared/f16', 'flushes subnormals', allCodes('f16'), (s) => s.replace('0x1p-24f', '0.0')],
         [
