@@ -1,18 +1,11 @@
 // Weight format mxfp4: e2m1 nibbles placed as in int4, one e8m0 scale 2^(s-127) for 32. See src/weights/layout.ts and weights/bf16.wgsl.
 // s = 255 stands for NaN: here the chunk's weights become infinities or NaN, whichever the arithmetic gives.
+#import weights/e2m1
 #import weights/scaled
 override W_CHUNKS: u32;
 override W_CHUNK_VEC4: u32;
 override W_SCALES_AT: u32;
 override W_SCALE_ROW: u32;
-
-/// Twice the magnitudes 0, .5, 1, 1.5, 2, 3, 4, 6 are the digits of a hexadecimal number; bit 3 of a nibble is the sign.
-fn e2m1_quad(u: u32, shift: u32, half: f32) -> vec4<f32> {
-  let n = vec4<u32>(u) >> (vec4<u32>(0u, 8u, 16u, 24u) + vec4<u32>(shift));
-  let doubled = (vec4<u32>(0xc8643210u) >> ((n & vec4<u32>(7u)) * 4u)) & vec4<u32>(15u);
-  let magnitude = vec4<f32>(doubled) * half;
-  return select(magnitude, -magnitude, (n & vec4<u32>(8u)) != vec4<u32>(0u));
-}
 
 fn mxfp4_exponent(matrix: u32, row: u32, chunk: u32) -> u32 {
   return (scales[matrix * 4u + W_SCALES_AT + row * W_SCALE_ROW + chunk / 4u] >> (8u * (chunk % 4u))) & 255u;
