@@ -24,7 +24,9 @@ export const NVFP4_GROUP = 16;
 export type ScaleType = 'f32' | 'f16' | 'bf16';
 
 export type Layout =
-  | { readonly kind: 'f32' | 'f16' | 'bf16' }
+  | { readonly kind: 'f32' }
+  | { readonly kind: 'f16' }
+  | { readonly kind: 'bf16' }
   /** `group` weights of a row share a scale: a multiple of 32, or all K of a row when it is at least K. */
   | {
       readonly kind: 'int';
@@ -37,7 +39,8 @@ export type Layout =
   /** e4m3 values; `group` as for `int`. */
   | { readonly kind: 'fp8'; readonly group: number; readonly scale: ScaleType }
   /** Codes of the 16 values of bitsandbytes' NormalFloat4 or FP4 (src/weights/code-values.ts), one f32 scale a group. */
-  | { readonly kind: 'nf4' | 'fp4'; readonly group: number }
+  | { readonly kind: 'nf4'; readonly group: number }
+  | { readonly kind: 'fp4'; readonly group: number }
   /** e2m1 values, one e8m0 scale byte for 32 weights. */
   | { readonly kind: 'mxfp4' }
   /** e2m1 values. A row's scales: an f32 for the whole row, then one e4m3 byte for 16 weights. */
