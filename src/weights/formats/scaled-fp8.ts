@@ -47,7 +47,7 @@ function scaleRows(checkpoint: Checkpoint, { scale, block }: ScaledFp8, groups: 
 }
 
 function expectScales({ scale, shape, block }: ScaledFp8): void {
-  const grid = [ceilDiv(shape.rows, block.rows), ceilDiv(shape.cols, block.cols)];
+  const grid = [Math.max(1, ceilDiv(shape.rows, block.rows)), Math.max(1, ceilDiv(shape.cols, block.cols))];
   const isOne = grid.every((d) => d === 1);
   // One scale is published as [], [1] or [1, 1], one a row as [N] or [N, 1].
   const matters = scale.shape.filter((d) => d !== 1);
