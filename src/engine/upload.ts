@@ -287,9 +287,10 @@ export class Uploader {
   /** Raw float rows go to a staging buffer; a kernel turns them into native rows in place. */
   async #quantize(
     target: Target,
-    { source, begin, end, target: to, stride }: Piece,
+    { source: published, begin, end, target: to, stride }: Piece,
     signal?: AbortSignal,
   ): Promise<void> {
+    const source = published.floats ?? published;
     const from = source.layout.kind;
     invariant(from === 'bf16' || from === 'f16' || from === 'f32', `cannot quantise ${from} rows on load`);
     const gpu = this.#gpu;

@@ -19,6 +19,8 @@ export interface PublishedMatrix extends MatrixShape {
   readonly file: string;
   /** Bytes in the checkpoint. */
   readonly storedBytes: number;
+  /** The same weights as rows of floats, for quantising them further, where `layout` is none of floats. */
+  readonly floats?: PublishedMatrix;
   /** Reads and repacks some rows; memory is proportional to them. */
   read(beginRow: number, endRow: number, signal?: AbortSignal): Promise<NativeRows>;
 }

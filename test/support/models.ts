@@ -18,7 +18,15 @@ const FAMILIES = [
   'deepseek-v3',
   'gpt-oss',
 ];
-const FORMATS = ['qwen3-moe-ct-int4', 'gpt-oss-mxfp4'];
+const FORMATS = [
+  'qwen3-moe-ct-int4',
+  'gpt-oss-mxfp4',
+  'qwen3-moe-gptq',
+  'mixtral-gptq-actorder',
+  'olmoe-awq',
+  'mixtral-ct-fp8',
+  'qwen3-moe-fp8-block',
+];
 /** Every fixture, as a folder below test/fixtures. */
 export const FIXTURES: readonly string[] = [
   ...FAMILIES.map((f) => `families/${f}`),

@@ -10,8 +10,14 @@ import type { MatrixShape } from '../layout.ts';
 import type { PublishedMatrix } from '../matrix.ts';
 import { decodeFloats, dtypeBits } from '../safetensors/dtype.ts';
 import { readBytes } from '../source.ts';
+import { awq } from './awq.ts';
+import { bitsandbytes } from './bitsandbytes.ts';
 import { compressedTensors } from './compressed-tensors.ts';
 import { expectShape, type ExpertSlice, type WeightFormat } from './format.ts';
+import { fp8 } from './fp8.ts';
+import { gptq } from './gptq.ts';
+import { mlx } from './mlx.ts';
+import { modelopt } from './modelopt.ts';
 import { mxfp4 } from './mxfp4.ts';
 import { plainExpert, plainMatrix } from './plain.ts';
 
@@ -21,7 +27,7 @@ const PLAIN: Omit<WeightFormat, 'method'> = {
   expert: (checkpoint, _, name, slice) => plainExpert(checkpoint, name, slice),
 };
 
-const FORMATS: readonly WeightFormat[] = [compressedTensors, mxfp4];
+const FORMATS: readonly WeightFormat[] = [compressedTensors, mxfp4, gptq, awq, fp8, modelopt, bitsandbytes, mlx];
 /** Configurations that their format runs as they are meant; each is asked about once, before its first tensor. */
 const checked = new WeakSet<object>();
 
