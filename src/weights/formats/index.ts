@@ -12,6 +12,7 @@ import { decodeFloats, dtypeBits } from '../safetensors/dtype.ts';
 import { readBytes } from '../source.ts';
 import { compressedTensors } from './compressed-tensors.ts';
 import { expectShape, type ExpertSlice, type WeightFormat } from './format.ts';
+import { gguf } from './gguf.ts';
 import { mxfp4 } from './mxfp4.ts';
 import { plainExpert, plainMatrix } from './plain.ts';
 
@@ -21,7 +22,7 @@ const PLAIN: Omit<WeightFormat, 'method'> = {
   expert: (checkpoint, _, name, slice) => plainExpert(checkpoint, name, slice),
 };
 
-const FORMATS: readonly WeightFormat[] = [compressedTensors, mxfp4];
+const FORMATS: readonly WeightFormat[] = [compressedTensors, mxfp4, gguf];
 /** Configurations that their format runs as they are meant; each is asked about once, before its first tensor. */
 const checked = new WeakSet<object>();
 
