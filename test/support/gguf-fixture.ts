@@ -79,6 +79,8 @@ const PART: Readonly<Record<string, string>> = {
 export interface Conversion {
   /** What matrices become; what is small stays F32. Default BF16, as the fixtures have them. */
   readonly matrices?: EncodingName;
+  /** Matrices hold what this encoding leaves of their numbers. */
+  readonly roundedTo?: EncodingName;
   /** Newer files of latent attention have k_b and v_b in place of kv_b. */
   readonly splitLatent?: boolean;
   /** Further metadata: a tokenizer, for example. */
@@ -107,7 +109,9 @@ class Converter {
   parts(tensors: ReadonlyMap<string, Stored>): GgufParts {
     for (const [name, stored] of tensors) this.#add(name, stored, tensors);
     for (const [name, matrices] of this.#stacks) {
-      const values = new Float32Array(concat(...matrices.map((m) => new Uint8Array(Float32Array.from(m.values).buffer))).buffer);
+      const values = new Float32Array(
+        concat(...matrices.map((m) => new Uint8Array(Float32Array.from(m.values).buffer))).buffer,
+      );
       this.#put(name, { shape: [matrices.length, ...matrices[0]!.shape], values });
     }
     return { metadata: { ...metadataOf(this.#config, this.#arch), ...this.#conversion.metadata }, tensors: this.#out };
@@ -115,8 +119,10 @@ class Converter {
 
   #put(name: string, { shape, values }: Matrix): void {
     const isSmall = shape.length === 1 || /norm|ffn_gate_inp|\.bias$/.test(name);
-    const { type, encode } = ENCODINGS[isSmall ? 'F32' : (this.#conversion.matrices ?? 'BF16')];
-    this.#out[name] = { type, shape, bytes: encode(values) };
+    const { matrices = 'BF16', roundedTo } = this.#conversion;
+    const { type, encode } = ENCODINGS[isSmall ? 'F32' : matrices];
+    const kept = roundedTo && !isSmall ? ENCODINGS[roundedTo].rounded(values) : values;
+    this.#out[name] = { type, shape, bytes: encode(kept) };
   }
 
   #add(name: string, stored: Stored, all: ReadonlyMap<string, Stored>): void {
@@ -175,11 +181,9 @@ class Converter {
 
   #latent(blk: string, { shape, values }: Matrix): void {
     const rank = shape[1]!;
-    const [heads, nope, value] = ['num_attention_heads', 'qk_nope_head_dim', 'v_head_dim'].map((k) => Number(this.#config[k])) as [
-      number,
-      number,
-      number,
-    ];
+    const [heads, nope, value] = ['num_attention_heads', 'qk_nope_head_dim', 'v_head_dim'].map((k) =>
+      Number(this.#config[k]),
+    ) as [number, number, number];
     const k = new Float32Array(heads * rank * nope);
     const v = new Float32Array(heads * value * rank);
     for (let h = 0; h < heads; h++) {
@@ -227,7 +231,10 @@ class Converter {
       for (let c = 0; c < chunks; c++) {
         const block = stored.bytes.subarray((row * chunks + c) * 16, (row * chunks + c + 1) * 16);
         const weight = (i: number): number => (i % 2 ? block[i >> 1]! >> 4 : block[i >> 1]! & 15);
-        bytes.push(scales.bytes[row * chunks + c]!, ...Array.from({ length: 16 }, (_, j) => weight(j) | (weight(j + 16) << 4)));
+        bytes.push(
+          scales.bytes[row * chunks + c]!,
+          ...Array.from({ length: 16 }, (_, j) => weight(j) | (weight(j + 16) << 4)),
+        );
       }
     }
     this.#out[name] = { type: 39, shape: [experts, rows / stride, chunks * 32], bytes: Uint8Array.from(bytes) };
@@ -275,11 +282,18 @@ function metadataOf(config: Record<string, unknown>, arch: string): Record<strin
   own['attention.layer_norm_rms_epsilon'] = { f32: config.rms_norm_eps as number };
   const rope = (config.rope_parameters ?? config) as Record<string, number>;
   own['rope.freq_base'] = { f32: rope.rope_theta! };
-  const headSize = (config.head_dim as number | null) ?? Number(config.hidden_size) / Number(config.num_attention_heads);
-  Object.assign(own, arch === 'deepseek2' ? latentKeys(config) : { 'attention.key_length': headSize, 'attention.value_length': headSize });
+  const headSize =
+    (config.head_dim as number | null) ?? Number(config.hidden_size) / Number(config.num_attention_heads);
+  Object.assign(
+    own,
+    arch === 'deepseek2'
+      ? latentKeys(config)
+      : { 'attention.key_length': headSize, 'attention.value_length': headSize },
+  );
   if (arch === 'glm4moe') own['rope.dimension_count'] = headSize * (config.partial_rotary_factor as number);
   if (arch === 'glm4moe' || config.model_type === 'deepseek_v3') own.expert_gating_func = 2;
-  if (config.routed_scaling_factor !== undefined) own.expert_weights_scale = { f32: config.routed_scaling_factor as number };
+  if (config.routed_scaling_factor !== undefined)
+    own.expert_weights_scale = { f32: config.routed_scaling_factor as number };
   if (arch === 'glm4moe' || arch === 'deepseek2') own.expert_weights_norm = config.norm_topk_prob as boolean;
   if (typeof config.clip_qkv === 'number') own['attention.clamp_kqv'] = { f32: config.clip_qkv };
   if (arch === 'gpt-oss') Object.assign(own, gptOssKeys(config));
@@ -310,6 +324,24 @@ function gptOssKeys(config: Record<string, unknown>): Record<string, GgufValue> 
 export function ggufParts(files: Files, conversion: Conversion = {}): GgufParts {
   const config = JSON.parse(new TextDecoder().decode(files['config.json'])) as Record<string, unknown>;
   return new Converter(config, conversion).parts(tensorsOf(files));
+}
+
+/** The tokenizer and template of a folder (support/small-tokenizer.ts), as metadata. */
+export function ggufText(files: Files): Record<string, GgufValue> {
+  const { model } = JSON.parse(new TextDecoder().decode(files['tokenizer.json'])) as {
+    model: { vocab: Record<string, number>; merges: string[] };
+  };
+  const tokens = Object.keys(model.vocab);
+  return {
+    'tokenizer.ggml.model': 'gpt2',
+    'tokenizer.ggml.pre': 'gpt-2',
+    'tokenizer.ggml.tokens': tokens,
+    'tokenizer.ggml.token_type': tokens.map(() => 1),
+    'tokenizer.ggml.merges': model.merges,
+    'tokenizer.ggml.eos_token_id': 2,
+    'tokenizer.ggml.add_bos_token': false,
+    'tokenizer.chat_template': new TextDecoder().decode(files['chat_template.jinja']),
+  };
 }
 
 export const ggufOf = (files: Files, conversion: Conversion = {}): Uint8Array<ArrayBuffer> =>

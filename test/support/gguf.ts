@@ -35,8 +35,13 @@ export const ggufString = (text: string): Uint8Array => {
   const bytes = utf8.encode(text);
   return concat(u64(bytes.length), bytes);
 };
-const list = (type: number, items: readonly Uint8Array[]): Uint8Array =>
-  concat(u32(9), u32(type), u64(items.length), ...items);
+/** A vocabulary has more items than a call may have arguments. */
+function list(type: number, items: readonly Uint8Array[]): Uint8Array {
+  const parts = Array.from({ length: Math.ceil(items.length / 1000) }, (_, i) =>
+    concat(...items.slice(1000 * i, 1000 * (i + 1))),
+  );
+  return concat(u32(9), u32(type), u64(items.length), ...parts);
+}
 
 function valueBytes(value: GgufValue): Uint8Array {
   if (typeof value === 'string') return concat(u32(8), ggufString(value));
@@ -47,7 +52,10 @@ function valueBytes(value: GgufValue): Uint8Array {
   if ('f32s' in value) return list(6, value.f32s.map(f32));
   const items = value as readonly (string | number)[];
   if (items.every((item) => typeof item === 'string')) return list(8, items.map(ggufString));
-  return list(5, (items as readonly number[]).map((n) => bytesOf(4, (v) => v.setInt32(0, n, true))));
+  return list(
+    5,
+    (items as readonly number[]).map((n) => bytesOf(4, (v) => v.setInt32(0, n, true))),
+  );
 }
 
 export interface GgufParts {
@@ -62,7 +70,13 @@ export interface GgufParts {
 const padding = (length: number, to: number): Uint8Array => new Uint8Array((to - (length % to)) % to);
 
 /** A whole file; tensors lie in the order given. */
-export function ggufFile({ metadata, tensors, version = 3, alignment = 32, offsets = {} }: GgufParts): Uint8Array<ArrayBuffer> {
+export function ggufFile({
+  metadata,
+  tensors,
+  version = 3,
+  alignment = 32,
+  offsets = {},
+}: GgufParts): Uint8Array<ArrayBuffer> {
   const entries = Object.entries(metadata);
   const named = Object.entries(tensors);
   const table: Uint8Array[] = [];

@@ -73,7 +73,12 @@ function blockMatrix(checkpoint: Checkpoint, info: TensorInfo, name: string, exp
   };
 }
 
-function matrix(checkpoint: Checkpoint, quantization: Json, name: string, expected: MatrixShape): PublishedMatrix | null {
+function matrix(
+  checkpoint: Checkpoint,
+  quantization: Json,
+  name: string,
+  expected: MatrixShape,
+): PublishedMatrix | null {
   const { permutedHeads, latent } = ggufQuantization(quantization)!;
   const full = `${name}.weight`;
   if (latent && name.endsWith('.attn_kv_b') && !checkpoint.has(full))

@@ -21,7 +21,8 @@ type Architecture = (file: ModelFile, base: JsonObject) => Description;
 function headSize({ keys }: ModelFile, base: JsonObject): number {
   const byDefault = Number(base.hidden_size) / Number(base.num_attention_heads);
   const size = keys.integer('attention.key_length', { fallback: byDefault });
-  if (keys.integer('attention.value_length', { fallback: size }) !== size) keys.fail('attention.value_length', `${size}`);
+  if (keys.integer('attention.value_length', { fallback: size }) !== size)
+    keys.fail('attention.value_length', `${size}`);
   return size;
 }
 

@@ -21,7 +21,12 @@ function templates(metadata: ReadonlyMap<string, MetadataValue>): JsonObject[str
 }
 
 export function tokenizerConfig(vocabulary: Vocabulary, metadata: ReadonlyMap<string, MetadataValue>): JsonObject {
-  const named = { bos_token: 'bos_token_id', eos_token: 'eos_token_id', unk_token: 'unknown_token_id', pad_token: 'padding_token_id' };
+  const named = {
+    bos_token: 'bos_token_id',
+    eos_token: 'eos_token_id',
+    unk_token: 'unknown_token_id',
+    pad_token: 'padding_token_id',
+  };
   const tokens = Object.entries(named).flatMap(([name, key]) => {
     const token = vocabulary.named(key);
     return token ? [[name, token.text] as const] : [];

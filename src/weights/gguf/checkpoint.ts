@@ -69,7 +69,11 @@ class GgufCheckpoint implements Checkpoint {
     if (stack === undefined) return null;
     const own = this.#slice(`${stack}.${kind}`, name, Number(expert));
     if (own || part === 'down') return own;
-    return this.#half(stack.replace(`ffn_${part}_exps`, 'ffn_gate_up_exps'), { kind: kind!, part: part!, name }, Number(expert));
+    return this.#half(
+      stack.replace(`ffn_${part}_exps`, 'ffn_gate_up_exps'),
+      { kind: kind!, part: part!, name },
+      Number(expert),
+    );
   }
 
   /** The e-th of the equal stretches that a stack consists of. */
@@ -80,11 +84,22 @@ class GgufCheckpoint implements Checkpoint {
     this.#asked.add(stackName);
     const bytes = (stack.end - stack.begin) / experts;
     const block = stack.block && { ...stack.block, shape: stack.block.shape.slice(1) };
-    return { ...stack, name, shape, begin: stack.begin + e * bytes, end: stack.begin + (e + 1) * bytes, ...(block && { block }) };
+    return {
+      ...stack,
+      name,
+      shape,
+      begin: stack.begin + e * bytes,
+      end: stack.begin + (e + 1) * bytes,
+      ...(block && { block }),
+    };
   }
 
   /** Gate is the first half of the rows of a joint matrix, up the second. */
-  #half(stack: string, { kind, part, name }: { kind: string; part: string; name: string }, e: number): TensorInfo | null {
+  #half(
+    stack: string,
+    { kind, part, name }: { kind: string; part: string; name: string },
+    e: number,
+  ): TensorInfo | null {
     const joint = this.#slice(`${stack}.${kind}`, name, e);
     const [rows = 0, ...rest] = joint?.shape ?? [];
     if (!joint || rows % 2 !== 0) return null;
@@ -108,5 +123,13 @@ class GgufCheckpoint implements Checkpoint {
 function infoOf({ name, type, shape, begin, end }: GgufTensor, file: string): TensorInfo {
   if (isPlain(type)) return { name, dtype: type.name as DType, shape, file, begin, end };
   const rowBytes = ((shape.at(-1) ?? 0) / type.weights) * type.bytes;
-  return { name, dtype: 'U8', shape: [...shape.slice(0, -1), rowBytes], file, begin, end, block: { type: type.name, shape } };
+  return {
+    name,
+    dtype: 'U8',
+    shape: [...shape.slice(0, -1), rowBytes],
+    file,
+    begin,
+    end,
+    block: { type: type.name, shape },
+  };
 }

@@ -112,7 +112,8 @@ class HeaderParser {
     if (this.#size < 24) this.#fail('header-too-small', `has ${this.#size} bytes; a GGUF file has at least 24`);
     const magic = this.#cursor.bytes(4);
     const text = String.fromCharCode(...magic);
-    if (text === 'vers') this.#fail('not-gguf', 'is a Git LFS pointer, not the file itself: fetch it with "git lfs pull"');
+    if (text === 'vers')
+      this.#fail('not-gguf', 'is a Git LFS pointer, not the file itself: fetch it with "git lfs pull"');
     if (text !== 'GGUF') this.#fail('not-gguf', `does not begin with "GGUF" but with ${JSON.stringify(text)}`);
     const version = this.#cursor.u32();
     if (version === 2 || version === 3) return;
@@ -135,7 +136,8 @@ class HeaderParser {
 
   #alignment(metadata: ReadonlyMap<string, MetadataValue>): number {
     const value = metadata.get('general.alignment') ?? 32;
-    const isPower = typeof value === 'number' && value >= 1 && value <= MAX_ALIGNMENT && Number.isInteger(Math.log2(value));
+    const isPower =
+      typeof value === 'number' && value >= 1 && value <= MAX_ALIGNMENT && Number.isInteger(Math.log2(value));
     if (!isPower) return this.#fail('metadata', `general.alignment must be a power of two up to ${MAX_ALIGNMENT}`);
     return value;
   }
@@ -161,7 +163,8 @@ class HeaderParser {
       this.#fail('misaligned', `${name}: rows of ${row} are no whole blocks of ${type.weights} (${type.name})`);
     let bytes = type.bytes / type.weights;
     for (const dimension of shape.toReversed()) {
-      if (dimension > MAX_DIMENSION) this.#fail('limit', `${name} has the dimension ${dimension}, above ${MAX_DIMENSION}`);
+      if (dimension > MAX_DIMENSION)
+        this.#fail('limit', `${name} has the dimension ${dimension}, above ${MAX_DIMENSION}`);
       bytes *= dimension;
       if (bytes > Number.MAX_SAFE_INTEGER)
         this.#fail('overflow', `${name} of shape [${shape.join(', ')}] is impossibly large`, { tensor: name, shape });
@@ -173,7 +176,9 @@ class HeaderParser {
   #placed(entries: Entry[], dataAt: number, alignment: number, warnings: string[]): Map<string, GgufTensor> {
     const tensors = new Map<string, GgufTensor>();
     let at = 0;
-    for (const { name, type, shape, bytes, offset } of entries.sort((a, b) => a.offset - b.offset || a.bytes - b.bytes)) {
+    for (const { name, type, shape, bytes, offset } of entries.sort(
+      (a, b) => a.offset - b.offset || a.bytes - b.bytes,
+    )) {
       if (tensors.has(name)) this.#fail('duplicate-key', `has the tensor ${name} twice`, { tensor: name });
       if (offset % alignment) this.#fail('misaligned', `${name} begins at ${offset}, no multiple of ${alignment}`);
       const free = alignUp(at, alignment);

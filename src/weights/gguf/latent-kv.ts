@@ -29,7 +29,8 @@ function floatRows(checkpoint: Checkpoint, info: TensorInfo): FloatRows {
     return { kind, read: async (begin, end, signal) => decodeFloats(info, await bytes(begin, end, signal)) };
   }
   const codec = CODECS.get(block.type);
-  if (!codec) throw new UnsupportedModel(`${info.name} has blocks of type ${block.type}, which webmoe does not run`, {});
+  if (!codec)
+    throw new UnsupportedModel(`${info.name} has blocks of type ${block.type}, which webmoe does not run`, {});
   const cols = block.shape.at(-1)!;
   return {
     kind: 'f16',
@@ -59,7 +60,9 @@ function decodeNative({ values, scales, zeros }: NativeRows, layout: Layout, sha
     const k = i - row * shape.cols;
     const group = Math.floor(k / layout.group);
     const scale =
-      layout.scale === 'f32' ? floats[row * p.scaleRowWords + group]! : f16ToF32(halves[2 * row * p.scaleRowWords + group]!);
+      layout.scale === 'f32'
+        ? floats[row * p.scaleRowWords + group]!
+        : f16ToF32(halves[2 * row * p.scaleRowWords + group]!);
     out[i] = scale * (integerAt(bytes, layout.bits, i) - zero);
   }
   return out;

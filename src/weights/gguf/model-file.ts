@@ -17,7 +17,10 @@ export interface ModelFile {
  * @param tensors of all splits
  * @throws InvalidCheckpoint
  */
-export function modelFile(header: GgufHeader, tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>): ModelFile {
+export function modelFile(
+  header: GgufHeader,
+  tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+): ModelFile {
   const architecture = header.metadata.get('general.architecture');
   if (typeof architecture !== 'string')
     throw new InvalidCheckpoint('metadata', `${header.file} has no general.architecture: it is no model`, {
@@ -26,9 +29,12 @@ export function modelFile(header: GgufHeader, tensors: ReadonlyMap<string, { rea
   // 2 is the layout of blocks since 2023.
   const quantization = header.metadata.get('general.quantization_version') ?? 2;
   if (quantization !== 2)
-    throw new UnsupportedModel(`${header.file}: general.quantization_version = ${String(quantization)}; webmoe reads 2`, {
-      file: header.file,
-    });
+    throw new UnsupportedModel(
+      `${header.file}: general.quantization_version = ${String(quantization)}; webmoe reads 2`,
+      {
+        file: header.file,
+      },
+    );
   const prefix = `${architecture}.`;
   const own = [...header.metadata].filter(([key]) => key.startsWith(prefix));
   const keys = Object.fromEntries(own.map(([key, value]) => [key.slice(prefix.length), value as Json]));

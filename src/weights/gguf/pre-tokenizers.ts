@@ -38,7 +38,8 @@ const cased = (contractions: string, digits: string): string => {
 const DEEPSEEK_V3 = [
   '\\p{N}{1,3}',
   '[一-龥぀-ゟ゠-ヿ]+',
-  '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|' + BLANKS,
+  '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|' +
+    BLANKS,
 ];
 
 /** Of DeepSeek-V2 and its coder; letters are those that have case, but for Georgian's and those of formulas. */
@@ -59,7 +60,10 @@ type Named = readonly [names: string, rule: PreTokenizer];
 const RULES: readonly Named[] = [
   ['gpt-2 phi-2 mpt olmo jais gigachat exaone4 trillion granite-docling mellum modern-bert', { patterns: [GPT2] }],
   ['smollm starcoder refact command-r codeshell exaone minerva-7b', { patterns: DIGIT_BY_DIGIT }],
-  ['llama3 llama-v3 llama-bpe falcon3 pixtral lfm2', { patterns: [words('{1,3}')], ignoreMerges: true, addBegin: true }],
+  [
+    'llama3 llama-v3 llama-bpe falcon3 pixtral lfm2',
+    { patterns: [words('{1,3}')], ignoreMerges: true, addBegin: true },
+  ],
   ['dbrx smaug-bpe glm4 chatglm-bpe', { patterns: [words('{1,3}')] }],
   ['qwen2 deepseek-r1-qwen stablelm2 megrez hunyuan grok-2 solar-open', { patterns: [words('')] }],
   ['deepseek-llm', { patterns: DEEPSEEK_LLM }],

@@ -28,6 +28,8 @@ export async function readSplits(source: ByteSource, file: string, signal?: Abor
   const total = first.metadata.get('split.tensors.count');
   const found = headers.reduce((n, h) => n + h.tensors.size, 0);
   if (total !== undefined && others.length > 0 && total !== found)
-    throw new InvalidCheckpoint('missing-tensor', `${file} announces ${total} tensors, its files have ${found}`, { file });
+    throw new InvalidCheckpoint('missing-tensor', `${file} announces ${total} tensors, its files have ${found}`, {
+      file,
+    });
   return headers;
 }

@@ -25,7 +25,12 @@ export class Vocabulary {
     const texts = this.strings('tokens') ?? this.refuse('has no tokenizer.ggml.tokens');
     const types = this.#numbers('token_type', texts.length);
     const scores = this.#numbers('scores', texts.length);
-    this.tokens = texts.map((text, id) => ({ id, text, type: TYPES[types?.[id] ?? 1] ?? 'undefined', score: scores?.[id] ?? 0 }));
+    this.tokens = texts.map((text, id) => ({
+      id,
+      text,
+      type: TYPES[types?.[id] ?? 1] ?? 'undefined',
+      score: scores?.[id] ?? 0,
+    }));
   }
 
   refuse(what: string): never {

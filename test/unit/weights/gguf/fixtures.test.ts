@@ -1,6 +1,12 @@
 /** Every fixture as a GGUF file: the same config, and every weight of the model bit for bit. */
 import { describe, expect, test } from 'vitest';
-import { describeModel, type ExpertsSpec, type MatrixSpec, type ModelSpec, type VectorSpec } from '../../../../src/engine/describe.ts';
+import {
+  describeModel,
+  type ExpertsSpec,
+  type MatrixSpec,
+  type ModelSpec,
+  type VectorSpec,
+} from '../../../../src/engine/describe.ts';
 import { openModel, type OpenedModel } from '../../../../src/engine/open.ts';
 import { ggufSource } from '../../../../src/weights/gguf/gguf-source.ts';
 import type { PublishedMatrix } from '../../../../src/weights/matrix.ts';
@@ -22,7 +28,8 @@ async function numbersOf(part: unknown): Promise<number[]> {
   if (part === null || typeof part !== 'object') return typeof part === 'number' ? [part] : [];
   if (isPublished(part)) return floatsOf(part);
   if (isVector(part)) return [...(await part.load())];
-  if (isMatrix(part)) return numbersOf(part.parts.map((p) => p.pieces.map((piece) => floatsOf(piece.source, piece.begin, piece.end))));
+  if (isMatrix(part))
+    return numbersOf(part.parts.map((p) => p.pieces.map((piece) => floatsOf(piece.source, piece.begin, piece.end))));
   if (isExperts(part)) {
     const experts = Array.from({ length: part.count }, (_, e) => [part.matrices(e), part.bias?.(e) ?? null]);
     return numbersOf(experts);
@@ -40,7 +47,13 @@ async function weightsOf(opened: OpenedModel): Promise<number[]> {
     const { kind: _, ...projections } = attention;
     const feedForward =
       ffn.kind === 'moe'
-        ? [ffn.router.matrix.pieces.map((p) => p.source), ffn.router.vectors.map((v) => v.vector), ffn.experts, ffn.shared?.gateUp, ffn.shared?.down]
+        ? [
+            ffn.router.matrix.pieces.map((p) => p.source),
+            ffn.router.vectors.map((v) => v.vector),
+            ffn.experts,
+            ffn.shared?.gateUp,
+            ffn.shared?.down,
+          ]
         : [ffn.norm, ffn.gateUp, ffn.down];
     return [attentionNorm, projections, feedForward];
   });
