@@ -1,8 +1,9 @@
 /** What a caller names as a model, as bytes: a URL, a Hub id, files that were picked, or a source of the caller's own. */
 import { blockSource } from '../weights/block-source.ts';
-import { filesSource } from '../weights/files-source.ts';
+import { pickedSource } from '../weights/gguf/picked.ts';
+import { ggufSource } from '../weights/gguf/gguf-source.ts';
 import { forwardSource } from '../weights/forward-source.ts';
-import { httpSource } from '../weights/http-source.ts';
+import { httpSource, type HttpOptions } from '../weights/http-source.ts';
 import { parseHubId, readHubModel, type HubModel } from '../weights/hub/hub-model.ts';
 import { openHub, type HubOptions } from '../weights/hub/hub-source.ts';
 import { sourceBlobs } from '../weights/records/blobs.ts';
@@ -12,8 +13,8 @@ import { StorageError } from '../errors.ts';
 import type { Storage } from './keeping.ts';
 
 /**
- * A Hub id (`org/name` or `org/name@revision`), a Hub model with its options, a URL of a folder with config.json and safetensors, the files of a
- * folder that the visitor picked, or any byte source. A string of two plain names with one slash is a Hub id; begin a relative URL with `./`.
+ * A Hub id (`org/name` or `org/name@revision`), a Hub model with its options, a URL of a folder with config.json and safetensors or of a .gguf file,
+ * the files of a folder or the .gguf file that the visitor picked, or any byte source. A string of two plain names with one slash is a Hub id; begin a relative URL with `./`.
  */
 export type ModelSource = string | URL | HubModel | readonly File[] | ByteSource;
 
@@ -60,8 +61,17 @@ export async function openSource(source: ModelSource, options: OpenSourceOptions
   const { fetch, retry } = options;
   const model = hubModelOf(source);
   if (model) return inBlocks(await openHub(model, { ...options, cache, remembered: await remembered(model, options) }));
-  if (typeof source === 'string' || source instanceof URL) return inBlocks(httpSource(source, { fetch, retry, cache }));
-  return 'stream' in source ? source : filesSource(source as readonly File[]);
+  if (typeof source === 'string' || source instanceof URL) return openUrl(String(source), { fetch, retry, cache });
+  return 'stream' in source ? source : pickedSource(source as readonly File[]);
+}
+
+/** Hubs put `?download=true` behind the links that people copy. */
+const GGUF_URL = /^((?:[^?#]*\/)?)([^/?#]+\.gguf)(?:\?download=true)?$/i;
+
+function openUrl(url: string, options: HttpOptions): ByteSource {
+  const [, folder, file] = GGUF_URL.exec(url) ?? [];
+  if (file === undefined) return inBlocks(httpSource(url, options));
+  return ggufSource(inBlocks(httpSource(folder || './', options)), file);
 }
 
 async function remembered(model: HubModel, { storage }: OpenSourceOptions): Promise<string | null> {

@@ -4,7 +4,10 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Json } from '../config/read.ts';
 import { InvalidCheckpoint, OutOfBudget } from '../errors.ts';
 import type { TensorNames } from '../families/family.ts';
+import { ggufNames } from '../families/gguf-names.ts';
 import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.ts';
+import { ggufQuantization } from '../weights/formats/gguf.ts';
+import { openGguf } from '../weights/gguf/checkpoint.ts';
 import { readBytes, type ByteSource } from '../weights/source.ts';
 import { describeModel, type ModelSpec } from './describe.ts';
 import { planModel, type Plan, type PlanOptions } from './plan.ts';
@@ -48,11 +51,13 @@ export async function openModel(source: ByteSource, signal?: AbortSignal): Promi
       source: source.label,
     });
   const { config, names, quantization } = readModelConfig(text);
+  const gguf = ggufQuantization(quantization);
   const [generation, checkpoint] = await Promise.all([
     readText(source, 'generation_config.json', signal).then((t) => readGenerationConfig(t ?? '{}')),
-    openCheckpoint(source, signal ? { signal } : {}),
+    gguf ? openGguf(source, gguf.file, signal) : openCheckpoint(source, signal ? { signal } : {}),
   ]);
-  return { source, config, names, quantization, checkpoint, generation };
+  const called = gguf ? ggufNames(config, names, (tensor) => checkpoint.has(tensor)) : names;
+  return { source, config, names: called, quantization, checkpoint, generation };
 }
 
 export interface PlannedModel {

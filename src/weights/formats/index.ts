@@ -15,6 +15,7 @@ import { bitsandbytes } from './bitsandbytes.ts';
 import { compressedTensors } from './compressed-tensors.ts';
 import { expectShape, type ExpertSlice, type WeightFormat } from './format.ts';
 import { fp8 } from './fp8.ts';
+import { gguf } from './gguf.ts';
 import { gptq } from './gptq.ts';
 import { mlx } from './mlx.ts';
 import { modelopt } from './modelopt.ts';
@@ -27,7 +28,7 @@ const PLAIN: Omit<WeightFormat, 'method'> = {
   expert: (checkpoint, _, name, slice) => plainExpert(checkpoint, name, slice),
 };
 
-const FORMATS: readonly WeightFormat[] = [compressedTensors, mxfp4, gptq, awq, fp8, modelopt, bitsandbytes, mlx];
+const FORMATS: readonly WeightFormat[] = [compressedTensors, mxfp4, gguf, gptq, awq, fp8, modelopt, bitsandbytes, mlx];
 /** Configurations that their format runs as they are meant; each is asked about once, before its first tensor. */
 const checked = new WeakSet<object>();
 
