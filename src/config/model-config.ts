@@ -10,7 +10,14 @@ export interface ModelConfig {
   readonly vocab: number; // V
   readonly hidden: number; // D
   readonly layers: readonly LayerConfig[]; // L
+  readonly norm: NormKind;
   readonly normEps: number;
+  /** Multiplies the embedding. */
+  readonly embeddingScale: number;
+  /** Multiplies what attention and feed-forward add to the residual stream. */
+  readonly residualScale: number;
+  /** logits = (W x + bias) * scale. */
+  readonly head: { readonly bias: boolean; readonly scale: number };
   readonly tieEmbeddings: boolean;
   /** The longest context the checkpoint claims. */
   readonly maxContext: number;
@@ -18,6 +25,9 @@ export interface ModelConfig {
   readonly endTokens: readonly number[];
   readonly beginToken: number | null;
 }
+
+/** `layer`: (x - mean) / deviation * gain; `layer-biased` adds a bias. */
+export type NormKind = 'rms' | 'layer' | 'layer-biased';
 
 export interface LayerConfig {
   readonly attention: AttentionConfig;

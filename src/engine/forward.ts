@@ -264,9 +264,9 @@ export class Forward {
     const phase: Phase = batch === 'one' ? 'decode' : 'prefill';
     const { embed, layers } = this.#weights;
     const a = this.#activations;
-    const { hidden } = this.config;
+    const { hidden, embeddingScale, residualScale: scale } = this.config;
     for (const { firstRow, matrix } of embed.parts) {
-      embedRows(r, 'embed', { ids: a.ids, weights: matrix, out: a.residualA }, { firstRow });
+      embedRows(r, 'embed', { ids: a.ids, weights: matrix, out: a.residualA }, { firstRow, scale: embeddingScale });
     }
     const tap = (index: number): void => {
       if (!taps) return;
@@ -291,6 +291,7 @@ export class Forward {
         label: `layer ${i}`,
         phase,
         eps: this.config.normEps,
+        scale,
         x: a.residualA,
         out: between,
         norm: weights.attentionNorm,
@@ -309,6 +310,7 @@ export class Forward {
         label: `layer ${i}`,
         phase,
         eps: this.config.normEps,
+        scale,
         x: between,
         out: a.residualA,
       };
@@ -361,7 +363,7 @@ export class Forward {
       r,
       'head',
       { x: a.residualA, gamma: this.#weights.finalNorm, weights: this.#weights.head, out: a.logits },
-      { phase: 'decode', eps: this.config.normEps, row: 'last' },
+      { phase: 'decode', eps: this.config.normEps, row: 'last', scale: this.config.head.scale },
     );
     return r.finish();
   }
@@ -370,7 +372,7 @@ export class Forward {
   allLogits(out: BufferView, normed: BufferView): Promise<Program> {
     const r = this.recorder();
     this.#recordFinalNorm(r, normed);
-    linear(r, 'head', { x: normed, weights: this.#weights.head, out }, { phase: 'prefill' });
+    linear(r, 'head', { x: normed, weights: this.#weights.head, out }, { phase: 'prefill', scale: this.config.head.scale });
     return r.finish();
   }
 

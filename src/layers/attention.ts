@@ -23,8 +23,10 @@ export interface AttentionStep {
   readonly label: string;
   readonly phase: Phase;
   readonly eps: number;
+  /** Multiplies attention before it joins x. */
+  readonly scale: number;
   readonly x: BufferView; // [T, D]
-  /** x + attention; another buffer than x. */
+  /** x + scale * attention; another buffer than x. */
   readonly out: BufferView; // [T, D]
   readonly norm: BufferView; // [D]
   readonly rope: BufferView;
@@ -102,7 +104,7 @@ export function groupedAttention(
     r,
     `${label} out`,
     { x: scratch.attended, weights: weights.o, bias: weights.oBias, residual: x, out: s.out },
-    { phase },
+    { phase, scale: s.scale },
   );
 }
 
@@ -163,7 +165,7 @@ export function latentAttention(
     },
   );
   attend(r, s, { heads, kvHeads: heads, keySize, valueSize, scale, window: null }, null);
-  linear(r, `${label} out`, { x: scratch.attended, weights: weights.o, residual: x, out: s.out }, { phase });
+  linear(r, `${label} out`, { x: scratch.attended, weights: weights.o, residual: x, out: s.out }, { phase, scale: s.scale });
 }
 
 function attend(

@@ -19,10 +19,12 @@ export interface FfnStep {
   readonly hidden: BufferView; // [T, width] scratch
   readonly residual: BufferView; // [T, D]
   readonly rowScale?: BufferView; // [T]
+  /** Multiplies the feed-forward before it joins the residual. */
+  readonly scale: number;
   readonly out: BufferView; // [T, D]
 }
 
-/** out = residual + rowScale * ffn(x). */
+/** out = residual + scale * rowScale * ffn(x). */
 export function feedForward(r: Recorder, s: FfnStep): void {
   const { label, phase, weights, hidden, residual, rowScale, out } = s;
   glu(
@@ -35,11 +37,11 @@ export function feedForward(r: Recorder, s: FfnStep): void {
     r,
     `${label} down`,
     { x: hidden, weights: weights.down, residual, out, ...(rowScale ? { rowScale } : {}) },
-    { phase },
+    { phase, scale: s.scale },
   );
 }
 
-/** out = x + ffn(norm(x)): a dense layer. */
+/** out = x + scale * ffn(norm(x)): a dense layer. */
 export function denseLayer(
   r: Recorder,
   s: Omit<FfnStep, 'residual' | 'rowScale'> & {

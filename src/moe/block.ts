@@ -31,6 +31,8 @@ export interface MoeStep {
   readonly phase: Phase;
   readonly hidden: number; // D
   readonly eps: number;
+  /** Multiplies what the layer adds to x. */
+  readonly scale: number;
   readonly x: BufferView; // [T, D]
   readonly out: BufferView; // [T, D], another buffer
   /** This layer's routing log. */
@@ -104,6 +106,7 @@ export function moeLayer(
       weights: weights.shared,
       x: normed,
       hidden: scratch.dense,
+      scale: s.scale,
       residual,
       ...(block.sharedGate ? { rowScale: scratch.sharedWeight } : {}),
       out: scratch.withShared,
@@ -120,7 +123,7 @@ export function moeLayer(
       r,
       `${label} down`,
       { ...home, act: scratch.act, routed, residual, out: s.out },
-      { ...shape, slot },
+      { ...shape, slot, scale: s.scale },
     );
     return { route: atRoute, experts: atExperts, combine: r.mark() };
   }
@@ -130,6 +133,6 @@ export function moeLayer(
   expertUp(r, `${label} up`, { ...home, x: normed, pairOfRow, tiles, act }, { ...shape, slot, activation, tileRows });
   expertDown(r, `${label} down`, { ...home, act, tiles, y }, { ...shape, slot, tileRows });
   const atCombine = r.mark();
-  combine(r, `${label} combine`, { y, rowOfPair, routed, residual, out: s.out }, { hidden, topK });
+  combine(r, `${label} combine`, { y, rowOfPair, routed, residual, out: s.out }, { hidden, topK, scale: s.scale });
   return { route: atRoute, experts: atExperts, combine: atCombine };
 }

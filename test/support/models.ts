@@ -17,6 +17,8 @@ const FAMILIES = [
   'deepseek-v2',
   'deepseek-v3',
   'gpt-oss',
+  'granitemoe',
+  'granitemoeshared',
 ];
 const FORMATS = ['qwen3-moe-ct-int4', 'gpt-oss-mxfp4'];
 /** Every fixture, as a folder below test/fixtures. */

@@ -1,8 +1,8 @@
 /** Dense and Mixture-of-Experts feed-forward, token by token. */
 import type { Activation, FfnConfig, MoeFfn, RouterConfig } from '../../config/model-config.ts';
-import type { ExpertStorage, GluNames, LayerNames, MoeFfnNames } from '../../families/family.ts';
+import type { ExpertStorage, GluNames, LayerNames, MatrixName, MoeFfnNames } from '../../families/family.ts';
 import { activate } from '../activation.ts';
-import { add, matVec, need, sigmoid, softmax, type Weights } from './tensors.ts';
+import { add, matVec, need, needBias, needMatrix, sigmoid, softmax, type Weights } from './tensors.ts';
 
 /** K experts of one token, best first, ties to the lower id. */
 export interface Route {
@@ -84,13 +84,16 @@ function glu(x: Float64Array, w: Glu, activation: Activation): Float64Array {
   );
 }
 
-function separate(names: GluNames, weights: Weights, biased = false): Glu {
-  const all = (suffix: string): Omit<Glu, 'bias'> => ({
-    gate: need(weights, `${names.gate}.${suffix}`),
-    up: need(weights, `${names.up}.${suffix}`),
-    down: need(weights, `${names.down}.${suffix}`),
-  });
-  return { ...all('weight'), bias: biased ? all('bias') : null };
+function separate(names: GluNames<MatrixName>, weights: Weights, cols: number, biased = false): Glu {
+  const { gate, up, down } = names;
+  return {
+    gate: needMatrix(weights, gate, cols),
+    up: needMatrix(weights, up, cols),
+    down: need(weights, `${down}.weight`),
+    bias: biased
+      ? { gate: needBias(weights, gate), up: needBias(weights, up), down: needBias(weights, down) }
+      : null,
+  };
 }
 
 /** Expert e of a tensor of rank 3 that holds all; `rows` of its outputs are picked, in order. */
@@ -117,7 +120,7 @@ function expertOf(
   { width, expertBias }: MoeFfn,
   hidden: number,
 ): Glu {
-  if (storage.kind === 'separate') return separate(storage.expert(e), weights, expertBias);
+  if (storage.kind === 'separate') return separate(storage.expert(e), weights, hidden, expertBias);
   const inOut = storage.orientation === 'in-out';
   const even = storage.gateRows === 'even';
   const rowsOf = (part: 0 | 1): number[] =>
@@ -164,7 +167,7 @@ function moe(
     experts.set(e, known);
     return known;
   };
-  const shared = names.shared && separate(names.shared, weights);
+  const shared = names.shared && separate(names.shared, weights, x[0]!.length);
   const sharedGate = names.sharedGate === null ? null : need(weights, `${names.sharedGate}.weight`);
   const logits = x.map((token) => matVec(router, token, vector(names.routerBias)));
   const routes = logits.map((own) => {
@@ -199,6 +202,6 @@ export function feedForward(
 ): { out: Float64Array[]; routes: Route[] | null; logits: Float64Array[] } {
   if (config.kind === 'moe' && names.kind === 'moe') return moe(x, config, names, weights, change);
   if (config.kind !== 'dense' || names.kind !== 'dense') throw new Error('names of another kind than the config');
-  const dense = separate(names, weights);
+  const dense = separate(names, weights, x[0]!.length);
   return { out: x.map((token) => glu(token, dense, config.activation)), routes: null, logits: [] };
 }

@@ -129,7 +129,7 @@ export async function run(
   changes = c.intervene ? interventions(c) : undefined,
 ): Promise<Found> {
   const { name, tokens, hidden, experts, topK, predict = false, logits = false } = c;
-  const block = routerBlock({ ...c.router, hidden, experts, layout: layoutOf(c), sharedGate: c.sharedGate ?? false });
+  const block = routerBlock({ ...c.router, normBias: false, hidden, experts, layout: layoutOf(c), sharedGate: c.sharedGate ?? false });
   const blocks = [inputs, ...(inputs.next ? [inputs.next] : [])].map((r) => routerWords(block, r.matrix, r));
   const got = await runKernel(gpu, {
     inputs: {
