@@ -134,10 +134,17 @@ function within(config: ConfigReader, { key, value }: { key: string; value: numb
 export function readExperts(config: ConfigReader): { experts: number; topK: number } {
   const experts = within(
     config,
-    aliased(config, ['num_experts', 'num_local_experts', 'n_routed_experts']),
+    aliased(config, ['num_experts', 'num_local_experts', 'n_routed_experts', 'moe_num_experts']),
     LIMITS.experts,
   );
-  const chosen = aliased(config, ['num_experts_per_tok', 'experts_per_token', 'num_experts_per_token']);
+  const chosen = aliased(config, [
+    'num_experts_per_tok',
+    'experts_per_token',
+    'num_experts_per_token',
+    'moe_topk',
+    'moe_k',
+    'moe_top_k',
+  ]);
   if (chosen.value > experts) config.fail(chosen.key, `at most the number of experts (${experts})`);
   return { experts, topK: within(config, chosen, LIMITS.topK) };
 }

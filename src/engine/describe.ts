@@ -119,6 +119,7 @@ class Describer {
     return {
       embed,
       head: names.head === null ? embed : this.matrix(names.head, { rows: vocab, cols: hidden }, 'embedding'),
+      headBias: config.head.bias ? this.vector(`${names.head ?? names.embed}.bias`, vocab) : null,
       finalNorm: this.norm(names.finalNorm),
       layers: config.layers.map((layer, i) => this.layer(layer, names.layer(i))),
     };
@@ -258,7 +259,9 @@ class Describer {
     const storage = names.experts.find((s) => find(s, 0) !== null);
     const label = `experts of ${names.router}`;
     if (!storage) {
-      const tried = names.experts.map((s) => (s.kind === 'separate' ? s.expert(0).gate : s.gateUp));
+      const firstOf = (s: ExpertStorage): string =>
+        s.kind === 'fused' ? s.gateUp : s.kind === 'flat' ? s.gate : s.expert(0).gate;
+      const tried = names.experts.map(firstOf);
       throw new InvalidCheckpoint('missing-tensor', `No experts found: looked for ${tried.join(' and ')}`, { tried });
     }
     const matrices = Array.from({ length: config.experts }, (_, e) => {

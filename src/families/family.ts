@@ -110,6 +110,8 @@ export interface MoeFfnNames {
 export type ExpertStorage =
   /** One matrix per expert and projection. */
   | { readonly kind: 'separate'; expert(e: number): GluNames }
+  /** One matrix a projection with all experts' rows: gate and up [E F, D], and down transposed [E F, D]. Full tensor names. */
+  | { readonly kind: 'flat'; readonly gate: string; readonly up: string; readonly down: string }
   /** All experts in one tensor of rank 3. */
   | {
       readonly kind: 'fused';

@@ -1,10 +1,19 @@
 /** Granite 3 MoE, with or without a shared expert: multipliers everywhere, softmax over the chosen, all experts in one tensor. */
-import { LIMITS, readActivation, readBase, readExperts, readHeads, readMultipliers, readWidth } from '../config/axes.ts';
+import {
+  LIMITS,
+  readActivation,
+  readBase,
+  readExperts,
+  readHeads,
+  readMultipliers,
+  readWidth,
+} from '../config/axes.ts';
 import type { LayerConfig, MoeFfn } from '../config/model-config.ts';
 import type { ConfigReader } from '../config/read.ts';
 import { readRope } from '../config/rope.ts';
 import { stackedRows, type Family } from './family.ts';
 import { llamaNames, type MoeNaming } from './llama-names.ts';
+import { groupedAttention, softmaxRouter } from './parts.ts';
 
 /** Experts as rank 3, gate rows first; `_linear` names the pair. */
 const experts: MoeNaming['experts'] = (block) => [
@@ -32,14 +41,7 @@ function readMoe(c: ConfigReader): MoeFfn {
     width: readWidth(c, 'intermediate_size'),
     activation: readActivation(c),
     expertBias: false,
-    router: {
-      score: 'softmax-chosen',
-      logitBias: false,
-      selectionBias: false,
-      groups: null,
-      renormalize: null,
-      scale: 1,
-    },
+    router: softmaxRouter({ score: 'softmax-chosen' }),
     shared: shared > 0 ? { width: shared, gated: false } : null,
   };
 }
@@ -58,17 +60,10 @@ export const graniteMoe: Family = {
     );
     const biased = c.boolean('attention_bias', false);
     const layer: LayerConfig = {
-      attention: {
-        kind: 'grouped',
-        ...heads,
+      attention: groupedAttention(heads, rope, {
         scale: multipliers.attention,
-        qkNorm: 'none',
-        clip: null,
         bias: { qkv: biased, o: biased },
-        window: null,
-        sinks: false,
-        rope,
-      },
+      }),
       ffn: readMoe(c),
     };
     return { ...model, ...multipliers.model, layers: Array.from({ length: layerCount }, () => layer) };

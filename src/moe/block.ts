@@ -9,7 +9,7 @@
  *   down     act -> out, weights and residual in   act -> y [P, D]
  *   combine                                        y -> out through the inverse map, k ascending
  */
-import type { MoeFfn } from '../config/model-config.ts';
+import type { MoeFfn, NormKind } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
 import { combine } from '../kernels/moe/combine.ts';
@@ -30,6 +30,7 @@ export interface MoeStep {
   readonly label: string;
   readonly phase: Phase;
   readonly hidden: number; // D
+  readonly normKind: NormKind;
   readonly eps: number;
   /** Multiplies what the layer adds to x. */
   readonly scale: number;
@@ -95,7 +96,7 @@ export function moeLayer(
     r,
     `${label} route`,
     { x, router, normed, routed, ...optional },
-    { block, topK, router: config.router, eps: s.eps, predict, logits },
+    { block, topK, router: config.router, norm: s.normKind, eps: s.eps, predict, logits },
   );
   let residual = x;
   if (weights.shared) {

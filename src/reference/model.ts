@@ -44,7 +44,12 @@ export function referenceModel(
   const routerLogits: Float64Array[][] = [];
   const atNorm = (name: string): Float64Array[] => x.map((token) => normed(token, weights, name, config.norm, eps));
   const join = (out: readonly Float64Array[]): void => {
-    x = x.map((token, t) => add(token, out[t]!.map((v) => v * config.residualScale)));
+    x = x.map((token, t) =>
+      add(
+        token,
+        out[t]!.map((v) => v * config.residualScale),
+      ),
+    );
   };
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);

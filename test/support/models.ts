@@ -19,6 +19,10 @@ const FAMILIES = [
   'gpt-oss',
   'granitemoe',
   'granitemoeshared',
+  'ernie4-5-moe',
+  'hunyuan-v1-moe',
+  'phimoe',
+  'dbrx',
 ];
 const FORMATS = ['qwen3-moe-ct-int4', 'gpt-oss-mxfp4'];
 /** Every fixture, as a folder below test/fixtures. */

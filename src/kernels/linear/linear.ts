@@ -38,7 +38,16 @@ const SHADERS = { matvec: 'linear/matvec', lane: 'linear/matvec_lane', matmul: '
 /** out = (h W^T + bias) * rowScale * scale + residual, where h is x or, with gamma, x / rms(x) * gamma. */
 export function linear(recorder: Recorder, label: string, io: LinearIo, options: LinearOptions): void {
   const { x, weights, out, bias, residual, rowScale, gamma } = io;
-  const { phase, xRow = weights.cols, xAt = 0, outRow = weights.rows, outAt = 0, scale = 1, eps, row = 'all' } = options;
+  const {
+    phase,
+    xRow = weights.cols,
+    xAt = 0,
+    outRow = weights.rows,
+    outAt = 0,
+    scale = 1,
+    eps,
+    row = 'all',
+  } = options;
   const last = row === 'last';
   const one = phase === 'decode' || last;
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);

@@ -82,9 +82,15 @@ function groupedHeads(
       const heads = split(all, c.headSize);
       return normName && c.qkNorm === 'per-head' ? heads.map((h) => rmsNormed(h, need(w, normName), eps)) : heads;
     });
-  const turned = (heads: Float64Array[][]): Float64Array[][] =>
-    heads.map((token, t) => token.map((h) => rotated(h, t, c.rope)));
-  return { q: turned(project(n.q, n.qNorm)), k: turned(project(n.k, n.kNorm)), v: project(n.v, null) };
+  const turned = (heads: Float64Array[][], normName: string | null): Float64Array[][] =>
+    heads.map((token, t) =>
+      token.map((h) => {
+        const out = rotated(h, t, c.rope);
+        return normName && c.qkNorm === 'per-head-rotated' ? rmsNormed(out, need(w, normName), eps) : out;
+      }),
+    );
+  const q = turned(project(n.q, n.qNorm), n.qNorm);
+  return { q, k: turned(project(n.k, n.kNorm), n.kNorm), v: project(n.v, null) };
 }
 
 function latentHeads(x: readonly Float64Array[], c: LatentAttention, n: LatentAttentionNames, w: Weights): Heads {

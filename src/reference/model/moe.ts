@@ -58,13 +58,31 @@ export function route(
   const wanted = [...allowed.filter((e) => rule(e) === Infinity), ...allowed.filter((e) => rule(e) !== Infinity)];
   const used = wanted.slice(0, change?.uses ?? topK);
   const ids = order.filter((e) => used.includes(e));
+  if (typeof router.score === 'object') {
+    const weights = sparselyMixed(logits, ids, router.score.tolerance);
+    return { ids, weights: weights.map((w) => w * router.scale) };
+  }
   let weights = ids.map((e) => scores[e]!);
   if (router.score === 'softmax-chosen') weights = [...softmax(Float64Array.from(weights))];
   if (router.renormalize) {
-    const sum = weights.reduce((a, b) => a + b, 0) + router.renormalize.epsilon;
-    weights = weights.map((w) => w / sum);
+    const sum = weights.reduce((a, b) => a + b, 0);
+    const by =
+      'least' in router.renormalize ? Math.max(sum, router.renormalize.least) : sum + router.renormalize.epsilon;
+    weights = weights.map((w) => w / by);
   }
   return { ids, weights: weights.map((w) => w * router.scale) };
+}
+
+/** Step by step as published: set aside what was chosen, mask what is far from the largest of the rest, softmax over what is left. */
+function sparselyMixed(logits: Float64Array, ids: readonly number[], tolerance: number): number[] {
+  const rest = logits.slice();
+  return ids.map((id) => {
+    const most = rest[id]!;
+    const near = rest.map((z) => ((most - z) / Math.max(Math.abs(z), most) > tolerance ? -Infinity : z));
+    const weight = softmax(near)[id]!;
+    rest[id] = -Infinity;
+    return weight;
+  });
 }
 
 interface Glu {
@@ -90,9 +108,7 @@ function separate(names: GluNames<MatrixName>, weights: Weights, cols: number, b
     gate: needMatrix(weights, gate, cols),
     up: needMatrix(weights, up, cols),
     down: need(weights, `${down}.weight`),
-    bias: biased
-      ? { gate: needBias(weights, gate), up: needBias(weights, up), down: needBias(weights, down) }
-      : null,
+    bias: biased ? { gate: needBias(weights, gate), up: needBias(weights, up), down: needBias(weights, down) } : null,
   };
 }
 
@@ -121,6 +137,13 @@ function expertOf(
   hidden: number,
 ): Glu {
   if (storage.kind === 'separate') return separate(storage.expert(e), weights, hidden, expertBias);
+  if (storage.kind === 'flat') {
+    const part = (name: string): Float64Array =>
+      need(weights, name).slice(e * width * hidden, (e + 1) * width * hidden);
+    const rows = Array.from({ length: hidden }, (_, d) => d);
+    const down = fusedRows(need(weights, storage.down), e, rows, hidden, width, true);
+    return { gate: part(storage.gate), up: part(storage.up), down, bias: null };
+  }
   const inOut = storage.orientation === 'in-out';
   const even = storage.gateRows === 'even';
   const rowsOf = (part: 0 | 1): number[] =>
@@ -145,7 +168,7 @@ function expertOf(
 /** The first way of storing experts that the checkpoint has. */
 function storageOf(names: MoeFfnNames, weights: Weights): ExpertStorage {
   const has = (s: ExpertStorage): boolean =>
-    weights(s.kind === 'separate' ? `${s.expert(0).gate}.weight` : s.gateUp) !== undefined;
+    weights(s.kind === 'separate' ? `${s.expert(0).gate}.weight` : s.kind === 'flat' ? s.gate : s.gateUp) !== undefined;
   const found = names.experts.find(has);
   if (!found) throw new Error(`no experts beside ${names.router}`);
   return found;

@@ -1,6 +1,13 @@
 /** Every tensor that a config implies, by the name its family gives it, with its shape in plain form. */
 import type { AttentionConfig, FfnConfig, ModelConfig, MoeFfn } from '../../../src/config/model-config.ts';
-import type { ExpertStorage, GluNames, LayerNames, MatrixName, MoeFfnNames, TensorNames } from '../../../src/families/family.ts';
+import type {
+  ExpertStorage,
+  GluNames,
+  LayerNames,
+  MatrixName,
+  MoeFfnNames,
+  TensorNames,
+} from '../../../src/families/family.ts';
 
 export type Shapes = Map<string, readonly number[]>;
 
@@ -58,6 +65,10 @@ function addExperts(shapes: Shapes, storage: ExpertStorage, ffn: MoeFfn, hidden:
     for (let e = 0; e < experts; e++) addGlu(shapes, storage.expert(e), width, hidden, expertBias);
     return;
   }
+  if (storage.kind === 'flat') {
+    for (const name of [storage.gate, storage.up, storage.down]) shapes.set(name, [experts * width, hidden]);
+    return;
+  }
   const plain = storage.orientation === 'in-out';
   shapes.set(storage.gateUp, plain ? [experts, hidden, 2 * width] : [experts, 2 * width, hidden]);
   shapes.set(storage.down, plain ? [experts, width, hidden] : [experts, hidden, width]);
@@ -69,7 +80,12 @@ function addMoe(shapes: Shapes, ffn: MoeFfn, n: MoeFfnNames, hidden: number, kin
   shapes.set(weight(n.router), [ffn.experts, hidden]);
   if (n.routerBias) shapes.set(n.routerBias, [ffn.experts]);
   if (n.selectionBias) shapes.set(n.selectionBias, [ffn.experts]);
-  addExperts(shapes, n.experts.find((s) => s.kind === (kind ?? s.kind))!, ffn, hidden);
+  addExperts(
+    shapes,
+    n.experts.find((s) => s.kind === (kind ?? s.kind))!,
+    ffn,
+    hidden,
+  );
   if (n.shared && ffn.shared) addGlu(shapes, n.shared, ffn.shared.width, hidden);
   if (n.sharedGate) shapes.set(weight(n.sharedGate), [1, hidden]);
 }
