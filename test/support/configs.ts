@@ -274,6 +274,8 @@ const WITHOUT_GOLDEN: Record<string, Json> = {
 };
 
 export const FAMILIES_WITHOUT_GOLDEN = Object.keys(WITHOUT_GOLDEN);
+/** Published by transformers 4 too; those it does not know have `rope_parameters`. */
+export const hasVersion4 = (family: string): boolean => WITHOUT_GOLDEN[family]?.rope_parameters === undefined;
 
 /** A family's config.json with changes; undefined takes a key away. */
 export const configOf = (family: string, changes: Json = {}): Json => ({

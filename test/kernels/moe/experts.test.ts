@@ -146,12 +146,13 @@ const home = (v: Readonly<Record<string, BufferView>>): { arena: BufferView; slo
 const shapeOf = (
   c: Case,
   s: Setup,
-): { experts: number; topK: number; slot: SlotLayout; activation: Activation; tileRows: TileRows } => ({
+): { experts: number; topK: number; slot: SlotLayout; activation: Activation; tileRows: TileRows; scale: number } => ({
   experts: c.experts,
   topK: c.topK,
   slot: s.slot,
   activation: c.activation ?? SILU,
   tileRows: c.tileRows ?? 16,
+  scale: c.scale ?? 1,
 });
 
 /** The rows of `values` [P, size], pair by pair, in row order. */
@@ -287,7 +288,14 @@ describe('on a software adapter', () => {
   });
 });
 describe('moe/combine', () => {
-  const several = ['no_tokens', 'one_of_everything', 'odd_sizes', 'more_than_a_column_block', 'many_experts'];
+  const several = [
+    'no_tokens',
+    'one_of_everything',
+    'odd_sizes',
+    'sizes_of_four',
+    'more_than_a_column_block',
+    'many_experts',
+  ];
   it.each(thinned(several.map(named), 2))('$name', checks['moe/combine']);
 });
 
