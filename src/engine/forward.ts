@@ -6,7 +6,6 @@ import { Recorder, type Program } from '../gpu/recording.ts';
 import { STEP_BYTES, writeStep, type ApproximateParams, type DrawOptions, type SamplingParams } from '../gpu/step.ts';
 import { embedRows } from '../kernels/embed/embed_rows.ts';
 import { predictedIds } from '../kernels/moe/route.ts';
-import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { sample, tokenSetWords } from '../kernels/sample/sample.ts';
 import { MOST_SAMPLED_BYTES, topLogprobs } from '../kernels/sample/top_logprobs.ts';
 import {
@@ -18,6 +17,7 @@ import {
 } from '../layers/attention.ts';
 import { denseLayer } from '../layers/ffn.ts';
 import { linear } from '../layers/linear.ts';
+import { norm } from '../layers/norm.ts';
 import { ropeTable } from '../layers/rope.ts';
 import { moeLayer, type MoeMarks } from '../moe/block.ts';
 import type { ExpertHomes } from '../moe/homes.ts';
@@ -264,9 +264,9 @@ export class Forward {
     const phase: Phase = batch === 'one' ? 'decode' : 'prefill';
     const { embed, layers } = this.#weights;
     const a = this.#activations;
-    const { hidden } = this.config;
+    const { hidden, embeddingScale, residualScale: scale } = this.config;
     for (const { firstRow, matrix } of embed.parts) {
-      embedRows(r, 'embed', { ids: a.ids, weights: matrix, out: a.residualA }, { firstRow });
+      embedRows(r, 'embed', { ids: a.ids, weights: matrix, out: a.residualA }, { firstRow, scale: embeddingScale });
     }
     const tap = (index: number): void => {
       if (!taps) return;
@@ -290,7 +290,9 @@ export class Forward {
       const attention: AttentionStep = {
         label: `layer ${i}`,
         phase,
+        normKind: this.config.norm,
         eps: this.config.normEps,
+        scale,
         x: a.residualA,
         out: between,
         norm: weights.attentionNorm,
@@ -308,7 +310,9 @@ export class Forward {
       const ffn = {
         label: `layer ${i}`,
         phase,
+        normKind: this.config.norm,
         eps: this.config.normEps,
+        scale,
         x: between,
         out: a.residualA,
       };
@@ -357,12 +361,15 @@ export class Forward {
   lastLogits(): Promise<Program> {
     const r = this.recorder();
     const a = this.#activations;
-    linear(
-      r,
-      'head',
-      { x: a.residualA, gamma: this.#weights.finalNorm, weights: this.#weights.head, out: a.logits },
-      { phase: 'decode', eps: this.config.normEps, row: 'last' },
-    );
+    const { norm: kind, normEps: eps, head } = this.config;
+    const { finalNorm: gamma, head: weights, headBias: bias } = this.#weights;
+    const io = { weights, out: a.logits, bias };
+    const options = { phase: 'decode', row: 'last', scale: head.scale } as const;
+    if (kind === 'rms') linear(r, 'head', { ...io, x: a.residualA, gamma }, { ...options, eps });
+    else {
+      this.#recordFinalNorm(r, a.normed);
+      linear(r, 'head', { ...io, x: a.normed }, options);
+    }
     return r.finish();
   }
 
@@ -370,7 +377,8 @@ export class Forward {
   allLogits(out: BufferView, normed: BufferView): Promise<Program> {
     const r = this.recorder();
     this.#recordFinalNorm(r, normed);
-    linear(r, 'head', { x: normed, weights: this.#weights.head, out }, { phase: 'prefill' });
+    const { head: weights, headBias: bias } = this.#weights;
+    linear(r, 'head', { x: normed, weights, bias, out }, { phase: 'prefill', scale: this.config.head.scale });
     return r.finish();
   }
 
@@ -382,9 +390,9 @@ export class Forward {
   }
 
   #recordFinalNorm(r: Recorder, out: BufferView): void {
-    const { hidden, normEps: eps } = this.config;
+    const { hidden: size, norm: kind, normEps: eps } = this.config;
     const x = this.#activations.residualA;
-    rmsNorm(r, 'final norm', { x, gamma: this.#weights.finalNorm, out }, { size: hidden, eps });
+    norm(r, 'final norm', { x, gamma: this.#weights.finalNorm, out }, { kind, size, eps });
   }
 
   /**
