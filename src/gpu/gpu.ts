@@ -77,13 +77,15 @@ export class Gpu {
     return new Gpu({ device, facts, counters, pipelines: new PipelineCache(device, counters) }, true);
   }
 
-  /** Around a device that somebody else opened: disposing frees what was made here, and leaves the device alone. */
-  static around(device: GPUDevice): Gpu {
+  /**
+   * Around a device that somebody else opened: disposing frees what was made here, and leaves the device alone.
+   * @param shaders texts by path, where kernels beyond the engine's own are wanted
+   */
+  static around(device: GPUDevice, shaders?: Readonly<Record<string, string>>): Gpu {
     const counters = noCounts();
-    return new Gpu(
-      { device, facts: factsOf(device), counters, pipelines: new PipelineCache(device, counters) },
-      false,
-    );
+    const pipelines = new PipelineCache(device, counters);
+    pipelines.sources = shaders;
+    return new Gpu({ device, facts: factsOf(device), counters, pipelines }, false);
   }
 
   /**

@@ -24,7 +24,10 @@ export const layerSlot = ({ hidden, width }: LayerShape): SlotLayout =>
   slotLayout({ hidden, width, gateUp: { kind: 'f32' }, down: { kind: 'f32' }, bias: false });
 
 /** Of 32-bit words. */
-function wordsOf(shape: LayerShape, tokens: number): Readonly<Record<Exclude<keyof (LayerViews & GradViews), 'gate'>, number>> {
+function wordsOf(
+  shape: LayerShape,
+  tokens: number,
+): Readonly<Record<Exclude<keyof (LayerViews & GradViews), 'gate'>, number>> {
   const { hidden, width, topK, noise } = shape;
   const { G, M, X, ALL, PLANES } = sizesOf(shape);
   const pairs = tokens * ALL;

@@ -47,7 +47,9 @@ function checkNumbers(options: MoELayerOptions): void {
     const value = options[name as keyof MoELayerOptions];
     if (value === undefined && !REQUIRED.includes(name as (typeof REQUIRED)[number])) continue;
     if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > 0xffffffff)
-      throw new InvalidRequest(`createMoELayer: ${name} must be a whole number of at least ${least}`, { [name]: value });
+      throw new InvalidRequest(`createMoELayer: ${name} must be a whole number of at least ${least}`, {
+        [name]: value,
+      });
   }
   for (const name of POSITIVE) {
     const value = options[name];
@@ -57,7 +59,8 @@ function checkNumbers(options: MoELayerOptions): void {
   for (const [name, value] of Object.entries(options.loss_coef ?? {})) {
     if (!LOSS_NAMES.some((known) => known === name))
       throw new InvalidRequest(`createMoELayer: no loss ${name}; there are ${LOSS_NAMES.join(', ')}`, { name });
-    if (!Number.isFinite(value)) throw new InvalidRequest(`createMoELayer: loss_coef.${name} must be finite`, { value });
+    if (!Number.isFinite(value))
+      throw new InvalidRequest(`createMoELayer: loss_coef.${name} must be finite`, { value });
   }
 }
 
@@ -106,7 +109,11 @@ function sizeFaults(options: MoELayerOptions): Fault[] {
       of: ['n_group', 'num_experts', 'zero_expert_num'],
     },
     { when: topk_group > n_group, says: `keeps ${topk_group} of ${n_group} groups`, of: ['n_group', 'topk_group'] },
-    { when: options.topk_group !== undefined && options.n_group === undefined, says: 'topk_group needs n_group', of: ['topk_group'] },
+    {
+      when: options.topk_group !== undefined && options.n_group === undefined,
+      says: 'topk_group needs n_group',
+      of: ['topk_group'],
+    },
     {
       when: k > (topk_group * choices) / n_group,
       says: `k ${k} is more than ${topk_group} of ${n_group} groups hold`,
@@ -130,8 +137,16 @@ function choiceFaults(options: MoELayerOptions): Fault[] {
   const isSecond = options.top2_2nd_expert_sampling === true || options.second_expert_policy === 'random';
   const byTokens = router === 'top_k';
   return [
-    { when: router === 'expert_choice' && options.k !== undefined, says: 'expert_choice has a capacity_factor in place of k', of: ['router', 'k'] },
-    { when: router === 'expert_choice' && zero_expert_num > 0, says: 'zero experts choose no tokens', of: ['router', 'zero_expert_num'] },
+    {
+      when: router === 'expert_choice' && options.k !== undefined,
+      says: 'expert_choice has a capacity_factor in place of k',
+      of: ['router', 'k'],
+    },
+    {
+      when: router === 'expert_choice' && zero_expert_num > 0,
+      says: 'zero experts choose no tokens',
+      of: ['router', 'zero_expert_num'],
+    },
     {
       when: router === 'expert_choice' && options.drop_tokens === false,
       says: 'expert_choice without a limit would be every expert for every token',
@@ -143,13 +158,21 @@ function choiceFaults(options: MoELayerOptions): Fault[] {
       of: ['router', 'use_rts', 'drop_policy'],
     },
     { when: !byTokens && options.n_group !== undefined, says: `${router} has no groups`, of: ['router', 'n_group'] },
-    { when: !byTokens && isSecond, says: `${router} has no second expert to sample`, of: ['router', 'top2_2nd_expert_sampling', 'second_expert_policy'] },
+    {
+      when: !byTokens && isSecond,
+      says: `${router} has no second expert to sample`,
+      of: ['router', 'top2_2nd_expert_sampling', 'second_expert_policy'],
+    },
     {
       when: !byTokens && (policy === 'RSample' || policy === 'NoisyTopK'),
       says: `${policy} noise is for choices by score of tokens`,
       of: ['router', 'noisy_gate_policy'],
     },
-    { when: isSecond && k !== 2, says: 'sampling of the second expert needs k = 2', of: ['k', 'top2_2nd_expert_sampling', 'second_expert_policy'] },
+    {
+      when: isSecond && k !== 2,
+      says: 'sampling of the second expert needs k = 2',
+      of: ['k', 'top2_2nd_expert_sampling', 'second_expert_policy'],
+    },
     {
       when: options.top2_2nd_expert_sampling === true && options.n_group !== undefined,
       says: 'a sampled second expert keeps to no group',
@@ -182,7 +205,11 @@ function capacityFaults(options: MoELayerOptions): Fault[] {
   const { capacity_factor, drop_tokens, router } = options;
   const hasLimit = capacity_factor !== undefined || router === 'expert_choice';
   return [
-    { when: drop_tokens === true && !hasLimit, says: 'drop_tokens needs a capacity_factor', of: ['drop_tokens', 'capacity_factor'] },
+    {
+      when: drop_tokens === true && !hasLimit,
+      says: 'drop_tokens needs a capacity_factor',
+      of: ['drop_tokens', 'capacity_factor'],
+    },
     {
       when: !hasLimit && (options.eval_capacity_factor !== undefined || options.min_capacity !== undefined),
       says: 'eval_capacity_factor and min_capacity need a capacity_factor',

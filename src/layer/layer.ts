@@ -9,6 +9,7 @@ import { backward } from '../kernels/layer/backward.ts';
 import { choose, columnSums, gate } from '../kernels/layer/gate.ts';
 import { merge } from '../kernels/layer/merge.ts';
 import { place, weigh } from '../kernels/layer/place.ts';
+import { layerShaders } from '../kernels/layer/shaders.ts';
 import { layerStepWords } from '../kernels/layer/step.ts';
 import { sizesOf } from '../kernels/layer/views.ts';
 import { expertDown } from '../kernels/moe/expert_down.ts';
@@ -74,9 +75,9 @@ interface LastRun {
  * @throws InvalidRequest for options that do not go together, OutOfBudget when the device has no room, DeviceLost
  */
 export const createMoELayer = (device: GPUDevice, options: MoELayerOptions): Promise<MoELayer> =>
-  layerOn(Gpu.around(device), options);
+  layerOn(Gpu.around(device, layerShaders), options);
 
-/** The same with kernels that the caller chose. */
+/** The same with a Gpu that knows the layer's shaders. */
 export async function layerOn(gpu: Gpu, options: MoELayerOptions): Promise<MoELayer> {
   const plan = planLayer(options);
   try {
@@ -376,7 +377,8 @@ function routerSums(
   { columns, hasLoad }: { readonly columns: number; readonly hasLoad: boolean },
 ): RouterSums {
   const rows = Array.from({ length: sums.length / columns }, (_, s) => sums.subarray(s * columns, (s + 1) * columns));
-  const fact = (at: number): Float64Array => Float64Array.from({ length: facts.length / 3 }, (_, t) => facts[3 * t + at]!);
+  const fact = (at: number): Float64Array =>
+    Float64Array.from({ length: facts.length / 3 }, (_, t) => facts[3 * t + at]!);
   const loadOf = (e: number): number => rows.reduce((sum, row) => sum + row[choices + e]!, 0);
   return {
     shares: rows.map((row) => Float64Array.from(row.subarray(0, choices))),

@@ -103,7 +103,11 @@ function balanceOf(sums: RouterSums, dispatch: Dispatch, plan: LayerPlan, { toke
     sequences: sums.shares.map((row, s) => {
       const begin = s * sequence;
       const end = Math.min(tokens, begin + sequence);
-      return { tokens: end - begin, mean: row.map((v) => v / (end - begin)), taken: fractions(dispatch.demand(begin, end)) };
+      return {
+        tokens: end - begin,
+        mean: row.map((v) => v / (end - begin)),
+        taken: fractions(dispatch.demand(begin, end)),
+      };
     }),
     deviceTaken: Array.from({ length: devices }, (_, i) => onDevice(i)),
     deviceSent: dispatch.sentTo(devices).map((n) => (devices * n) / (mostDevices * tokens)),

@@ -106,12 +106,7 @@ function eachWeight(
 }
 
 /** Overwrites the given matrices in an arena's words. */
-export function packExperts(
-  words: Float32Array,
-  experts: Partial<Experts>,
-  shape: LayerShape,
-  slot: SlotLayout,
-): void {
+export function packExperts(words: Float32Array, experts: Partial<Experts>, shape: LayerShape, slot: SlotLayout): void {
   eachWeight(shape, slot, (name, index, word) => {
     const matrix = experts[name];
     if (matrix) words[word] = matrix[index]!;

@@ -118,13 +118,7 @@ function xGrad(recorder: Recorder, io: Io, shape: LayerShape, slot: SlotLayout):
   });
 }
 
-function expertGrad(
-  recorder: Recorder,
-  io: Io,
-  shape: LayerShape,
-  slot: SlotLayout,
-  matrix: 'gateUp' | 'down',
-): void {
+function expertGrad(recorder: Recorder, io: Io, shape: LayerShape, slot: SlotLayout, matrix: 'gateUp' | 'down'): void {
   const { ALL, X } = sizesOf(shape);
   const DOWN = matrix === 'down';
   const [N, COLS] = DOWN ? [shape.hidden, shape.width] : [2 * shape.width, shape.hidden];

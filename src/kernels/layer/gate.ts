@@ -66,9 +66,7 @@ export function choose(recorder: Recorder, io: LayerViews, shape: LayerShape): v
       ...(shape.fill === 'scores' ? {} : { BY_LOT: shape.fill === 'lot' }),
       ...(ALL ? {} : { SECOND_SAMPLED: shape.secondSampled, SECOND_RANDOM: shape.secondRandom }),
       GROUPS: groups !== null,
-      ...(groups
-        ? { GROUP_COUNT: groups.count, GROUP_KEEP: groups.keep, GROUP_TOP2: groups.rank === 'top2-sum' }
-        : {}),
+      ...(groups ? { GROUP_COUNT: groups.count, GROUP_KEEP: groups.keep, GROUP_TOP2: groups.rank === 'top2-sum' } : {}),
     },
     bindings: {
       gates: io.gates,

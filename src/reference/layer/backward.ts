@@ -160,7 +160,8 @@ function addWeightGrads(
 ): void {
   if (shape.uniformWeights) return;
   const raw = rawWeights(gate, shape);
-  const counts = (c: Choice): boolean => shape.normalize === 'before-drop' || (shape.normalize === 'after-drop' && c.kept);
+  const counts = (c: Choice): boolean =>
+    shape.normalize === 'before-drop' || (shape.normalize === 'after-drop' && c.kept);
   const sum = total(choices.filter(counts).map((c) => raw[c.k]!));
   const divisor = shape.normalize === 'none' ? 1 : Math.max(sum, LEAST_SUM);
   const through = total(choices.filter((c) => c.kept).map((c) => gradOf(c) * c.weight));
@@ -176,7 +177,11 @@ function noisyGrads(dscores: Float64Array, gate: Gate, score: LayerShape['score'
   return dscores.map((d, e) => {
     const s = scores[e]!;
     const own =
-      score === 'softmax' ? s * (d - inner) : score === 'sigmoid' ? d * s * (1 - s) : (d * sigmoid(noisy[e]!)) / (2 * s);
+      score === 'softmax'
+        ? s * (d - inner)
+        : score === 'sigmoid'
+          ? d * s * (1 - s)
+          : (d * sigmoid(noisy[e]!)) / (2 * s);
     return own + dlse * Math.exp(noisy[e]! - logSumExp);
   });
 }
@@ -209,8 +214,7 @@ function throughRouter(
   step: LayerStep,
 ): void {
   for (let d = 0; d < hidden; d++) {
-    const factor =
-      noise === 'jitter' && step.training ? 1 + jitter * (2 * unit(draw(step, 'jitter', t, d)[0]) - 1) : 1;
+    const factor = noise === 'jitter' && step.training ? 1 + jitter * (2 * unit(draw(step, 'jitter', t, d)[0]) - 1) : 1;
     for (let m = 0; m < dlogits.length; m++) {
       const isMix = residual && m >= dlogits.length - 2;
       drouter[m * hidden + d]! += dlogits[m]! * (isMix ? token[d]! : gate.input[d]!);

@@ -64,11 +64,21 @@ function gateOf(t: number, input: GateInput, shape: LayerShape, step: LayerStep)
     chosen,
     unused: unusedOf(t, chosen, scores, shape, step),
     priority: chosen.map((id, k) => priorityOf(t, k, scores[id]!, shape, step)),
-    thresholds: isNoisy ? thresholdsOf(scores.map((s, e) => s + input.bias[e]!), chosen) : null,
+    thresholds: isNoisy
+      ? thresholdsOf(
+          scores.map((s, e) => s + input.bias[e]!),
+          chosen,
+        )
+      : null,
   };
 }
 
-function routerInput(t: number, { x }: GateInput, { hidden, noise, jitter }: LayerShape, step: LayerStep): Float64Array {
+function routerInput(
+  t: number,
+  { x }: GateInput,
+  { hidden, noise, jitter }: LayerShape,
+  step: LayerStep,
+): Float64Array {
   return Float64Array.from({ length: hidden }, (_, d) => {
     const value = x[t * hidden + d]!;
     if (noise !== 'jitter' || !step.training) return value;

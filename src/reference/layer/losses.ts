@@ -26,7 +26,8 @@ export function losses(input: LossInput, shape: LayerShape, { sequence, tokens }
     importance: squaredCv(importanceOf(choices, shape)),
     load: squaredCv(loadOf(input, shape)),
     z: total(gates.map((g) => g.logSumExp ** 2)) / tokens,
-    mutual_information: total(shares.map((p) => (p > 0 ? p * Math.log(p) : 0))) + total(gates.map((g) => g.entropy)) / tokens,
+    mutual_information:
+      total(shares.map((p) => (p > 0 ? p * Math.log(p) : 0))) + total(gates.map((g) => g.entropy)) / tokens,
     device_balance: deviceBalance(input, shape),
     communication_balance: communicationBalance(input, shape),
     sequence_balance: total(parts.map((p) => p.balance!)) / parts.length,
@@ -104,7 +105,9 @@ function communicationBalance({ gates, choices, devices, mostDevices }: LossInpu
   let sum = 0;
   for (let i = 0; i < devices; i++) {
     const isOwn = (e: number): boolean => Math.floor(e / size) === i;
-    const sent = choices.filter((of) => of.some(({ id, kept }) => (kept || shape.chooses !== 'experts') && isOwn(id))).length;
+    const sent = choices.filter((of) =>
+      of.some(({ id, kept }) => (kept || shape.chooses !== 'experts') && isOwn(id)),
+    ).length;
     sum += ((devices * sent) / (mostDevices * gates.length)) * total(p.map((v, e) => (isOwn(e) ? v : 0)));
   }
   return sum;

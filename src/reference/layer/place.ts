@@ -25,7 +25,9 @@ export function place(gates: readonly Gate[], shape: LayerShape, step: LayerStep
     takers.forEach(({ token, k }, rank) => (ranks[token]![k] = rank));
   }
   return gates.map((gate, token) => {
-    const kept = gate.chosen.map((id, k) => (id >= shape.experts || ranks[token]![k]! < step.capacity) && !gate.unused[k]);
+    const kept = gate.chosen.map(
+      (id, k) => (id >= shape.experts || ranks[token]![k]! < step.capacity) && !gate.unused[k],
+    );
     const weights = weigh(gate, kept, shape);
     return gate.chosen.map((id, k) => ({
       token,

@@ -10,11 +10,7 @@ import { caseData, ffnsFrom, type CaseData, type LayerCase } from '../../support
 /** The bound of the layer's promise; f32 sums of these sizes stay two orders below it. */
 const BOUND = 1e-4;
 
-export async function checkLayer(
-  gpu: Gpu,
-  layerCase: LayerCase,
-  data: CaseData = caseData(layerCase),
-): Promise<void> {
+export async function checkLayer(gpu: Gpu, layerCase: LayerCase, data: CaseData = caseData(layerCase)): Promise<void> {
   const { plan, step, settings, input } = data;
   const layer = await layerOn(gpu.share(), layerCase.options);
   try {
@@ -35,7 +31,12 @@ export async function checkLayer(
     expect([...run.exp_counts], 'counts').toEqual(
       [...run.exp_counts].map((_, e) => choices.filter((c) => c.kept && c.id === e).length),
     );
-    expectClose(run.dispatch.weights, choices.map((c) => c.weight), BOUND, 'weights');
+    expectClose(
+      run.dispatch.weights,
+      choices.map((c) => c.weight),
+      BOUND,
+      'weights',
+    );
     expectClose(await layer.readOutput(), want.out, BOUND, 'output');
     for (const [name, value] of Object.entries(run.losses))
       expect(Math.abs(value - want.losses[name]!), `${name}: ${value}, twin ${want.losses[name]}`).toBeLessThan(BOUND);
@@ -69,4 +70,3 @@ function positionsOf(choices: ReturnType<typeof runLayer>['choices'], experts: n
     return place;
   });
 }
-

@@ -10,7 +10,10 @@ const both = (a: string, b: string): string[] => a.split(' ').flatMap((u) => b.s
 const REFUSED = [
   ...both('router=experts router=hash router=random', 'second=gumbel second=gshard groups=max groups=top2'),
   ...both('router=experts router=hash router=random', 'noise=rsample noise=noisy'),
-  ...both('router=experts', 'k=two k=three capacity=undropped drop=probs drop=rts drop=tokens zero=nothing zero=identity'),
+  ...both(
+    'router=experts',
+    'k=two k=three capacity=undropped drop=probs drop=rts drop=tokens zero=nothing zero=identity',
+  ),
   ...both('k=one k=three', 'second=gumbel second=gshard'),
   ...both('noise=noisy', 'groups=max groups=top2 second=gumbel second=gshard'),
   ...both('groups=max groups=top2', 'second=gumbel'),
@@ -30,7 +33,10 @@ const moved = (values: ArrayLike<number>, along: ArrayLike<number>, by: number):
   Float64Array.from(values, (v, i) => v + by * along[i]!);
 
 /** Central differences along a direction: of x, of the router, of all matrices of all experts. */
-function slopes(data: CaseData, seed: number): { readonly name: string; readonly got: number; readonly want: number }[] {
+function slopes(
+  data: CaseData,
+  seed: number,
+): { readonly name: string; readonly got: number; readonly want: number }[] {
   const { input, plan, step, settings, dout } = data;
   const run = runLayer(input, plan.shape, step, settings);
   const grads = layerGrads(input, run, dout, plan.shape, step, settings);
@@ -73,7 +79,9 @@ describe('gradients of a standalone layer', () => {
     const data = caseData(layerCase);
     for (const seed of [1000, 2000]) {
       for (const { name, got, want } of slopes(data, seed))
-        expect(Math.abs(got - want), `${name}: ${got}, by differences ${want}`).toBeLessThan(1e-4 * (1 + Math.abs(want)));
+        expect(Math.abs(got - want), `${name}: ${got}, by differences ${want}`).toBeLessThan(
+          1e-4 * (1 + Math.abs(want)),
+        );
     }
   });
 });
