@@ -6,7 +6,7 @@ import { shaderModule, shaderTexts } from './wgsl.mjs';
 export const minifiedShaders = {
   name: 'minified-shaders',
   apply: 'build',
-  load: (id) => (id.endsWith('src/gpu/shaders.gen.ts') ? shaderModule(minifyShaders(shaderTexts())) : null),
+  load: (id) => shaderModule(id, () => minifyShaders(shaderTexts())),
 };
 
 const WORD = /\.?\b[A-Za-z_]\w*/g;
