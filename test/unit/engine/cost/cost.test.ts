@@ -1,5 +1,6 @@
 /** The cost model on whole models, recorded on paper: against the files' own tensors, against counting one by one, against published figures. */
 import { describe, expect, it, test } from 'vitest';
+import { madeConfig, madeSource } from '../../../../src/cli/bench/made-source.ts';
 import { costSheet, type CostSheet } from '../../../../src/engine/cost/cost-sheet.ts';
 import { bytesOf, floorTime, paddingFactor, totalCost } from '../../../../src/engine/cost/program-cost.ts';
 import { countedTraffic, evenTraffic } from '../../../../src/engine/cost/traffic.ts';
@@ -68,6 +69,15 @@ describe('the weights that a token reads', () => {
     const moe = 2 * 16 * d + 4 * 16 + glu(512) + 8 * glu(f);
     const expected = 30 * (attention + 2 * 4 * d) + glu(1536) + 29 * moe + 2 * 49152 * d + 2 * d + 4 * d;
     expect(totalCost((await sheetOf(pathSource(SHIPPED))).token(7)).weightBytes).toBe(expected);
+  });
+
+  it('grow with E by rows of the router alone', async () => {
+    const of = async (experts: number): Promise<number> => {
+      const shape = { experts, topK: 2, width: 64, layers: 2, hidden: 64, vocab: 256 };
+      const { token } = await sheetOf(madeSource('made', madeConfig(shape), null));
+      return totalCost(token(3)).weightBytes;
+    };
+    expect((await of(32)) - (await of(8))).toBe(2 * 24 * 64 * 2); // layers, rows, D, bf16
   });
 
   it('do not grow with the context; keys and values do, evenly', async () => {
