@@ -1,5 +1,6 @@
 /** What the commands share: loading with a progress bar, sizes in words. */
 import { InvalidRequest } from '../errors.ts';
+import type { LoadOptions } from '../engine/load.ts';
 import type { Model } from '../engine/model.ts';
 import type { LoadProgress } from '../engine/progress.ts';
 import type { WeightsOption } from '../engine/precision.ts';
@@ -109,13 +110,10 @@ export function progressLine(p: LoadProgress): string {
   return `[${bar}] ${formatBytes(p.loadedBytes)} of ${formatBytes(p.totalBytes)}${speed}${rest}`;
 }
 
-/** Loads as the options say; a progress bar on a terminal, silence elsewhere. */
-export async function loadModel(options: Options, out: Output, signal?: AbortSignal): Promise<Model> {
+/** What MODEL_OPTIONS ask of a load. */
+export function loadOptions(options: Options): LoadOptions {
   const cache = options.text('cache');
-  const show = (p: LoadProgress): void => {
-    if (out.isTerminal) out.note(`\r\x1b[K${progressLine(p)}`);
-  };
-  const model = await load(modelSource(options.text('model')!, options), {
+  return {
     weights: options.text('weights') as WeightsOption | undefined,
     contextLength: options.number('context-length'),
     prefillChunk: options.number('prefill-chunk'),
@@ -130,8 +128,19 @@ export async function loadModel(options: Options, out: Output, signal?: AbortSig
     },
     storage: cache === undefined ? undefined : diskStorage(cache),
     diskBytes: options.number('disk-budget'),
-    onProgress: show,
     kernels: options.text('kernels') as KernelChoice | undefined,
+  };
+}
+
+/** Loads as the options say; a progress bar on a terminal, silence elsewhere. */
+export async function loadModel(options: Options, out: Output, signal?: AbortSignal): Promise<Model> {
+  const cache = options.text('cache');
+  const show = (p: LoadProgress): void => {
+    if (out.isTerminal) out.note(`\r\x1b[K${progressLine(p)}`);
+  };
+  const model = await load(modelSource(options.text('model')!, options), {
+    ...loadOptions(options),
+    onProgress: show,
     signal,
   });
   if (out.isTerminal) out.note('\r\x1b[K');

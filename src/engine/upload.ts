@@ -69,7 +69,7 @@ export class Uploader {
   readonly #gpu: Gpu;
   readonly #signal: AbortSignal | undefined;
   readonly #onBytes: (stored: number, file: string) => void;
-  readonly #dense: DenseRecords | null;
+  readonly #dense: Pick<DenseRecords, 'restore'> | null;
   #inFlight = 0;
   #quantizer: Promise<Quantizer> | undefined;
 
@@ -81,7 +81,7 @@ export class Uploader {
     gpu: Gpu,
     onBytes: (stored: number, file: string) => void,
     signal?: AbortSignal,
-    dense: DenseRecords | null = null,
+    dense: Pick<DenseRecords, 'restore'> | null = null,
   ) {
     this.#gpu = gpu;
     this.#dense = dense;

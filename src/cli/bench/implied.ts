@@ -1,0 +1,146 @@
+/** The tensors that a config implies, as its family publishes them: enough to plan a model, or to make one up, without a checkpoint. */
+import { readModelConfig } from '../../config/load.ts';
+import type {
+  AttentionConfig,
+  FfnConfig,
+  GroupedAttention,
+  LatentAttention,
+  MoeFfn,
+} from '../../config/model-config.ts';
+import { UnsupportedModel } from '../../errors.ts';
+import type {
+  ExpertStorage,
+  GluNames,
+  GroupedAttentionNames,
+  LatentAttentionNames,
+  LayerNames,
+  MoeFfnNames,
+} from '../../families/family.ts';
+import { invariant } from '../../util/assert.ts';
+
+export interface ImpliedTensor {
+  readonly name: string;
+  readonly dtype: 'BF16' | 'U8';
+  readonly shape: readonly number[];
+}
+
+type Shape = readonly number[];
+type Entry = readonly [name: string, shape: Shape];
+
+const glu = ({ gate, up, down }: GluNames, width: number, hidden: number): Entry[] => [
+  [`${gate}.weight`, [width, hidden]],
+  [`${up}.weight`, [width, hidden]],
+  [`${down}.weight`, [hidden, width]],
+];
+
+function grouped(a: GroupedAttention, n: GroupedAttentionNames, hidden: number): Entry[] {
+  const [q, kv] = [a.heads * a.headSize, a.kvHeads * a.headSize];
+  const projections = [
+    [n.q, q],
+    [n.k, kv],
+    [n.v, kv],
+  ] as const;
+  const normed = (rows: number): number => (a.qkNorm === 'full' ? rows : a.headSize);
+  return [
+    ...projections.map(([name, rows]): Entry => [`${name}.weight`, [rows, hidden]]),
+    ...(a.bias.qkv ? projections.map(([name, rows]): Entry => [`${name}.bias`, [rows]]) : []),
+    [`${n.o}.weight`, [hidden, q]],
+    ...(a.bias.o ? [[`${n.o}.bias`, [hidden]] as const] : []),
+    ...(n.qNorm ? [[n.qNorm, [normed(q)]] as const] : []),
+    ...(n.kNorm ? [[n.kNorm, [normed(kv)]] as const] : []),
+    ...(n.sinks ? [[n.sinks, [a.heads]] as const] : []),
+  ];
+}
+
+function latent(a: LatentAttention, n: LatentAttentionNames, hidden: number): Entry[] {
+  const qRows = a.heads * (a.nopeSize + a.ropeSize);
+  const q: Entry[] =
+    'direct' in n.q
+      ? [[`${n.q.direct}.weight`, [qRows, hidden]]]
+      : [
+          [`${n.q.down}.weight`, [a.qRank!, hidden]],
+          [n.q.norm, [a.qRank!]],
+          [`${n.q.up}.weight`, [qRows, a.qRank!]],
+        ];
+  return [
+    ...q,
+    [`${n.kvDown}.weight`, [a.kvRank + a.ropeSize, hidden]],
+    [n.kvNorm, [a.kvRank]],
+    [`${n.kvUp}.weight`, [a.heads * (a.nopeSize + a.valueSize), a.kvRank]],
+    [`${n.o}.weight`, [hidden, a.heads * a.valueSize]],
+  ];
+}
+
+function attention(a: AttentionConfig, n: LayerNames['attention'], hidden: number): Entry[] {
+  if (a.kind === 'grouped' && n.kind === 'grouped') return grouped(a, n, hidden);
+  invariant(a.kind === 'latent' && n.kind === 'latent', 'attention names of another kind than the config');
+  return latent(a, n, hidden);
+}
+
+function experts(storage: ExpertStorage, { experts: e, width }: MoeFfn, hidden: number): Entry[] {
+  if (storage.kind === 'separate')
+    return Array.from({ length: e }, (_, i) => glu(storage.expert(i), width, hidden)).flat();
+  const isOutIn = storage.orientation === 'out-in';
+  return [
+    [storage.gateUp, isOutIn ? [e, 2 * width, hidden] : [e, hidden, 2 * width]],
+    [storage.down, isOutIn ? [e, hidden, width] : [e, width, hidden]],
+    ...(storage.gateUpBias ? [[storage.gateUpBias, [e, 2 * width]] as const] : []),
+    ...(storage.downBias ? [[storage.downBias, [e, hidden]] as const] : []),
+  ];
+}
+
+const moe = (ffn: MoeFfn, n: MoeFfnNames, hidden: number): Entry[] => [
+  [`${n.router}.weight`, [ffn.experts, hidden]],
+  ...(n.routerBias ? [[n.routerBias, [ffn.experts]] as const] : []),
+  ...(n.selectionBias ? [[n.selectionBias, [ffn.experts]] as const] : []),
+  ...experts(n.experts[0]!, ffn, hidden),
+  ...(n.shared && ffn.shared ? glu(n.shared, ffn.shared.width, hidden) : []),
+  ...(n.sharedGate ? [[`${n.sharedGate}.weight`, [1, hidden]] as const] : []),
+];
+
+function feedForward(ffn: FfnConfig, n: LayerNames['ffn'], hidden: number): Entry[] {
+  if (ffn.kind === 'dense' && n.kind === 'dense') return glu(n, ffn.width, hidden);
+  invariant(ffn.kind === 'moe' && n.kind === 'moe', 'ffn names of another kind than the config');
+  return moe(ffn, n, hidden);
+}
+
+/** MXFP4 keeps [E, in, out] as [E, out, in / 32] blocks of 16 bytes, and a scale each. */
+function stored([name, shape]: Entry, isMxfp4: boolean): ImpliedTensor[] {
+  if (!isMxfp4 || shape.length !== 3) return [{ name, dtype: 'BF16', shape }];
+  const blocks = [shape[0]!, shape[2]!, shape[1]! / 32];
+  return [
+    { name: `${name}_blocks`, dtype: 'U8', shape: [...blocks, 16] },
+    { name: `${name}_scales`, dtype: 'U8', shape: blocks },
+  ];
+}
+
+/**
+ * In the order of the layers: BF16, and MXFP4 experts where the config says so.
+ * @param text of config.json
+ * @throws UnsupportedModel for another quantisation; as `readModelConfig`
+ */
+export function impliedTensors(text: string): ImpliedTensor[] {
+  const { config, names, quantization } = readModelConfig(text);
+  const method = (quantization as { readonly quant_method?: unknown } | null)?.quant_method;
+  if (quantization !== null && method !== 'mxfp4')
+    throw new UnsupportedModel(
+      `A config alone does not say how ${String(method)} stores its tensors: name a folder, a URL or a Hub id`,
+      { path: 'quantization_config' },
+    );
+  const { hidden, vocab } = config;
+  const entries: Entry[] = [
+    [`${names.embed}.weight`, [vocab, hidden]],
+    ...config.layers.flatMap(({ attention: a, ffn }, i): Entry[] => {
+      const n = names.layer(i);
+      return [
+        [n.attentionNorm, [hidden]],
+        ...attention(a, n.attention, hidden),
+        [n.ffnNorm, [hidden]],
+        ...feedForward(ffn, n.ffn, hidden),
+      ];
+    }),
+    [names.finalNorm, [hidden]],
+    ...(names.head ? [[`${names.head}.weight`, [vocab, hidden]] as const] : []),
+  ];
+  return entries.flatMap((entry) => stored(entry, method === 'mxfp4'));
+}
