@@ -7,6 +7,7 @@ import { splitCount } from '../kernels/attention/attention_plan.ts';
 import { canMakeHeads, type HeadsSource } from '../kernels/attention/heads.ts';
 import { latentAppend, latentHeads } from '../kernels/attention/latent_append.ts';
 import { groupedHeads, rotateAppend } from '../kernels/attention/rotate_append.ts';
+import { fusesNorm } from '../kernels/linear/shared.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { linear } from './linear.ts';
 import type { DeviceParts } from './parts.ts';
@@ -44,7 +45,7 @@ export interface AttentionStep {
   };
 }
 
-/** y = W norm(x): the norm is folded into the decode kernel and a dispatch of its own in prefill, where the rows of x are reused. */
+/** y = W norm(x). */
 function normedLinear(
   r: Recorder,
   label: string,
@@ -62,7 +63,7 @@ function normedLinear(
   const { x, gamma, weights, out, normed } = io;
   const bias = io.bias ?? null;
   const size = weights.cols;
-  if (phase === 'decode') {
+  if (fusesNorm(r.gpu.facts.kernels, phase)) {
     linear(r, label, { x, gamma, weights, out, bias }, { phase, eps, xRow: row ?? size, xAt: at });
     return;
   }
