@@ -19,9 +19,9 @@ fn int_zero(matrix: u32, row: u32, chunk: u32, usual: f32) -> f32 {
   let group = chunk / W_GROUP_CHUNKS;
   let row_at = matrix * 4u + W_ZEROS_AT + row * W_ZERO_ROW;
 #if W_ZEROS_F32
-  return bitcast<f32>(scales[row_at + group]);
+  return bitcast<f32>(scale_word(row_at + group));
 #else
-  return f32((scales[row_at + group / 4u] >> (8u * (group % 4u))) & 255u);
+  return f32((scale_word(row_at + group / 4u) >> (8u * (group % 4u))) & 255u);
 #endif
 #else
   return usual;

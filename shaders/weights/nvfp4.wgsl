@@ -9,13 +9,13 @@ override W_SCALES_AT: u32;
 override W_SCALE_ROW: u32;
 
 fn weight_scale(matrix: u32, row: u32, chunk: u32) -> f32 {
-  return bitcast<f32>(scales[matrix * 4u + W_SCALES_AT + row * W_SCALE_ROW]);
+  return bitcast<f32>(scale_word(matrix * 4u + W_SCALES_AT + row * W_SCALE_ROW));
 }
 
 /// Two scales a chunk: exact products, as 2 bits times 4.
 fn unscaled32(matrix: u32, row: u32, chunk: u32) -> array<vec4<f32>, 8> {
   let u = values[matrix + (row * W_CHUNKS + chunk) * W_CHUNK_VEC4];
-  let quad = e4m3_quad(scales[matrix * 4u + W_SCALES_AT + row * W_SCALE_ROW + 1u + chunk / 2u]) * 0.5;
+  let quad = e4m3_quad(scale_word(matrix * 4u + W_SCALES_AT + row * W_SCALE_ROW + 1u + chunk / 2u)) * 0.5;
   let halves = select(quad.xy, quad.zw, chunk % 2u == 1u);
   return array<vec4<f32>, 8>(
     e2m1_quad(u.x, 0u, halves.x),

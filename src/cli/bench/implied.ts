@@ -14,6 +14,7 @@ import type {
   GroupedAttentionNames,
   LatentAttentionNames,
   LayerNames,
+  MatrixName,
   MoeFfnNames,
 } from '../../families/family.ts';
 import { invariant } from '../../util/assert.ts';
@@ -27,9 +28,15 @@ export interface ImpliedTensor {
 type Shape = readonly number[];
 type Entry = readonly [name: string, shape: Shape];
 
-const glu = ({ gate, up, down }: GluNames, width: number, hidden: number): Entry[] => [
-  [`${gate}.weight`, [width, hidden]],
-  [`${up}.weight`, [width, hidden]],
+/** Of a stored matrix with the rows of several, the first stands for all. */
+function stacked(name: MatrixName, rows: number, suffix: 'weight' | 'bias', ...more: Shape): Entry[] {
+  if (typeof name === 'string') return [[`${name}.${suffix}`, [rows, ...more]]];
+  return name.first === 0 ? [[`${name.of}.${suffix}`, [name.total, ...more]]] : [];
+}
+
+const glu = ({ gate, up, down }: GluNames<MatrixName>, width: number, hidden: number): Entry[] => [
+  ...stacked(gate, width, 'weight', hidden),
+  ...stacked(up, width, 'weight', hidden),
   [`${down}.weight`, [hidden, width]],
 ];
 
@@ -42,8 +49,8 @@ function grouped(a: GroupedAttention, n: GroupedAttentionNames, hidden: number):
   ] as const;
   const normed = (rows: number): number => (a.qkNorm === 'full' ? rows : a.headSize);
   return [
-    ...projections.map(([name, rows]): Entry => [`${name}.weight`, [rows, hidden]]),
-    ...(a.bias.qkv ? projections.map(([name, rows]): Entry => [`${name}.bias`, [rows]]) : []),
+    ...projections.flatMap(([name, rows]) => stacked(name, rows, 'weight', hidden)),
+    ...(a.bias.qkv ? projections.flatMap(([name, rows]) => stacked(name, rows, 'bias')) : []),
     [`${n.o}.weight`, [hidden, q]],
     ...(a.bias.o ? [[`${n.o}.bias`, [hidden]] as const] : []),
     ...(n.qNorm ? [[n.qNorm, [normed(q)]] as const] : []),
@@ -80,6 +87,8 @@ function attention(a: AttentionConfig, n: LayerNames['attention'], hidden: numbe
 function experts(storage: ExpertStorage, { experts: e, width }: MoeFfn, hidden: number): Entry[] {
   if (storage.kind === 'separate')
     return Array.from({ length: e }, (_, i) => glu(storage.expert(i), width, hidden)).flat();
+  if (storage.kind === 'flat')
+    return [storage.gate, storage.up, storage.down].map((name): Entry => [name, [e * width, hidden]]);
   const isOutIn = storage.orientation === 'out-in';
   return [
     [storage.gateUp, isOutIn ? [e, 2 * width, hidden] : [e, hidden, 2 * width]],
@@ -128,19 +137,24 @@ export function impliedTensors(text: string): ImpliedTensor[] {
       { path: 'quantization_config' },
     );
   const { hidden, vocab } = config;
+  const norm = (name: string): Entry[] => [
+    [name, [hidden]],
+    ...(config.norm === 'layer-biased' ? [[name.replace(/weight$/, 'bias'), [hidden]] as const] : []),
+  ];
   const entries: Entry[] = [
     [`${names.embed}.weight`, [vocab, hidden]],
     ...config.layers.flatMap(({ attention: a, ffn }, i): Entry[] => {
       const n = names.layer(i);
       return [
-        [n.attentionNorm, [hidden]],
+        ...norm(n.attentionNorm),
         ...attention(a, n.attention, hidden),
-        [n.ffnNorm, [hidden]],
+        ...norm(n.ffnNorm),
         ...feedForward(ffn, n.ffn, hidden),
       ];
     }),
-    [names.finalNorm, [hidden]],
+    ...norm(names.finalNorm),
     ...(names.head ? [[`${names.head}.weight`, [vocab, hidden]] as const] : []),
+    ...(config.head.bias ? [[`${names.head ?? names.embed}.bias`, [vocab]] as const] : []),
   ];
   return entries.flatMap((entry) => stored(entry, method === 'mxfp4'));
 }
