@@ -12,7 +12,8 @@ import { expectClose } from '../support/conformance.ts';
 import { openTestGpu, pretend } from '../support/gpu.ts';
 import { Golden } from '../support/golden.ts';
 import { listedDispatches } from '../support/dispatches.ts';
-import { isFast, thinned } from '../support/everyday.ts';
+import { isFast } from '../support/everyday.ts';
+import { MORE_FORMATS } from '../support/fixture-list.ts';
 import { fixturePath, FIXTURES, withModel } from '../support/models.ts';
 
 /** WebGPU's guaranteed limits and no optional feature must be enough. */
@@ -57,44 +58,47 @@ const SOME = FIXTURES.filter((fixture) =>
   ['families/olmoe', 'families/deepseek-v3', 'formats/gpt-oss-mxfp4'].includes(fixture),
 );
 
-describe.each(isFast ? SOME : FIXTURES)('%s', (fixture) => {
+const ALL = [...FIXTURES, ...MORE_FORMATS];
+/** Of layouts that other fixtures have, one choice of kernels is enough. */
+const kernelsOf = (fixture: string): ('gpu' | 'software')[] =>
+  MORE_FORMATS.indexOf(fixture) > 0 ? ['gpu'] : ['gpu', 'software'];
+
+describe.each(isFast ? SOME : ALL)('%s', (fixture) => {
   const folder = fixturePath(fixture);
   const golden = new Golden(`${folder}/golden.safetensors`);
   const prompt = golden.ids('prompt_ids');
   const greedy = golden.ids('greedy_ids');
 
-  it.each(thinned(['gpu', 'software'] as const, 2))(
-    'gives the golden values, and the same bits twice, with the kernels for %s',
-    (k) =>
-      withModel(KERNELS[k], folder, {}, async (model) => {
-        const result = await model.logits(prompt, { hidden: true });
-        expectGolden(result, golden, prompt.length);
-        const again = await model.logits(prompt);
-        expect(Buffer.from(again.logits.buffer).equals(Buffer.from(result.logits.buffer))).toBe(true);
-        await model.logits([...prompt].reverse()); // leaves nothing of the prompt in the cache
+  it.each(kernelsOf(fixture))('gives the golden values, and the same bits twice, with the kernels for %s', (k) =>
+    withModel(KERNELS[k], folder, {}, async (model) => {
+      const result = await model.logits(prompt, { hidden: true });
+      expectGolden(result, golden, prompt.length);
+      const again = await model.logits(prompt);
+      expect(Buffer.from(again.logits.buffer).equals(Buffer.from(result.logits.buffer))).toBe(true);
+      await model.logits([...prompt].reverse()); // leaves nothing of the prompt in the cache
 
-        const continued = await continueGreedily(model, prompt, greedy.length);
-        expect(continued.ids).toEqual(greedy);
-        const listed = listedDispatches().get(fixture)?.[k];
-        expect(listed, 'its row in docs/performance-dispatches.md').toBeDefined();
-        expect(continued.prefill).toMatchObject({
-          dispatches: listed!.prefill,
+      const continued = await continueGreedily(model, prompt, greedy.length);
+      expect(continued.ids).toEqual(greedy);
+      const listed = listedDispatches().get(fixture)?.[k];
+      expect(listed, 'its row in docs/performance-dispatches.md').toBeDefined();
+      expect(continued.prefill).toMatchObject({
+        dispatches: listed!.prefill,
+        submits: 1,
+        readbacks: 1,
+        buffersCreated: 0,
+        bindGroupsCreated: 0,
+      });
+      for (const token of continued.perToken) {
+        expect(token).toMatchObject({
+          dispatches: listed!.decode,
           submits: 1,
           readbacks: 1,
           buffersCreated: 0,
           bindGroupsCreated: 0,
+          pipelinesCreated: 0,
         });
-        for (const token of continued.perToken) {
-          expect(token).toMatchObject({
-            dispatches: listed!.decode,
-            submits: 1,
-            readbacks: 1,
-            buffersCreated: 0,
-            bindGroupsCreated: 0,
-            pipelinesCreated: 0,
-          });
-        }
-      }),
+      }
+    }),
   );
 });
 

@@ -10,7 +10,7 @@ const gpu = await openTestGpu({ defaultLimits: true });
 
 describe('the plan', () => {
   const cases: [string, Precision][] = [
-    ...SWEPT.map((f): [string, Precision] => [f, 'as-is']),
+    ...[...SWEPT, 'formats/mixtral-ct-fp8'].map((f): [string, Precision] => [f, 'as-is']),
     ['families/olmoe', 'q8'],
     ['families/deepseek-v3', 'q4'],
     ['families/gpt-oss', 'q4'],

@@ -33,7 +33,7 @@ export async function encoded(
 export const drop =
   (suffix: string): Change =>
   (tensors) => {
-    delete tensors[`m.${suffix}`];
+    Reflect.deleteProperty(tensors, `m.${suffix}`);
   };
 
 /** Overwrites bytes of a tensor. */

@@ -3,7 +3,7 @@
  * integers as they are; only where columns of W are assigned to groups out of order, or in groups of another size, is it dequantised.
  */
 import { ceilDiv } from '../../util/math.ts';
-import type { Checkpoint, TensorInfo } from '../checkpoint.ts';
+import type { Checkpoint } from '../checkpoint.ts';
 import { planes, type IntLayout, type MatrixShape } from '../layout.ts';
 import type { NativeRows, PublishedMatrix } from '../matrix.ts';
 import { decodeFloats } from '../safetensors/dtype.ts';
