@@ -60,7 +60,10 @@ export async function openSource(source: ModelSource, options: OpenSourceOptions
   const cache = options.storage?.root ? ('no-store' as const) : undefined;
   const { fetch, retry } = options;
   const model = hubModelOf(source);
-  if (model) return inBlocks(await openHub(model, { ...options, cache, remembered: await remembered(model, options) }));
+  if (model) {
+    const hub = inBlocks(await openHub(model, { ...options, cache, remembered: await remembered(model, options) }));
+    return model.file === undefined ? hub : ggufSource(hub, model.file);
+  }
   if (typeof source === 'string' || source instanceof URL) return openUrl(String(source), { fetch, retry, cache });
   return 'stream' in source ? source : pickedSource(source as readonly File[]);
 }
@@ -75,10 +78,13 @@ function openUrl(url: string, options: HttpOptions): ByteSource {
 }
 
 async function remembered(model: HubModel, { storage }: OpenSourceOptions): Promise<string | null> {
-  const { key } = readHubModel(model);
+  const { key, file } = readHubModel(model);
   if (!storage?.root) return null;
+  // A file's source is called by the repository's name and its own.
+  const within = file === null ? '' : `/${file}`;
   try {
-    return await rememberedLabel(await sourceBlobs(storage.root, key, null));
+    const label = await rememberedLabel(await sourceBlobs(storage.root, key + within, null));
+    return label?.endsWith(within) ? label.slice(0, label.length - within.length) : null;
   } catch (error) {
     if (error instanceof StorageError) return null;
     throw error;

@@ -44,7 +44,6 @@ async function numbersOf(part: unknown): Promise<number[]> {
 async function weightsOf(opened: OpenedModel): Promise<number[]> {
   const { embed, head, finalNorm, layers } = described(opened);
   const parts = layers.map(({ attentionNorm, attention, ffn }) => {
-    const { kind: _, ...projections } = attention;
     const feedForward =
       ffn.kind === 'moe'
         ? [
@@ -55,7 +54,7 @@ async function weightsOf(opened: OpenedModel): Promise<number[]> {
             ffn.shared?.down,
           ]
         : [ffn.norm, ffn.gateUp, ffn.down];
-    return [attentionNorm, projections, feedForward];
+    return [attentionNorm, attention, feedForward];
   });
   return numbersOf([embed, head, finalNorm, parts]);
 }

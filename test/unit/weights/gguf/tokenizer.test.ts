@@ -66,7 +66,7 @@ describe('byte pairs', () => {
 
   test('the begin token comes where the file or the rule says', () => {
     expect(tokenizerOf({ ...keys, add_bos_token: true }).encode('a', { affixes: true })[0]).toBe(1);
-    const { add_bos_token: _, ...silent } = keys;
+    const silent = Object.fromEntries(Object.entries(keys).filter(([key]) => key !== 'add_bos_token'));
     expect(tokenizerOf({ ...silent, pre: 'llama-bpe' }).encode('a', { affixes: true })[0]).toBe(1);
     expect(tokenizerOf(silent).encode('a', { affixes: true })).toEqual(there.encode('a'));
   });
