@@ -77,6 +77,7 @@ const CASES: readonly (readonly [string, Conversion])[] = [
   ['families/deepseek-v3', { splitLatent: true, matrices: 'F32' }],
   ['families/gpt-oss', {}],
   ['formats/gpt-oss-mxfp4', {}],
+  ['formats/qwen3-moe-ct-int4', {}],
 ];
 
 describe.each(CASES)('%s %j', (fixture, conversion) => {
