@@ -1,22 +1,19 @@
-/** What a caller names as a model, as bytes: a URL, a Hub id, files that were picked, or a source of the caller's own. */
+/** What a caller names as a model (model-source.ts), as bytes. */
 import { blockSource } from '../weights/block-source.ts';
 import { pickedSource } from '../weights/gguf/picked.ts';
 import { ggufSource } from '../weights/gguf/gguf-source.ts';
 import { forwardSource } from '../weights/forward-source.ts';
 import { httpSource, type HttpOptions } from '../weights/http-source.ts';
-import { parseHubId, readHubModel, type HubModel } from '../weights/hub/hub-model.ts';
+import { readHubModel, type HubModel } from '../weights/hub/hub-model.ts';
 import { openHub, type HubOptions } from '../weights/hub/hub-source.ts';
 import { sourceBlobs } from '../weights/records/blobs.ts';
 import { rememberedLabel } from '../weights/records/metadata-source.ts';
 import type { ByteSource } from '../weights/source.ts';
 import { StorageError } from '../errors.ts';
 import type { Storage } from './keeping.ts';
+import { hubModelOf, type ModelSource } from './model-source.ts';
 
-/**
- * A Hub id (`org/name` or `org/name@revision`), a Hub model with its options, a URL of a folder with config.json and safetensors or of a .gguf file,
- * the files of a folder or the .gguf file that the visitor picked, or any byte source. A string of two plain names with one slash is a Hub id; begin a relative URL with `./`.
- */
-export type ModelSource = string | URL | HubModel | readonly File[] | ByteSource;
+export { hubModelOf, isRemote, sourceName, type ModelSource } from './model-source.ts';
 
 export interface OpenSourceOptions extends Pick<HubOptions, 'fetch' | 'retry' | 'signal'> {
   /** Where weights will be kept: the commit that was used last is remembered there, for when the Hub is away. */
@@ -30,26 +27,6 @@ export interface OpenSourceOptions extends Pick<HubOptions, 'fetch' | 'retry' | 
 const HTTP_BLOCKS = { blocks: 10, firstBytes: 128 * 1024 };
 
 const inBlocks = (source: ByteSource): ByteSource => blockSource(forwardSource(source), HTTP_BLOCKS);
-
-/** The Hub model that a source names; null for any other. */
-export function hubModelOf(source: ModelSource): HubModel | null {
-  if (typeof source === 'string') return parseHubId(source);
-  return 'hub' in source && typeof source.hub === 'string' ? source : null;
-}
-
-/** Whether its bytes come over a network, as far as that shows: then they are kept, unless told otherwise. */
-export const isRemote = (source: ModelSource): boolean =>
-  typeof source === 'string' || source instanceof URL || hubModelOf(source) !== null;
-
-/** What answers call the model: its id on a Hub, or the last part of its path or URL. */
-export function sourceName(source: ModelSource): string {
-  if (typeof source === 'object' && !(source instanceof URL)) {
-    const label = 'hub' in source ? source.hub : 'label' in source ? source.label : null;
-    return label ?? 'webmoe';
-  }
-  const text = String(source);
-  return parseHubId(text) ? text : (/([^/]+)\/*$/.exec(text)?.[1] ?? text);
-}
 
 /**
  * A Hub is asked which commit the revision stands for, and for its list of files; nothing else is.
