@@ -107,6 +107,8 @@ export interface Conversion {
   readonly matrices?: EncodingName;
   /** Matrices hold what this encoding leaves of their numbers. */
   readonly roundedTo?: EncodingName;
+  /** Files of 2023 have each expert by itself. */
+  readonly separateExperts?: boolean;
   /** Newer files of latent attention have k_b and v_b in place of kv_b. */
   readonly splitLatent?: boolean;
   /** Further metadata: a tokenizer, for example. */
@@ -137,6 +139,10 @@ class Converter {
   parts(tensors: ReadonlyMap<string, Stored>): GgufParts {
     for (const [name, stored] of tensors) this.#add(name, stored, tensors);
     for (const [name, matrices] of this.#stacks) {
+      if (this.#conversion.separateExperts) {
+        matrices.forEach((matrix, e) => this.#put(name.replace('_exps', `.${e}`), matrix));
+        continue;
+      }
       const shape = [matrices.length, ...matrices[0]!.shape];
       const values = new Float32Array(
         concat(...matrices.map((m) => new Uint8Array(Float32Array.from(m.values).buffer))).buffer,

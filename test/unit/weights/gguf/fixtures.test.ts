@@ -68,6 +68,7 @@ const folder = (fixture: string): ByteSource => memorySource(filesOf(fixturePath
 
 const CASES: readonly (readonly [string, Conversion])[] = [
   ['families/mixtral', {}],
+  ['families/mixtral', { separateExperts: true }],
   ['families/olmoe', {}],
   ['families/qwen2-moe', {}],
   ['families/qwen3-moe', { matrices: 'F32' }],
