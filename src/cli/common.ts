@@ -24,7 +24,7 @@ export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   model: {
     type: 'text',
     value: 'DIR|URL|ID',
-    help: 'folder or URL with config.json and safetensors, or a Hub id such as org/name',
+    help: 'folder or URL with config.json and safetensors, a .gguf file, or a Hub id such as org/name',
     required: true,
   },
   ...SOURCE_OPTIONS,

@@ -5,7 +5,7 @@ import { Link, type Connected, type OpenLink } from './link.ts';
 import { Model } from './model.ts';
 import { split } from './options.ts';
 import { absolute } from './absolute.ts';
-import { isRemote, openSource, type ModelSource } from '../engine/open-source.ts';
+import { isRemote, type ModelSource } from '../engine/model-source.ts';
 import { isPageStorage, openStorage } from './page-storage.ts';
 import { givenWorker, hasWorkers, ownWorker, type WorkerOption } from './worker/find-worker.ts';
 import { sendSource } from './worker/wire-source.ts';
@@ -56,7 +56,7 @@ async function openLink(source: ModelSource, options: EngineOptions, worker: Wor
 
 /** Not at the top: a page whose engine is in a worker needs none of its own. */
 async function here(): Promise<Connected> {
-  const { connectHere } = await import('./here.ts');
+  const { connectHere, openSource } = await import('./here.ts');
   return connectHere(async (from, options) => {
     const source = from as ModelSource;
     const storage = options.storage === undefined && isRemote(source) ? await openStorage() : options.storage;

@@ -2,6 +2,7 @@
 import { concat } from './weights.ts';
 import { ENCODINGS, ggufFile, type EncodingName, type GgufParts, type GgufTensorSpec, type GgufValue } from './gguf.ts';
 import type { Files } from './models.ts';
+import { f32ToF16 } from '../../src/util/half.ts';
 
 interface Stored {
   readonly dtype: string;
@@ -34,6 +35,31 @@ const floats = ({ dtype, bytes }: Stored): Float32Array => {
   const wide = Uint32Array.from(new Uint16Array(bytes.buffer), (bits) => bits << 16);
   return new Float32Array(wide.buffer);
 };
+
+/** `X.weight_packed` with its bf16 scales of 32 as Q4_0: weight j of a block goes low into byte j, weight j + 16 high; q + 8 is what both store. */
+function packed(tensors: ReadonlyMap<string, Stored>): Map<string, Stored> {
+  const out = new Map<string, Stored>();
+  for (const [name, stored] of tensors) {
+    const base = name.replace(/\.weight_(packed|scale|shape)$/, '');
+    if (base === name) out.set(name, stored);
+    if (!name.endsWith('.weight_packed')) continue;
+    const words = new Uint32Array(stored.bytes.buffer);
+    const scales = floats(tensors.get(`${base}.weight_scale`)!);
+    const weight = (i: number): number => (words[i >> 3]! >>> (4 * (i & 7))) & 15;
+    const blocks = Array.from(scales, (scale, b) => {
+      const nibbles = Array.from({ length: 16 }, (_, j) => weight(32 * b + j) | (weight(32 * b + 16 + j) << 4));
+      return concat(new Uint8Array(Uint16Array.of(f32ToF16(scale)).buffer), Uint8Array.from(nibbles));
+    });
+    const [rows = 0, perRow = 0] = stored.shape;
+    out.set(`${base}.weight`, { dtype: 'Q4_0', shape: [rows, perRow * 8], bytes: concat(...blocks) });
+  }
+  return out;
+}
+
+const matrixOf = (stored: Stored): Matrix =>
+  stored.dtype === 'Q4_0'
+    ? { shape: stored.shape, values: new Float32Array(0), blocks: stored.bytes }
+    : { shape: stored.shape, values: floats(stored) };
 
 /** What one tensor of the model is called, or parts of one. */
 const OUTSIDE: Readonly<Record<string, string>> = {
@@ -81,6 +107,8 @@ export interface Conversion {
   readonly matrices?: EncodingName;
   /** Matrices hold what this encoding leaves of their numbers. */
   readonly roundedTo?: EncodingName;
+  /** Files of 2023 have each expert by itself. */
+  readonly separateExperts?: boolean;
   /** Newer files of latent attention have k_b and v_b in place of kv_b. */
   readonly splitLatent?: boolean;
   /** Further metadata: a tokenizer, for example. */
@@ -90,6 +118,8 @@ export interface Conversion {
 interface Matrix {
   readonly shape: readonly number[];
   readonly values: Float32Array;
+  /** Q4_0, in place of the values. */
+  readonly blocks?: Uint8Array;
 }
 
 class Converter {
@@ -109,15 +139,25 @@ class Converter {
   parts(tensors: ReadonlyMap<string, Stored>): GgufParts {
     for (const [name, stored] of tensors) this.#add(name, stored, tensors);
     for (const [name, matrices] of this.#stacks) {
+      if (this.#conversion.separateExperts) {
+        matrices.forEach((matrix, e) => this.#put(name.replace('_exps', `.${e}`), matrix));
+        continue;
+      }
+      const shape = [matrices.length, ...matrices[0]!.shape];
       const values = new Float32Array(
         concat(...matrices.map((m) => new Uint8Array(Float32Array.from(m.values).buffer))).buffer,
       );
-      this.#put(name, { shape: [matrices.length, ...matrices[0]!.shape], values });
+      const isBlocks = matrices[0]!.blocks !== undefined;
+      this.#put(name, { shape, values, ...(isBlocks && { blocks: concat(...matrices.map((m) => m.blocks!)) }) });
     }
     return { metadata: { ...metadataOf(this.#config, this.#arch), ...this.#conversion.metadata }, tensors: this.#out };
   }
 
-  #put(name: string, { shape, values }: Matrix): void {
+  #put(name: string, { shape, values, blocks }: Matrix): void {
+    if (blocks) {
+      this.#out[name] = { type: 2, shape, bytes: blocks };
+      return;
+    }
     const isSmall = shape.length === 1 || /norm|ffn_gate_inp|\.bias$/.test(name);
     const { matrices = 'BF16', roundedTo } = this.#conversion;
     const { type, encode } = ENCODINGS[isSmall ? 'F32' : matrices];
@@ -141,11 +181,11 @@ class Converter {
     if (expert !== undefined) {
       const stack = `${blk}.ffn_${PART[part!]}_exps.weight`;
       const stacked = this.#stacks.get(stack) ?? [];
-      stacked[Number(expert)] = { shape: stored.shape, values: floats(stored) };
+      stacked[Number(expert)] = matrixOf(stored);
       this.#stacks.set(stack, stacked);
       return;
     }
-    this.#inLayer(blk, rest, { shape: stored.shape, values: floats(stored) });
+    this.#inLayer(blk, rest, matrixOf(stored));
   }
 
   #inLayer(blk: string, rest: string, matrix: Matrix): void {
@@ -323,7 +363,7 @@ function gptOssKeys(config: Record<string, unknown>): Record<string, GgufValue> 
 
 export function ggufParts(files: Files, conversion: Conversion = {}): GgufParts {
   const config = JSON.parse(new TextDecoder().decode(files['config.json'])) as Record<string, unknown>;
-  return new Converter(config, conversion).parts(tensorsOf(files));
+  return new Converter(config, conversion).parts(packed(tensorsOf(files)));
 }
 
 /** The tokenizer and template of a folder (support/small-tokenizer.ts), as metadata. */

@@ -3,7 +3,8 @@ import type { Caller, Handlers } from '../connection.ts';
 import { blobsByName } from '../../weights/files-source.ts';
 import { pickedSource } from '../../weights/gguf/picked.ts';
 import type { ByteSource } from '../../weights/source.ts';
-import { isRemote, openSource, type ModelSource, type OpenSourceOptions } from '../../engine/open-source.ts';
+import { isRemote, type ModelSource } from '../../engine/model-source.ts';
+import { openSource, type OpenSourceOptions } from '../../engine/open-source.ts';
 import type { HubModel } from '../../weights/hub/hub-model.ts';
 
 export type WireSource =

@@ -34,6 +34,28 @@ export function tokenizerConfig(vocabulary: Vocabulary, metadata: ReadonlyMap<st
   return { ...Object.fromEntries(tokens), chat_template: templates(metadata), clean_up_tokenization_spaces: false };
 }
 
+/** Wishes about sampling, by the names that generation_config.json gives them. */
+const SAMPLING: readonly (readonly [string, string])[] = [
+  ['temp', 'temperature'],
+  ['top_k', 'top_k'],
+  ['top_p', 'top_p'],
+  ['min_p', 'min_p'],
+  ['penalty_repeat', 'repetition_penalty'],
+];
+
+export function generationConfig(vocabulary: Vocabulary, metadata: ReadonlyMap<string, MetadataValue>): JsonObject {
+  const wishes = SAMPLING.flatMap(([key, name]) => {
+    const value = metadata.get(`general.sampling.${key}`);
+    return typeof value === 'number' ? [[name, value] as const] : [];
+  });
+  const ends = endTokenIds(vocabulary);
+  return {
+    ...(ends.length > 0 && { eos_token_id: ends }),
+    ...(wishes.some(([name]) => name === 'temperature') && { do_sample: true }),
+    ...Object.fromEntries(wishes),
+  };
+}
+
 /**
  * Ids that end an answer: those that the file names, and control tokens that end a turn. In Harmony `<|end|>` ends a message of several: where its
  * `<|return|>` and `<|call|>` are, it ends no answer.

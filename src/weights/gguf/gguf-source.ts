@@ -4,7 +4,7 @@
  */
 import { checkFileName } from '../file-name.ts';
 import type { ByteSource } from '../source.ts';
-import { endTokenIds, tokenizerConfig } from './chat.ts';
+import { generationConfig, tokenizerConfig } from './chat.ts';
 import { ggufConfig } from './config.ts';
 import { modelFile } from './model-file.ts';
 import { readSplits } from './splits.ts';
@@ -27,8 +27,7 @@ async function write(source: ByteSource, file: string, signal?: AbortSignal): Pr
     const whole = metadata.get('tokenizer.huggingface.json');
     json['tokenizer.json'] = typeof whole === 'string' ? whole : ggufTokenizer(vocabulary);
     json['tokenizer_config.json'] = tokenizerConfig(vocabulary, metadata);
-    const ends = endTokenIds(vocabulary);
-    if (ends.length > 0) json['generation_config.json'] = { eos_token_id: ends };
+    json['generation_config.json'] = generationConfig(vocabulary, metadata);
   }
   const utf8 = new TextEncoder();
   const texts = Object.entries(json).map(([name, value]): [string, Uint8Array] => [

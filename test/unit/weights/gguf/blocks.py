@@ -2,7 +2,7 @@
 """Blocks of every ggml type that is read as weights, random but for sane scales, and their values by the Python package `gguf`, as JSON.
 
     pip install gguf numpy
-    python3 test/unit/weights/gguf/blocks.py > test/unit/weights/gguf/blocks.json
+    python3 test/unit/weights/gguf/blocks.py > test/fixtures/ggml-blocks.json
 """
 import json
 

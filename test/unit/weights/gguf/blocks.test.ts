@@ -12,7 +12,7 @@ interface Recorded {
   readonly values: readonly number[];
 }
 
-const RECORDED = JSON.parse(readFileSync('test/unit/weights/gguf/blocks.json', 'utf8')) as Record<string, Recorded>;
+const RECORDED = JSON.parse(readFileSync('test/fixtures/ggml-blocks.json', 'utf8')) as Record<string, Recorded>;
 const bytesOf = (hex: string): Uint8Array<ArrayBuffer> => Uint8Array.from(Buffer.from(hex, 'hex'));
 
 /** The blocks as `rows` rows, through the codec and the layout's own decoder. */

@@ -44,7 +44,6 @@ async function numbersOf(part: unknown): Promise<number[]> {
 async function weightsOf(opened: OpenedModel): Promise<number[]> {
   const { embed, head, finalNorm, layers } = described(opened);
   const parts = layers.map(({ attentionNorm, attention, ffn }) => {
-    const { kind: _, ...projections } = attention;
     const feedForward =
       ffn.kind === 'moe'
         ? [
@@ -55,7 +54,7 @@ async function weightsOf(opened: OpenedModel): Promise<number[]> {
             ffn.shared?.down,
           ]
         : [ffn.norm, ffn.gateUp, ffn.down];
-    return [attentionNorm, projections, feedForward];
+    return [attentionNorm, attention, feedForward];
   });
   return numbersOf([embed, head, finalNorm, parts]);
 }
@@ -69,6 +68,7 @@ const folder = (fixture: string): ByteSource => memorySource(filesOf(fixturePath
 
 const CASES: readonly (readonly [string, Conversion])[] = [
   ['families/mixtral', {}],
+  ['families/mixtral', { separateExperts: true }],
   ['families/olmoe', {}],
   ['families/qwen2-moe', {}],
   ['families/qwen3-moe', { matrices: 'F32' }],
@@ -78,6 +78,7 @@ const CASES: readonly (readonly [string, Conversion])[] = [
   ['families/deepseek-v3', { splitLatent: true, matrices: 'F32' }],
   ['families/gpt-oss', {}],
   ['formats/gpt-oss-mxfp4', {}],
+  ['formats/qwen3-moe-ct-int4', {}],
 ];
 
 describe.each(CASES)('%s %j', (fixture, conversion) => {

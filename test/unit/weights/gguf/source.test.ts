@@ -8,7 +8,10 @@ import { openGguf } from '../../../../src/weights/gguf/checkpoint.ts';
 import { ggufSource } from '../../../../src/weights/gguf/gguf-source.ts';
 import { pickedSource } from '../../../../src/weights/gguf/picked.ts';
 import { findMatrix } from '../../../../src/weights/formats/index.ts';
-import { readBytes } from '../../../../src/weights/source.ts';
+import { sourceBlobs } from '../../../../src/weights/records/blobs.ts';
+import { memoryFolder } from '../../../../src/weights/records/memory-folder.ts';
+import { metadataSource, type MetadataSource } from '../../../../src/weights/records/metadata-source.ts';
+import { readBytes, type ByteSource } from '../../../../src/weights/source.ts';
 import { ggufFile, ggufString, u32, u64, type GgufParts, type GgufValue } from '../../../support/gguf.ts';
 import { ggufParts } from '../../../support/gguf-fixture.ts';
 import { filesOf, fixturePath } from '../../../support/models.ts';
@@ -98,6 +101,30 @@ test('what is written from the metadata can be read in parts, and again after an
   expect(JSON.parse(whole)).toMatchObject({ model_type: 'olmoe', quantization_config: { file: 'm.gguf' } });
   expect(new TextDecoder().decode(await readBytes(source, 'config.json', 2, 9))).toBe(whole.slice(2, 9));
   for (const absent of ['tokenizer.json', 'model.safetensors']) expect(await source.size(absent)).toBeNull();
+});
+
+test('a file that is opened again is asked whether it changed, and for nothing else', async () => {
+  const files = { 'm.gguf': FILE };
+  const inner = memorySource(files);
+  let version = 'etag "1"';
+  const network: ByteSource = { ...inner, origin: 'network', version: () => version };
+  const folder = memoryFolder(2 ** 26);
+  const remembered = async (): Promise<MetadataSource> => {
+    inner.reads.length = 0;
+    return metadataSource(ggufSource(network, 'm.gguf'), await sourceBlobs(folder, 'm', null));
+  };
+  const first = await remembered();
+  const { config } = await openModel(first);
+  expect([first.freshness, await first.save()]).toEqual(['new', true]);
+  expect(inner.reads.length).toBeGreaterThan(0);
+  const second = await remembered();
+  const { checkpoint, config: again } = await openModel(second);
+  expect([second.freshness, inner.reads]).toEqual(['fresh', []]);
+  expect(again).toEqual(config);
+  const { begin } = checkpoint.tensor('output_norm.weight');
+  expect(await readBytes(second, 'm.gguf', begin, begin + 4)).toEqual(FILE.slice(begin, begin + 4));
+  version = 'etag "2"';
+  expect((await remembered()).freshness).toBe('changed');
 });
 
 describe('refused by name', () => {

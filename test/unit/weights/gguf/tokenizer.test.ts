@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { UnsupportedModel } from '../../../../src/errors.ts';
 import { patternHazard } from '../../../../src/text/pattern-guard.ts';
 import { loadTokenizer, type Tokenizer } from '../../../../src/text/tokenizer.ts';
-import { endTokenIds, tokenizerConfig } from '../../../../src/weights/gguf/chat.ts';
+import { endTokenIds, generationConfig, tokenizerConfig } from '../../../../src/weights/gguf/chat.ts';
 import { PRE_TOKENIZERS } from '../../../../src/weights/gguf/pre-tokenizers.ts';
 import { ggufTokenizer } from '../../../../src/weights/gguf/tokenizer.ts';
 import type { MetadataValue } from '../../../../src/weights/gguf/values.ts';
@@ -66,7 +66,7 @@ describe('byte pairs', () => {
 
   test('the begin token comes where the file or the rule says', () => {
     expect(tokenizerOf({ ...keys, add_bos_token: true }).encode('a', { affixes: true })[0]).toBe(1);
-    const { add_bos_token: _, ...silent } = keys;
+    const silent = Object.fromEntries(Object.entries(keys).filter(([key]) => key !== 'add_bos_token'));
     expect(tokenizerOf({ ...silent, pre: 'llama-bpe' }).encode('a', { affixes: true })[0]).toBe(1);
     expect(tokenizerOf(silent).encode('a', { affixes: true })).toEqual(there.encode('a'));
   });
@@ -199,6 +199,18 @@ describe('chat', () => {
     // Without Harmony's own ends, <|end|> ends a turn; a token that is ordinary text ends nothing.
     expect(endTokenIds(vocabularyOf({ ...keys, token_type: [1, 3, 1, 3, 1, 3, 3] }))).toEqual([5, 1, 3]);
     expect(endTokenIds(vocabularyOf({ ...keys, eot_token_id: 4 }))).toEqual([5, 4, 2, 3]);
+  });
+
+  test('wishes about sampling are what generation_config.json calls them', () => {
+    const sampling = new Map<string, MetadataValue>([
+      ['general.sampling.temp', 0.6],
+      ['general.sampling.top_k', 20],
+      ['general.sampling.penalty_repeat', 1.1],
+      ['general.sampling.mirostat', 2],
+    ]);
+    const wishes = { do_sample: true, temperature: 0.6, top_k: 20, repetition_penalty: 1.1 };
+    expect(generationConfig(vocabularyOf(keys), sampling)).toEqual({ eos_token_id: [5, 2, 3], ...wishes });
+    expect(generationConfig(vocabularyOf(keys), new Map())).toEqual({ eos_token_id: [5, 2, 3] });
   });
 
   test('templates and named tokens', () => {
