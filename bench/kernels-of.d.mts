@@ -3,7 +3,7 @@ export interface Kernel {
   readonly code: string;
 }
 export function kernelsOf(
-  config: string,
+  model: string,
   options: {
     readonly weights?: 'as-is' | 'q8' | 'q4';
     readonly features?: readonly string[];

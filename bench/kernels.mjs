@@ -41,8 +41,9 @@ const engine = await fromSource('kernels', [
   'kernels/moe/combine.ts',
   'kernels/linear/linear.ts',
   'weights/layout.ts',
+  'util/prng.ts',
 ]);
-const { Gpu, Recorder, STEP_BYTES, writeStep, wholeBuffer, openDawn } = engine;
+const { Gpu, Recorder, STEP_BYTES, writeStep, wholeBuffer, openDawn, prng } = engine;
 
 const gpu = await Gpu.open({ gpu: await openDawn(), kernels: 'gpu' });
 const { adapter } = gpu.facts;
@@ -62,7 +63,7 @@ const floats = (name, count) =>
 
 const step = wholeBuffer(gpu.createBuffer('step', 'activations', STEP_BYTES, globalThis.GPUBufferUsage.UNIFORM));
 
-/** @returns seconds of one run */
+/** @returns runs it once, to its end */
 async function program(tokens, record) {
   const recorder = new Recorder(gpu, step);
   record(recorder);
@@ -165,6 +166,7 @@ const cases = {
   }),
 };
 const least = await times(cases);
+const [tiles] = new Uint32Array(await gpu.read(io.tiles));
 const products = 2 * pairs * 3 * HIDDEN * WIDTH;
 const seconds = (s) => `${(1000 * s).toFixed(1)} ms`;
 const percent = (ratio) => `${(100 * ratio).toFixed(1)} %`;
