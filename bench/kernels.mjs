@@ -54,11 +54,13 @@ function buffer(name, bytes, words) {
   return view;
 }
 
+/** Without a pattern, so that tokens choose their experts as if by chance. */
+const noise = prng(1);
 const floats = (name, count) =>
   buffer(
     name,
     4 * count,
-    Float32Array.from({ length: count }, (_, i) => Math.sin(i)),
+    Float32Array.from({ length: count }, () => noise() - 0.5),
   );
 
 const step = wholeBuffer(gpu.createBuffer('step', 'activations', STEP_BYTES, globalThis.GPUBufferUsage.UNIFORM));
@@ -186,6 +188,9 @@ console.log(
 );
 console.log(
   `grouped GEMM: ${seconds(least.grouped)}: ${percent(least.dense / least.grouped)} of the dense one's speed`,
+);
+console.log(
+  `  its tiles of ${TILE_ROWS} rows have room for ${((tiles * TILE_ROWS) / pairs).toFixed(2)} times the rows`,
 );
 console.log(
   `route, group, combine: ${seconds(least.around)}: ${percent(least.around / (least.around + least.grouped))} of the layer`,
