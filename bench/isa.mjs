@@ -1,6 +1,6 @@
 // What AMD's compiler makes of a model's kernels, without an AMD GPU: registers, spills, how many waves fit, instructions for one product.
-//   node bench/isa.mjs --lab PATH_OF_gpu-lab [--config FILE] [--weights q4] [--features shader-f16,subgroups] [--kernels REGEX] [--write]
-// FILE is a published config.json (default: OLMoE-1B-7B): sizes are its own, weights are not needed. Compares with isa-budget.json beside this file and
+//   node bench/isa.mjs --lab PATH_OF_gpu-lab [--model FILE_OR_DIR] [--weights q4] [--features shader-f16,subgroups] [--kernels REGEX] [--write]
+// FILE is a published config.json (default: OLMoE-1B-7B's), whose weights are not needed; DIR has a checkpoint. Compares with isa-budget.json beside this file and
 // ends with 1 when a kernel is worse; --write makes what is measured the budget. `gpu-lab isa FILE...` compiles WGSL as a browser does and prints statistics.
 import { spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { root } from './modules.mjs';
 const { values } = parseArgs({
   options: {
     lab: { type: 'string', default: process.env.GPU_LAB },
-    config: { type: 'string', default: join(root, 'test/unit/config/published/olmoe-1b-7b-0924-instruct.json') },
+    model: { type: 'string', default: join(root, 'test/unit/config/published/olmoe-1b-7b-0924-instruct.json') },
     weights: { type: 'string', default: 'q4' },
     features: { type: 'string', default: '' },
     kernels: { type: 'string', default: '^(linear|moe|attention|norm)/' },
@@ -80,6 +80,7 @@ function rowOf(text, kernels) {
   const { path, code } = kernels.get(name);
   const [products, ...inner] = TURNS[path]?.(code) ?? [];
   const listing = text.slice(text.indexOf('== Assembly'));
+  const turn = turnOf(loopsOf(listing), inner);
   return {
     key: `${name} ${chip}`,
     registers: stat('vgpr'),
@@ -87,11 +88,12 @@ function rowOf(text, kernels) {
     waves: stat('waves/simd'),
     memory: stat('lds'),
     instructions: stat('instr'),
-    perProduct: products ? Number((turnOf(loopsOf(listing), inner) / products).toFixed(2)) : null,
+    // Where one turn is all, nothing is left of the loop.
+    perProduct: products && turn ? Number((turn / products).toFixed(2)) : null,
   };
 }
 
-const found = await kernelsOf(values.config, {
+const found = await kernelsOf(values.model, {
   weights: values.weights,
   features: values.features.split(',').filter(Boolean),
 });

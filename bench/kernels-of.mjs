@@ -7,29 +7,33 @@ import { paperGpu } from './paper-gpu.mjs';
 const LAYERS = 4;
 
 /**
- * @param config path of a config.json
- * @param weights webmoe's option, for a checkpoint published in bf16
+ * @param model a folder with a checkpoint; or a published config.json, whose first layers are then loaded as if they were published in bf16, without weights
+ * @param weights webmoe's option
  * @param features of the adapter
  * @returns distinct { path, code }
  */
-export async function kernelsOf(config, { weights, features = [], contextLength = 4096 }) {
+export async function kernelsOf(model, { weights = 'as-is', features = [], contextLength = 4096 }) {
   const { load, hollowFolder, openNodeSource } = await fromSource('kernels-of', [
     'node.ts',
     'engine/load.ts',
     '../test/support/hollow.ts',
   ]);
-  const published = JSON.parse(readFileSync(config, 'utf8'));
-  delete published.quantization_config;
-  const layers = Math.min(LAYERS, published.num_hidden_layers);
-  const types = published.layer_types && { layer_types: published.layer_types.slice(0, layers) };
-  const folder = hollowFolder({ ...published, ...types, num_hidden_layers: layers });
+  const isConfig = model.endsWith('.json');
+  const folder = isConfig ? hollowFolder(firstLayers(JSON.parse(readFileSync(model, 'utf8')))) : model;
   const { gpu, shaders } = paperGpu(features);
   try {
     const options = { gpu, weights, contextLength, storage: null, start: 'early', collect: false, gpuBytes: 2 ** 40 };
-    const model = await load(await openNodeSource(folder), options);
-    await model.dispose();
+    const loaded = await load(await openNodeSource(folder), options);
+    await loaded.dispose();
   } finally {
-    rmSync(folder, { recursive: true });
+    if (isConfig) rmSync(folder, { recursive: true });
   }
   return [...new Map(shaders.map((shader) => [shader.code, shader])).values()];
+}
+
+function firstLayers({ layer_types, ...config }) {
+  delete config.quantization_config;
+  const layers = Math.min(LAYERS, config.num_hidden_layers);
+  const types = layer_types && { layer_types: layer_types.slice(0, layers) };
+  return { ...config, ...types, num_hidden_layers: layers };
 }

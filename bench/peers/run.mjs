@@ -1,8 +1,8 @@
 // webmoe against other engines: the same checkpoint, prompts and number of tokens, in one Chromium on one adapter, by turns.
 //   node bench/peers/run.mjs --peers DIR --model DIR --onnx DIR [--gguf DIR] [--weights as-is|q8|q4] [--prompts 16,128] [--tokens 17]
 //     [--rounds 5] [--adapter swiftshader|default] [--json FILE]
-// DIR of --peers is where `npm install onnxruntime-web @wllama/wllama` was run, of --model a checkpoint, of --onnx and --gguf other forms of it: README.md
-// beside this file says how they are made. An engine whose form is not given does not run. Every round runs every prompt in every engine once, in changing order.
+// DIR of --peers is where `npm install onnxruntime-web @wllama/wllama` was run, of --model a checkpoint, of --onnx and --gguf other forms of it: docs/performance-peers.md
+// says how they are made. An engine whose form is not given does not run. Every round runs every prompt in every engine once, in changing order.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -27,7 +27,7 @@ const { values } = parseArgs({
   },
 });
 if (!values.model || !values.peers)
-  throw new Error('--model DIR and --peers DIR are needed: see bench/peers/README.md');
+  throw new Error('--model DIR and --peers DIR are needed: see docs/performance-peers.md');
 
 const TOKENS = Number(values.tokens);
 const PROMPTS = values.prompts.split(',').map(Number);
@@ -55,20 +55,20 @@ async function open(name) {
   page.on('pageerror', (error) => console.error(`${name}: ${error.message}`));
   site.sent();
   await page.goto(`${site.address}/${name}.html`);
-  await page.waitForFunction(() => 'engine' in window);
+  await page.waitForFunction(() => 'engine' in globalThis);
   const options = { contextLength: CONTEXT, weights: values.weights };
-  const load = await page.evaluate((o) => window.engine.load(o), options);
+  const load = await page.evaluate((o) => globalThis.engine.load(o), options);
   console.error(`${name}: loaded in ${load.ms.toFixed(0)} ms`);
   return { name, page, load, sent: site.sent(), cold: [], timings: [] };
 }
 
-const time = ({ page }, ids, tokens) => page.evaluate(([i, n]) => window.engine.time(i, n), [ids, tokens]);
+const time = ({ page }, ids, tokens) => page.evaluate(([i, n]) => globalThis.engine.time(i, n), [ids, tokens]);
 
 /** What `run` asked of WebGPU. */
 async function counted({ page }, run) {
-  const before = await page.evaluate(() => window.engine.counts());
+  const before = await page.evaluate(() => globalThis.engine.counts());
   const result = await run();
-  const after = await page.evaluate(() => window.engine.counts());
+  const after = await page.evaluate(() => globalThis.engine.counts());
   const calls = Object.fromEntries(Object.entries(after).map(([key, n]) => [key, n - (before[key] ?? 0)]));
   return { result, calls, peakBytes: after.peakBytes ?? 0 };
 }
@@ -91,7 +91,7 @@ try {
   const engines = [];
   for (const name of ENGINES) engines.push(await open(name));
   const adapter = await engines[0].page.evaluate(async () => {
-    const { vendor, architecture, description } = (await navigator.gpu.requestAdapter()).info;
+    const { vendor, architecture, description } = (await globalThis.navigator.gpu.requestAdapter()).info;
     return [vendor, architecture, description].filter(Boolean).join(' ');
   });
   const state = { adapter, browser: browser.version(), weights: values.weights, tokens: TOKENS, prompts: PROMPTS };

@@ -61,7 +61,7 @@ const SOME = FIXTURES.filter((fixture) =>
 const ALL = [...FIXTURES, ...MORE_FORMATS];
 /** Of layouts that other fixtures have, one choice of kernels is enough. */
 const kernelsOf = (fixture: string): ('gpu' | 'software')[] =>
-  MORE_FORMATS.indexOf(fixture) > 0 ? ['gpu'] : ['gpu', 'software'];
+  isFast || MORE_FORMATS.indexOf(fixture) > 0 ? ['gpu'] : ['gpu', 'software'];
 
 describe.each(isFast ? SOME : ALL)('%s', (fixture) => {
   const folder = fixturePath(fixture);

@@ -3,14 +3,10 @@ import type { KernelChoice } from '../../gpu/device.ts';
 import type { Constants } from '../../gpu/shader.ts';
 import { foldGrid, type Grid } from '../../gpu/recording.ts';
 import { ceilDiv } from '../../util/math.ts';
-import { CHUNK, weightFormat } from '../../weights/layout.ts';
+import { weightFormat } from '../../weights/layout.ts';
 import type { DeviceMatrix } from '../matrix.ts';
 import { matvecShape } from './matvec_shape.ts';
-
-export interface InputRows {
-  readonly xRow: number;
-  readonly xAt: number;
-}
+import { inputConstants, type InputRows } from './x_rows.ts';
 
 const TILE_TOKENS = 32;
 const TILE_ROWS = 64;
@@ -25,14 +21,10 @@ export interface Product {
   readonly grid: (tokens: number) => Grid;
 }
 
-const common = ({ layout, rows, cols }: DeviceMatrix, { xRow, xAt }: InputRows): Product['constants'] => ({
+const common = ({ layout, rows, cols }: DeviceMatrix, input: InputRows): Product['constants'] => ({
   ...weightFormat(layout, { rows, cols }).constants,
-  K: cols,
+  ...inputConstants(cols, input),
   N: rows,
-  X_ROW: xRow,
-  X_AT: xAt,
-  X_VEC4: [cols, xRow, xAt].every((n) => n % 4 === 0),
-  K_TAIL: cols % CHUNK !== 0,
 });
 
 const norm = (eps: number | null): Constants => ({ GAMMA: eps !== null, ...(eps === null ? {} : { EPS: eps }) });

@@ -2,7 +2,8 @@
 import type { BufferView } from '../../gpu/buffer.ts';
 import type { Constants, Imports } from '../../gpu/shader.ts';
 import { alignUp, ceilDiv } from '../../util/math.ts';
-import { CHUNK, weightFormat } from '../../weights/layout.ts';
+import { weightFormat } from '../../weights/layout.ts';
+import { inputConstants, inputUnit, type InputUnit } from '../linear/x_rows.ts';
 import type { DeviceMatrix } from '../matrix.ts';
 
 export interface Beside {
@@ -27,18 +28,12 @@ const prefixed = <V>(record: Readonly<Record<string, V>>): Record<string, V> =>
 export function besideMatrix(
   beside: Beside | undefined,
   part: 'gateUp' | 'down',
-  { isVec4 }: { readonly isVec4: boolean },
+  unit: InputUnit,
 ): { readonly constants: Constants; readonly imports: Imports; readonly bindings: Record<string, BufferView> } {
   if (!beside) return { constants: { BESIDE: false }, imports: {}, bindings: {} };
   const matrix = beside[part];
   const { constants, imports } = weightFormat(matrix.layout, matrix, false);
-  const rows = {
-    K: matrix.cols,
-    X_ROW: matrix.cols,
-    X_AT: part === 'down' ? beside.actAt : 0,
-    X_VEC4: isVec4,
-    K_TAIL: matrix.cols % CHUNK !== 0,
-  };
+  const rows = inputConstants(matrix.cols, { xRow: matrix.cols, xAt: part === 'down' ? beside.actAt : 0 }, unit);
   return {
     constants: { BESIDE: true, ...prefixed({ ...constants, ...rows }) },
     imports: prefixed(imports),
@@ -46,9 +41,9 @@ export function besideMatrix(
   };
 }
 
-/** Whether rows of `act` that experts of `width` and the one beside read are whole vec4s. */
-export const besideIsVec4 = (beside: Beside | undefined, width: number): boolean =>
-  [width, beside?.down.cols ?? 0, beside?.actAt ?? 0].every((n) => n % 4 === 0);
+/** Of rows of `act`, which experts of `width` and the one beside read. */
+export const actUnit = (beside: Beside | undefined, width: number): InputUnit =>
+  inputUnit(width, beside?.down.cols ?? 0, beside?.actAt ?? 0);
 
 /** How many times the workgroups that cover `columns` must be laid out to cover `besideColumns`. */
 export const besideTurns = (besideColumns: number, columns: number, perWorkgroup: number): number =>

@@ -3,7 +3,7 @@ import type { Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import { alignUp, ceilDiv } from '../../util/math.ts';
 import { CHUNK } from '../../weights/layout.ts';
-import { besideIsVec4, besideMatrix, type Beside } from './beside.ts';
+import { actUnit, besideMatrix, type Beside } from './beside.ts';
 import { matvecShape } from '../linear/matvec_shape.ts';
 import { outScale } from './combine.ts';
 import { tileBound, type TileRows } from './group.ts';
@@ -32,11 +32,11 @@ export function expertDown(
 ): void {
   const { experts, topK, slot, tileRows, beside } = shape;
   const software = recorder.gpu.facts.kernels === 'software';
-  const { constants, imports, bindings } = expertMatrix('down', slot, io, software);
+  const unit = actUnit(beside, slot.width);
+  const { constants, imports, bindings } = expertMatrix('down', slot, io, { software, unit });
   const kernel = tileKernel('moe/expert_down', slot.hidden, { tileRows, software });
   invariant(!beside || !software, `${label}: the expert beside has its own dispatches on a software adapter`);
-  const isVec4 = besideIsVec4(beside, slot.width);
-  const more = software ? null : besideMatrix(beside, 'down', { isVec4 });
+  const more = software ? null : besideMatrix(beside, 'down', unit);
   recorder.dispatch({
     shader: kernel.shader,
     label,
@@ -46,7 +46,6 @@ export function expertDown(
       ...(software ? {} : { INTERLEAVED: false }),
       ...more?.constants,
       ...(beside && { ...besideTile(beside, 'down', tileRows), E: experts, BESIDE_AT: beside.yAt }),
-      X_VEC4: isVec4,
     },
     imports: { ...imports, ...more?.imports },
     bindings: { ...bindings, ...more?.bindings, x: io.act, tiles: io.tiles, y: io.y },
@@ -71,12 +70,12 @@ export function expertDownDecode(
 ): void {
   const { hidden, width } = slot;
   const software = recorder.gpu.facts.kernels === 'software';
-  const { constants, imports, bindings } = expertMatrix('down', slot, io, software);
+  const unit = actUnit(beside, width);
+  const { constants, imports, bindings } = expertMatrix('down', slot, io, { software, unit });
   const values = topK * alignUp(width, CHUNK);
   const lanes = software ? 1 : matvecShape({ rows: hidden, cols: values }).lanes;
   const parts = partsOf(lanes, values);
-  const isVec4 = besideIsVec4(beside, width);
-  const more = besideMatrix(beside, 'down', { isVec4 });
+  const more = besideMatrix(beside, 'down', unit);
   recorder.dispatch({
     shader: 'moe/expert_down_decode',
     label,
@@ -84,7 +83,6 @@ export function expertDownDecode(
       ...constants,
       ...more.constants,
       ...outScale(scale),
-      X_VEC4: isVec4,
       D: hidden,
       TOP_K: topK,
       PARTS: parts,

@@ -4,6 +4,7 @@ import type { Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import { ceilDiv } from '../../util/math.ts';
 import { activationConstants } from '../activation.ts';
+import { inputUnit } from '../linear/x_rows.ts';
 import { besideMatrix, besideTurns, type Beside } from './beside.ts';
 import { matvecShape } from '../linear/matvec_shape.ts';
 import { tileBound, type TileRows } from './group.ts';
@@ -42,12 +43,11 @@ export function expertUp(
 ): void {
   const { experts, topK, slot, activation, tileRows } = shape;
   const software = recorder.gpu.facts.kernels === 'software';
-  const { constants, imports, bindings } = expertMatrix('gateUp', slot, io, software);
+  const { constants, imports, bindings } = expertMatrix('gateUp', slot, io, { software });
   const kernel = tileKernel('moe/expert_up', 2 * slot.width, { tileRows, software });
   const { beside } = shape;
   invariant(!beside || !software, `${label}: the expert beside has its own dispatches on a software adapter`);
-  const isVec4 = constants.X_VEC4 === true;
-  const more = software ? null : besideMatrix(beside, 'gateUp', { isVec4 });
+  const more = software ? null : besideMatrix(beside, 'gateUp', inputUnit(slot.hidden));
   const turns = beside ? besideTurns(beside.gateUp.rows, 2 * slot.width, TILE_COLUMNS) : 0;
   recorder.dispatch({
     shader: kernel.shader,
@@ -79,10 +79,10 @@ export function expertUpDecode(recorder: Recorder, label: string, io: ExpertUpDe
   const { topK, slot, activation, beside } = shape;
   const { hidden, width } = slot;
   const software = recorder.gpu.facts.kernels === 'software';
-  const { constants, imports, bindings } = expertMatrix('gateUp', slot, io, software);
+  const { constants, imports, bindings } = expertMatrix('gateUp', slot, io, { software });
   const lanes = software ? 1 : matvecShape({ rows: 2 * width * topK, cols: hidden }).lanes;
   const parts = partsOf(lanes, hidden);
-  const more = besideMatrix(beside, 'gateUp', { isVec4: constants.X_VEC4 === true });
+  const more = besideMatrix(beside, 'gateUp', inputUnit(hidden));
   const turns = beside ? besideTurns(beside.down.cols, width, 64 / parts) : 0;
   recorder.dispatch({
     shader: 'moe/expert_up_decode',

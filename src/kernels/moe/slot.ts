@@ -3,6 +3,7 @@ import type { BufferView } from '../../gpu/buffer.ts';
 import type { Grid } from '../../gpu/recording.ts';
 import { ceilDiv } from '../../util/math.ts';
 import { CHUNK, weightFormat, type Layout, type MatrixShape } from '../../weights/layout.ts';
+import { inputConstants, type InputUnit } from '../linear/x_rows.ts';
 import type { Beside } from './beside.ts';
 import type { TileRows } from './group.ts';
 
@@ -47,7 +48,7 @@ export function expertMatrix(
   part: 'gateUp' | 'down',
   slot: SlotLayout,
   home: ExpertHome,
-  software = true,
+  { software, unit }: { readonly software: boolean; readonly unit?: InputUnit },
 ): {
   readonly constants: Record<string, number | boolean>;
   readonly imports: Record<string, string>;
@@ -61,11 +62,7 @@ export function expertMatrix(
       ...constants,
       SLOT_VEC4: slot.bytes / 16,
       MATRIX_AT: (up ? slot.gateUpAt : slot.downAt) / 16,
-      K: shape.cols,
-      X_ROW: shape.cols,
-      X_AT: 0,
-      X_VEC4: shape.cols % 4 === 0,
-      K_TAIL: shape.cols % CHUNK !== 0,
+      ...inputConstants(shape.cols, { xRow: shape.cols, xAt: 0 }, unit),
       BIAS: slot.bias,
       ...(slot.bias ? { BIAS_AT: (up ? slot.gateUpBiasAt : slot.downBiasAt) / 4 } : {}),
     },

@@ -43,6 +43,7 @@ const cases: Case[] = [
   { name: 'quads_but_not_chunks', tokens: 3, rows: 17, cols: 148 },
   { name: 'quads_of_a_part', tokens: 3, rows: 9, cols: 76, xRow: 100, xAt: 12 },
   { name: 'part_of_a_row_of_x', tokens: 3, rows: 9, cols: 64, xRow: 100, xAt: 36 },
+  { name: 'chunks_of_a_part', tokens: 3, rows: 9, cols: 64, xRow: 128, xAt: 32 },
   { name: 'unaligned_part_of_x', tokens: 3, rows: 9, cols: 64, xRow: 99, xAt: 33 },
   { name: 'part_of_a_row_of_out', tokens: 3, rows: 9, cols: 40, outRow: 23, outAt: 11, with: ['residual', 'bias'] },
   { name: 'bias', tokens: 5, rows: 66, cols: 64, with: ['bias'] },
@@ -153,7 +154,18 @@ describe('linear/matvec', () => {
         ['forgets a lane', 'two_rows_a_lane', 'linear/matvec_rows', (s) => s.replace('i < LANES', 'i < LANES - 1u')],
         ['reads x beyond K', 'norm_of_a_part', 'linear/x_quads', (s) => s.replace('if (k >= K)', 'if (k > K)')],
         ['starts x at 0', 'unaligned_part_of_x', 'linear/x_quads', (s) => s.replace(' + X_AT + k', ' + k')],
-        ['starts x quads at 0', 'part_of_a_row_of_x', 'linear/x_quads', (s) => s.replace('X_ROW + X_AT', 'X_ROW')],
+        [
+          'starts x quads at 0',
+          'part_of_a_row_of_x',
+          'linear/x_quads',
+          (s) => s.replace('X_ROW + X_AT) / 4u', 'X_ROW) / 4u'),
+        ],
+        [
+          'starts x chunks at 0',
+          'chunks_of_a_part',
+          'linear/x_quads',
+          (s) => s.replace('X_ROW + X_AT) / 32u + chunk', 'X_ROW) / 32u + chunk'),
+        ],
         ['forgets epsilon', 'tiny', 'linear/matvec_rows', (s) => s.replace(' + EPS', '')],
         ['forgets gamma', 'norm', 'linear/matvec_rows', (s) => s.replace('part[i] *=', 'part[i] +=  0.0 *')],
         [
@@ -231,6 +243,12 @@ describe('linear/matmul', () => {
           (s) => s.replace('workgroup.z * TILE_TOKENS', '0u'),
         ],
         ['stores beyond N', 'prime_sizes', 'linear/matmul', (s) => s.replace('n + 1u < N', 'n < N')],
+        [
+          'reads one half of a chunk',
+          'chunks_of_a_part',
+          'linear/x_rows',
+          (s) => s.replace('[quad % 8u]', '[quad % 4u]'),
+        ],
         [
           'has conflicting places',
           'more_than_a_tile',

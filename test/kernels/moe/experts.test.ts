@@ -415,7 +415,7 @@ describe('expert kernels', () => {
           'plain',
           'row_of_pair[t * TOP_K + k] * D=>(t * TOP_K + k) * D',
         ],
-        ['moe/combine', 'moe/combine', 'forgets the scale', 'sizes_of_four', ' * OUT_SCALE=>'],
+        ['moe/combine', 'moe/combine', 'forgets the scale', 'sizes_of_four', 'TOP_K + k]) * OUT_SCALE=>TOP_K + k])'],
         [
           'moe/expert_down_decode',
           'moe/expert_down_decode',
