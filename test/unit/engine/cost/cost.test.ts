@@ -157,6 +157,24 @@ describe('counted by hand', () => {
     }
   });
 
+  // A matvec of 16 lanes a row, 4 rows a workgroup: 70 rows take 18, 3 chunks take 16 lanes. A tile: 64 rows, 32 tokens.
+  it.each([
+    ['linear/matvec', { LANES: 16, ROWS_PER_LANE: 1, GAMMA: false, LAST: false }, 5, 5 * 72 * 16 * 32],
+    ['linear/matvec', { LANES: 16, ROWS_PER_LANE: 1, GAMMA: true, LAST: true }, 5, 72 * 16 * 32],
+    ['linear/matmul', {}, 33, 64 * 128 * 96],
+    ['linear/matvec_lane', { BLOCK: false, GAMMA: false, LAST: false }, 5, 5 * 128 * 96],
+    ['linear/matvec_lane', { BLOCK: true, GAMMA: false, LAST: false }, 5, 8 * 128 * 96],
+  ] as const)('%s with %o: useful and issued flops of %s tokens', (shader, more, tokens, issued) => {
+    const format = { N: 70, K: 90, W_CHUNKS: 3, W_CHUNK_VEC4: 4, BIAS: true, RESIDUAL: false, ROW_SCALE: false };
+    const launch = { label: 'x', shader, constants: { ...format, ...more }, grid: [1, 1, 1] as const };
+    const cost = costOf({ ...launch, step: step(tokens, 0) }, null);
+    const flags = more as { readonly LAST?: boolean; readonly GAMMA?: boolean };
+    const rows = flags.LAST ? 1 : tokens;
+    expect([cost.usefulFlops, cost.issuedFlops]).toEqual([2 * rows * 70 * 90, 2 * issued]);
+    expect(cost.weightBytes).toBe(70 * 96 * 2 + 4 * 70 + (flags.GAMMA ? 4 * 90 : 0));
+    expect(cost.activationBytes).toBe(4 * rows * (90 + 70));
+  });
+
   it('experts: an idle one costs nothing, a tile is paid whole', () => {
     const traffic = countedTraffic([[0, 17, 0, 1, 16]]);
     expect([traffic.distinct, traffic.pairs, traffic.tiles(16), traffic.tiles(4)]).toEqual([3, 34, 4, 10]);
