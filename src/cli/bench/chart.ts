@@ -72,7 +72,7 @@ export function lineChart(
     const colour = COLOURS[i % COLOURS.length]!;
     const at = own.map(([x, y]) => `${xOf(x).toFixed(1)},${yOf(y).toFixed(1)}`);
     const dots = at.map((p) => `<circle cx="${p.split(',')[0]}" cy="${p.split(',')[1]}" r="3" fill="${colour}"/>`);
-    const name = `<g fill="${colour}">${text(right + 12, TOP + 12 + 18 * i, label)}</g>`;
+    const name = `<g color="${colour}">${text(right + 12, TOP + 12 + 18 * i, label)}</g>`;
     return `<polyline points="${at.join(' ')}" fill="none" stroke="${colour}" stroke-width="1.5"/>${dots.join('')}${name}`;
   });
   return svg(HEIGHT, title, [...frame, ...drawn].join(''));
