@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createMoELayer, DROPPED, type MoELayerOptions } from '../../../src/layer/index.ts';
-import { layerOn } from '../../../src/layer/layer.ts';
+import { layerOn } from '../../../src/layer/open.ts';
 import { philox } from '../../../src/reference/layer/philox.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';

@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import type { Gpu } from '../../../src/gpu/gpu.ts';
 import { DROPPED, NOWHERE } from '../../../src/layer/dispatch.ts';
-import { layerOn } from '../../../src/layer/layer.ts';
+import { layerOn } from '../../../src/layer/open.ts';
 import { layerGrads, runLayer } from '../../../src/reference/layer/layer.ts';
 import { expectClose } from '../../support/conformance.ts';
 import { caseData, ffnsFrom, type CaseData, type LayerCase } from '../../support/layer-cases.ts';
