@@ -123,7 +123,9 @@ export class GpuLayer implements MoELayer {
     const losses = lossesOf(sums, dispatch, this.#plan, step);
     return {
       dispatch,
-      exp_counts: dispatch.counts,
+      output: this.buffers.output,
+      exp_counts: Uint32Array.from(dispatch.demand(0, step.tokens)),
+      kept_counts: dispatch.counts,
       capacity: step.capacity,
       losses,
       aux_loss: LOSS_NAMES.reduce((sum, name) => sum + this.#plan.coef[name] * losses[name], 0),

@@ -18,8 +18,12 @@ export interface ForwardOptions {
 
 export interface MoELayerRun {
   readonly dispatch: Dispatch;
-  /** Tokens that each expert got, zero experts behind the others. */
+  /** `buffers.output`: [T, D], until the next run. */
+  readonly output: GPUBuffer;
+  /** How often each choice was made, before anything is dropped, as DeepSpeed counts; zero experts behind the others. [G] */
   readonly exp_counts: Uint32Array;
+  /** Tokens that each got. [G] */
+  readonly kept_counts: Uint32Array;
   /** Most tokens of an expert; Infinity where nobody is dropped. */
   readonly capacity: number;
   readonly losses: LayerLosses;
