@@ -61,14 +61,15 @@ export class Gpu {
     this.#refused ??= event.error.message;
   };
 
-  private constructor({ device, facts, counters, pipelines }: GpuParts, ownsDevice: boolean) {
+  private constructor({ device, facts, counters, pipelines }: GpuParts, ownsDevice: boolean, isForeign = false) {
     this.device = device;
     this.facts = facts;
     this.counters = counters;
     this.pipelines = pipelines;
     this.#ownsDevice = ownsDevice;
     this.lost = device.lost.then((info) => (this.#lost = info));
-    device.addEventListener?.('uncapturederror', this.#onRefused);
+    // Of a foreign device, most refused calls are its owner's.
+    if (!isForeign) device.addEventListener?.('uncapturederror', this.#onRefused);
   }
 
   static async open(options: OpenDeviceOptions = {}): Promise<Gpu> {
@@ -85,7 +86,7 @@ export class Gpu {
     const counters = noCounts();
     const pipelines = new PipelineCache(device, counters);
     pipelines.sources = shaders;
-    return new Gpu({ device, facts: factsOf(device), counters, pipelines }, false);
+    return new Gpu({ device, facts: factsOf(device), counters, pipelines }, false, true);
   }
 
   /**

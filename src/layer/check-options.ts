@@ -5,6 +5,8 @@ import type { MoELayerOptions } from './options.ts';
 
 /** Grouping keeps a histogram of all experts, and two more places, in workgroup memory. */
 const MOST_EXPERTS = 510;
+/** Workgroups of one dimension, under WebGPU's default limits. */
+const MOST_TOKENS = 65535;
 
 interface Fault {
   readonly when: boolean;
@@ -102,6 +104,11 @@ function sizeFaults(options: MoELayerOptions): Fault[] {
       when: Math.max(all, choices) > MOST_EXPERTS,
       says: `${Math.max(all, choices)} experts; at most ${MOST_EXPERTS}`,
       of: ['num_experts', 'n_shared_experts', 'zero_expert_num'],
+    },
+    {
+      when: (options.max_tokens ?? 1) > MOST_TOKENS,
+      says: `at most ${MOST_TOKENS} tokens a run`,
+      of: ['max_tokens'],
     },
     {
       when: choices % n_group !== 0,

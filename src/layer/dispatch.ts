@@ -17,14 +17,24 @@ export interface DispatchWords {
 }
 
 /** The dispatch map of a run: (token, choice) -> (expert, position). With expert choice, choice k is expert k. */
-export class Dispatch {
-  readonly tokens: number;
+export interface Dispatch {
+  readonly tokens: number; // T
   readonly topK: number; // K
   /** [T, K]; from `num_experts` on a zero expert. */
   readonly experts: Uint32Array;
   /** [T, K]: place among the tokens that the expert takes, in the order of the batch; or DROPPED, or NOWHERE. */
   readonly positions: Int32Array;
   /** [T, K]; 0 where dropped. */
+  readonly weights: Float32Array;
+  /** Choices that came to nothing. */
+  readonly dropped: number;
+}
+
+export class DispatchMap implements Dispatch {
+  readonly tokens: number;
+  readonly topK: number;
+  readonly experts: Uint32Array;
+  readonly positions: Int32Array;
   readonly weights: Float32Array;
   readonly #shape: LayerShape;
 

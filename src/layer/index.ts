@@ -2,14 +2,8 @@
 export { DeviceLost, InvalidRequest, OutOfBudget, WebmoeError } from '../errors.ts';
 export { capacityOf, type CapacityRule } from './capacity.ts';
 export { type Dispatch, DROPPED, NOWHERE } from './dispatch.ts';
-export {
-  createMoELayer,
-  type ForwardOptions,
-  type MoELayer,
-  type MoELayerBuffers,
-  type MoELayerGradients,
-  type MoELayerRun,
-} from './layer.ts';
+export type { ForwardOptions, MoELayer, MoELayerBuffers, MoELayerGradients, MoELayerRun } from './moe-layer.ts';
+export { createMoELayer } from './open.ts';
 export { LOSS_NAMES, type LayerLosses, type LossName } from './losses.ts';
 export type { MoELayerOptions } from './options.ts';
 export type { MoELayerWeights } from './weights.ts';

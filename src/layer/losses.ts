@@ -1,7 +1,7 @@
 /** Losses of a run by name, from sums over its tokens; and what the kernels need for their gradients. */
 import { choicesOf, type LayerStep } from '../config/moe-layer.ts';
 import type { LayerPlan } from './options.ts';
-import type { Dispatch } from './dispatch.ts';
+import type { DispatchMap } from './dispatch.ts';
 
 /** In the order of docs/layer.md, which has the formulas. */
 export const LOSS_NAMES = [
@@ -41,7 +41,7 @@ interface Balance {
   readonly load: Float64Array;
 }
 
-export function lossesOf(sums: RouterSums, dispatch: Dispatch, plan: LayerPlan, step: LayerStep): LayerLosses {
+export function lossesOf(sums: RouterSums, dispatch: DispatchMap, plan: LayerPlan, step: LayerStep): LayerLosses {
   const b = balanceOf(sums, dispatch, plan, step);
   const choices = choicesOf(plan.shape);
   const inner = (f: Float64Array, p: Float64Array): number => choices * total(f.map((v, e) => v * p[e]!));
@@ -61,7 +61,7 @@ export function lossesOf(sums: RouterSums, dispatch: Dispatch, plan: LayerPlan, 
 /** Words of `loss_grads`: see shaders/layer/router_grad.wgsl. */
 export function lossGradWords(
   sums: RouterSums,
-  dispatch: Dispatch,
+  dispatch: DispatchMap,
   plan: LayerPlan,
   step: LayerStep,
 ): Float32Array<ArrayBuffer> {
@@ -90,7 +90,7 @@ export function lossGradWords(
 
 export const lossGradBytes = (sequences: number, choices: number): number => 4 * (2 + (2 + sequences) * choices);
 
-function balanceOf(sums: RouterSums, dispatch: Dispatch, plan: LayerPlan, { tokens, sequence }: LayerStep): Balance {
+function balanceOf(sums: RouterSums, dispatch: DispatchMap, plan: LayerPlan, { tokens, sequence }: LayerStep): Balance {
   const { devices, mostDevices, shape } = plan;
   const choices = choicesOf(shape);
   const counts = dispatch.demand(0, tokens);

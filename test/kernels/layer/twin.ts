@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import type { Gpu } from '../../../src/gpu/gpu.ts';
 import { DROPPED, NOWHERE } from '../../../src/layer/dispatch.ts';
-import { layerOn } from '../../../src/layer/layer.ts';
+import { layerOn } from '../../../src/layer/open.ts';
 import { layerGrads, runLayer } from '../../../src/reference/layer/layer.ts';
 import { expectClose } from '../../support/conformance.ts';
 import { caseData, ffnsFrom, type CaseData, type LayerCase } from '../../support/layer-cases.ts';
@@ -28,9 +28,11 @@ export async function checkLayer(gpu: Gpu, layerCase: LayerCase, data: CaseData 
 
     expect([...run.dispatch.experts], 'experts').toEqual(choices.map((c) => c.id));
     expect([...run.dispatch.positions], 'positions').toEqual(positionsOf(want.choices, plan.shape.experts));
-    expect([...run.exp_counts], 'counts').toEqual(
-      [...run.exp_counts].map((_, e) => choices.filter((c) => c.kept && c.id === e).length),
-    );
+    const kept = choices.filter((c) => c.kept);
+    const count = (of: typeof choices): number[] =>
+      Array.from(run.exp_counts, (_, e) => of.filter((c) => c.id === e).length);
+    expect([...run.kept_counts], 'counts').toEqual(count(kept));
+    expect([...run.exp_counts], 'demand').toEqual(count(plan.shape.chooses === 'experts' ? kept : choices));
     expectClose(
       run.dispatch.weights,
       choices.map((c) => c.weight),

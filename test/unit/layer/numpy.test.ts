@@ -36,6 +36,13 @@ function expert(e: number): LayerInput['ffns'][number] {
 
 const DEEPSPEED_1 = { num_experts: 5, capacity_factor: 1 } as const;
 const DEEPSPEED_2 = { num_experts: 4, k: 2, norm_topk_prob: 'after_drop' } as const;
+const GSHARD = {
+  num_experts: 4,
+  k: 2,
+  norm_topk_prob: true,
+  capacity_factor: 0.75,
+  second_expert_policy: 'random',
+} as const;
 const OPTIONS: Readonly<Record<string, Partial<MoELayerOptions>>> = {
   'deepspeed top-1': DEEPSPEED_1,
   'deepspeed top-1, min_capacity': { ...DEEPSPEED_1, capacity_factor: 0.1, min_capacity: 2 },
@@ -47,7 +54,7 @@ const OPTIONS: Readonly<Record<string, Partial<MoELayerOptions>>> = {
   },
   'deepspeed top-2': { ...DEEPSPEED_2, capacity_factor: 0.75 },
   'deepspeed top-2, second expert sampled': { ...DEEPSPEED_2, capacity_factor: 0.6, top2_2nd_expert_sampling: true },
-  gshard: { num_experts: 4, k: 2, norm_topk_prob: true, capacity_factor: 0.75, second_expert_policy: 'random' },
+  gshard: GSHARD,
   'expert choice': { num_experts: 4, router: 'expert_choice' },
   'deepseek-v3': {
     num_experts: 8,
@@ -64,7 +71,28 @@ const OPTIONS: Readonly<Record<string, Partial<MoELayerOptions>>> = {
   'noisy top-k': { num_experts: 6, k: 2, noisy_gate_policy: 'NoisyTopK' },
   'pr-moe with jitter': { num_experts: 4, use_residual: true, router_jitter_noise: 0.25 },
   'identity experts': { num_experts: 4, k: 2, zero_expert_num: 2, zero_expert_type: 'identity' },
+  'deepspeed top-2, capacity 1': { ...DEEPSPEED_2, capacity_factor: 0.01 },
+  'gshard, capacity 1': { ...GSHARD, capacity_factor: 0.01 },
+  ...atEdge('zero'),
+  ...atEdge('equal'),
 };
+
+/** All tokens are 0, so that all scores tie; or all are equal, so that all go to one expert. */
+function atEdge(what: 'zero' | 'equal'): Record<string, Partial<MoELayerOptions>> {
+  return {
+    [`deepspeed top-1; ${what}`]: DEEPSPEED_1,
+    [`deepspeed top-1, by lot; ${what}`]: { ...DEEPSPEED_1, use_rts: true },
+    [`deepspeed top-2; ${what}`]: { ...DEEPSPEED_2, capacity_factor: 0.75 },
+    [`gshard; ${what}`]: GSHARD,
+    [`expert choice; ${what}`]: { num_experts: 4, router: 'expert_choice' },
+  };
+}
+
+function tokensOf(name: string): Float64Array {
+  if (name.endsWith('; zero')) return new Float64Array(T * D);
+  const x = madeUp(T, D, 37, 53, 1);
+  return name.endsWith('; equal') ? x.map((_, i) => x[i % D]!) : x;
+}
 
 describe('the twin of a standalone layer equals NumPy', () => {
   it('for every recorded router', () => {
@@ -82,7 +110,7 @@ describe('the twin of a standalone layer equals NumPy', () => {
     ];
     const isV3 = want.name === 'deepseek-v3';
     const input: LayerInput = {
-      x: madeUp(T, D, 37, 53, 1),
+      x: tokensOf(want.name),
       router,
       bias: isV3 ? madeUp(1, choices, 0, 59, 0.125) : new Float64Array(choices),
       ffns: Array.from({ length: shape.experts + 1 }, (_, e) => expert(e)),

@@ -12,6 +12,7 @@ describe('options of a standalone layer', () => {
     [{ k: 1.5 }, /k must be a whole number/],
     [{ k: 9 }, /k 9 of 8 choices/],
     [{ num_experts: 511 }, /511 experts; at most 510/],
+    [{ max_tokens: 70000 }, /at most 65535 tokens/],
     [{ seed: -1 }, /seed must be/],
     [{ capacity_factor: 0 }, /capacity_factor must be a number above 0/],
     [{ router_jitter_noise: NaN }, /router_jitter_noise must be/],

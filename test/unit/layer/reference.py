@@ -232,6 +232,19 @@ cases = [
     shazeer('noisy top-k'),
     pr_moe('pr-moe with jitter'),
     identities('identity experts'),
+    top2('deepspeed top-2, capacity 1', 0.01),
+    top2('gshard, capacity 1', 0.01, gshard=True),
 ]
+
+# Ties: every logit is 0, the lowest ids win. One token many times: all go to one expert.
+for what, X in ('zero', np.zeros((T, D))), ('equal', np.repeat(made_up(1, D, 37, 53, 1.0), T, axis=0)):
+    cases += [
+        deepspeed_top1(f'deepspeed top-1; {what}'),
+        deepspeed_top1(f'deepspeed top-1, by lot; {what}', rts=True),
+        top2(f'deepspeed top-2; {what}', 0.75),
+        top2(f'gshard; {what}', 0.75, gshard=True),
+        expert_choice(f'expert choice; {what}', 2),
+    ]
+
 round9 = lambda v: round(v, 9) if isinstance(v, float) else [round9(i) for i in v] if isinstance(v, list) else {k: round9(i) for k, i in v.items()} if isinstance(v, dict) else v
 print(json.dumps(round9(cases)))

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createMoELayer, DROPPED, type MoELayerOptions } from '../../../src/layer/index.ts';
-import { layerOn } from '../../../src/layer/layer.ts';
+import { layerOn } from '../../../src/layer/open.ts';
 import { philox } from '../../../src/reference/layer/philox.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
@@ -98,7 +98,9 @@ describe('createMoELayer', () => {
     expect(run.capacity).toBe(2); // ceil(5 / 2 * 0.8)
     expect([...run.dispatch.experts]).toEqual([0, 0, 1, 0, 0]);
     expect([...run.dispatch.positions]).toEqual([0, 1, 0, DROPPED, DROPPED]);
-    expect([...run.exp_counts]).toEqual([2, 1]);
+    expect([...run.exp_counts]).toEqual([4, 1]);
+    expect([...run.kept_counts]).toEqual([2, 1]);
+    expect(run.output).toBe(layer.buffers.output);
     const output = await layer.readOutput();
     expect([...output.subarray(3)]).toEqual([0, 0]);
     layer.dispose();
