@@ -2,7 +2,7 @@
 //   norm   x * rsqrt(mean x^2 + EPS) * gamma, over stretches of Q_NORM values of the q heads and K_NORM of the k heads: one head, or all;
 //          with NORM_ROTATED of one head, after it turned
 //   rope   the first 2 PAIRS values of a head turn by the table's angle at position + t; the others pass
-// in   qkv [T, (HEADS + 2 KV_HEADS) SIZE] f32: q heads, k heads, v heads   q_gamma [Q_NORM] f32   k_gamma [K_NORM] f32   rope [positions, 2, PAIRS] f32
+// in   qkv [T,QKV_ROW] f32: q heads, k heads, v heads   q_gamma [Q_NORM] f32   k_gamma [K_NORM] f32   rope [positions, 2, PAIRS] f32
 // out  q [T,HEADS,SIZE] f32   k_cache, v_cache [KV_HEADS,CAPACITY,SIZE] f32, at positions position .. position + T - 1
 // grid [T (HEADS + 2 KV_HEADS) folded], workgroup 64; one workgroup a head of a token
 // num  f32 sums: per lane in order, then a fixed tree; cos and sin were computed in doubles
@@ -14,6 +14,7 @@ override HEADS: u32;
 override KV_HEADS: u32;
 override SIZE: u32;
 override CAPACITY: u32;
+override QKV_ROW: u32;
 
 @group(0) @binding(0) var<storage, read> qkv: array<f32>;
 @group(0) @binding(1) var<storage, read_write> q: array<f32>;
@@ -94,7 +95,7 @@ fn rotate_append(
   if (t >= u_step.tokens) { return; }
   let is_q = h < HEADS;
   let is_v = h >= HEADS + KV_HEADS;
-  var head = Head(id * SIZE, 0u, is_q, is_v, 1.0);
+  var head = Head(t * QKV_ROW + h * SIZE, 0u, is_q, is_v, 1.0);
 
 #if NORMED
   // The stretch that holds this head starts `from_gamma` values before it.

@@ -1,5 +1,5 @@
 // moe/expert_down_decode: out[t,d] = residual[t,d] + OUT_SCALE * sum over k of weight[t,k] * (down_d . x[t TOP_K + k] + bias_d) by the expert of each pair
-// in   arena (values, scales)   slot_table [E]   x [P,F] f32: act in pair order   routed [T,2 TOP_K] u32: ids, then weights   residual [T,D]
+// in   arena (values, scales)   slot_table [E]   x [P,F] f32: act in pair order   routed [T,2 TOP_K] u32: ids, then weights   residual [T,D], if there is one
 // out  out [T,D] f32; experts whose slot is missing add nothing
 // grid [D / (64 / PARTS), T], workgroup 64; PARTS lanes share one d
 // num  f32 sums: each part over k, then chunks; then the parts in order, the biases by k, the residual
@@ -17,7 +17,9 @@ const OUT_SCALE: f32 = 1.0;
 #endif
 
 @group(0) @binding(4) var<storage, read> routed: array<u32>;
+#if RESIDUAL
 @group(0) @binding(5) var<storage, read> residual: array<f32>;
+#endif
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;
 
 const WIDTH: u32 = WG / PARTS;
@@ -63,6 +65,10 @@ fn expert_down_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(loca
 #if BIAS
     for (var k = 0u; k < TOP_K; k++) { total += chosen_weight(t, k) * slot_bias(chosen_slot(t, k), d); }
 #endif
-    out[t * D + d] = residual[t * D + d] + total * OUT_SCALE;
+    total *= OUT_SCALE;
+#if RESIDUAL
+    total = residual[t * D + d] + total;
+#endif
+    out[t * D + d] = total;
   }
 }

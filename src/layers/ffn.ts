@@ -3,6 +3,7 @@ import type { Activation, NormKind } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
 import { glu } from '../kernels/linear/glu.ts';
+import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import type { Phase } from './attention.ts';
 import { linear } from './linear.ts';
 import { norm } from './norm.ts';
@@ -17,7 +18,7 @@ export interface FfnStep {
   /** Already normed. */
   readonly x: BufferView; // [T, D]
   readonly hidden: BufferView; // [T, width] scratch
-  readonly residual: BufferView; // [T, D]
+  readonly residual?: BufferView | undefined; // [T, D]
   readonly rowScale?: BufferView; // [T]
   /** Multiplies the feed-forward before it joins the residual. */
   readonly scale: number;
@@ -36,7 +37,7 @@ export function feedForward(r: Recorder, s: FfnStep): void {
   linear(
     r,
     `${label} down`,
-    { x: hidden, weights: weights.down, residual, out, ...(rowScale ? { rowScale } : {}) },
+    { x: hidden, weights: weights.down, out, ...(residual ? { residual } : {}), ...(rowScale ? { rowScale } : {}) },
     { phase, scale: s.scale },
   );
 }
@@ -48,10 +49,19 @@ export function denseLayer(
     readonly gamma: BufferView;
     readonly normed: BufferView;
     readonly normKind: NormKind;
+    /** What is added goes through this norm first; null: it is added as it is. */
+    readonly postNorm: BufferView | null;
     readonly eps: number;
   },
 ): void {
   const shape = { kind: s.normKind, size: s.weights.gateUp.cols, eps: s.eps };
   norm(r, `${s.label} norm`, { x: s.x, gamma: s.gamma, out: s.normed }, shape);
-  feedForward(r, { ...s, x: s.normed, residual: s.x });
+  const { x, out, normed, postNorm: gamma, eps, scale } = s;
+  if (!gamma) {
+    feedForward(r, { ...s, x: normed, residual: x });
+    return;
+  }
+  feedForward(r, { ...s, x: normed, out: normed, scale: 1 });
+  const io = { x: normed, gamma, residual: x, out };
+  rmsNorm(r, `${s.label} post norm`, io, { size: s.weights.gateUp.cols, eps, scale });
 }

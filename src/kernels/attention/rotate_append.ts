@@ -5,7 +5,7 @@ import { invariant } from '../../util/assert.ts';
 import { assertFits } from './capacity.ts';
 
 export interface RotateAppend {
-  /** [T, (H + 2 Hk) A]: a token's q heads, k heads, v heads. */
+  /** [T, (H + 2 Hk) A]: a token's q heads, k heads, v heads; with an output gate that of the q heads behind them. */
   readonly qkv: BufferView;
   /** Given exactly when the config norms q and k: [A], or [H A] and [Hk A] when it norms the whole projection. */
   readonly qGamma?: BufferView;
@@ -27,7 +27,7 @@ export interface RotateAppendShape {
 /** Norms, clamps and turns q, k, v of T tokens as the config says; q goes to `q`, k and v to the caches at `position`. */
 export function rotateAppend(recorder: Recorder, label: string, io: RotateAppend, shape: RotateAppendShape): void {
   const { attention, capacity, normEps } = shape;
-  const { heads, kvHeads, headSize, qkNorm, clip } = attention;
+  const { heads, kvHeads, headSize, qkNorm, clip, outputGate = false } = attention;
   const { inverseFrequencies, interleaved } = attention.rope;
   const pairs = inverseFrequencies.length;
   const { qGamma, kGamma } = io;
@@ -46,6 +46,7 @@ export function rotateAppend(recorder: Recorder, label: string, io: RotateAppend
       KV_HEADS: kvHeads,
       SIZE: headSize,
       CAPACITY: capacity,
+      QKV_ROW: ((outputGate ? 2 : 1) * heads + 2 * kvHeads) * headSize,
       ROTATED: pairs > 0,
       ...(pairs > 0 && { PAIRS: pairs, INTERLEAVED: interleaved }),
       NORMED: normed,

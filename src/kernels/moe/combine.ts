@@ -7,7 +7,8 @@ export interface CombineIo {
   readonly y: BufferView; // [P, D], in row order
   readonly rowOfPair: BufferView; // [P]
   readonly routed: BufferView; // [T, 2K]: ids, then weights
-  readonly residual: BufferView; // [T, D]
+  /** Without it 0. */
+  readonly residual?: BufferView | undefined; // [T, D]
   readonly out: BufferView; // [T, D] out, another buffer
 }
 
@@ -25,11 +26,18 @@ export const outScale = (scale: number): Constants =>
 /** out = residual + scale * sum over k of weight * y, k ascending. */
 export function combine(recorder: Recorder, label: string, io: CombineIo, shape: CombineShape): void {
   const { hidden, topK, scale = 1 } = shape;
+  const { residual } = io;
   recorder.dispatch({
     shader: 'moe/combine',
     label,
-    constants: { D: hidden, TOP_K: topK, ...outScale(scale) },
-    bindings: { y: io.y, row_of_pair: io.rowOfPair, routed: io.routed, residual: io.residual, out: io.out },
+    constants: { D: hidden, TOP_K: topK, ...outScale(scale), RESIDUAL: residual !== undefined },
+    bindings: {
+      y: io.y,
+      row_of_pair: io.rowOfPair,
+      routed: io.routed,
+      out: io.out,
+      ...(residual ? { residual } : {}),
+    },
     grid: ({ tokens }) => [ceilDiv(hidden, 64), tokens, 1],
   });
 }

@@ -43,7 +43,8 @@ export function expertDown(
 export interface ExpertDownDecodeIo extends ExpertHome {
   readonly act: BufferView; // [T * K, F], in pair order
   readonly routed: BufferView; // [T, 2K]: ids, then weights
-  readonly residual: BufferView; // [T, D]
+  /** Without it 0. */
+  readonly residual?: BufferView | undefined; // [T, D]
   readonly out: BufferView; // [T, D] out, another buffer
 }
 
@@ -55,6 +56,7 @@ export function expertDownDecode(
   { topK, slot, scale = 1 }: ExpertDownShape & { readonly scale?: number },
 ): void {
   const { hidden, width } = slot;
+  const { residual } = io;
   const { constants, imports, bindings } = expertMatrix('down', slot, io);
   const values = topK * alignUp(width, CHUNK);
   const lanes = recorder.gpu.facts.kernels === 'software' ? 1 : matvecShape({ rows: hidden, cols: values }).lanes;
@@ -62,9 +64,16 @@ export function expertDownDecode(
   recorder.dispatch({
     shader: 'moe/expert_down_decode',
     label,
-    constants: { ...constants, ...outScale(scale), D: hidden, TOP_K: topK, PARTS: parts },
+    constants: {
+      ...constants,
+      ...outScale(scale),
+      RESIDUAL: residual !== undefined,
+      D: hidden,
+      TOP_K: topK,
+      PARTS: parts,
+    },
     imports,
-    bindings: { ...bindings, x: io.act, routed: io.routed, residual: io.residual, out: io.out },
+    bindings: { ...bindings, x: io.act, routed: io.routed, out: io.out, ...(residual ? { residual } : {}) },
     grid: ({ tokens }) => [ceilDiv(hidden, 64 / parts), tokens, 1],
   });
 }
