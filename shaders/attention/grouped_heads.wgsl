@@ -4,8 +4,9 @@
 //   rope   the first 2 PAIRS values of a head turn by the table's angle at `position`; the others pass
 // The importer has HEADS, KV_HEADS and WG, its lanes. Head h < HEADS is of q, then come KV_HEADS of k, then as many of v.
 override SIZE: u32;
+override QKV_ROW: u32;
 
-@group(0) @binding(0) var<storage, read> qkv: array<f32>; // [T, (HEADS + 2 KV_HEADS) SIZE]
+@group(0) @binding(0) var<storage, read> qkv: array<f32>; // [T, QKV_ROW]: q heads, k heads, v heads
 #if ROTATED
 #import shared/rope
 @group(0) @binding(6) var<storage, read> rope: array<f32>; // [positions, 2, PAIRS]
@@ -36,7 +37,7 @@ fn head_at(t: u32, h: u32) -> Head {
 #if NORMED
   from_gamma = ((h - select(HEADS, 0u, is_q)) * SIZE) % select(K_NORM, Q_NORM, is_q);
 #endif
-  return Head((t * (HEADS + 2u * KV_HEADS) + h) * SIZE, from_gamma, is_q, h >= HEADS + KV_HEADS, 1.0);
+  return Head(t * QKV_ROW + h * SIZE, from_gamma, is_q, h >= HEADS + KV_HEADS, 1.0);
 }
 
 #if NORMED

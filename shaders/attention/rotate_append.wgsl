@@ -1,6 +1,6 @@
 // attention/rotate_append: q, k, v of each token, RMS-normed (q, k), clamped (q, k, v) and turned by RoPE (q, k); q goes out, k and v into the caches
 //   formulas: see attention/grouped_heads
-// in   qkv [T, (HEADS + 2 KV_HEADS) SIZE] f32: q heads, k heads, v heads   q_gamma [Q_NORM] f32   k_gamma [K_NORM] f32   rope [positions, 2, PAIRS] f32
+// in   qkv [T,QKV_ROW] f32: q heads, k heads, v heads   q_gamma [Q_NORM] f32   k_gamma [K_NORM] f32   rope [positions, 2, PAIRS] f32
 // out  q [T,HEADS,SIZE] f32   k_cache, v_cache [KV_HEADS,CAPACITY,SIZE] f32, at positions position .. position + T - 1
 // grid [T (HEADS + 2 KV_HEADS) folded], workgroup 64; one workgroup a head of a token
 // num  f32 sums: per lane in order, then a fixed tree; cos and sin were computed in doubles

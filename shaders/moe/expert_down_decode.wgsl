@@ -1,6 +1,6 @@
 // moe/expert_down_decode: out[t,d] = residual[t,d] + OUT_SCALE * sum over k of weight[t,k] * (down_d . x[t TOP_K + k] + bias_d) by the expert of each pair
 //   with BESIDE the sum has down_d . act[t] by the expert beside, too
-// in   arena (values, scales)   slot_table [E]   x [P,F] f32: act in pair order   routed [T,2 TOP_K] u32: ids, then weights   residual [T,D]
+// in   arena (values, scales)   slot_table [E]   x [P,F] f32: act in pair order   routed [T,2 TOP_K] u32: ids, then weights   residual [T,D], if there is one
 //      with BESIDE, x goes on with [T,BESIDE_F] from beside_X_AT on   beside_values
 // out  out [T,D] f32; experts whose slot is missing add nothing
 // grid [D / (64 / PARTS), T], workgroup 64; PARTS lanes share one d
@@ -19,7 +19,9 @@ const OUT_SCALE: f32 = 1.0;
 #endif
 
 @group(0) @binding(4) var<storage, read> routed: array<u32>;
+#if RESIDUAL
 @group(0) @binding(5) var<storage, read> residual: array<f32>;
+#endif
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;
 
 #if BESIDE
@@ -73,6 +75,10 @@ fn expert_down_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(loca
 #if BIAS
     for (var k = 0u; k < TOP_K; k++) { total += chosen_weight(t, k) * slot_bias(chosen_slot(t, k), d); }
 #endif
-    out[t * D + d] = residual[t * D + d] + total * OUT_SCALE;
+    total *= OUT_SCALE;
+#if RESIDUAL
+    total = residual[t * D + d] + total;
+#endif
+    out[t * D + d] = total;
   }
 }

@@ -490,7 +490,8 @@ fn is_chosen_before(e: u32, pair: u32) -> bool {
 
 /// Softmax of a chosen expert's logit over those near it that were not chosen before.
 fn mixed_weight(pair: u32) -> f32 {
-  let largest = scores[chosen[pair]];
+  let own = chosen[pair];
+  let largest = scores[own];
   var total = 0.0;
   for (var e = 0u; e < E; e++) {
     let logit = scores[e];

@@ -47,6 +47,8 @@ export function readBase(config: ConfigReader, family: string): Base {
       vocab: config.integer('vocab_size', { max: LIMITS.vocab }),
       hidden: config.integer('hidden_size', { max: LIMITS.hidden }),
       norm: 'rms',
+      gainOffset: 0,
+      postNorms: false,
       normEps: config.number('rms_norm_eps', { min: 0 }),
       embeddingScale: 1,
       residualScale: 1,

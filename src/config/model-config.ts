@@ -11,6 +11,10 @@ export interface ModelConfig {
   readonly hidden: number; // D
   readonly layers: readonly LayerConfig[]; // L
   readonly norm: NormKind;
+  /** Added to every stored gain, those of q and k included: 1 where files hold the gain less one. */
+  readonly gainOffset: 0 | 1;
+  /** What attention and feed-forward add to the residual stream is normed before it is added. */
+  readonly postNorms: boolean;
   readonly normEps: number;
   /** Multiplies the embedding. */
   readonly embeddingScale: number;
@@ -53,6 +57,8 @@ export interface GroupedAttention {
   readonly window: number | null;
   /** One learned logit a head joins the softmax's denominator. */
   readonly sinks: boolean;
+  /** Attention is multiplied by sigmoid(W x), value by value, before it is projected out. Default false. */
+  readonly outputGate?: boolean;
   readonly rope: RopeConfig;
 }
 

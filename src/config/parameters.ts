@@ -26,7 +26,8 @@ function attentionParameters(attention: AttentionConfig, hidden: number): number
   const perHead = 2 * attention.headSize;
   const norms = { none: 0, 'per-head': perHead, 'per-head-rotated': perHead, full: qRows + kvRows }[attention.qkNorm];
   const biases = (attention.bias.qkv ? qRows + 2 * kvRows : 0) + (attention.bias.o ? hidden : 0);
-  return (2 * qRows + 2 * kvRows) * hidden + norms + biases + (attention.sinks ? heads : 0);
+  const gate = attention.outputGate ? qRows : 0;
+  return (2 * qRows + gate + 2 * kvRows) * hidden + norms + biases + (attention.sinks ? heads : 0);
 }
 
 const glu = (width: number, hidden: number): number => 3 * width * hidden;
@@ -44,14 +45,14 @@ function ffnParameters(ffn: FfnConfig, hidden: number, experts: (ffn: MoeFfn) =>
 }
 
 /** Pure; weights, norms, biases, sinks and correction biases all count. */
-export function parameterCounts({ vocab, hidden, layers, tieEmbeddings, norm, head }: ModelConfig): ParameterCounts {
+export function parameterCounts({ vocab, hidden, layers, tieEmbeddings, norm, postNorms, head }: ModelConfig): ParameterCounts {
   const embedding = vocab * hidden;
   const gains = norm === 'layer-biased' ? 2 * hidden : hidden;
   let common = embedding + (tieEmbeddings ? 0 : embedding) + (head.bias ? vocab : 0) + gains;
   let all = 0;
   let chosen = 0;
   for (const { attention, ffn } of layers) {
-    common += attentionParameters(attention, hidden) + 2 * gains;
+    common += attentionParameters(attention, hidden) + (postNorms ? 4 : 2) * gains;
     all += ffnParameters(ffn, hidden, (moe) => moe.experts);
     chosen += ffnParameters(ffn, hidden, (moe) => moe.topK);
   }

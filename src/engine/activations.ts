@@ -53,7 +53,7 @@ export interface AttentionSizes {
 export function attentionSizes(a: AttentionConfig): AttentionSizes {
   if (a.kind === 'grouped') {
     return {
-      mid: (a.heads + 2 * a.kvHeads) * a.headSize,
+      mid: ((a.outputGate ? 2 : 1) * a.heads + 2 * a.kvHeads) * a.headSize,
       keySize: a.headSize,
       valueSize: a.headSize,
       heads: a.heads,

@@ -128,6 +128,8 @@ class Describer {
   layer(layer: LayerConfig, names: LayerNames): LayerSpec {
     return {
       attentionNorm: this.norm(names.attentionNorm),
+      attentionPostNorm: this.postNorm(names.attentionPostNorm),
+      ffnPostNorm: this.postNorm(names.ffnPostNorm),
       attention: this.attention(layer.attention, names.attention),
       ffn: this.ffn(layer.ffn, names),
     };
@@ -151,7 +153,7 @@ class Describer {
     const qRows = heads * headSize;
     const kvRows = kvHeads * headSize;
     const norm = (name: string | null, projection: number): VectorSpec | null =>
-      name === null ? null : this.vector(name, config.qkNorm === 'full' ? projection : headSize);
+      name === null ? null : this.gains(name, config.qkNorm === 'full' ? projection : headSize);
     return {
       kind: 'grouped',
       qkv: this.stacked(
@@ -160,6 +162,7 @@ class Describer {
           [names.q, { rows: qRows, cols: hidden }],
           [names.k, { rows: kvRows, cols: hidden }],
           [names.v, { rows: kvRows, cols: hidden }],
+          ...(names.gate && config.outputGate ? [[names.gate, { rows: qRows, cols: hidden }] as const] : []),
         ],
         'linear',
       ),
@@ -305,9 +308,23 @@ class Describer {
   /** Gains, and behind them the biases where the model's norms have them. */
   norm(name: string): VectorSpec {
     const { hidden, norm } = this.#in.config;
-    const gains = this.vector(name, hidden);
+    const gains = this.gains(name, hidden);
     if (norm !== 'layer-biased') return gains;
     return this.joined([gains, this.vector(name.replace(/weight$/, 'bias'), hidden)]);
+  }
+
+  postNorm(name: string | undefined): VectorSpec | null {
+    if (!this.#in.config.postNorms) return null;
+    invariant(name !== undefined, 'a family with post norms names them');
+    return this.norm(name);
+  }
+
+  /** Of a norm, as they multiply. */
+  gains(name: string, length: number): VectorSpec {
+    const { gainOffset } = this.#in.config;
+    const stored = this.vector(name, length);
+    if (gainOffset === 0) return stored;
+    return { ...stored, load: async (signal) => (await stored.load(signal)).map((gain) => gain + gainOffset) };
   }
 
   vector(name: string, length: number): VectorSpec {

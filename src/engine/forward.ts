@@ -296,6 +296,7 @@ export class Forward {
         x: a.residualA,
         out: between,
         norm: weights.attentionNorm,
+        postNorm: weights.attentionPostNorm,
         rope: this.#ropes[i]!,
         cache: this.#caches[i]!,
         scratch: a,
@@ -314,6 +315,7 @@ export class Forward {
         eps: this.config.normEps,
         scale,
         x: between,
+        postNorm: weights.ffnPostNorm,
         out: a.residualA,
       };
       if (config.ffn.kind === 'dense') {

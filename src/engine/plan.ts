@@ -153,6 +153,8 @@ function layerParts(layer: LayerSpec): LayerParts {
     ]),
     vectors: present<VectorSpec>([
       layer.attentionNorm,
+      layer.attentionPostNorm,
+      layer.ffnPostNorm,
       ...(a.kind === 'grouped' ? [a.qkvBias, a.oBias, a.qNorm, a.kNorm, a.sinks] : [a.qNorm, a.kvNorm]),
       ffn.kind === 'dense' ? ffn.norm : null,
     ]),

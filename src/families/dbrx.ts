@@ -15,6 +15,8 @@ function readModel(c: ConfigReader): Omit<ModelConfig, 'layers'> {
     vocab: c.integer('vocab_size', { max: LIMITS.vocab }),
     hidden: c.integer('d_model', { max: LIMITS.hidden }),
     norm: 'layer',
+    gainOffset: 0,
+    postNorms: false,
     normEps: NORM_EPS,
     embeddingScale: 1,
     residualScale: 1,

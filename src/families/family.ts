@@ -55,6 +55,9 @@ export interface LayerNames {
   /** Full tensor names, ending in `weight`; with biases, those end in `bias` instead. */
   readonly attentionNorm: string;
   readonly ffnNorm: string;
+  /** Of what joins the residual stream; only with `postNorms`. */
+  readonly attentionPostNorm?: string;
+  readonly ffnPostNorm?: string;
   readonly attention: GroupedAttentionNames | LatentAttentionNames;
   readonly ffn: DenseFfnNames | MoeFfnNames;
 }
@@ -70,6 +73,8 @@ export interface GroupedAttentionNames {
   readonly qNorm: string | null;
   readonly kNorm: string | null;
   readonly sinks: string | null;
+  /** Only with `outputGate`. */
+  readonly gate?: MatrixName;
 }
 
 export interface LatentAttentionNames {

@@ -1,6 +1,7 @@
 /** The only list of families. */
 import type { Json } from '../config/read.ts';
 import { InvalidCheckpoint, UnsupportedModel } from '../errors.ts';
+import { afmoe } from './afmoe.ts';
 import { bailingMoe } from './bailing-moe.ts';
 import { dbrx } from './dbrx.ts';
 import { deepseekV1 } from './deepseek-v1.ts';
@@ -10,6 +11,7 @@ import { deepseekV3 } from './deepseek-v3.ts';
 import { dots1 } from './dots1.ts';
 import { ernie45Moe } from './ernie4-5-moe.ts';
 import type { Family } from './family.ts';
+import { gemma } from './gemma.ts';
 import { glm4MoeLite } from './glm4-moe-lite.ts';
 import { glm4Moe } from './glm4-moe.ts';
 import { gptOss } from './gpt-oss.ts';
@@ -45,7 +47,9 @@ export const FAMILIES: readonly Family[] = [
   bailingMoe,
   minimaxM2,
   mellum,
+  afmoe,
   llama,
+  gemma,
 ];
 
 type Config = Readonly<Record<string, Json>>;

@@ -6,6 +6,7 @@ import { attention } from '../kernels/attention/attention.ts';
 import { splitCount } from '../kernels/attention/attention_plan.ts';
 import { canMakeHeads, type HeadsSource } from '../kernels/attention/heads.ts';
 import { latentAppend, latentHeads } from '../kernels/attention/latent_append.ts';
+import { outputGate } from '../kernels/attention/output_gate.ts';
 import { groupedHeads, rotateAppend } from '../kernels/attention/rotate_append.ts';
 import { fusesNorm } from '../kernels/linear/shared.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
@@ -33,6 +34,8 @@ export interface AttentionStep {
   readonly x: BufferView; // [T, D]
   /** x + scale * attention; another buffer than x. */
   readonly out: BufferView; // [T, D]
+  /** Attention goes through this norm before it joins x; null: it joins as it is. */
+  readonly postNorm: BufferView | null;
   /** Gains and biases: see layers/norm.ts. */
   readonly norm: BufferView; // [D] or [2 D]
   readonly rope: BufferView;
@@ -110,12 +113,24 @@ export function groupedAttention(
   }
   const shape = { heads, kvHeads, keySize: headSize, valueSize: headSize, scale, window };
   attend(r, s, shape, { q: made ?? scratch.q, sinks: weights.sinks });
-  linear(
-    r,
-    `${label} out`,
-    { x: scratch.attended, weights: weights.o, bias: weights.oBias, residual: x, out: s.out },
-    { phase, scale: s.scale },
-  );
+  if (config.outputGate) {
+    const gate = { size: heads * headSize, row: weights.qkv.rows, at: (heads + 2 * kvHeads) * headSize };
+    outputGate(r, `${label} gate`, { gates: scratch.mid, attended: scratch.attended }, gate);
+  }
+  projectOut(r, s, weights.o, weights.oBias);
+}
+
+/** out = x + scale * W attended, or what a post norm makes of W attended. `normed` is free by then. */
+function projectOut(r: Recorder, s: AttentionStep, o: DeviceParts, bias: BufferView | null): void {
+  const { label, phase, eps, scale, x, out, postNorm, scratch } = s;
+  const io = { x: scratch.attended, weights: o, bias };
+  if (!postNorm) {
+    linear(r, `${label} out`, { ...io, residual: x, out }, { phase, scale });
+    return;
+  }
+  linear(r, `${label} out`, { ...io, out: scratch.normed }, { phase });
+  const shape = { size: o.rows, eps, scale };
+  rmsNorm(r, `${label} post norm`, { x: scratch.normed, gamma: postNorm, residual: x, out }, shape);
 }
 
 export function latentAttention(
@@ -168,12 +183,7 @@ export function latentAttention(
   }
   const shape = { heads, kvHeads: heads, keySize, valueSize, scale, window: null };
   attend(r, s, shape, { q: made ?? scratch.q, sinks: null });
-  linear(
-    r,
-    `${label} out`,
-    { x: scratch.attended, weights: weights.o, residual: x, out: s.out },
-    { phase, scale: s.scale },
-  );
+  projectOut(r, s, weights.o, null);
 }
 
 /** Heads that the decode kernel makes itself; null where a dispatch of its own has to: for prompts, whose keys are shared among tokens. */

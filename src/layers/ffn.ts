@@ -4,6 +4,7 @@ import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
 import { glu } from '../kernels/linear/glu.ts';
 import { fusesNorm } from '../kernels/linear/shared.ts';
+import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import type { Phase } from './attention.ts';
 import { linear } from './linear.ts';
 import { norm } from './norm.ts';
@@ -19,7 +20,7 @@ export interface FfnStep {
   readonly x: BufferView; // [T, D]
   readonly norm?: { readonly gamma: BufferView; readonly eps: number };
   readonly hidden: BufferView; // [T, width] scratch
-  readonly residual: BufferView; // [T, D]
+  readonly residual?: BufferView | undefined; // [T, D]
   readonly rowScale?: BufferView; // [T]
   /** Multiplies the feed-forward before it joins the residual. */
   readonly scale: number;
@@ -38,7 +39,7 @@ export function feedForward(r: Recorder, s: FfnStep): void {
   linear(
     r,
     `${label} down`,
-    { x: hidden, weights: weights.down, residual, out, ...(rowScale ? { rowScale } : {}) },
+    { x: hidden, weights: weights.down, out, ...(residual ? { residual } : {}), ...(rowScale ? { rowScale } : {}) },
     { phase, scale: s.scale },
   );
 }
@@ -50,14 +51,20 @@ export function denseLayer(
     readonly gamma: BufferView;
     readonly normed: BufferView;
     readonly normKind: NormKind;
+    /** What is added goes through this norm first; null: it is added as it is. */
+    readonly postNorm: BufferView | null;
     readonly eps: number;
   },
 ): void {
-  const { x, gamma, eps, normed, normKind } = s;
-  if (normKind === 'rms' && fusesNorm(r.gpu.facts.kernels, s.phase)) {
-    feedForward(r, { ...s, norm: { gamma, eps }, residual: x });
+  const { x, out, normed, normKind, postNorm, eps, scale } = s;
+  const size = s.weights.gateUp.cols;
+  const fused = normKind === 'rms' && fusesNorm(r.gpu.facts.kernels, s.phase);
+  if (!fused) norm(r, `${s.label} norm`, { x, gamma: s.gamma, out: normed }, { kind: normKind, size, eps });
+  const input = fused ? { x, norm: { gamma: s.gamma, eps } } : { x: normed };
+  if (!postNorm) {
+    feedForward(r, { ...s, ...input, residual: x });
     return;
   }
-  norm(r, `${s.label} norm`, { x, gamma, out: normed }, { kind: normKind, size: s.weights.gateUp.cols, eps });
-  feedForward(r, { ...s, x: normed, residual: x });
+  feedForward(r, { ...s, ...input, out: normed, scale: 1 });
+  rmsNorm(r, `${s.label} post norm`, { x: normed, gamma: postNorm, residual: x, out }, { size, eps, scale });
 }

@@ -15,14 +15,17 @@ export interface ModelWeights<M, V, X, R> {
 
 export interface LayerWeights<M, V, X, R> {
   readonly attentionNorm: V;
+  /** Of what joins the residual stream; null where it joins as it is. */
+  readonly attentionPostNorm: V | null;
+  readonly ffnPostNorm: V | null;
   readonly attention: GroupedWeights<M, V> | LatentWeights<M, V>;
   readonly ffn: DenseLayerWeights<M, V> | MoeWeights<M, X, R>;
 }
 
 export interface GroupedWeights<M, V> {
   readonly kind: 'grouped';
-  /** Rows: q heads, k heads, v heads. */
-  readonly qkv: M; // [(H + 2 Hk) A, D]
+  /** Rows: q heads, k heads, v heads; then the output gate of the q heads, where there is one. */
+  readonly qkv: M; // [(H + 2 Hk) A, D] or [(2 H + 2 Hk) A, D]
   readonly qkvBias: V | null;
   readonly o: M; // [D, H A]
   readonly oBias: V | null;
@@ -123,8 +126,10 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
   for (const layer of model.layers) {
     layers.push({
       attentionNorm: await vector(layer.attentionNorm),
+      attentionPostNorm: await optional(layer.attentionPostNorm, vector),
       attention: await attention(layer.attention),
       ffn: await ffn(layer.ffn),
+      ffnPostNorm: await optional(layer.ffnPostNorm, vector),
     });
   }
   const finalNorm = await vector(model.finalNorm);

@@ -12,6 +12,7 @@
 import type { MoeFfn, NormKind } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
+import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { besideAt, type Beside } from '../kernels/moe/beside.ts';
 import { combine } from '../kernels/moe/combine.ts';
 import { expertDown, expertDownDecode } from '../kernels/moe/expert_down.ts';
@@ -35,6 +36,8 @@ export interface MoeStep {
   readonly eps: number;
   /** Multiplies what the layer adds to x. */
   readonly scale: number;
+  /** What the layer adds goes through this norm first; null: it is added as it is. */
+  readonly postNorm: BufferView | null;
   readonly x: BufferView; // [T, D]
   readonly out: BufferView; // [T, D], another buffer
   /** This layer's routing log. */
@@ -122,7 +125,10 @@ export function moeLayer(
     { x, router, normed, routed, ...optional },
     { block, topK, router: config.router, norm: s.normKind, eps: s.eps, predict, logits },
   );
-  let residual = x;
+  const { postNorm } = s;
+  /** With a post norm: what is normed, without x. `normed` is free when it is written. */
+  const sum = postNorm ? { out: normed, scale: 1 } : { out: s.out, scale: s.scale };
+  let residual = postNorm ? undefined : x;
   const beside = besideOf(r, config, weights, s);
   if (weights.shared && !beside) {
     feedForward(r, {
@@ -132,7 +138,7 @@ export function moeLayer(
       weights: weights.shared,
       x: normed,
       hidden: scratch.dense,
-      scale: s.scale,
+      scale: sum.scale,
       residual,
       ...(block.sharedGate ? { rowScale: scratch.sharedWeight } : {}),
       out: scratch.withShared,
@@ -148,10 +154,12 @@ export function moeLayer(
     expertDownDecode(
       r,
       `${label} down`,
-      { ...home, act: scratch.act, routed, residual, out: s.out },
-      { ...shape, slot, scale: s.scale },
+      { ...home, act: scratch.act, routed, residual, out: sum.out },
+      { ...shape, slot, scale: sum.scale },
     );
-    return { route: atRoute, experts: atExperts, combine: r.mark() };
+    const done = { route: atRoute, experts: atExperts, combine: r.mark() };
+    addNormed(r, s);
+    return done;
   }
   const { pairOfRow, rowOfPair, tiles, counts, act, y } = scratch;
   group(r, `${label} group`, { routed, pairOfRow, rowOfPair, tiles, counts }, { experts, topK, tileRows });
@@ -162,8 +170,15 @@ export function moeLayer(
   combine(
     r,
     `${label} combine`,
-    { y, rowOfPair, routed, residual, out: s.out },
-    { hidden, topK, scale: s.scale, ...(beside ? { beside } : {}) },
+    { y, rowOfPair, routed, residual, out: sum.out },
+    { hidden, topK, scale: sum.scale, ...(beside ? { beside } : {}) },
   );
+  addNormed(r, s);
   return { route: atRoute, experts: atExperts, combine: atCombine };
+}
+
+/** out = x + scale * norm(sum), where there is a post norm. */
+function addNormed(r: Recorder, { label, hidden: size, eps, scale, x, out, postNorm: gamma, scratch }: MoeStep): void {
+  if (!gamma) return;
+  rmsNorm(r, `${label} post norm`, { x: scratch.normed, gamma, residual: x, out }, { size, eps, scale });
 }

@@ -34,7 +34,7 @@ export function referenceModel(
   ids: ArrayLike<number>,
   changes: readonly (RouteChange | undefined)[] = [],
 ): ReferenceRun {
-  const { hidden: size, normEps: eps } = config;
+  const { hidden: size } = config;
   const embed = need(weights, `${names.embed}.weight`);
   let x: Float64Array[] = Array.from(ids, (id) =>
     embed.slice(id * size, (id + 1) * size).map((v) => v * config.embeddingScale),
@@ -42,8 +42,9 @@ export function referenceModel(
   const hidden = [x];
   const routes: Route[][] = [];
   const routerLogits: Float64Array[][] = [];
-  const atNorm = (name: string): Float64Array[] => x.map((token) => normed(token, weights, name, config.norm, eps));
-  const join = (out: readonly Float64Array[]): void => {
+  const atNorm = (name: string): Float64Array[] => x.map((token) => normed(token, weights, name, config));
+  const join = (sum: readonly Float64Array[], postNorm: string | undefined): void => {
+    const out = config.postNorms ? sum.map((token) => normed(token, weights, postNorm!, config)) : sum;
     x = x.map((token, t) =>
       add(
         token,
@@ -53,9 +54,9 @@ export function referenceModel(
   };
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
-    join(attention(atNorm(n.attentionNorm), layer.attention, n.attention, weights, eps));
+    join(attention(atNorm(n.attentionNorm), layer.attention, n.attention, weights, config), n.attentionPostNorm);
     const ffn = feedForward(atNorm(n.ffnNorm), layer.ffn, n.ffn, weights, changes[routes.length]);
-    join(ffn.out);
+    join(ffn.out, n.ffnPostNorm);
     if (ffn.routes) {
       routes.push(ffn.routes);
       routerLogits.push(ffn.logits);

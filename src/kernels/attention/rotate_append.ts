@@ -7,7 +7,7 @@ import type { HeadsSource } from './heads.ts';
 
 /** What q, k and v of the step's tokens are made from. */
 export interface GroupedHeads {
-  /** [T, (H + 2 Hk) A]: a token's q heads, k heads, v heads. */
+  /** [T, (H + 2 Hk) A]: a token's q heads, k heads, v heads; with an output gate that of the q heads behind them. */
   readonly qkv: BufferView;
   /** Given exactly when the config norms q and k: [A], or [H A] and [Hk A] when it norms the whole projection. */
   readonly qGamma?: BufferView;
@@ -35,7 +35,7 @@ export function groupedHeads(
   { qkv, qGamma, kGamma, rope }: GroupedHeads,
   { attention, normEps }: Omit<RotateAppendShape, 'capacity'>,
 ): HeadsSource {
-  const { heads, kvHeads, headSize, qkNorm, clip } = attention;
+  const { heads, kvHeads, headSize, qkNorm, clip, outputGate = false } = attention;
   const { inverseFrequencies, interleaved } = attention.rope;
   const pairs = inverseFrequencies.length;
   const normed = qkNorm !== 'none';
@@ -49,6 +49,7 @@ export function groupedHeads(
     module: 'attention/grouped_heads',
     constants: {
       SIZE: headSize,
+      QKV_ROW: ((outputGate ? 2 : 1) * heads + 2 * kvHeads) * headSize,
       ROTATED: pairs > 0,
       ...(pairs > 0 && { PAIRS: pairs, INTERLEAVED: interleaved }),
       NORMED: normed,

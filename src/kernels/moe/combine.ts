@@ -8,7 +8,8 @@ export interface CombineIo {
   readonly y: BufferView; // [P, D], in row order; with `beside`, [T, D] from `yAt` on
   readonly rowOfPair: BufferView; // [P]
   readonly routed: BufferView; // [T, 2K]: ids, then weights
-  readonly residual: BufferView; // [T, D]
+  /** Without it 0. */
+  readonly residual?: BufferView | undefined; // [T, D]
   readonly out: BufferView; // [T, D] out, another buffer
 }
 
@@ -31,6 +32,7 @@ export function combine(
   io: CombineIo,
   { hidden, topK, scale = 1, beside }: CombineShape,
 ): void {
+  const { residual } = io;
   recorder.dispatch({
     shader: 'moe/combine',
     label,
@@ -38,6 +40,7 @@ export function combine(
       D: hidden,
       TOP_K: topK,
       ...outScale(scale),
+      RESIDUAL: residual !== undefined,
       BESIDE: beside !== undefined,
       ...(beside && { BESIDE_AT: beside.yAt, BESIDE_GATED: beside.weight !== undefined }),
     },
@@ -45,8 +48,8 @@ export function combine(
       y: io.y,
       row_of_pair: io.rowOfPair,
       routed: io.routed,
-      residual: io.residual,
       out: io.out,
+      ...(residual && { residual }),
       ...(beside?.weight && { shared_weight: beside.weight }),
     },
     grid: ({ tokens }) => [ceilDiv(hidden, 64), tokens, 1],

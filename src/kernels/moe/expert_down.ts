@@ -57,7 +57,8 @@ export function expertDown(
 export interface ExpertDownDecodeIo extends ExpertHome {
   readonly act: BufferView; // [T * K, F], in pair order; with `beside`, [T, Fs] from `actAt` on, times its weight
   readonly routed: BufferView; // [T, 2K]: ids, then weights
-  readonly residual: BufferView; // [T, D]
+  /** Without it 0. */
+  readonly residual?: BufferView | undefined; // [T, D]
   readonly out: BufferView; // [T, D] out, another buffer
 }
 
@@ -69,6 +70,7 @@ export function expertDownDecode(
   { topK, slot, scale = 1, beside }: ExpertDownShape & { readonly scale?: number },
 ): void {
   const { hidden, width } = slot;
+  const { residual } = io;
   const software = recorder.gpu.facts.kernels === 'software';
   const unit = actUnit(beside, width);
   const { constants, imports, bindings } = expertMatrix('down', slot, io, { software, unit });
@@ -83,12 +85,20 @@ export function expertDownDecode(
       ...constants,
       ...more.constants,
       ...outScale(scale),
+      RESIDUAL: residual !== undefined,
       D: hidden,
       TOP_K: topK,
       PARTS: parts,
     },
     imports: { ...imports, ...more.imports },
-    bindings: { ...bindings, ...more.bindings, x: io.act, routed: io.routed, residual: io.residual, out: io.out },
+    bindings: {
+      ...bindings,
+      ...more.bindings,
+      x: io.act,
+      routed: io.routed,
+      out: io.out,
+      ...(residual && { residual }),
+    },
     grid: ({ tokens }) => [ceilDiv(hidden, 64 / parts), tokens, 1],
   });
 }

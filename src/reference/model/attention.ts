@@ -1,7 +1,17 @@
 /** Attention over a whole sequence: every key and value is made in full, also for latent attention. */
 import type { AttentionConfig, GroupedAttention, LatentAttention, RopeConfig } from '../../config/model-config.ts';
 import type { GroupedAttentionNames, LatentAttentionNames, LayerNames, MatrixName } from '../../families/family.ts';
-import { matVec, need, needBias, needMatrix, rmsNormed, type Weights } from './tensors.ts';
+import {
+  matVec,
+  need,
+  needBias,
+  needMatrix,
+  normed,
+  rmsNormed,
+  sigmoid,
+  type NormOf,
+  type Weights,
+} from './tensors.ts';
 
 /** Rotates the first values of `head` by its position; the rest passes through. */
 function rotated(head: Float64Array, position: number, rope: RopeConfig): Float64Array {
@@ -70,23 +80,24 @@ function groupedHeads(
   c: GroupedAttention,
   n: GroupedAttentionNames,
   w: Weights,
-  eps: number,
+  norm: NormOf,
 ): Heads {
+  const rms = (values: Float64Array, name: string): Float64Array => normed(values, w, name, { ...norm, norm: 'rms' });
   const bias = (name: MatrixName): Float64Array | null => (c.bias.qkv ? needBias(w, name) : null);
   const project = (name: MatrixName, normName: string | null): Float64Array[][] =>
     x.map((token) => {
       let all = matVec(needMatrix(w, name, token.length), token, bias(name));
-      if (normName && c.qkNorm === 'full') all = rmsNormed(all, need(w, normName), eps);
+      if (normName && c.qkNorm === 'full') all = rms(all, normName);
       const { clip } = c;
       if (clip !== null) all = all.map((v) => Math.max(-clip, Math.min(clip, v)));
       const heads = split(all, c.headSize);
-      return normName && c.qkNorm === 'per-head' ? heads.map((h) => rmsNormed(h, need(w, normName), eps)) : heads;
+      return normName && c.qkNorm === 'per-head' ? heads.map((h) => rms(h, normName)) : heads;
     });
   const turned = (heads: Float64Array[][], normName: string | null): Float64Array[][] =>
     heads.map((token, t) =>
       token.map((h) => {
         const out = rotated(h, t, c.rope);
-        return normName && c.qkNorm === 'per-head-rotated' ? rmsNormed(out, need(w, normName), eps) : out;
+        return normName && c.qkNorm === 'per-head-rotated' ? rms(out, normName) : out;
       }),
     );
   const q = turned(project(n.q, n.qNorm), n.qNorm);
@@ -119,13 +130,13 @@ function latentHeads(x: readonly Float64Array[], c: LatentAttention, n: LatentAt
   return { q, k, v };
 }
 
-/** x: normed tokens [T][D]; returns what joins the residual, [T][D]. `eps` is for the norms of q and k. */
+/** x: normed tokens [T][D]; returns what joins the residual, [T][D]. `norm` is for q and k, which have RMS norms. */
 export function attention(
   x: readonly Float64Array[],
   config: AttentionConfig,
   names: LayerNames['attention'],
   weights: Weights,
-  eps: number,
+  norm: NormOf,
 ): Float64Array[] {
   const o = need(weights, `${names.o}.weight`);
   if (config.kind === 'latent' && names.kind === 'latent') {
@@ -133,8 +144,13 @@ export function attention(
     return attend(heads, { scale: config.scale, window: null, sinks: null }).map((y) => matVec(o, y));
   }
   if (config.kind !== 'grouped' || names.kind !== 'grouped') throw new Error('names of another kind than the config');
-  const heads = groupedHeads(x, config, names, weights, eps);
+  const heads = groupedHeads(x, config, names, weights, norm);
   const sinks = names.sinks === null ? null : need(weights, names.sinks);
   const bias = config.bias.o ? need(weights, `${names.o}.bias`) : null;
-  return attend(heads, { scale: config.scale, window: config.window, sinks }).map((y) => matVec(o, y, bias));
+  const { gate } = names;
+  const open = gate && config.outputGate ? needMatrix(weights, gate, x[0]!.length) : null;
+  return attend(heads, { scale: config.scale, window: config.window, sinks }).map((y, t) => {
+    const gates = open && matVec(open, x[t]!);
+    return matVec(o, gates ? y.map((v, i) => v * sigmoid(gates[i]!)) : y, bias);
+  });
 }

@@ -50,6 +50,8 @@ interface Case {
   readonly only?: number;
   /** Of the sum over experts. */
   readonly scale?: number;
+  /** Nothing is added to it. */
+  readonly alone?: boolean;
 }
 
 const small = { tokens: 5, hidden: 64, width: 32, experts: 6, topK: 2 };
@@ -59,6 +61,7 @@ const cases: Case[] = [
   { ...small, name: 'plain' },
   { ...small, name: 'odd_sizes', tokens: 7, hidden: 70, width: 37, bias: true },
   { ...small, name: 'sizes_of_four', tokens: 3, hidden: 100, width: 36, bias: true, scale: 0.22 },
+  { ...small, name: 'without_residual', alone: true },
   { ...small, name: 'more_than_a_column_block', tokens: 3, hidden: 129, width: 67, topK: 3 },
   { ...small, name: 'several_tiles', tokens: 41, width: 33, topK: 1, only: 2, bias: true },
   { ...small, name: 'tall_tiles', tokens: 83, hidden: 68, experts: 3, tileRows: 32 },
@@ -207,12 +210,13 @@ const checks = {
   },
   'moe/expert_down_decode': async (c: Case): Promise<void> => {
     const s = setUp(c);
-    const { act, routed, residual } = s;
-    const got = await run(c, s, { act, routed, residual }, c.tokens * c.hidden, (r, v) =>
+    const { act, routed } = s;
+    const added = c.alone ? {} : { residual: s.residual };
+    const got = await run(c, s, { act, routed, ...added }, c.tokens * c.hidden, (r, v) =>
       expertDownDecode(
         r,
         c.name,
-        { ...home(v), act: v.act!, routed: v.routed!, residual: v.residual!, out: v.out! },
+        { ...home(v), act: v.act!, routed: v.routed!, residual: v.residual, out: v.out! },
         shapeOf(c, s),
       ),
     );
@@ -222,22 +226,18 @@ const checks = {
       c,
     );
     const rowOfPair = s.ids.map((_, pair) => pair);
-    expectClose(got, combineTwin({ y, rowOfPair, weights: s.weights, residual }, c), BOUND, c.name);
+    expectClose(got, combineTwin({ y, rowOfPair, weights: s.weights, ...added }, c), BOUND, c.name);
   },
   'moe/combine': async (c: Case): Promise<void> => {
     const s = setUp(c);
-    const { routed, residual } = s;
+    const { routed } = s;
+    const added = c.alone ? {} : { residual: s.residual };
     const { rowOfPair } = s.grouping;
     const y = normals(12, s.ids.length * c.hidden);
-    const got = await run(c, s, { y, rowOfPair, routed, residual }, c.tokens * c.hidden, (r, v) =>
-      combine(
-        r,
-        c.name,
-        { y: v.y!, rowOfPair: v.rowOfPair!, routed: v.routed!, residual: v.residual!, out: v.out! },
-        c,
-      ),
+    const got = await run(c, s, { y, rowOfPair, routed, ...added }, c.tokens * c.hidden, (r, v) =>
+      combine(r, c.name, { y: v.y!, rowOfPair: v.rowOfPair!, routed: v.routed!, residual: v.residual, out: v.out! }, c),
     );
-    expectClose(got, combineTwin({ y, rowOfPair, weights: s.weights, residual }, c), BOUND, c.name);
+    expectClose(got, combineTwin({ y, rowOfPair, weights: s.weights, ...added }, c), BOUND, c.name);
   },
 };
 type Kernel = keyof typeof checks;
@@ -293,6 +293,7 @@ describe('moe/combine', () => {
     'one_of_everything',
     'odd_sizes',
     'sizes_of_four',
+    'without_residual',
     'more_than_a_column_block',
     'many_experts',
   ];
@@ -421,7 +422,7 @@ describe('expert kernels', () => {
           'moe/expert_down_decode',
           'forgets the scale',
           'sizes_of_four',
-          'total * OUT_SCALE=>total',
+          'total *= OUT_SCALE=>total *= 1.0',
         ],
         ['moe/combine', 'moe/combine', 'takes ids for weights', 'plain', '(2u * t + 1u)=>(2u * t)'],
         ['moe/combine', 'moe/combine', 'stops one expert early', 'plain', 'k < TOP_K=>k < TOP_K - 1u'],

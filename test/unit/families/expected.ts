@@ -57,6 +57,7 @@ function addAttention(shapes: Shapes, a: AttentionConfig, n: LayerNames['attenti
   if (n.qNorm) shapes.set(n.qNorm, [a.qkNorm === 'full' ? rows.q : a.headSize]);
   if (n.kNorm) shapes.set(n.kNorm, [a.qkNorm === 'full' ? rows.k : a.headSize]);
   if (n.sinks) shapes.set(n.sinks, [heads]);
+  if (n.gate && a.outputGate) addMatrix(shapes, n.gate, rows.q, hidden);
 }
 
 function addExperts(shapes: Shapes, storage: ExpertStorage, ffn: MoeFfn, hidden: number): void {
@@ -105,7 +106,7 @@ export function expectedTensors(config: ModelConfig, names: TensorNames, experts
   shapes.set(weight(names.embed), [vocab, hidden]);
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
-    addNorm(shapes, config, n.attentionNorm);
+    for (const name of [n.attentionNorm, n.attentionPostNorm, n.ffnPostNorm]) if (name) addNorm(shapes, config, name);
     addAttention(shapes, layer.attention, n.attention, hidden);
     addNorm(shapes, config, n.ffnNorm);
     addFfn(shapes, layer.ffn, n.ffn, hidden, experts);
