@@ -10,6 +10,7 @@ import { diskStorage } from '../node.ts';
 import { load } from './load-engine.ts';
 import { DEFAULT_POLICY, POLICY_NAMES } from '../policy/index.ts';
 import type { OptionSpec, Options } from './args.ts';
+import { pathSource } from '../weights/node-source.ts';
 import { modelSource, SOURCE_OPTIONS } from './model-source.ts';
 
 export interface Output {
@@ -69,6 +70,7 @@ export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     help: "approximate: prefer experts on the GPU, by X of the span of the router's keys",
     min: 0,
   },
+  adapter: { type: 'text', value: 'DIR', help: 'merge a LoRA adapter (PEFT) into the weights' },
   cache: { type: 'text', value: 'DIR', help: 'keep weights here between starts, as webmoe pack makes them' },
   'disk-budget': { type: 'bytes', value: 'BYTES', help: 'disk that they may take (default: all they need)' },
 };
@@ -113,6 +115,7 @@ export function progressLine(p: LoadProgress): string {
 /** What MODEL_OPTIONS ask of a load. */
 export function loadOptions(options: Options): LoadOptions {
   const cache = options.text('cache');
+  const adapter = options.text('adapter');
   return {
     weights: options.text('weights') as WeightsOption | undefined,
     contextLength: options.number('context-length'),
@@ -121,6 +124,7 @@ export function loadOptions(options: Options): LoadOptions {
     expertsResident: options.number('experts-resident'),
     mode: options.text('mode') as ModeOption | undefined,
     policy: options.text('policy'),
+    adapter: adapter === undefined ? null : pathSource(adapter),
     approximate: {
       keepExperts: options.number('keep-experts') ?? 0,
       dropBelow: options.number('drop-below') ?? 0,

@@ -19,6 +19,7 @@ import { routerBlock, type RouterBlock } from '../kernels/moe/router_block.ts';
 import type { DenseWeights, GroupedWeights, LatentWeights, LayerWeights, ModelWeights } from '../layers/weights.ts';
 import { slotLayout, type SlotLayout } from '../moe/slots.ts';
 import { invariant } from '../util/assert.ts';
+import type { Adapter } from '../weights/adapters/lora.ts';
 import type { Checkpoint } from '../weights/checkpoint.ts';
 import {
   expertMatrices,
@@ -89,6 +90,8 @@ export interface DescribeInput {
   readonly names: TensorNames;
   readonly checkpoint: Checkpoint;
   readonly quantization: Json | null;
+  /** What is added to the checkpoint's matrices. */
+  readonly adapter?: Adapter | null;
   readonly precision: Precision;
   /** maxStorageBufferBindingSize: larger matrices are split by rows. */
   readonly bindingBytes: number;
@@ -257,8 +260,10 @@ class Describer {
   experts(config: MoeFfn, names: MoeFfnNames): ExpertsSpec {
     const { checkpoint, quantization, precision, config: model } = this.#in;
     const shape = { hidden: model.hidden, width: config.width, experts: config.experts };
-    const find = (storage: ExpertStorage, e: number): ExpertMatrices | null =>
-      expertMatrices(checkpoint, quantization, storage, e, shape);
+    const find = (storage: ExpertStorage, e: number): ExpertMatrices | null => {
+      const found = expertMatrices(checkpoint, quantization, storage, e, shape);
+      return found && this.adaptedExpert(found);
+    };
     const storage = names.experts.find((s) => find(s, 0) !== null);
     const label = `experts of ${names.router}`;
     if (!storage) {
@@ -363,7 +368,15 @@ class Describer {
     const found = findMatrix(this.#in.checkpoint, this.#in.quantization, name, shape);
     if (!found)
       throw new InvalidCheckpoint('missing-tensor', `The checkpoint has no weights for ${name}`, { tensor: name });
-    return found;
+    return this.adapted(found);
+  }
+
+  adapted(matrix: PublishedMatrix): PublishedMatrix {
+    return this.#in.adapter?.merge(matrix) ?? matrix;
+  }
+
+  adaptedExpert({ gate, up, down }: ExpertMatrices): ExpertMatrices {
+    return { gate: this.adapted(gate), up: this.adapted(up), down: this.adapted(down) };
   }
 
   matrix(name: string, shape: MatrixShape, role: MatrixRole): MatrixSpec {
@@ -450,6 +463,16 @@ function refuseUnread({ checkpoint, names }: DescribeInput): void {
   );
 }
 
+function refuseUnmerged({ adapter }: DescribeInput): void {
+  const left = adapter?.unmerged() ?? [];
+  if (left.length === 0) return;
+  const more = left.length > 3 ? ` and ${left.length - 3} more` : '';
+  throw new UnsupportedModel(
+    `The adapter changes modules that this model does not have, or not as matrices of their own: ${left.slice(0, 3).join(', ')}${more}`,
+    { modules: left.slice(0, 100) },
+  );
+}
+
 /**
  * @throws InvalidCheckpoint for missing tensors and wrong shapes
  * @throws UnsupportedModel for formats that cannot be mixed or are not known, and for tensors of a layer that nothing reads
@@ -457,5 +480,6 @@ function refuseUnread({ checkpoint, names }: DescribeInput): void {
 export function describeModel(input: DescribeInput): ModelSpec {
   const spec = new Describer(input).model();
   refuseUnread(input);
+  refuseUnmerged(input);
   return spec;
 }

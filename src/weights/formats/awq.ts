@@ -44,7 +44,7 @@ const config = cached((quantization: Json): AwqConfig => {
   c.only('zero_point', true);
   const size = c.integer(['group_size', 'q_group_size'], { min: -1, fallback: 128 });
   if (size === 0) c.fail('group_size', '-1 or at least 1');
-  const kept = new ModuleList(c, 'modules_to_not_convert');
+  const kept = new ModuleList(c, 'modules_to_not_convert', 'ignore');
   // With which kernel somebody ran it, and what it was quantised with.
   c.irrelevant('quant_method', 'backend', 'do_fuse', 'fuse_max_seq_len', 'modules_to_fuse', 'exllama_config');
   c.irrelevant('duo_scaling', 'calib_data', 'activation_scheme');

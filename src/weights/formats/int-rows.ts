@@ -37,7 +37,7 @@ export function intRows(
 const SCALE_DTYPE = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const;
 
 /**
- * Native rows with zero points as numbers.
+ * Native rows as numbers.
  * @param groupOf the group of each k, of `groups` a row; null: in order, of any size
  */
 export function intFloats(
@@ -53,13 +53,15 @@ export function intFloats(
   const scales = decodeFloats({ name: 'scales', dtype: SCALE_DTYPE[scale] }, new Uint8Array(native.scales.buffer));
   const scaleRow = scales.length / rows;
   const zeros = new Uint8Array(native.zeros.buffer);
+  const offsets = new Float32Array(native.zeros.buffer);
   const out = new Float32Array(rows * cols);
   for (let row = 0; row < rows; row++) {
     for (let k = 0; k < cols; k++) {
       const word = native.values[row * p.valueRowWords + Math.floor(k / perWord)]!;
       const q = (word >>> (bits === 4 ? nibbleBit(k % 8) : 8 * (k % 4))) & mask;
       const g = groupOf ? groupOf[k]! : Math.floor(k / layout.group);
-      const zero = layout.zeros ? zeros[row * p.zeroRowWords * 4 + g]! : 2 ** (bits - 1);
+      const point = layout.zeros === 'f32' ? offsets[row * p.zeroRowWords + g]! : zeros[row * p.zeroRowWords * 4 + g]!;
+      const zero = layout.zeros ? point : 2 ** (bits - 1);
       out[row * cols + k] = scales[row * scaleRow + g]! * (q - zero);
     }
   }

@@ -12,7 +12,7 @@ import { ModuleList } from './module-list.ts';
 import { plainExpert, plainMatrix } from './plain.ts';
 import { scaledFp8, WHOLE } from './scaled-fp8.ts';
 
-const ALGORITHMS = ['NVFP4', 'FP8', 'MIXED_PRECISION', 'NVFP4_MLP_ONLY'];
+const ALGORITHMS = ['NVFP4', 'W4A16_NVFP4', 'FP8', 'MIXED_PRECISION'];
 
 /** @throws UnsupportedModel, InvalidCheckpoint */
 const config = cached((quantization: Json): ModuleList => {
@@ -20,14 +20,8 @@ const config = cached((quantization: Json): ModuleList => {
   c.only('quant_algo', ...ALGORITHMS);
   c.only('group_size', 16);
   // Activations and the cache are not rounded here; the groups repeat what the tensors say; a module's tensors say how it is quantised.
-  c.irrelevant(
-    'quant_method',
-    'producer',
-    'kv_cache_scheme',
-    'kv_cache_quant_algo',
-    'config_groups',
-    'quantized_layers',
-  );
+  c.irrelevant('quant_method', 'producer', 'kv_cache_scheme', 'kv_cache_quant_algo', 'quantized_layers');
+  c.irrelevant('config_groups', 'weights', 'input_activations', 'quant_type');
   const kept = new ModuleList(c, 'ignore', 'exclude_modules');
   c.finish();
   return kept;
