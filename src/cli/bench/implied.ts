@@ -1,16 +1,9 @@
 /** The tensors that a config implies, as its family publishes them: enough to plan a model, or to make one up, without a checkpoint. */
 import { readModelConfig } from '../../config/load.ts';
-import type {
-  AttentionConfig,
-  FfnConfig,
-  GroupedAttention,
-  LatentAttention,
-  MoeFfn,
-} from '../../config/model-config.ts';
+import type { FfnConfig, GroupedAttention, LatentAttention, LayerConfig, MoeFfn } from '../../config/model-config.ts';
 import { UnsupportedModel } from '../../errors.ts';
 import type {
   ExpertStorage,
-  GluNames,
   GroupedAttentionNames,
   LatentAttentionNames,
   LayerNames,
@@ -27,6 +20,13 @@ export interface ImpliedTensor {
 
 type Shape = readonly number[];
 type Entry = readonly [name: string, shape: Shape];
+
+function unsaid(what: string): never {
+  throw new UnsupportedModel(
+    `A config alone does not say how ${what} is stored: name a folder, a URL or a Hub id in its place`,
+    { path: 'config.json' },
+  );
+}
 
 /** Of a stored matrix with the rows of several, the first stands for all. */
 function stacked(name: MatrixName, rows: number, suffix: 'weight' | 'bias', ...more: Shape): Entry[] {
@@ -78,10 +78,10 @@ function latent(a: LatentAttention, n: LatentAttentionNames, hidden: number): En
   ];
 }
 
-function attention(a: AttentionConfig, n: LayerNames['attention'], hidden: number): Entry[] {
+function attention(a: LayerConfig['attention'], n: LayerNames['attention'], hidden: number): Entry[] {
   if (a.kind === 'grouped' && n.kind === 'grouped') return grouped(a, n, hidden);
-  invariant(a.kind === 'latent' && n.kind === 'latent', 'attention names of another kind than the config');
-  return latent(a, n, hidden);
+  if (a.kind === 'latent' && n.kind === 'latent') return latent(a, n, hidden);
+  return unsaid(`what mixes tokens here (${a.kind})`);
 }
 
 function experts(storage: ExpertStorage, { experts: e, width }: MoeFfn, hidden: number): Entry[] {
@@ -126,7 +126,7 @@ function stored([name, shape]: Entry, isMxfp4: boolean): ImpliedTensor[] {
 /**
  * In the order of the layers: BF16, and MXFP4 experts where the config says so.
  * @param text of config.json
- * @throws UnsupportedModel for another quantisation; as `readModelConfig`
+ * @throws UnsupportedModel for another quantisation, and for a family that stores its tensors in a way that is not known here; as `readModelConfig`
  */
 export function impliedTensors(text: string): ImpliedTensor[] {
   const { config, names, quantization } = readModelConfig(text);
