@@ -13,7 +13,12 @@ const END = 'OpFunctionEnd';
  * @returns each shader's text
  */
 export function spirvOf(shaders) {
+  const env = { ...process.env };
+  // Whatever driver was chosen for the rest.
+  delete env.VK_ICD_FILENAMES;
+  delete env.VK_DRIVER_FILES;
   const { stdout, stderr, status } = spawnSync(process.execPath, [COMPILER], {
+    env,
     cwd: root,
     input: JSON.stringify(shaders),
     encoding: 'utf8',

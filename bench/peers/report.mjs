@@ -61,11 +61,12 @@ const costs = ({ engines }) =>
 /** @param result what run.mjs writes with --json */
 export function report(result) {
   const { engines, adapter, browser, weights, tokens } = result;
-  const others = engines.slice(1).flatMap(({ name }) => [name, `webmoe / ${name}`]);
+  const [{ name: first }, ...rest] = engines;
+  const others = rest.flatMap(({ name }) => [name, `${first} / ${name}`]);
   const rounds = at(engines[0], result.prompts[0]).length;
   return [
     `Chromium ${browser}, ${adapter}; ${rounds} rounds, ${tokens - 1} tokens after the first; webmoe's weights: ${weights}. Median (least to most).`,
-    table(['prompt', 'speed', 'webmoe', ...others], speeds(result)),
+    table(['prompt', 'speed', first, ...others], speeds(result)),
     table(
       ['engine', 'prompt', 'first token, cold', 'warm', 'dispatches', 'submits', 'readbacks', 'pipelines made, cold'],
       firstTokens(result),

@@ -1,6 +1,6 @@
 // webmoe against other engines: the same checkpoint, prompts and number of tokens, in one Chromium on one adapter, by turns.
 //   node bench/peers/run.mjs --peers DIR --model DIR --onnx DIR [--gguf DIR] [--weights as-is|q8|q4] [--prompts 16,128] [--tokens 17]
-//     [--rounds 5] [--adapter swiftshader|default] [--json FILE]
+//     [--rounds 5] [--adapter swiftshader|default] [--engines NAMES] [--json FILE]
 // DIR of --peers is where `npm install onnxruntime-web @wllama/wllama` was run, of --model a checkpoint, of --onnx and --gguf other forms of it: docs/performance-peers.md
 // says how they are made. An engine whose form is not given does not run. Every round runs every prompt in every engine once, in changing order.
 import { writeFileSync } from 'node:fs';
@@ -23,6 +23,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     vocab: { type: 'string', default: '8192' },
     adapter: { type: 'string', default: 'swiftshader' },
+    engines: { type: 'string', default: 'webmoe,onnxruntime,wllama' },
     json: { type: 'string' },
   },
 });
@@ -34,7 +35,7 @@ const PROMPTS = values.prompts.split(',').map(Number);
 const CONTEXT = Math.max(...PROMPTS) + TOKENS + 1;
 const FORMS = { webmoe: values.model, onnxruntime: values.onnx, wllama: values.gguf };
 const FOLDERS = { webmoe: 'webmoe-model', onnxruntime: 'onnx-model', wllama: 'gguf-model' };
-const ENGINES = Object.keys(FORMS).filter((name) => FORMS[name]);
+const ENGINES = Object.keys(FORMS).filter((name) => FORMS[name] && values.engines.split(',').includes(name));
 const ARGS = ['--no-sandbox', '--no-first-run', '--disable-background-networking', '--enable-unsafe-webgpu'];
 /** Pages behind others must not be slowed down. */
 const AWAKE = ['--disable-renderer-backgrounding', '--disable-background-timer-throttling'];

@@ -11,6 +11,10 @@ interface Package {
   readonly Wllama: new (paths: object, options?: object) => Wllama;
 }
 
+/** It takes texts only: common words, of which each is one token. */
+const WORDS =
+  'the quick brown fox jumps over a lazy dog while seven old bears sleep in warm caves near cold lakes'.split(' ');
+
 const PACKAGE = '/peers/@wllama/wllama/esm/';
 
 let wllama: Wllama;
@@ -26,7 +30,8 @@ offer({
   },
   async generate(prompt, tokens, onToken) {
     const options = { max_tokens: tokens, temperature: 0, stream: true, cache_prompt: false, ignore_eos: true };
-    for await (const part of await wllama.createCompletion({ prompt: [...prompt], ...options })) {
+    const text = prompt.map((id) => WORDS[id % WORDS.length]).join(' ');
+    for await (const part of await wllama.createCompletion({ prompt: text, ...options })) {
       void part;
       await onToken();
     }
