@@ -5,6 +5,7 @@ import type { Recorder } from '../gpu/recording.ts';
 import { attention } from '../kernels/attention/attention.ts';
 import { latentAppend } from '../kernels/attention/latent_append.ts';
 import { outputGate } from '../kernels/attention/output_gate.ts';
+import { pickHeads, spreadHeads } from '../kernels/attention/pick_heads.ts';
 import { rotateAppend } from '../kernels/attention/rotate_append.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { linear } from './linear.ts';
@@ -97,11 +98,15 @@ export function groupedAttention(
     { x, gamma: s.norm, weights: weights.qkv, bias: weights.qkvBias, out: scratch.mid, normed: scratch.normed },
     { eps, kind: s.normKind },
   );
+  const mixture = config.mixture && { ...config.mixture, group: kvHeads, size: headSize };
+  if (mixture) {
+    pickHeads(r, `${label} pick`, { x: scratch.mid, picked: scratch.qRaw, chosen: scratch.qLatent }, mixture);
+  }
   rotateAppend(
     r,
     `${label} rotate`,
     {
-      qkv: scratch.mid,
+      qkv: mixture ? scratch.qRaw : scratch.mid,
       ...(weights.qNorm && weights.kNorm ? { qGamma: weights.qNorm, kGamma: weights.kNorm } : {}),
       rope: s.rope,
       q: scratch.q,
@@ -115,13 +120,23 @@ export function groupedAttention(
     const shape = { size: heads * headSize, row: weights.qkv.rows, at: (heads + 2 * kvHeads) * headSize };
     outputGate(r, `${label} gate`, { gates: scratch.mid, attended: scratch.attended }, shape);
   }
-  projectOut(r, s, weights.o, weights.oBias);
+  if (mixture) {
+    const io = { attended: scratch.attended, chosen: scratch.qLatent, out: scratch.kvUp };
+    spreadHeads(r, `${label} spread`, io, mixture);
+  }
+  projectOut(r, s, weights.o, weights.oBias, mixture ? scratch.kvUp : scratch.attended);
 }
 
 /** out = x + scale * W attended, or what a post norm makes of W attended. `normed` is free by then. */
-function projectOut(r: Recorder, s: AttentionStep, o: DeviceParts, bias: BufferView | null): void {
+function projectOut(
+  r: Recorder,
+  s: AttentionStep,
+  o: DeviceParts,
+  bias: BufferView | null,
+  attended = s.scratch.attended,
+): void {
   const { label, phase, eps, scale, x, out, postNorm, scratch } = s;
-  const io = { x: scratch.attended, weights: o, bias };
+  const io = { x: attended, weights: o, bias };
   if (!postNorm) {
     linear(r, `${label} out`, { ...io, residual: x, out }, { phase, scale });
     return;

@@ -15,7 +15,7 @@ const SWEPT_FAMILIES = [
   'granitemoeshared',
   'phimoe',
 ];
-const OTHER_FAMILIES = ['granitemoe', 'ernie4-5-moe', 'hunyuan-v1-moe', 'dbrx'];
+const OTHER_FAMILIES = ['granitemoe', 'ernie4-5-moe', 'hunyuan-v1-moe', 'dbrx', 'jetmoe'];
 const FORMATS = ['qwen3-moe-ct-int4', 'gpt-oss-mxfp4'];
 
 const folders = (families: readonly string[]): string[] => [
