@@ -16,6 +16,8 @@ export interface ModelConfig {
   /** What attention and feed-forward add to the residual stream is normed before it is added. */
   readonly postNorms: boolean;
   readonly normEps: number;
+  /** Of the last norm, where it is another. */
+  readonly finalNormEps?: number;
   /** Multiplies the embedding. */
   readonly embeddingScale: number;
   /** Multiplies what attention and feed-forward add to the residual stream. */
@@ -59,6 +61,11 @@ export interface GroupedAttention {
   readonly sinks: boolean;
   /** Attention is multiplied by sigmoid(W x), value by value, before it is projected out. Default false. */
   readonly outputGate?: boolean;
+  /**
+   * Mixture of attention heads: a router of its own chooses `topK` experts, each with the q heads and the way out of its own; k and v are
+   * shared, and `heads` counts those of the chosen. Weights are softmax over the chosen. Absent: all heads are everyone's.
+   */
+  readonly mixture?: { readonly experts: number; readonly topK: number };
   readonly rope: RopeConfig;
 }
 

@@ -26,6 +26,10 @@ function attentionParameters(attention: AttentionConfig, hidden: number): number
   const perHead = 2 * attention.headSize;
   const norms = { none: 0, 'per-head': perHead, 'per-head-rotated': perHead, full: qRows + kvRows }[attention.qkNorm];
   const biases = (attention.bias.qkv ? qRows + 2 * kvRows : 0) + (attention.bias.o ? hidden : 0);
+  if (attention.mixture) {
+    const { experts } = attention.mixture;
+    return (2 * experts * kvRows + 2 * kvRows + experts) * hidden + biases;
+  }
   const gate = attention.outputGate ? qRows : 0;
   return (2 * qRows + gate + 2 * kvRows) * hidden + norms + biases + (attention.sinks ? heads : 0);
 }

@@ -52,8 +52,11 @@ export interface AttentionSizes {
 
 export function attentionSizes(a: AttentionConfig): AttentionSizes {
   if (a.kind === 'grouped') {
+    const { experts } = a.mixture ?? { experts: 0 };
     return {
-      mid: ((a.outputGate ? 2 : 1) * a.heads + 2 * a.kvHeads) * a.headSize,
+      mid: experts
+        ? (experts + 2) * a.kvHeads * a.headSize + experts
+        : ((a.outputGate ? 2 : 1) * a.heads + 2 * a.kvHeads) * a.headSize,
       keySize: a.headSize,
       valueSize: a.headSize,
       heads: a.heads,
@@ -106,6 +109,7 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
   const most = (values: readonly number[]): number => Math.max(1, ...values);
   const f32 = (values: number): number => 4 * values;
   const latent = attention.filter((a) => a.kind === 'latent');
+  const mixed = attention.filter((a) => a.kind === 'grouped').filter((a) => a.mixture !== undefined);
   const denseWidth = most([
     ...config.layers.map((l) => (l.ffn.kind === 'dense' ? l.ffn.width : (l.ffn.shared?.width ?? 0))),
   ]);
@@ -118,11 +122,23 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     mids: Math.max(1, moes.length * midStride(hidden)),
     normed: f32(chunk * hidden),
     mid: f32(chunk * most(sizes.map((s) => s.mid))),
-    qLatent: f32(chunk * most(latent.map((a) => a.qRank ?? 0))),
+    qLatent: f32(chunk * most([...latent.map((a) => a.qRank ?? 0), ...mixed.map((a) => 2 * a.mixture!.topK)])),
     kvLatent: f32(chunk * most(latent.map((a) => a.kvRank))),
     // In decode the latent and the rope key go on behind q.
-    qRaw: f32(chunk * most(latent.map((a) => a.heads * (a.nopeSize + a.ropeSize) + a.kvRank + a.ropeSize))),
-    kvUp: f32(chunk * most(latent.map((a) => a.heads * (a.nopeSize + a.valueSize)))),
+    qRaw: f32(
+      chunk *
+        most([
+          ...latent.map((a) => a.heads * (a.nopeSize + a.ropeSize) + a.kvRank + a.ropeSize),
+          ...mixed.map((a) => (a.heads + 2 * a.kvHeads) * a.headSize),
+        ]),
+    ),
+    kvUp: f32(
+      chunk *
+        most([
+          ...latent.map((a) => a.heads * (a.nopeSize + a.valueSize)),
+          ...mixed.map((a) => a.mixture!.experts * a.kvHeads * a.headSize),
+        ]),
+    ),
     q: f32(chunk * most(sizes.map((s) => s.heads * s.keySize))),
     attended: f32(chunk * most(sizes.map((s) => s.heads * s.valueSize))),
     partials: most(

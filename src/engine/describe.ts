@@ -24,13 +24,14 @@ import type { Checkpoint } from '../weights/checkpoint.ts';
 import {
   expertMatrices,
   findExpertBias,
+  findExpertMatrix,
   findMatrix,
   findVector,
   type ExpertBias,
   type ExpertMatrices,
 } from '../weights/formats/index.ts';
 import { layoutName, planes, sameLayout, type Layout, type MatrixShape } from '../weights/layout.ts';
-import { rowsOf, type PublishedMatrix } from '../weights/matrix.ts';
+import { rowsOf, sideBySide, type PublishedMatrix } from '../weights/matrix.ts';
 import { targetLayout, type MatrixRole, type Precision } from './precision.ts';
 
 /** Rows [begin, end) of a published matrix go to rows `target`, `target + stride`, ... of a part. */
@@ -155,6 +156,7 @@ class Describer {
     const { heads, kvHeads, headSize } = config;
     const qRows = heads * headSize;
     const kvRows = kvHeads * headSize;
+    if (config.mixture) return this.mixture(config, names);
     const norm = (name: string | null, projection: number): VectorSpec | null =>
       name === null ? null : this.gains(name, config.qkNorm === 'full' ? projection : headSize);
     return {
@@ -176,6 +178,44 @@ class Describer {
       kNorm: norm(names.kNorm, kvRows),
       sinks: names.sinks === null ? null : this.vector(names.sinks, heads),
     };
+  }
+
+  /** Of a mixture of attention heads: rows of all experts' q, k, v, the router's; and the ways out of all experts side by side. */
+  mixture(
+    config: Extract<AttentionConfig, { kind: 'grouped' }>,
+    names: GroupedAttentionNames,
+  ): GroupedWeights<MatrixSpec, VectorSpec> {
+    const { hidden } = this.#in.config;
+    const { kvHeads, headSize } = config;
+    const { experts } = config.mixture!;
+    const width = kvHeads * headSize;
+    invariant(names.mixture && typeof names.q === 'string', 'a mixture of heads has names of its own');
+    const { router, out } = names.mixture;
+    const all = Array.from({ length: experts }, (_, e) => e);
+    const q = all.map((e) => this.expertMatrix(names.q as string, e, { rows: width, cols: hidden, experts }));
+    const kv = [names.k, names.v].map((name) => this.find(name, { rows: width, cols: hidden }));
+    const routes = this.find(router, { rows: experts, cols: hidden });
+    const ways = all.map((e) => this.expertMatrix(out, e, { rows: hidden, cols: width, experts }));
+    return {
+      kind: 'grouped',
+      qkv: this.placed(`${names.q} + kv + router`, [
+        ...[...q, ...kv].map((source) => [source, 'linear'] as const),
+        [routes, 'router'],
+      ]),
+      qkvBias: null,
+      o: this.placed(out, [[sideBySide(out, ways), 'linear']]),
+      oBias: config.bias.o ? this.vector(`${names.o}.bias`, hidden) : null,
+      qNorm: null,
+      kNorm: null,
+      sinks: null,
+    };
+  }
+
+  expertMatrix(name: string, e: number, shape: MatrixShape & { readonly experts: number }): PublishedMatrix {
+    const found = findExpertMatrix(this.#in.checkpoint, this.#in.quantization, name, e, shape);
+    if (!found)
+      throw new InvalidCheckpoint('missing-tensor', `The checkpoint has no weights for ${name}`, { tensor: name });
+    return found;
   }
 
   latent(
@@ -385,14 +425,21 @@ class Describer {
 
   /** Matrices with the same columns, one below the other. */
   stacked(label: string, wanted: readonly (readonly [MatrixName, MatrixShape])[], role: MatrixRole): MatrixSpec {
+    return this.placed(
+      label,
+      wanted.map(([name, shape]) => [this.find(name, shape), role]),
+    );
+  }
+
+  /** The same for matrices that were found. */
+  placed(label: string, sources: readonly (readonly [PublishedMatrix, MatrixRole])[]): MatrixSpec {
     let target = 0;
-    const rows = wanted.map(([name, shape]): Rows => {
-      const source = this.find(name, shape);
+    const rows = sources.map(([source, role]): Rows => {
       const at = target;
-      target += shape.rows;
+      target += source.rows;
       return { source, target: at, stride: 1, layout: targetLayout(source.layout, role, this.#in.precision) };
     });
-    return { label, rows: target, cols: wanted[0]![1].cols, parts: this.parts(label, rows) };
+    return { label, rows: target, cols: sources[0]![0].cols, parts: this.parts(label, rows) };
   }
 
   interleaved(gate: MatrixName, up: MatrixName, shape: MatrixShape): MatrixSpec {

@@ -364,7 +364,7 @@ export class Forward {
   lastLogits(): Promise<Program> {
     const r = this.recorder();
     const a = this.#activations;
-    const { norm: kind, normEps: eps, head } = this.config;
+    const { norm: kind, normEps, finalNormEps: eps = normEps, head } = this.config;
     const { finalNorm: gamma, head: weights, headBias: bias } = this.#weights;
     const io = { weights, out: a.logits, bias };
     const options = { phase: 'decode', row: 'last', scale: head.scale } as const;
@@ -393,7 +393,7 @@ export class Forward {
   }
 
   #recordFinalNorm(r: Recorder, out: BufferView): void {
-    const { hidden: size, norm: kind, normEps: eps } = this.config;
+    const { hidden: size, norm: kind, normEps, finalNormEps: eps = normEps } = this.config;
     const x = this.#activations.residualA;
     norm(r, 'final norm', { x, gamma: this.#weights.finalNorm, out }, { kind, size, eps });
   }

@@ -75,6 +75,8 @@ export interface GroupedAttentionNames {
   readonly sinks: string | null;
   /** Only with `outputGate`. */
   readonly gate?: MatrixName;
+  /** Only with `mixture`, where `q` and `out` are full names of rank 3 tensors, [E, Hk A, D] and [E, D, Hk A]. */
+  readonly mixture?: { readonly router: string; readonly out: string };
 }
 
 export interface LatentAttentionNames {
@@ -123,6 +125,8 @@ export type ExpertStorage =
       /** `${name}` itself, or with a format's suffix such as `_blocks`. */
       readonly gateUp: string;
       readonly down: string;
+      /** One bias that the sum of the chosen gets, [D]. Only where their weights sum to one: then each expert may have it. */
+      readonly sumBias?: string;
       readonly gateUpBias: string | null;
       readonly downBias: string | null;
       /** `out-in`: [E, 2F, D] and [E, D, F]. `in-out`: [E, D, 2F] and [E, F, D] (the plain tensors; MXFP4 blocks are always out-in). */

@@ -17,6 +17,7 @@ import { glm4Moe } from './glm4-moe.ts';
 import { gptOss } from './gpt-oss.ts';
 import { graniteMoe } from './granitemoe.ts';
 import { hunyuanV1Moe } from './hunyuan-v1-moe.ts';
+import { jetmoe } from './jetmoe.ts';
 import { llama } from './llama.ts';
 import { mellum } from './mellum.ts';
 import { minimaxM2 } from './minimax-m2.ts';
@@ -41,6 +42,7 @@ export const FAMILIES: readonly Family[] = [
   hunyuanV1Moe,
   phimoe,
   dbrx,
+  jetmoe,
   deepseekV1,
   glm4MoeLite,
   dots1,

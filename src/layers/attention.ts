@@ -7,6 +7,7 @@ import { splitCount } from '../kernels/attention/attention_plan.ts';
 import { canMakeHeads, type HeadsSource } from '../kernels/attention/heads.ts';
 import { latentAppend, latentHeads, risingHeads } from '../kernels/attention/latent_append.ts';
 import { outputGate } from '../kernels/attention/output_gate.ts';
+import { pickHeads, spreadHeads } from '../kernels/attention/pick_heads.ts';
 import { groupedHeads, rotateAppend } from '../kernels/attention/rotate_append.ts';
 import type { LinearOptions } from '../kernels/linear/linear.ts';
 import { fusesNorm } from '../kernels/linear/shared.ts';
@@ -109,8 +110,12 @@ export function groupedAttention(
     { x, gamma: s.norm, weights: weights.qkv, bias: weights.qkvBias, out: scratch.mid, normed: scratch.normed },
     { eps, kind: s.normKind },
   );
+  const mixture = config.mixture && { ...config.mixture, group: kvHeads, size: headSize };
+  if (mixture) {
+    pickHeads(r, `${label} pick`, { x: scratch.mid, picked: scratch.qRaw, chosen: scratch.qLatent }, mixture);
+  }
   const io = {
-    qkv: scratch.mid,
+    qkv: mixture ? scratch.qRaw : scratch.mid,
     ...(weights.qNorm && weights.kNorm ? { qGamma: weights.qNorm, kGamma: weights.kNorm } : {}),
     rope: s.rope,
   };
@@ -126,13 +131,23 @@ export function groupedAttention(
     const gate = { size: heads * headSize, row: weights.qkv.rows, at: (heads + 2 * kvHeads) * headSize };
     outputGate(r, `${label} gate`, { gates: scratch.mid, attended: scratch.attended }, gate);
   }
-  projectOut(r, s, weights.o, weights.oBias);
+  if (mixture) {
+    const io = { attended: scratch.attended, chosen: scratch.qLatent, out: scratch.kvUp };
+    spreadHeads(r, `${label} spread`, io, mixture);
+  }
+  projectOut(r, s, weights.o, weights.oBias, mixture ? scratch.kvUp : scratch.attended);
 }
 
 /** out = x + scale * W attended, or what a post norm makes of W attended. `normed` is free by then. */
-function projectOut(r: Recorder, s: AttentionStep, o: DeviceParts, bias: BufferView | null): void {
+function projectOut(
+  r: Recorder,
+  s: AttentionStep,
+  o: DeviceParts,
+  bias: BufferView | null,
+  attended = s.scratch.attended,
+): void {
   const { label, phase, eps, scale, x, out, postNorm, scratch } = s;
-  const io = { x: scratch.attended, weights: o, bias };
+  const io = { x: attended, weights: o, bias };
   if (!postNorm) {
     linear(r, `${label} out`, { ...io, residual: x, out }, { phase, scale });
     return;

@@ -63,7 +63,8 @@ export function referenceModel(
     }
     hidden.push(x);
   });
-  const final = atNorm(names.finalNorm);
+  const normEps = config.finalNormEps ?? config.normEps;
+  const final = x.map((token) => normed(token, weights, names.finalNorm, { ...config, normEps }));
   const head = names.head === null ? embed : need(weights, `${names.head}.weight`);
   const bias = config.head.bias ? need(weights, `${names.head ?? names.embed}.bias`) : null;
   const logits = final.map((token) => matVec(head, token, bias).map((v) => v * config.head.scale));

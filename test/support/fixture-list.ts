@@ -15,9 +15,8 @@ const SWEPT_FAMILIES = [
   'granitemoeshared',
   'phimoe',
 ];
-const OTHER_FAMILIES = ['granitemoe', 'ernie4-5-moe', 'hunyuan-v1-moe', 'dbrx'];
+const OTHER_FAMILIES = ['granitemoe', 'ernie4-5-moe', 'hunyuan-v1-moe', 'dbrx', 'jetmoe'];
 const SWEPT_FORMATS = ['qwen3-moe-ct-int4', 'gpt-oss-mxfp4'];
-const OTHER_FORMATS = ['qwen3-moe-gptq', 'mixtral-gptq-actorder', 'olmoe-awq', 'mixtral-ct-fp8', 'qwen3-moe-fp8-block'];
 
 const folders = (families: readonly string[], formats: readonly string[]): string[] => [
   ...families.map((f) => `families/${f}`),

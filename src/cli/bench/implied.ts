@@ -4,6 +4,7 @@ import type { FfnConfig, GroupedAttention, LatentAttention, LayerConfig, MoeFfn 
 import { UnsupportedModel } from '../../errors.ts';
 import type {
   ExpertStorage,
+  GluNames,
   GroupedAttentionNames,
   LatentAttentionNames,
   LayerNames,

@@ -11,6 +11,7 @@ import {
   sigmoid,
   type NormOf,
   type Weights,
+  softmax,
 } from './tensors.ts';
 
 /** Rotates the first values of `head` by its position; the rest passes through. */
@@ -130,6 +131,44 @@ function latentHeads(x: readonly Float64Array[], c: LatentAttention, n: LatentAt
   return { q, k, v };
 }
 
+/** Slot after slot, as published: the heads of the first chosen expert over all k and v heads, then those of the next. */
+function mixtureOfHeads(
+  x: readonly Float64Array[],
+  c: GroupedAttention,
+  n: GroupedAttentionNames,
+  w: Weights,
+): Float64Array[] {
+  const { topK, experts } = c.mixture!;
+  const { router, out } = n.mixture!;
+  const hidden = x[0]!.length;
+  const width = c.kvHeads * c.headSize;
+  const ofExpert = (name: string, e: number): Float64Array =>
+    need(w, name).slice(e * width * hidden, (e + 1) * width * hidden);
+  const logits = x.map((token) => matVec(need(w, `${router}.weight`), token));
+  const chosen = logits.map((own) =>
+    Array.from({ length: experts }, (_, e) => e)
+      .sort((a, b) => own[b]! - own[a]! || a - b)
+      .slice(0, topK),
+  );
+  const project = (name: MatrixName, token: Float64Array): Float64Array[] =>
+    split(matVec(needMatrix(w, name, hidden), token), c.headSize);
+  const k = x.map((token, t) => project(n.k, token).map((h) => rotated(h, t, c.rope)));
+  const v = x.map((token) => project(n.v, token));
+  const bias = c.bias.o ? need(w, `${n.o}.bias`) : new Float64Array(hidden);
+  const sums = x.map(() => bias.slice());
+  for (let slot = 0; slot < topK; slot++) {
+    const q = x.map((token, t) => {
+      const heads = split(matVec(ofExpert(n.q as string, chosen[t]![slot]!), token), c.headSize);
+      return heads.map((h) => rotated(h, t, c.rope));
+    });
+    attend({ q, k, v }, { scale: c.scale, window: c.window, sinks: null }).forEach((y, t) => {
+      const weight = softmax(Float64Array.from(chosen[t]!, (e) => logits[t]![e]!))[slot]!;
+      matVec(ofExpert(out, chosen[t]![slot]!), y).forEach((value, d) => (sums[t]![d]! += weight * value));
+    });
+  }
+  return sums;
+}
+
 /** x: normed tokens [T][D]; returns what joins the residual, [T][D]. `norm` is for q and k, which have RMS norms. */
 export function attention(
   x: readonly Float64Array[],
@@ -138,12 +177,14 @@ export function attention(
   weights: Weights,
   norm: NormOf,
 ): Float64Array[] {
-  const o = need(weights, `${names.o}.weight`);
   if (config.kind === 'latent' && names.kind === 'latent') {
+    const o = need(weights, `${names.o}.weight`);
     const heads = latentHeads(x, config, names, weights);
     return attend(heads, { scale: config.scale, window: null, sinks: null }).map((y) => matVec(o, y));
   }
   if (config.kind !== 'grouped' || names.kind !== 'grouped') throw new Error('names of another kind than the config');
+  if (config.mixture && names.mixture) return mixtureOfHeads(x, config, names, weights);
+  const o = need(weights, `${names.o}.weight`);
   const heads = groupedHeads(x, config, names, weights, norm);
   const sinks = names.sinks === null ? null : need(weights, names.sinks);
   const bias = config.bias.o ? need(weights, `${names.o}.bias`) : null;

@@ -171,6 +171,21 @@ function flatExpert(
   );
 }
 
+/**
+ * The matrix of expert `e` in a tensor of rank 3 that holds one for each, or null when the checkpoint has no such tensor.
+ * @throws InvalidCheckpoint `wrong-shape`
+ */
+export function findExpertMatrix(
+  checkpoint: Checkpoint,
+  quantization: Json | null,
+  name: string,
+  e: number,
+  { rows, cols, experts }: MatrixShape & { readonly experts: number },
+): PublishedMatrix | null {
+  const slice = { e, experts, tensorRows: rows, rows, cols, first: 0, stride: 1, transposed: false } as const;
+  return formatOf(quantization).expert(checkpoint, quantization, name, { ...slice, label: `${name}[${e}]` });
+}
+
 function complete(
   names: { readonly gate: string; readonly up: string; readonly down: string },
   gate: PublishedMatrix | null,
@@ -231,6 +246,10 @@ export function findExpertBias(
     };
   }
   invariant(storage.kind === 'fused', 'no family has flat experts with biases');
+  if (storage.sumBias !== undefined) {
+    const sum = findVector(checkpoint, storage.sumBias, hidden);
+    return async (signal) => ({ gateUp: new Float32Array(2 * width), down: await sum(signal) });
+  }
   const row = (
     name: string | null,
     beside: string,

@@ -48,6 +48,15 @@ function addAttention(shapes: Shapes, a: AttentionConfig, n: LayerNames['attenti
     return;
   }
   if (a.kind !== 'grouped' || n.kind !== 'grouped') throw new Error('names of another kind than the config');
+  if (a.mixture && n.mixture && typeof n.q === 'string') {
+    const [{ experts }, width] = [a.mixture, a.kvHeads * a.headSize];
+    addMatrix(shapes, n.mixture.router, experts, hidden);
+    shapes.set(n.q, [experts, width, hidden]);
+    addMatrix(shapes, n.k, width, hidden);
+    shapes.set(n.mixture.out, [experts, hidden, width]);
+    if (a.bias.o) shapes.set(`${n.o}.bias`, [hidden]);
+    return;
+  }
   const rows = { q: heads * a.headSize, k: a.kvHeads * a.headSize, v: a.kvHeads * a.headSize };
   for (const p of ['q', 'k', 'v'] as const) {
     addMatrix(shapes, n[p], rows[p], hidden, a.bias.qkv);
@@ -73,6 +82,7 @@ function addExperts(shapes: Shapes, storage: ExpertStorage, ffn: MoeFfn, hidden:
   const plain = storage.orientation === 'in-out';
   shapes.set(storage.gateUp, plain ? [experts, hidden, 2 * width] : [experts, 2 * width, hidden]);
   shapes.set(storage.down, plain ? [experts, width, hidden] : [experts, hidden, width]);
+  if (storage.sumBias) shapes.set(storage.sumBias, [hidden]);
   if (storage.gateUpBias) shapes.set(storage.gateUpBias, [experts, 2 * width]);
   if (storage.downBias) shapes.set(storage.downBias, [experts, hidden]);
 }
