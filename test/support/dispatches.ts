@@ -9,20 +9,28 @@ export type Phase = 'decode' | 'prefill';
 const OUTSIDE = 3;
 
 /** Of one layer, while all keys lie in one split of the decode kernel. */
-export function layerDispatches({ attention, ffn }: LayerConfig, phase: Phase, kernels: KernelChoice): number {
-  const hasNorms = phase === 'prefill' && kernels === 'software';
-  // Of latent attention, kv rises inside the attention of a GPU's decode step.
-  const kvUp = phase === 'decode' && kernels === 'gpu' ? 0 : 1;
-  const projections = attention.kind === 'latent' ? 1 + kvUp + (attention.qRank === null ? 0 : 1) : 1;
+export function layerDispatches(
+  { attention, ffn }: LayerConfig,
+  { norm, postNorms }: Pick<ModelConfig, 'norm' | 'postNorms'>,
+  phase: Phase,
+  kernels: KernelChoice,
+): number {
+  // Inside latent attention, RMS norms fold in whatever the model's own are.
+  const innerNorm = Number(phase === 'prefill' && kernels === 'software');
+  const ownNorm = norm === 'rms' ? innerNorm : 1;
+  const isLatent = attention.kind === 'latent';
+  const rises = isLatent && phase === 'decode' && kernels === 'gpu'; // the decode kernel makes keys and values itself
+  const inner = isLatent ? Number(attention.qRank !== null) + Number(!rises) : 0;
+  const aside = isLatent ? 0 : Number(attention.outputGate ?? false) + (attention.mixture ? 2 : 0);
   const appends = phase === 'prefill' ? 1 : 0;
-  const attending = projections * (hasNorms ? 2 : 1) + appends + 2; // attend, out
-  if (ffn.kind === 'dense') return attending + 2 + Number(hasNorms);
+  const attending = 1 + ownNorm + inner * (1 + innerNorm) + appends + 2 + aside + Number(postNorms); // attend, out
+  if (ffn.kind === 'dense') return attending + 2 + ownNorm + Number(postNorms);
   const shared = ffn.shared && kernels === 'software' ? 2 : 0;
-  return attending + (phase === 'decode' ? 3 : 5) + shared;
+  return attending + (phase === 'decode' ? 3 : 5) + shared + Number(postNorms);
 }
 
-export const stepDispatches = ({ layers }: ModelConfig, phase: Phase, kernels: KernelChoice): number =>
-  layers.reduce((n, layer) => n + layerDispatches(layer, phase, kernels), OUTSIDE);
+export const stepDispatches = (config: ModelConfig, phase: Phase, kernels: KernelChoice): number =>
+  config.layers.reduce((n, layer) => n + layerDispatches(layer, config, phase, kernels), OUTSIDE);
 
 type Row = Readonly<Record<KernelChoice, Readonly<Record<Phase, number>>>>;
 
