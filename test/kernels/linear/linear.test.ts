@@ -278,7 +278,7 @@ describe('linear/matmul', () => {
         [
           'reads one half of a chunk',
           'chunks_of_a_part',
-          'linear/x_rows',
+          'linear/x_quads',
           (s) => s.replace('[quad % 8u]', '[quad % 4u]'),
         ],
         [
