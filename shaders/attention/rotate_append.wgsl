@@ -1,6 +1,5 @@
 // attention/rotate_append: q, k, v of each token, RMS-normed (q, k), clamped (q, k, v) and turned by RoPE (q, k); q goes out, k and v into the caches
-//   norm   x * rsqrt(mean x^2 + EPS) * gamma, over stretches of Q_NORM values of the q heads and K_NORM of the k heads: one head, or all
-//   rope   the first 2 PAIRS values of a head turn by the table's angle at position + t; the others pass
+//   formulas: see attention/grouped_heads
 // in   qkv [T, (HEADS + 2 KV_HEADS) SIZE] f32: q heads, k heads, v heads   q_gamma [Q_NORM] f32   k_gamma [K_NORM] f32   rope [positions, 2, PAIRS] f32
 // out  q [T,HEADS,SIZE] f32   k_cache, v_cache [KV_HEADS,CAPACITY,SIZE] f32, at positions position .. position + T - 1
 // grid [T (HEADS + 2 KV_HEADS) folded], workgroup 64; one workgroup a head of a token
@@ -9,66 +8,19 @@
 // twin src/reference/attention/rotate_append.ts   entry src/kernels/attention/rotate_append.ts
 #import shared/step
 #import shared/fold
+#import attention/grouped_heads
 override HEADS: u32;
 override KV_HEADS: u32;
-override SIZE: u32;
 override CAPACITY: u32;
 
-@group(0) @binding(0) var<storage, read> qkv: array<f32>;
 @group(0) @binding(1) var<storage, read_write> q: array<f32>;
 @group(0) @binding(2) var<storage, read_write> k_cache: array<f32>;
 @group(0) @binding(3) var<storage, read_write> v_cache: array<f32>;
-#if ROTATED
-#import shared/rope
-@group(0) @binding(4) var<storage, read> rope: array<f32>;
-#endif
-#if NORMED
-override Q_NORM: u32;
-override K_NORM: u32;
-override EPS: f32;
-@group(0) @binding(5) var<storage, read> q_gamma: array<f32>;
-@group(0) @binding(6) var<storage, read> k_gamma: array<f32>;
-const NORM_TRIPS: u32 = (max(Q_NORM, K_NORM) + WG - 1u) / WG;
-#endif
-#if CLIPPED
-override CLIP: f32;
-#endif
 
 const WG: u32 = 64u;
 const ALL_HEADS: u32 = HEADS + 2u * KV_HEADS;
 const TRIPS: u32 = (SIZE + WG - 1u) / WG;
 var<workgroup> partial: array<f32, WG>;
-
-struct Head {
-  from_x: u32,     // of its values in qkv
-  from_gamma: u32, // of its values in the gamma of its stretch
-  is_q: bool,
-  is_v: bool,
-  scale: f32,      // of the norm
-}
-
-fn prepared(head: Head, d: u32) -> f32 {
-  var value = qkv[head.from_x + d];
-#if NORMED
-  if (head.is_q) { value *= head.scale * q_gamma[head.from_gamma + d]; }
-  else if (!head.is_v) { value *= head.scale * k_gamma[head.from_gamma + d]; }
-#endif
-#if CLIPPED
-  value = clamp(value, -CLIP, CLIP);
-#endif
-  return value;
-}
-
-fn rotated(head: Head, d: u32, position: u32) -> f32 {
-#if ROTATED
-  if (!head.is_v && d < 2u * PAIRS) {
-    let pair = pair_of(d);
-    let angle = position * 2u * PAIRS + pair;
-    return turned(d, prepared(head, low_of(pair)), prepared(head, high_of(pair)), rope[angle], rope[angle + PAIRS]);
-  }
-#endif
-  return prepared(head, d);
-}
 
 @compute @workgroup_size(WG)
 fn rotate_append(
@@ -80,31 +32,16 @@ fn rotate_append(
   let t = id / ALL_HEADS;
   let h = id % ALL_HEADS;
   if (t >= u_step.tokens) { return; }
-  let is_q = h < HEADS;
-  let is_v = h >= HEADS + KV_HEADS;
-  var head = Head(id * SIZE, 0u, is_q, is_v, 1.0);
+  var head = head_at(t, h);
 
 #if NORMED
-  // The stretch that holds this head starts `from_gamma` values before it.
-  let stretch = select(K_NORM, Q_NORM, is_q);
-  head.from_gamma = ((h - select(HEADS, 0u, is_q)) * SIZE) % stretch;
-  var sum = 0.0;
-  if (!is_v) {
-    for (var i = 0u; i < NORM_TRIPS; i++) {
-      let d = i * WG + lane;
-      if (d < stretch) {
-        let value = qkv[head.from_x - head.from_gamma + d];
-        sum += value * value;
-      }
-    }
-  }
-  partial[lane] = sum;
+  partial[lane] = square_share(head, lane);
   workgroupBarrier();
   for (var width = WG / 2u; width > 0u; width >>= 1u) {
     if (lane < width) { partial[lane] += partial[lane + width]; }
     workgroupBarrier();
   }
-  head.scale = inverseSqrt(partial[0] / f32(stretch) + EPS);
+  head.scale = norm_scale(head, partial[0]);
 #endif
 
   let position = u_step.position + t;
@@ -112,8 +49,8 @@ fn rotate_append(
     let d = i * WG + lane;
     if (d >= SIZE) { continue; }
     let value = rotated(head, d, position);
-    if (is_q) { q[(t * HEADS + h) * SIZE + d] = value; }
-    else if (is_v) { v_cache[((h - HEADS - KV_HEADS) * CAPACITY + position) * SIZE + d] = value; }
+    if (head.is_q) { q[(t * HEADS + h) * SIZE + d] = value; }
+    else if (head.is_v) { v_cache[((h - HEADS - KV_HEADS) * CAPACITY + position) * SIZE + d] = value; }
     else { k_cache[((h - HEADS) * CAPACITY + position) * SIZE + d] = value; }
   }
 }

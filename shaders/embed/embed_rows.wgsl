@@ -23,6 +23,8 @@ override FIRST_ROW: u32;
 
 const WG: u32 = 64u;
 
+fn scale_word(at: u32) -> u32 { return scales[at]; }
+
 @compute @workgroup_size(WG)
 fn embed_rows(
   @builtin(workgroup_id) workgroup: vec3<u32>,

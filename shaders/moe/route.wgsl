@@ -50,6 +50,7 @@ override GROUP_KEEP: u32;
 @group(0) @binding(0) var<storage, read> values: array<vec4<u32>>;
 #if SCALED
 @group(0) @binding(1) var<storage, read> scales: array<u32>;
+fn scale_word(at: u32) -> u32 { return scales[at]; }
 #endif
 @group(0) @binding(2) var<storage, read> vectors: array<f32>;
 @group(0) @binding(3) var<storage, read> x: array<f32>;

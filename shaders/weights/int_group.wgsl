@@ -17,7 +17,7 @@ fn weight_scale(matrix: u32, row: u32, chunk: u32) -> f32 {
 fn int_zero(matrix: u32, row: u32, chunk: u32, usual: f32) -> f32 {
 #if W_ZEROS
   let group = chunk / W_GROUP_CHUNKS;
-  let word = scales[matrix * 4u + W_ZEROS_AT + row * W_ZERO_ROW + group / 4u];
+  let word = scale_word(matrix * 4u + W_ZEROS_AT + row * W_ZERO_ROW + group / 4u);
   return f32((word >> (8u * (group % 4u))) & 255u);
 #else
   return usual;

@@ -15,7 +15,7 @@ fn e2m1_quad(u: u32, shift: u32, half: f32) -> vec4<f32> {
 }
 
 fn mxfp4_exponent(matrix: u32, row: u32, chunk: u32) -> u32 {
-  return (scales[matrix * 4u + W_SCALES_AT + row * W_SCALE_ROW + chunk / 4u] >> (8u * (chunk % 4u))) & 255u;
+  return (scale_word(matrix * 4u + W_SCALES_AT + row * W_SCALE_ROW + chunk / 4u) >> (8u * (chunk % 4u))) & 255u;
 }
 
 /// 2^-127 is subnormal and a GPU may flush it: s = 0 gives 2^-126, and unscaled32 halves the value.

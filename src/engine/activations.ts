@@ -2,6 +2,7 @@
 import type { AttentionConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
 import { BINDING_ALIGNMENT } from '../gpu/buffer.ts';
 import { partialsBytes } from '../kernels/attention/attention.ts';
+import { besideAt } from '../kernels/moe/beside.ts';
 import { tileBound } from '../kernels/moe/group.ts';
 import { interventionBytes } from '../kernels/moe/intervention.ts';
 import { predictedIds, routedBytes } from '../kernels/moe/route.ts';
@@ -75,9 +76,9 @@ export const moeLayers = (config: ModelConfig): MoeFfn[] =>
 /** Bytes from one MoE layer's input to the next: decoding keeps all of a token's, to start again from any. */
 export const midStride = (hidden: number): number => alignUp(DECODE_TOKENS * hidden * 4, BINDING_ALIGNMENT);
 
-/** Entries from one layer's slot table to the next. */
+/** Entries from one layer's slot table to the next: its experts, and one that says whether the expert beside them runs in a wave. */
 export const slotTableStride = (config: ModelConfig): number =>
-  alignUp(Math.max(1, ...moeLayers(config).map((m) => m.experts)) * 4, BINDING_ALIGNMENT) / 4;
+  alignUp(Math.max(1, ...moeLayers(config).map((m) => m.experts + 1)) * 4, BINDING_ALIGNMENT) / 4;
 
 /**
  * Bytes from one layer's routing log to the next: a storage binding must start on a multiple of 256. A decode step may predict as well.
@@ -135,8 +136,8 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     rowOfPair: f32(pairs),
     tiles: most(moes.map((m) => 16 * (1 + tileBound(chunk * m.topK, m.experts, TILE_ROWS)))),
     counts: f32(most(moes.map((m) => m.experts))),
-    act: f32(most(moes.map((m) => chunk * m.topK * m.width))),
-    y: f32(pairs * hidden),
+    act: f32(most(moes.map((m) => besideAt(chunk * m.topK, m.width) + chunk * (m.shared?.width ?? 0)))),
+    y: f32(most(moes.map((m) => besideAt(chunk * m.topK, hidden) + (m.shared ? chunk * hidden : 0)))),
     logits: f32(vocab),
   };
 }

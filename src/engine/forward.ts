@@ -337,6 +337,7 @@ export class Forward {
             interventions: this.#interventionsFrom(slice),
             approximate: this.#approximate && batch === 'one',
             tileRows: TILE_ROWS,
+            most: batch === 'one' ? DECODE_TOKENS : this.plan.prefillChunk,
             waveTable: waves ? this.homes.waveTable : undefined,
             scratch: { ...a, withShared: a.residualC },
           }),

@@ -3,8 +3,11 @@ import type { GroupedAttention, LatentAttention } from '../config/model-config.t
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
 import { attention } from '../kernels/attention/attention.ts';
-import { latentAppend } from '../kernels/attention/latent_append.ts';
-import { rotateAppend } from '../kernels/attention/rotate_append.ts';
+import { splitCount } from '../kernels/attention/attention_plan.ts';
+import { canMakeHeads, type HeadsSource } from '../kernels/attention/heads.ts';
+import { latentAppend, latentHeads } from '../kernels/attention/latent_append.ts';
+import { groupedHeads, rotateAppend } from '../kernels/attention/rotate_append.ts';
+import { fusesNorm } from '../kernels/linear/shared.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { linear } from './linear.ts';
 import type { DeviceParts } from './parts.ts';
@@ -42,7 +45,7 @@ export interface AttentionStep {
   };
 }
 
-/** y = W norm(x): the norm is folded into the decode kernel and a dispatch of its own in prefill, where the rows of x are reused. */
+/** y = W norm(x). */
 function normedLinear(
   r: Recorder,
   label: string,
@@ -60,7 +63,7 @@ function normedLinear(
   const { x, gamma, weights, out, normed } = io;
   const bias = io.bias ?? null;
   const size = weights.cols;
-  if (phase === 'decode') {
+  if (fusesNorm(r.gpu.facts.kernels, phase)) {
     linear(r, label, { x, gamma, weights, out, bias }, { phase, eps, xRow: row ?? size, xAt: at });
     return;
   }
@@ -84,20 +87,19 @@ export function groupedAttention(
     { x, gamma: s.norm, weights: weights.qkv, bias: weights.qkvBias, out: scratch.mid, normed: scratch.normed },
     { eps },
   );
-  rotateAppend(
-    r,
-    `${label} rotate`,
-    {
-      qkv: scratch.mid,
-      ...(weights.qNorm && weights.kNorm ? { qGamma: weights.qNorm, kGamma: weights.kNorm } : {}),
-      rope: s.rope,
-      q: scratch.q,
-      kCache: cache.keys,
-      vCache: cache.values,
-    },
-    { attention: config, capacity: cache.capacity, normEps: eps },
-  );
-  attend(r, s, { heads, kvHeads, keySize: headSize, valueSize: headSize, scale, window }, weights.sinks);
+  const io = {
+    qkv: scratch.mid,
+    ...(weights.qNorm && weights.kNorm ? { qGamma: weights.qNorm, kGamma: weights.kNorm } : {}),
+    rope: s.rope,
+  };
+  const options = { attention: config, normEps: eps };
+  const made = headsOnTheWay(s, groupedHeads(label, io, options), weights.sinks !== null);
+  if (!made) {
+    const to = { q: scratch.q, kCache: cache.keys, vCache: cache.values };
+    rotateAppend(r, `${label} rotate`, { ...io, ...to }, { ...options, capacity: cache.capacity });
+  }
+  const shape = { heads, kvHeads, keySize: headSize, valueSize: headSize, scale, window };
+  attend(r, s, shape, { q: made ?? scratch.q, sinks: weights.sinks });
   linear(
     r,
     `${label} out`,
@@ -141,42 +143,40 @@ export function latentAttention(
     { x: scratch.mid, gamma: weights.kvNorm, weights: weights.kvUp, out: scratch.kvUp, normed: scratch.kvLatent },
     { eps, row, at: kvAt },
   );
-  latentAppend(
-    r,
-    `${label} rotate`,
-    {
-      q: weights.qUp ? scratch.qRaw : scratch.mid,
-      kvUp: scratch.kvUp,
-      kvDown: scratch.mid,
-      rope: s.rope,
-      qOut: scratch.q,
-      kCache: cache.keys,
-      vCache: cache.values,
-    },
-    {
-      attention: config,
-      capacity: cache.capacity,
-      qRow: weights.qUp ? heads * keySize : row,
-      qAt: 0,
-      kvDownRow: row,
-      kvDownAt: kvAt,
-    },
-  );
-  attend(r, s, { heads, kvHeads: heads, keySize, valueSize, scale, window: null }, null);
+  const io = {
+    q: weights.qUp ? scratch.qRaw : scratch.mid,
+    kvUp: scratch.kvUp,
+    kvDown: scratch.mid,
+    rope: s.rope,
+  };
+  const qRow = weights.qUp ? heads * keySize : row;
+  const options = { attention: config, qRow, qAt: 0, kvDownRow: row, kvDownAt: kvAt };
+  const made = headsOnTheWay(s, latentHeads(label, io, options), false);
+  if (!made) {
+    const to = { qOut: scratch.q, kCache: cache.keys, vCache: cache.values };
+    latentAppend(r, `${label} rotate`, { ...io, ...to }, { ...options, capacity: cache.capacity });
+  }
+  const shape = { heads, kvHeads: heads, keySize, valueSize, scale, window: null };
+  attend(r, s, shape, { q: made ?? scratch.q, sinks: null });
   linear(r, `${label} out`, { x: scratch.attended, weights: weights.o, residual: x, out: s.out }, { phase });
+}
+
+/** Heads that the decode kernel makes itself; null where a dispatch of its own has to: for prompts, whose keys are shared among tokens. */
+function headsOnTheWay({ phase, cache }: AttentionStep, source: HeadsSource, sinks: boolean): HeadsSource | null {
+  return phase === 'decode' && canMakeHeads(source, { splits: splitCount(cache.capacity), sinks }) ? source : null;
 }
 
 function attend(
   r: Recorder,
   { label, phase, scratch, cache }: AttentionStep,
   shape: { heads: number; kvHeads: number; keySize: number; valueSize: number; scale: number; window: number | null },
-  sinks: BufferView | null,
+  { q, sinks }: { q: BufferView | HeadsSource; sinks: BufferView | null },
 ): void {
   attention(
     r,
     `${label} attend`,
     {
-      q: scratch.q,
+      q,
       kCache: cache.keys,
       vCache: cache.values,
       ...(sinks ? { sinks } : {}),

@@ -3,6 +3,7 @@ import type { Activation } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
 import { glu } from '../kernels/linear/glu.ts';
+import { fusesNorm } from '../kernels/linear/shared.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import type { Phase } from './attention.ts';
 import { linear } from './linear.ts';
@@ -14,8 +15,9 @@ export interface FfnStep {
   readonly phase: Phase;
   readonly activation: Activation;
   readonly weights: DenseWeights<DeviceParts>;
-  /** Already normed. */
+  /** Already normed, unless `norm` says how. */
   readonly x: BufferView; // [T, D]
+  readonly norm?: { readonly gamma: BufferView; readonly eps: number };
   readonly hidden: BufferView; // [T, width] scratch
   readonly residual: BufferView; // [T, D]
   readonly rowScale?: BufferView; // [T]
@@ -28,8 +30,8 @@ export function feedForward(r: Recorder, s: FfnStep): void {
   glu(
     r,
     `${label} gate up`,
-    { x: s.x, weights: onlyPart(weights.gateUp), out: hidden },
-    { phase, activation: s.activation },
+    { x: s.x, weights: onlyPart(weights.gateUp), out: hidden, ...(s.norm && { gamma: s.norm.gamma }) },
+    { phase, activation: s.activation, ...(s.norm && { eps: s.norm.eps }) },
   );
   linear(
     r,
@@ -42,12 +44,17 @@ export function feedForward(r: Recorder, s: FfnStep): void {
 /** out = x + ffn(norm(x)): a dense layer. */
 export function denseLayer(
   r: Recorder,
-  s: Omit<FfnStep, 'residual' | 'rowScale'> & {
+  s: Omit<FfnStep, 'residual' | 'rowScale' | 'norm'> & {
     readonly gamma: BufferView;
     readonly normed: BufferView;
     readonly eps: number;
   },
 ): void {
-  rmsNorm(r, `${s.label} norm`, { x: s.x, gamma: s.gamma, out: s.normed }, { size: s.weights.gateUp.cols, eps: s.eps });
-  feedForward(r, { ...s, x: s.normed, residual: s.x });
+  const { x, gamma, eps, normed } = s;
+  if (fusesNorm(r.gpu.facts.kernels, s.phase)) {
+    feedForward(r, { ...s, norm: { gamma, eps }, residual: x });
+    return;
+  }
+  rmsNorm(r, `${s.label} norm`, { x, gamma, out: normed }, { size: s.weights.gateUp.cols, eps });
+  feedForward(r, { ...s, x: normed, residual: x });
 }

@@ -3,7 +3,7 @@
  *
  *            decode (T small)                      prefill
  *   route    x -> normed, ids and weights          the same
- *   shared   normed -> x + shared                  the same
+ *   shared   rides in up and down                  rides in up, down and combine
  *   group                                          ids -> rows by expert, tiles, inverse map
  *   up       normed -> act [P, F]                  rows gathered tile by tile
  *   down     act -> out, weights and residual in   act -> y [P, D]
@@ -12,6 +12,7 @@
 import type { MoeFfn } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
+import { besideAt, type Beside } from '../kernels/moe/beside.ts';
 import { combine } from '../kernels/moe/combine.ts';
 import { expertDown, expertDownDecode } from '../kernels/moe/expert_down.ts';
 import { expertUp, expertUpDecode } from '../kernels/moe/expert_up.ts';
@@ -21,7 +22,7 @@ import type { DeviceRouter } from '../kernels/moe/router_block.ts';
 
 import type { Phase } from '../layers/attention.ts';
 import { feedForward } from '../layers/ffn.ts';
-import type { DeviceParts } from '../layers/parts.ts';
+import { onlyPart, type DeviceParts } from '../layers/parts.ts';
 import type { MoeWeights } from '../layers/weights.ts';
 import { invariant } from '../util/assert.ts';
 import type { DeviceExperts } from './experts.ts';
@@ -44,6 +45,8 @@ export interface MoeStep {
   /** What a request changes in the choice: of this layer, with `predict` the next one's behind it. Default: nothing. */
   readonly interventions?: BufferView;
   readonly tileRows: TileRows;
+  /** The most tokens of a step. */
+  readonly most: number;
   /** Prompts only: the slots of one wave of experts, in place of the layer's own table. */
   readonly waveTable?: BufferView | undefined; // [E]
   readonly scratch: {
@@ -55,8 +58,8 @@ export interface MoeStep {
     readonly rowOfPair: BufferView; // [P]
     readonly tiles: BufferView;
     readonly counts: BufferView; // [E]
-    readonly act: BufferView; // [P, F]
-    readonly y: BufferView; // [P, D]
+    readonly act: BufferView; // [P, F], then [T, shared width]
+    readonly y: BufferView; // [P, D], then [T, D]
   };
 }
 
@@ -68,6 +71,27 @@ export interface MoeMarks {
   readonly experts: number;
   /** Experts are done. */
   readonly combine: number;
+}
+
+/**
+ * The shared expert as entries of the experts' dispatches; null where it has its own: in prompts on a software adapter, whose lanes take its rows by
+ * four or eight without a barrier, and when its matrices are in parts.
+ */
+function besideOf(
+  { gpu }: Recorder,
+  { topK, width }: MoeFfn,
+  { shared, router }: MoeWeights<DeviceParts, DeviceExperts, DeviceRouter>,
+  { hidden, most, scratch }: MoeStep,
+): Beside | null {
+  if (gpu.facts.kernels === 'software' || shared?.gateUp.parts.length !== 1 || shared.down.parts.length !== 1)
+    return null;
+  return {
+    gateUp: onlyPart(shared.gateUp),
+    down: onlyPart(shared.down),
+    actAt: besideAt(most * topK, width),
+    yAt: besideAt(most * topK, hidden),
+    ...(router.block.sharedGate ? { weight: scratch.sharedWeight } : {}),
+  };
 }
 
 export function moeLayer(
@@ -96,7 +120,8 @@ export function moeLayer(
     { block, topK, router: config.router, eps: s.eps, predict, logits },
   );
   let residual = x;
-  if (weights.shared) {
+  const beside = besideOf(r, config, weights, s);
+  if (weights.shared && !beside) {
     feedForward(r, {
       label: `${label} shared`,
       phase,
@@ -111,7 +136,7 @@ export function moeLayer(
     residual = scratch.withShared;
   }
   const { arena, slot, slotTable } = weights.experts;
-  const shape = { hidden, width, experts, topK };
+  const shape = { hidden, width, experts, topK, ...(beside ? { beside } : {}) };
   const home = { arena, slotTable: s.waveTable ?? slotTable };
   if (phase === 'decode') {
     const atExperts = r.mark();
@@ -130,6 +155,6 @@ export function moeLayer(
   expertUp(r, `${label} up`, { ...home, x: normed, pairOfRow, tiles, act }, { ...shape, slot, activation, tileRows });
   expertDown(r, `${label} down`, { ...home, act, tiles, y }, { ...shape, slot, tileRows });
   const atCombine = r.mark();
-  combine(r, `${label} combine`, { y, rowOfPair, routed, residual, out: s.out }, { hidden, topK });
+  combine(r, `${label} combine`, { y, rowOfPair, routed, residual, out: s.out }, shape);
   return { route: atRoute, experts: atExperts, combine: atCombine };
 }

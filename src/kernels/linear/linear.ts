@@ -12,7 +12,7 @@ export interface LinearIo {
   /** Placed as `out`, in another buffer. */
   readonly residual?: BufferView; // [T, outRow]
   readonly rowScale?: BufferView; // [T]
-  /** Fuses an RMS norm of x in; phase `decode` only. */
+  /** Fuses an RMS norm of x in; on a software adapter in phase `decode` only: see `fusesNorm`. */
   readonly gamma?: BufferView; // [K]
 }
 
@@ -40,8 +40,8 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
   const last = row === 'last';
   const one = phase === 'decode' || last;
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
-  invariant(one || !gamma, `${label}: the prefill kernel does not norm its input`);
   const software = recorder.gpu.facts.kernels === 'software';
+  invariant(one || !gamma || !software, `${label}: the prefill kernel for software does not norm its input`);
   const { kind, product } = productOf(weights, { xRow, xAt }, { one, eps: gamma ? eps! : null, software });
   recorder.dispatch({
     shader: SHADERS[kind],

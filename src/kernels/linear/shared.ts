@@ -1,4 +1,5 @@
 /** Constants and grids that linear.ts and glu.ts have in common. */
+import type { KernelChoice } from '../../gpu/device.ts';
 import type { Constants } from '../../gpu/shader.ts';
 import { foldGrid, type Grid } from '../../gpu/recording.ts';
 import { ceilDiv } from '../../util/math.ts';
@@ -64,22 +65,26 @@ function laneProduct(weights: DeviceMatrix, input: InputRows, eps: number | null
 }
 
 /** For shaders that import `linear/matmul_tile`. */
-function matmulProduct(weights: DeviceMatrix, input: InputRows): Product {
+function matmulProduct(weights: DeviceMatrix, input: InputRows, eps: number | null): Product {
   return {
-    constants: common(weights, input),
+    constants: { ...common(weights, input), ...norm(eps) },
     imports: weightFormat(weights.layout, weights).imports,
     grid: (tokens) => foldGrid(ceilDiv(weights.rows, TILE_ROWS), ceilDiv(tokens, TILE_TOKENS)),
   };
 }
 
 export interface ProductOptions {
-  /** Each token by itself; otherwise weights are shared among tokens, and there is no fused norm. */
+  /** Each token by itself; otherwise weights are shared among tokens, and on a software adapter there is no fused norm. */
   readonly one: boolean;
   /** Null without a fused norm. */
   readonly eps: number | null;
   /** Kernels for an adapter that is a CPU: `facts.kernels`. */
   readonly software: boolean;
 }
+
+/** Whether linear maps of a phase norm their input on the way: a lane that takes four tokens for a CPU's sake would do it for every eight rows. */
+export const fusesNorm = (kernels: KernelChoice, phase: 'decode' | 'prefill'): boolean =>
+  phase === 'decode' || kernels === 'gpu';
 
 /** Which kernel: see shaders/linear/matvec_rows, lane_rows and matmul_tile. */
 export function productOf(
@@ -89,5 +94,5 @@ export function productOf(
 ): { readonly kind: 'matvec' | 'lane' | 'matmul'; readonly product: Product } {
   if (software) return { kind: 'lane', product: laneProduct(weights, input, eps, !one) };
   if (one) return { kind: 'matvec', product: matvecProduct(weights, input, eps) };
-  return { kind: 'matmul', product: matmulProduct(weights, input) };
+  return { kind: 'matmul', product: matmulProduct(weights, input, eps) };
 }

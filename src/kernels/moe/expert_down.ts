@@ -1,21 +1,25 @@
 import type { BufferView } from '../../gpu/buffer.ts';
 import type { Recorder } from '../../gpu/recording.ts';
+import { invariant } from '../../util/assert.ts';
 import { alignUp, ceilDiv } from '../../util/math.ts';
 import { CHUNK } from '../../weights/layout.ts';
+import { besideIsVec4, besideMatrix, type Beside } from './beside.ts';
 import { matvecShape } from '../linear/matvec_shape.ts';
 import { tileBound, type TileRows } from './group.ts';
-import { expertMatrix, partsOf, tileKernel, type ExpertHome, type SlotLayout } from './slot.ts';
+import { besideTile, expertMatrix, partsOf, tileKernel, type ExpertHome, type SlotLayout } from './slot.ts';
 
 export interface ExpertDownShape {
   readonly experts: number; // E
   readonly topK: number; // K
   readonly slot: SlotLayout;
+  /** Not on a software adapter in prefill. */
+  readonly beside?: Beside;
 }
 
 export interface ExpertDownIo extends ExpertHome {
-  readonly act: BufferView; // [P, F], in row order
+  readonly act: BufferView; // [P, F], in row order; with `beside`, [T, Fs] from `actAt` on
   readonly tiles: BufferView; // [1 + bound, 4]
-  readonly y: BufferView; // [P, D] out, in row order
+  readonly y: BufferView; // [P, D] out, in row order; with `beside`, [T, D] from `yAt` on
 }
 
 /** y = down act + bias of every row, tile by tile. Rows of experts without a slot keep what they hold: waves of experts fill them one after the other. */
@@ -25,22 +29,33 @@ export function expertDown(
   io: ExpertDownIo,
   shape: ExpertDownShape & { readonly tileRows: TileRows },
 ): void {
-  const { experts, topK, slot, tileRows } = shape;
+  const { experts, topK, slot, tileRows, beside } = shape;
   const { constants, imports, bindings } = expertMatrix('down', slot, io);
   const software = recorder.gpu.facts.kernels === 'software';
   const kernel = tileKernel('moe/expert_down', slot.hidden, { tileRows, software });
+  invariant(!beside || !software, `${label}: the expert beside has its own dispatches on a software adapter`);
+  const isVec4 = besideIsVec4(beside, slot.width);
+  const more = software ? null : besideMatrix(beside, 'down', { isVec4 });
   recorder.dispatch({
     shader: kernel.shader,
     label,
-    constants: { ...constants, ...kernel.constants, ...(software ? {} : { INTERLEAVED: false }) },
-    imports,
-    bindings: { ...bindings, x: io.act, tiles: io.tiles, y: io.y },
-    grid: ({ tokens }) => kernel.grid(tileBound(tokens * topK, experts, tileRows)),
+    constants: {
+      ...constants,
+      ...kernel.constants,
+      ...(software ? {} : { INTERLEAVED: false }),
+      ...more?.constants,
+      ...(beside && { ...besideTile(beside, 'down', tileRows), E: experts, BESIDE_AT: beside.yAt }),
+      X_VEC4: isVec4,
+    },
+    imports: { ...imports, ...more?.imports },
+    bindings: { ...bindings, ...more?.bindings, x: io.act, tiles: io.tiles, y: io.y },
+    grid: ({ tokens }) =>
+      kernel.grid(tileBound(tokens * topK, experts, tileRows) + (beside ? ceilDiv(tokens, tileRows) : 0)),
   });
 }
 
 export interface ExpertDownDecodeIo extends ExpertHome {
-  readonly act: BufferView; // [T * K, F], in pair order
+  readonly act: BufferView; // [T * K, F], in pair order; with `beside`, [T, Fs] from `actAt` on, times its weight
   readonly routed: BufferView; // [T, 2K]: ids, then weights
   readonly residual: BufferView; // [T, D]
   readonly out: BufferView; // [T, D] out, another buffer
@@ -51,19 +66,21 @@ export function expertDownDecode(
   recorder: Recorder,
   label: string,
   io: ExpertDownDecodeIo,
-  { topK, slot }: ExpertDownShape,
+  { topK, slot, beside }: ExpertDownShape,
 ): void {
   const { hidden, width } = slot;
   const { constants, imports, bindings } = expertMatrix('down', slot, io);
   const values = topK * alignUp(width, CHUNK);
   const lanes = recorder.gpu.facts.kernels === 'software' ? 1 : matvecShape({ rows: hidden, cols: values }).lanes;
   const parts = partsOf(lanes, values);
+  const isVec4 = besideIsVec4(beside, width);
+  const more = besideMatrix(beside, 'down', { isVec4 });
   recorder.dispatch({
     shader: 'moe/expert_down_decode',
     label,
-    constants: { ...constants, D: hidden, TOP_K: topK, PARTS: parts },
-    imports,
-    bindings: { ...bindings, x: io.act, routed: io.routed, residual: io.residual, out: io.out },
+    constants: { ...constants, ...more.constants, X_VEC4: isVec4, D: hidden, TOP_K: topK, PARTS: parts },
+    imports: { ...imports, ...more.imports },
+    bindings: { ...bindings, ...more.bindings, x: io.act, routed: io.routed, residual: io.residual, out: io.out },
     grid: ({ tokens }) => [ceilDiv(hidden, 64 / parts), tokens, 1],
   });
 }

@@ -3,6 +3,7 @@ import type { BufferView } from '../../gpu/buffer.ts';
 import type { Grid } from '../../gpu/recording.ts';
 import { ceilDiv } from '../../util/math.ts';
 import { CHUNK, weightFormat, type Layout, type MatrixShape } from '../../weights/layout.ts';
+import type { Beside } from './beside.ts';
 import type { TileRows } from './group.ts';
 
 export interface SlotShape {
@@ -27,11 +28,15 @@ export interface SlotLayout extends SlotShape {
 /** What a slot table holds for an expert that is not on the GPU. */
 export const MISSING_SLOT = 0xffffffff;
 
+/** What a slot table holds behind its experts: whether the tile kernels run the expert beside them. */
+export const BESIDE_RUNS = MISSING_SLOT;
+export const BESIDE_WAITS = 0;
+
 /** Experts of one layer on the GPU. */
 export interface ExpertHome {
   /** Slots one after the other, each `slot.bytes` long. */
   readonly arena: BufferView;
-  readonly slotTable: BufferView; // [E] u32: slot in the arena, or MISSING_SLOT
+  readonly slotTable: BufferView; // [E] u32: slot in the arena, or MISSING_SLOT; with an expert beside, BESIDE_RUNS or BESIDE_WAITS follows
 }
 
 export const gateUpShape = ({ hidden, width }: SlotShape): MatrixShape => ({ rows: 2 * width, cols: hidden });
@@ -69,7 +74,7 @@ export function expertMatrix(
 }
 
 /** Rows of the matrix that one workgroup of the tile kernels takes. */
-const TILE_COLUMNS = 64;
+export const TILE_COLUMNS = 64;
 /** The same on a software adapter: 16 lanes with 8 each. */
 const LANE_COLUMNS = 128;
 
@@ -92,6 +97,17 @@ export function tileKernel(
   const constants = { N: columns, BLOCK: true, GAMMA: false };
   return { shader: `${name}_lane`, constants, grid: (tiles) => [workgroups, tiles, tileRows / 4] };
 }
+
+/** What a tile kernel also needs for the expert beside. */
+export const besideTile = (
+  beside: Beside,
+  part: 'gateUp' | 'down',
+  tileRows: TileRows,
+): Record<string, number | boolean> => ({
+  beside_N: beside[part].rows,
+  beside_INTERLEAVED: part === 'gateUp',
+  beside_TALL: tileRows === 32,
+});
 
 /** Lanes of a decode kernel that share one output: no more than its dot products have chunks. */
 export function partsOf(lanes: number, values: number): number {

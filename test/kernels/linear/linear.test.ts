@@ -60,6 +60,12 @@ const decodeOnly: Case[] = [
   { name: 'four_rows_a_lane', tokens: 1, rows: 16387, cols: 40, layout: INT4 },
 ];
 
+/** In prefill, on a GPU. */
+const normedTiles: Case[] = [
+  ...decodeOnly.filter(({ name }) => ['norm_of_a_part', 'norm_and_the_rest'].includes(name)),
+  { name: 'norm_of_two_tiles', tokens: 37, rows: 67, cols: 68, with: ['gamma'] },
+];
+
 const layouts = thinned<Layout>(
   [
     { kind: 'f32' },
@@ -123,7 +129,7 @@ async function check(phase: Phase, c: Case, on = gpu): Promise<void> {
 const columns = (from: ArrayLike<number>, tokens: number, row: number, at: number, count: number): Float64Array =>
   Float64Array.from({ length: tokens * count }, (_, i) => from[Math.floor(i / count) * row + at + (i % count)]!);
 
-const named = (name: string): Case => [...cases, ...decodeOnly].find((c) => c.name === name)!;
+const named = (name: string): Case => [...cases, ...decodeOnly, ...normedTiles].find((c) => c.name === name)!;
 
 const both = everyday(cases, 'no_tokens', 'prime_sizes', 'everything');
 const decode = [...both, ...everyday(decodeOnly, 'norm_and_the_rest', 'last_token')];
@@ -139,13 +145,13 @@ describe('linear/matvec', () => {
         [
           'reads quads beyond K',
           'quads_of_a_part',
-          'linear/x_rows',
+          'linear/x_quads',
           (s) => s.replace('quad >= K / 4u', 'quad > K / 4u'),
         ],
         ['forgets a lane', 'two_rows_a_lane', 'linear/matvec_rows', (s) => s.replace('i < LANES', 'i < LANES - 1u')],
-        ['reads x beyond K', 'norm_of_a_part', 'linear/x_rows', (s) => s.replace('if (k >= K)', 'if (k > K)')],
-        ['starts x at 0', 'unaligned_part_of_x', 'linear/x_rows', (s) => s.replace(' + X_AT + k', ' + k')],
-        ['starts x quads at 0', 'part_of_a_row_of_x', 'linear/x_rows', (s) => s.replace('X_ROW + X_AT', 'X_ROW')],
+        ['reads x beyond K', 'norm_of_a_part', 'linear/x_quads', (s) => s.replace('if (k >= K)', 'if (k > K)')],
+        ['starts x at 0', 'unaligned_part_of_x', 'linear/x_quads', (s) => s.replace(' + X_AT + k', ' + k')],
+        ['starts x quads at 0', 'part_of_a_row_of_x', 'linear/x_quads', (s) => s.replace('X_ROW + X_AT', 'X_ROW')],
         ['forgets epsilon', 'tiny', 'linear/matvec_rows', (s) => s.replace(' + EPS', '')],
         ['forgets gamma', 'norm', 'linear/matvec_rows', (s) => s.replace('part[i] *=', 'part[i] +=  0.0 *')],
         [
@@ -181,7 +187,7 @@ describe('linear/matvec', () => {
 });
 
 /** Values whose squares are far below epsilon. */
-async function checkTinyNorm({ tokens, rows, cols }: Case): Promise<void> {
+async function checkTinyNorm({ tokens, rows, cols }: Case, phase: Phase = 'decode'): Promise<void> {
   const x = normals(1, tokens * cols, 1e-4);
   const gamma = normals(2, cols, 0.2, 1);
   const weights = normals(3, rows * cols);
@@ -192,7 +198,7 @@ async function checkTinyNorm({ tokens, rows, cols }: Case): Promise<void> {
     step: { tokens, position: 0 },
     record: (r, v) => {
       const matrix = { view: v.weights!, layout, rows, cols };
-      linear(r, 'tiny', { x: v.x!, weights: matrix, out: v.out!, gamma: v.gamma! }, { phase: 'decode', eps: 1e-5 });
+      linear(r, 'tiny', { x: v.x!, weights: matrix, out: v.out!, gamma: v.gamma! }, { phase, eps: 1e-5 });
     },
   });
   const expected = twin({ x, weights, gamma }, { tokens, rows, cols, eps: 1e-5 });
@@ -201,6 +207,8 @@ async function checkTinyNorm({ tokens, rows, cols }: Case): Promise<void> {
 
 describe('linear/matmul', () => {
   it.each(both)('$name', (c) => check('prefill', c));
+  it.each(everyday(normedTiles, 'norm_of_two_tiles'))('$name', (c) => check('prefill', c));
+  it('norms tiny values with epsilon', () => checkTinyNorm({ name: 'tiny', tokens: 2, rows: 3, cols: 32 }, 'prefill'));
   it.each(layouts)('%o', (layout) => check('prefill', { name: 'layout', tokens: 33, rows: 11, cols: 144, layout }));
 
   it.each(
@@ -225,6 +233,18 @@ describe('linear/matmul', () => {
           'more_than_a_tile',
           'linear/matmul_tile',
           (s) => s.replace('STRIDE: u32 = 5u', 'STRIDE: u32 = 3u'),
+        ],
+        [
+          'takes a norm for another',
+          'norm_of_two_tiles',
+          'linear/matmul_tile',
+          (s) => s.replace('squares[WG + lane] = square.y', 'squares[WG + lane] = square.x'),
+        ],
+        [
+          'forgets gamma',
+          'norm_of_two_tiles',
+          'linear/matmul_tile',
+          (s) => s.replace('v *= gamma_quad(first_quad + quad);', ''),
         ],
       ],
       ([, , path]) => path,

@@ -17,6 +17,7 @@ override MATRIX: u32;
 override READS: u32;
 @group(0) @binding(0) var<storage, read> values: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> scales: array<u32>;
+fn scale_word(at: u32) -> u32 { return scales[at]; }
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 @compute @workgroup_size(64)
 fn read_weights(@builtin(global_invocation_id) id: vec3<u32>) {
