@@ -21,14 +21,28 @@ const splitsOf = (c: ConstantsOf): number =>
 /** Values of a token's partial sums: [heads, splits, value size + 2]. */
 const partialValues = (c: ConstantsOf): number => c.number('HEADS') * splitsOf(c) * (c.number('VALUE_SIZE') + 2);
 
-/** @param outputs values that a token's sums are written to */
+/** What a token's q, k and v are made from, where the kernel makes them: projections, and a row of the rope table. */
+function sourceValues(c: ConstantsOf): number {
+  const [heads, kvHeads] = [c.number('HEADS'), c.number('KV_HEADS')];
+  const table = c.has('PAIRS') ? 2 * c.number('PAIRS') : 0;
+  if (c.has('SIZE')) return (heads + 2 * kvHeads) * c.number('SIZE') + table;
+  const [nope, rope, value] = [c.number('NOPE'), c.number('ROPE'), c.number('VALUE')];
+  return heads * (2 * nope + rope + value) + rope + table;
+}
+
+/**
+ * Keys and values count once, whether they are read or, the step's own where the kernel makes them, written.
+ * @param outputs values that a token's sums are written to
+ */
 function attends(c: ConstantsOf, outputs: number, issuedFlops: number): Cost {
   const [heads, keySize, valueSize] = [c.number('HEADS'), c.number('KEY_SIZE'), c.number('VALUE_SIZE')];
   const keys = c.position + c.tokens - begins(c, c.position);
+  const inputs = c.isOn('FRESH') ? sourceValues(c) : heads * keySize;
+  const gammas = c.isOn('NORMED') ? c.number('Q_NORM') + c.number('K_NORM') : 0;
   return {
-    weightBytes: c.flag('SINKS') ? BYTES * heads : 0,
+    weightBytes: BYTES * ((c.flag('SINKS') ? heads : 0) + gammas),
     kvBytes: BYTES * c.number('KV_HEADS') * keys * (keySize + valueSize),
-    activationBytes: BYTES * c.tokens * (heads * keySize + outputs),
+    activationBytes: BYTES * c.tokens * (inputs + outputs),
     usefulFlops: 2 * heads * sum(visible(c)) * (keySize + valueSize),
     issuedFlops,
   };
