@@ -33,7 +33,7 @@ fn mark_scales(at: u32) -> u32 { atomicStore(&marks[${MARKS}u + at], 1u); return
 
 /** `name[index]` becomes `name[mark_name(index)]`, wherever it is read. */
 function marked(text: string, name: 'values' | 'scales'): string {
-  const [head, ...reads] = text.split(`${name}[`);
+  const [head, ...reads] = text.split(new RegExp(`(?<!\\w)${name}\\[`));
   return reads.reduce((out, rest) => {
     let depth = 1;
     let end = 0;
@@ -42,14 +42,17 @@ function marked(text: string, name: 'values' | 'scales'): string {
   }, head!);
 }
 
-const readsWeights = (path: string): boolean => path.startsWith('weights/') || path === 'moe/expert';
 const gpu = await openTestGpu();
 const marking = new PipelineCache(gpu.device, gpu.counters);
 marking.sources = Object.fromEntries(
   Object.entries(shaderText).map(([path, text]) => {
-    const code = readsWeights(path) ? marked(marked(text, 'values'), 'scales') : text;
+    const code = marked(marked(text, 'values'), 'scales');
     return [path, /^@compute/m.test(text) ? `${code}\n${MARKING}` : code];
   }),
+);
+
+const [onGpu, onSoftware] = [false, true].map((software) =>
+  Object.assign(pretend(gpu, software), { pipelines: marking }),
 );
 
 /** Bytes of weights that a kernel reads at least once, and what the cost model makes of the same launch. */
@@ -61,10 +64,9 @@ async function touched(run: {
   readonly counts?: ArrayLike<number>;
   readonly record: (recorder: Recorder, views: Readonly<Record<string, BufferView>>) => void;
 }): Promise<{ readonly read: number; readonly said: number; readonly marks: Uint32Array }> {
-  const on = Object.assign(pretend(gpu, run.software), { pipelines: marking });
   let said = NaN;
   const step = { tokens: run.tokens, position: 0 };
-  const { marks } = await runKernel(on, {
+  const { marks } = await runKernel(run.software ? onSoftware! : onGpu!, {
     inputs: run.inputs,
     outputs: { out: run.outputs, marks: new Uint32Array(2 * MARKS) },
     step,
