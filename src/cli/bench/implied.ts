@@ -1,16 +1,9 @@
 /** The tensors that a config implies, as its family publishes them: enough to plan a model, or to make one up, without a checkpoint. */
 import { readModelConfig } from '../../config/load.ts';
-import type {
-  AttentionConfig,
-  FfnConfig,
-  GroupedAttention,
-  LatentAttention,
-  MoeFfn,
-} from '../../config/model-config.ts';
+import type { FfnConfig, GroupedAttention, LatentAttention, LayerConfig, MoeFfn } from '../../config/model-config.ts';
 import { UnsupportedModel } from '../../errors.ts';
 import type {
   ExpertStorage,
-  GluNames,
   GroupedAttentionNames,
   LatentAttentionNames,
   LayerNames,
@@ -27,10 +20,28 @@ export interface ImpliedTensor {
 type Shape = readonly number[];
 type Entry = readonly [name: string, shape: Shape];
 
-const glu = ({ gate, up, down }: GluNames, width: number, hidden: number): Entry[] => [
-  [`${gate}.weight`, [width, hidden]],
-  [`${up}.weight`, [width, hidden]],
-  [`${down}.weight`, [hidden, width]],
+function unsaid(what: string): never {
+  throw new UnsupportedModel(
+    `A config alone does not say how ${what} is stored: name a folder, a URL or a Hub id in its place`,
+    { path: 'config.json' },
+  );
+}
+
+/** Of a matrix with a tensor of its own. */
+function weight(name: unknown): string {
+  return typeof name === 'string' ? `${name}.weight` : unsaid('a matrix that shares its tensor');
+}
+
+interface Glu {
+  readonly gate: unknown;
+  readonly up: unknown;
+  readonly down: unknown;
+}
+
+const glu = ({ gate, up, down }: Glu, width: number, hidden: number): Entry[] => [
+  [weight(gate), [width, hidden]],
+  [weight(up), [width, hidden]],
+  [weight(down), [hidden, width]],
 ];
 
 function grouped(a: GroupedAttention, n: GroupedAttentionNames, hidden: number): Entry[] {
@@ -42,8 +53,8 @@ function grouped(a: GroupedAttention, n: GroupedAttentionNames, hidden: number):
   ] as const;
   const normed = (rows: number): number => (a.qkNorm === 'full' ? rows : a.headSize);
   return [
-    ...projections.map(([name, rows]): Entry => [`${name}.weight`, [rows, hidden]]),
-    ...(a.bias.qkv ? projections.map(([name, rows]): Entry => [`${name}.bias`, [rows]]) : []),
+    ...projections.map(([name, rows]): Entry => [weight(name), [rows, hidden]]),
+    ...(a.bias.qkv ? projections.map(([name, rows]): Entry => [`${String(name)}.bias`, [rows]]) : []),
     [`${n.o}.weight`, [hidden, q]],
     ...(a.bias.o ? [[`${n.o}.bias`, [hidden]] as const] : []),
     ...(n.qNorm ? [[n.qNorm, [normed(q)]] as const] : []),
@@ -71,15 +82,16 @@ function latent(a: LatentAttention, n: LatentAttentionNames, hidden: number): En
   ];
 }
 
-function attention(a: AttentionConfig, n: LayerNames['attention'], hidden: number): Entry[] {
+function attention(a: LayerConfig['attention'], n: LayerNames['attention'], hidden: number): Entry[] {
   if (a.kind === 'grouped' && n.kind === 'grouped') return grouped(a, n, hidden);
-  invariant(a.kind === 'latent' && n.kind === 'latent', 'attention names of another kind than the config');
-  return latent(a, n, hidden);
+  if (a.kind === 'latent' && n.kind === 'latent') return latent(a, n, hidden);
+  return unsaid(`what mixes tokens here (${a.kind})`);
 }
 
 function experts(storage: ExpertStorage, { experts: e, width }: MoeFfn, hidden: number): Entry[] {
   if (storage.kind === 'separate')
     return Array.from({ length: e }, (_, i) => glu(storage.expert(i), width, hidden)).flat();
+  if (storage.kind !== 'fused') return unsaid('every expert');
   const isOutIn = storage.orientation === 'out-in';
   return [
     [storage.gateUp, isOutIn ? [e, 2 * width, hidden] : [e, hidden, 2 * width]],
@@ -117,7 +129,7 @@ function stored([name, shape]: Entry, isMxfp4: boolean): ImpliedTensor[] {
 /**
  * In the order of the layers: BF16, and MXFP4 experts where the config says so.
  * @param text of config.json
- * @throws UnsupportedModel for another quantisation; as `readModelConfig`
+ * @throws UnsupportedModel for another quantisation, and for a family that stores its tensors in a way that is not known here; as `readModelConfig`
  */
 export function impliedTensors(text: string): ImpliedTensor[] {
   const { config, names, quantization } = readModelConfig(text);

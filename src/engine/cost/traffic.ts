@@ -27,6 +27,7 @@ function binomials(n: number, p: number): number[] {
 
 /** What is expected where every token takes `topK` different experts by even chance. Exact for one token. */
 export function evenTraffic(tokens: number, { experts, topK }: { experts: number; topK: number }): ExpertTraffic {
+  if (tokens === 1) return countedTraffic([new Uint32Array(topK).fill(1)]);
   const chances = binomials(tokens, topK / experts);
   return {
     distinct: experts * (1 - chances[0]!),

@@ -14,7 +14,7 @@ import { pathSource } from '../../../../src/weights/node-source.ts';
 import { hollowSource } from '../../../support/hollow.ts';
 import { fixturePath, SHIPPED } from '../../../support/models.ts';
 import { published } from '../../config/published.ts';
-import { readModel } from '../../families/checkpoint.ts';
+import { FAMILY_FIXTURES, loadConfig, readModel } from '../../families/checkpoint.ts';
 
 const UNBOUND = { maxBufferSize: 2 ** 50, maxStorageBufferBindingSize: 2 ** 50 };
 
@@ -41,22 +41,31 @@ test('every kernel has a cost rule, and every rule a kernel', () => {
 });
 
 describe('the weights that a token reads', () => {
-  it.each<[string, number]>([
-    ['families/qwen3-moe', 4 / 16],
-    ['families/deepseek-v3', 2 / 8],
-    ['families/mixtral', 2 / 8],
-  ])('%s: everything else once, %s of the experts, one row of the embedding', async (fixture, share) => {
-    let expected = 0;
-    for (const [name, { shape }] of readModel(fixturePath(fixture))) {
-      if (name.includes('.layers.3.')) continue; // DeepSeek's next-token head, which is not loaded
-      const values = shape.reduce((a, b) => a * b, 1);
-      const bytes = shape.length === 1 ? 4 * values : 2 * values; // vectors lie in f32
-      if (name.includes('.experts.')) expected += share * bytes;
-      else if (name.includes('embed_tokens')) expected += bytes / shape[0]!;
+  /** Of tensors in bf16: vectors lie in f32 on the GPU, biases of experts and the gate of a shared expert among them. */
+  const bytesOnGpu = (name: string, { shape }: { readonly shape: readonly number[] }): number => {
+    const values = shape.reduce((x, y) => x * y, 1);
+    return shape.length === 1 || /_bias$|shared_expert_gate/.test(name) ? 4 * values : 2 * values;
+  };
+
+  it.each(FAMILY_FIXTURES)('%s: everything else once, K of E experts, one row of the embedding', async (folder) => {
+    const { config, names } = loadConfig(folder);
+    const moe = config.layers.map((l) => l.ffn).find((ffn) => ffn.kind === 'moe')!;
+    let [expected, experts] = [0, 0];
+    for (const [name, tensor] of readModel(folder)) {
+      if (names.ignored(name)) continue;
+      const bytes = bytesOnGpu(name, tensor);
+      if (name.includes('.experts.')) experts += bytes;
+      else if (name === `${names.embed}.weight`) expected += bytes / config.vocab + (config.tieEmbeddings ? bytes : 0);
       else expected += bytes;
     }
-    for (const kernels of ['gpu', 'software'] as const)
-      expect(totalCost((await ofFixture(fixture, { kernels })).token(40)).weightBytes).toBe(expected);
+    expected += (moe.topK * experts) / moe.experts;
+    for (const kernels of ['gpu', 'software'] as const) {
+      const sheet = await sheetOf(pathSource(folder), { kernels });
+      const [token, prompt] = [totalCost(sheet.token(40)), totalCost(sheet.prompt(37))];
+      expect(token.weightBytes).toBe(expected);
+      expect(prompt.weightBytes).toBeGreaterThan(token.weightBytes);
+      for (const cost of [token, prompt]) expect(paddingFactor(cost)).toBeGreaterThanOrEqual(1);
+    }
   });
 
   it('of the shipped model, to the byte: 8 of 16 experts, and a row of the embedding that is also the head', async () => {
