@@ -85,18 +85,23 @@ fn unit_at(head: Head, u: u32, position: u32) -> Unit {
   return rotated(head, u, position);
 #endif
 }
+/// The sum over all lanes, which call it together.
+fn lane_sum(value: f32, lane: u32) -> f32 {
+  shares[lane] = value;
+  workgroupBarrier();
+  var sums = vec4<f32>();
+  for (var i = 0u; i < WG / 4u; i++) {
+    sums += vec4<f32>(shares[4u * i], shares[4u * i + 1u], shares[4u * i + 2u], shares[4u * i + 3u]);
+  }
+  workgroupBarrier();
+  return (sums.x + sums.y) + (sums.z + sums.w);
+}
+
 #if NORMED
 /// The head with its norm's scale. All lanes call it together.
 fn scaled(head: Head, lane: u32) -> Head {
-  shares[lane] = square_share(head, lane);
-  workgroupBarrier();
-  var squares = vec4<f32>();
-  for (var i = 0u; i < WG / 4u; i++) {
-    squares += vec4<f32>(shares[4u * i], shares[4u * i + 1u], shares[4u * i + 2u], shares[4u * i + 3u]);
-  }
-  workgroupBarrier();
   var result = head;
-  result.scale = norm_scale(head, (squares.x + squares.y) + (squares.z + squares.w));
+  result.scale = norm_scale(head, lane_sum(square_share(head, lane), lane));
   return result;
 }
 #else
@@ -153,6 +158,9 @@ fn attention_decode(
   // The step's own keys, one by one: other workgroups write them to the cache meanwhile.
   let cached = min(end, u_step.position);
   for (var own = max(begin, u_step.position); own < end; own++) {
+#if RISES
+    raise(own - u_step.position, kv_head, lane);
+#endif
     let key = scaled(head_at(own - u_step.position, HEADS + kv_head), lane);
     let value = head_at(own - u_step.position, HEADS + KV_HEADS + kv_head);
     let appends = own == position && first_head % (HEADS / KV_HEADS) == 0u;

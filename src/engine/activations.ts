@@ -120,7 +120,8 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     mid: f32(chunk * most(sizes.map((s) => s.mid))),
     qLatent: f32(chunk * most(latent.map((a) => a.qRank ?? 0))),
     kvLatent: f32(chunk * most(latent.map((a) => a.kvRank))),
-    qRaw: f32(chunk * most(latent.map((a) => a.heads * (a.nopeSize + a.ropeSize)))),
+    // In decode the latent and the rope key go on behind q.
+    qRaw: f32(chunk * most(latent.map((a) => a.heads * (a.nopeSize + a.ropeSize) + a.kvRank + a.ropeSize))),
     kvUp: f32(chunk * most(latent.map((a) => a.heads * (a.nopeSize + a.valueSize)))),
     q: f32(chunk * most(sizes.map((s) => s.heads * s.keySize))),
     attended: f32(chunk * most(sizes.map((s) => s.heads * s.valueSize))),

@@ -5,12 +5,13 @@ import type { Recorder } from '../gpu/recording.ts';
 import { attention } from '../kernels/attention/attention.ts';
 import { splitCount } from '../kernels/attention/attention_plan.ts';
 import { canMakeHeads, type HeadsSource } from '../kernels/attention/heads.ts';
-import { latentAppend, latentHeads } from '../kernels/attention/latent_append.ts';
+import { latentAppend, latentHeads, risingHeads } from '../kernels/attention/latent_append.ts';
 import { groupedHeads, rotateAppend } from '../kernels/attention/rotate_append.ts';
+import type { LinearOptions } from '../kernels/linear/linear.ts';
 import { fusesNorm } from '../kernels/linear/shared.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { linear } from './linear.ts';
-import type { DeviceParts } from './parts.ts';
+import { onlyPart, type DeviceParts } from './parts.ts';
 import type { GroupedWeights, LatentWeights } from './weights.ts';
 
 /** Which of an operation's two kernels: one for few tokens, or one that shares what it reads among many. */
@@ -58,13 +59,15 @@ function normedLinear(
     bias?: BufferView | null;
     normed: BufferView;
   },
-  { eps, row, at = 0 }: { eps: number; row?: number; at?: number },
+  { eps, row, at = 0, passes }: { eps: number; row?: number; at?: number; passes?: LinearOptions['passes'] },
 ): void {
   const { x, gamma, weights, out, normed } = io;
   const bias = io.bias ?? null;
   const size = weights.cols;
   if (fusesNorm(r.gpu.facts.kernels, phase)) {
-    linear(r, label, { x, gamma, weights, out, bias }, { phase, eps, xRow: row ?? size, xAt: at });
+    // What is passed on lies behind the product, in a longer row.
+    const place = passes ? { passes, outRow: weights.rows + passes.count } : {};
+    linear(r, label, { x, gamma, weights, out, bias }, { phase, eps, xRow: row ?? size, xAt: at, ...place });
     return;
   }
   rmsNorm(r, `${label} norm`, { x, gamma, out: normed }, { size, eps, row: row ?? size, at });
@@ -114,7 +117,7 @@ export function latentAttention(
   weights: LatentWeights<DeviceParts, BufferView>,
   s: AttentionStep,
 ): void {
-  const { label, x, scratch, cache } = s;
+  const { label, x, scratch } = s;
   const phase = s.phase;
   const { heads, kvRank, ropeSize, nopeSize, valueSize, scale, innerNormEps: eps } = config;
   const keySize = nopeSize + ropeSize;
@@ -127,15 +130,46 @@ export function latentAttention(
     { x, gamma: s.norm, weights: weights.down, out: scratch.mid, normed: scratch.normed },
     { eps: s.eps },
   );
+  const rises = risesInside(r, weights, s);
+  const passes = rises ? { at: kvAt, to: heads * keySize, count: kvRank + ropeSize } : undefined;
   if (weights.qUp && weights.qNorm) {
     normedLinear(
       r,
       `${label} q up`,
       phase,
       { x: scratch.mid, gamma: weights.qNorm, weights: weights.qUp, out: scratch.qRaw, normed: scratch.qLatent },
-      { eps, row },
+      { eps, row, ...(passes && { passes }) },
     );
   }
+  const q = weights.qUp ? scratch.qRaw : scratch.mid;
+  const made = rises
+    ? risingHeads(label, { mid: q, kvUp: onlyPart(weights.kvUp), kvGamma: weights.kvNorm, rope: s.rope }, config)
+    : appendedHeads(r, config, weights, s, { q, row, kvAt });
+  const shape = { heads, kvHeads: heads, keySize, valueSize, scale, window: null };
+  attend(r, s, shape, { q: made, sinks: null });
+  linear(r, `${label} out`, { x: scratch.attended, weights: weights.o, residual: x, out: s.out }, { phase });
+}
+
+/** Whether the decode kernel makes keys and values from the latent itself. A software adapter has kernels without barriers for the product. */
+function risesInside(
+  r: Recorder,
+  { qUp, kvUp }: LatentWeights<DeviceParts, BufferView>,
+  { phase }: AttentionStep,
+): boolean {
+  const isWhole = kvUp.parts.length === 1 && (qUp?.parts.length ?? 1) === 1;
+  return phase === 'decode' && r.gpu.facts.kernels === 'gpu' && isWhole;
+}
+
+/** Nope keys and values by a dispatch of their own; and for prompts one that puts all into the caches. */
+function appendedHeads(
+  r: Recorder,
+  config: LatentAttention,
+  weights: LatentWeights<DeviceParts, BufferView>,
+  s: AttentionStep,
+  { q, row, kvAt }: { q: BufferView; row: number; kvAt: number },
+): BufferView | HeadsSource {
+  const { label, phase, scratch, cache } = s;
+  const { heads, nopeSize, ropeSize, innerNormEps: eps } = config;
   normedLinear(
     r,
     `${label} kv up`,
@@ -143,22 +177,14 @@ export function latentAttention(
     { x: scratch.mid, gamma: weights.kvNorm, weights: weights.kvUp, out: scratch.kvUp, normed: scratch.kvLatent },
     { eps, row, at: kvAt },
   );
-  const io = {
-    q: weights.qUp ? scratch.qRaw : scratch.mid,
-    kvUp: scratch.kvUp,
-    kvDown: scratch.mid,
-    rope: s.rope,
-  };
-  const qRow = weights.qUp ? heads * keySize : row;
+  const io = { q, kvUp: scratch.kvUp, kvDown: scratch.mid, rope: s.rope };
+  const qRow = weights.qUp ? heads * (nopeSize + ropeSize) : row;
   const options = { attention: config, qRow, qAt: 0, kvDownRow: row, kvDownAt: kvAt };
   const made = headsOnTheWay(s, latentHeads(label, io, options), false);
-  if (!made) {
-    const to = { qOut: scratch.q, kCache: cache.keys, vCache: cache.values };
-    latentAppend(r, `${label} rotate`, { ...io, ...to }, { ...options, capacity: cache.capacity });
-  }
-  const shape = { heads, kvHeads: heads, keySize, valueSize, scale, window: null };
-  attend(r, s, shape, { q: made ?? scratch.q, sinks: null });
-  linear(r, `${label} out`, { x: scratch.attended, weights: weights.o, residual: x, out: s.out }, { phase });
+  if (made) return made;
+  const to = { qOut: scratch.q, kCache: cache.keys, vCache: cache.values };
+  latentAppend(r, `${label} rotate`, { ...io, ...to }, { ...options, capacity: cache.capacity });
+  return scratch.q;
 }
 
 /** Heads that the decode kernel makes itself; null where a dispatch of its own has to: for prompts, whose keys are shared among tokens. */

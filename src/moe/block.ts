@@ -74,8 +74,8 @@ export interface MoeMarks {
 }
 
 /**
- * The shared expert as entries of the experts' dispatches; null where it has its own: in prompts on a software adapter, whose lanes take its rows by
- * four or eight without a barrier, and when its matrices are in parts.
+ * The shared expert as entries of the experts' dispatches; null where it has its own: on a software adapter, whose lanes take its rows by four or
+ * eight without a barrier, and when its matrices are in parts.
  */
 function besideOf(
   { gpu }: Recorder,

@@ -213,6 +213,7 @@ describe('the budget', () => {
 
   it('is refused when nothing fits, and nothing changes', async () => {
     await withModel(gpu, OLMOE, {}, async (model) => {
+      await draw(model, 4); // a prompt whose keys are in the cache runs its last token alone, which rounds otherwise
       const want = await draw(model, 4);
       await expect(model.setGpuBytes(model.plan.minimumBytes - 1)).rejects.toThrow(OutOfBudget);
       await expect(model.setGpuBytes(NaN)).rejects.toThrow(InvalidRequest);

@@ -11,8 +11,9 @@ const OUTSIDE = 3;
 /** Of one layer, while all keys lie in one split of the decode kernel. */
 export function layerDispatches({ attention, ffn }: LayerConfig, phase: Phase, kernels: KernelChoice): number {
   const hasNorms = phase === 'prefill' && kernels === 'software';
-  const qUp = attention.kind === 'latent' && attention.qRank !== null ? 1 : 0;
-  const projections = attention.kind === 'latent' ? 2 + qUp : 1;
+  // Of latent attention, kv rises inside the attention of a GPU's decode step.
+  const kvUp = phase === 'decode' && kernels === 'gpu' ? 0 : 1;
+  const projections = attention.kind === 'latent' ? 1 + kvUp + (attention.qRank === null ? 0 : 1) : 1;
   const appends = phase === 'prefill' ? 1 : 0;
   const attending = projections * (hasNorms ? 2 : 1) + appends + 2; // attend, out
   if (ffn.kind === 'dense') return attending + 2 + Number(hasNorms);

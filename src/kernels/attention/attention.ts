@@ -87,8 +87,12 @@ function queriesOf(
 ): Pick<DispatchSpec, 'constants' | 'bindings'> & { imports: Imports } {
   if ('buffer' in q) return { constants: { FRESH: false }, imports: {}, bindings: { q } };
   invariant(canMakeHeads(q, shape), `${label}: too many buffers to make heads on the way`);
-  const { NORMED = false, ...constants } = q.constants;
-  return { constants: { ...constants, FRESH: true, NORMED }, imports: { heads: q.module }, bindings: q.bindings };
+  const { NORMED = false, RISES = false, ...constants } = q.constants;
+  return {
+    constants: { ...constants, FRESH: true, NORMED, RISES },
+    imports: { ...q.imports, heads: q.module },
+    bindings: q.bindings,
+  };
 }
 
 function decode(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {

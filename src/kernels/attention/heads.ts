@@ -1,10 +1,11 @@
 import type { BufferView } from '../../gpu/buffer.ts';
-import type { Constants } from '../../gpu/shader.ts';
+import type { Constants, Imports } from '../../gpu/shader.ts';
 
 /** A shader module that makes heads of q, k and v from what projections left: what `heads` stands for in attention_decode. */
 export interface HeadsSource {
   readonly module: 'attention/grouped_heads' | 'attention/latent_heads';
   readonly constants: Constants;
+  readonly imports?: Imports;
   readonly bindings: Readonly<Record<string, BufferView>>;
 }
 

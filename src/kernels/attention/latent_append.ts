@@ -2,6 +2,8 @@ import type { LatentAttention } from '../../config/model-config.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
 import { foldGrid, type Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
+import { weightFormat } from '../../weights/layout.ts';
+import type { DeviceMatrix } from '../matrix.ts';
 import { assertFits } from './capacity.ts';
 import type { HeadsSource } from './heads.ts';
 
@@ -50,6 +52,7 @@ export function latentHeads(
   return {
     module: 'attention/latent_heads',
     constants: {
+      RISES: false,
       NOPE: nopeSize,
       ROPE: ropeSize,
       VALUE: valueSize,
@@ -63,6 +66,48 @@ export function latentHeads(
       INTERLEAVED: rope.interleaved,
     },
     bindings: { q_raw: io.q, kv_up: io.kvUp, down: io.kvDown, rope: io.rope },
+  };
+}
+
+/** As `LatentHeads`, but nope keys and values are still to be made from the latent. */
+export interface RisingHeads {
+  /** [T, row]: H (nope + rope) values of q, the latent (kvRank values), the shared rope key. */
+  readonly mid: BufferView;
+  readonly kvUp: DeviceMatrix; // [H (nope + value), kvRank]: per head, nope key then value
+  readonly kvGamma: BufferView; // [kvRank]
+  readonly rope: BufferView;
+}
+
+/** For the decode kernel, which has the keys and values of one head of one token to make. */
+export function risingHeads(
+  label: string,
+  { mid, kvUp, kvGamma, rope: table }: RisingHeads,
+  attention: LatentAttention,
+): HeadsSource {
+  const { heads, nopeSize, ropeSize, valueSize, kvRank, rope, innerNormEps } = attention;
+  const pairs = rope.inverseFrequencies.length;
+  const latentAt = heads * (nopeSize + ropeSize);
+  invariant(pairs > 0 && 2 * pairs <= ropeSize, `${label}: ${pairs} rotating pairs in a rope part of ${ropeSize}`);
+  const { constants, imports } = weightFormat(kvUp.layout, kvUp);
+  return {
+    module: 'attention/latent_heads',
+    constants: {
+      ...constants,
+      RISES: true,
+      NOPE: nopeSize,
+      ROPE: ropeSize,
+      VALUE: valueSize,
+      KV_RANK: kvRank,
+      EPS: innerNormEps,
+      Q_ROW: latentAt + kvRank + ropeSize,
+      Q_AT: 0,
+      LATENT_AT: latentAt,
+      KEY_AT: latentAt + kvRank,
+      PAIRS: pairs,
+      INTERLEAVED: rope.interleaved,
+    },
+    imports,
+    bindings: { q_raw: mid, values: kvUp.view, kv_gamma: kvGamma, rope: table },
   };
 }
 

@@ -27,6 +27,8 @@ export interface LinearOptions {
   readonly outAt?: number;
   /** Of the norm; must come with `gamma`. */
   readonly eps?: number;
+  /** Also copies `count` values at `at` of a row of x to `to` of the row of out; phase `decode`, not on a software adapter. */
+  readonly passes?: { readonly at: number; readonly to: number; readonly count: number };
   /** `last`: only token T-1, into row 0 of out (residual, too, is read at row 0); by the decode kernel in either phase. */
   readonly row?: 'all' | 'last';
 }
@@ -36,13 +38,14 @@ const SHADERS = { matvec: 'linear/matvec', lane: 'linear/matvec_lane', matmul: '
 /** out = (h W^T + bias) * rowScale + residual, where h is x or, with gamma, x / rms(x) * gamma. */
 export function linear(recorder: Recorder, label: string, io: LinearIo, options: LinearOptions): void {
   const { x, weights, out, bias, residual, rowScale, gamma } = io;
-  const { phase, xRow = weights.cols, xAt = 0, outRow = weights.rows, outAt = 0, eps, row = 'all' } = options;
+  const { phase, xRow = weights.cols, xAt = 0, outRow = weights.rows, outAt = 0, eps, row = 'all', passes } = options;
   const last = row === 'last';
   const one = phase === 'decode' || last;
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
   const software = recorder.gpu.facts.kernels === 'software';
   invariant(one || !gamma || !software, `${label}: the prefill kernel for software does not norm its input`);
   const { kind, product } = productOf(weights, { xRow, xAt }, { one, eps: gamma ? eps! : null, software });
+  invariant(!passes || kind === 'matvec', `${label}: only linear/matvec passes values on`);
   recorder.dispatch({
     shader: SHADERS[kind],
     label,
@@ -54,6 +57,8 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
       RESIDUAL: residual !== undefined,
       ROW_SCALE: rowScale !== undefined,
       ...(kind === 'matmul' ? {} : { LAST: last }),
+      ...(kind === 'matvec' ? { PASSES: passes !== undefined } : {}),
+      ...(passes ? { PASS_AT: passes.at, PASS_TO: passes.to, PASS_COUNT: passes.count } : {}),
     },
     imports: product.imports,
     bindings: {

@@ -5,12 +5,15 @@ import type { BufferView } from '../../../src/gpu/buffer.ts';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { attention, partialsBytes } from '../../../src/kernels/attention/attention.ts';
 import { canMakeHeads, type HeadsSource } from '../../../src/kernels/attention/heads.ts';
-import { latentHeads } from '../../../src/kernels/attention/latent_append.ts';
+import { latentHeads, risingHeads } from '../../../src/kernels/attention/latent_append.ts';
 import { groupedHeads } from '../../../src/kernels/attention/rotate_append.ts';
 import { ropeTable } from '../../../src/layers/rope.ts';
 import { attention as attentionTwin } from '../../../src/reference/attention/attention.ts';
 import { latentAppend as latentTwin } from '../../../src/reference/attention/latent_append.ts';
 import { rotateAppend as groupedTwin } from '../../../src/reference/attention/rotate_append.ts';
+import { linear as linearTwin } from '../../../src/reference/linear/linear.ts';
+import { decodeMatrix, encodeMatrix } from '../../../src/reference/weights.ts';
+import type { Layout } from '../../../src/weights/layout.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel, type Words } from '../../support/conformance.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { thinned } from '../../support/everyday.ts';
@@ -20,7 +23,7 @@ const gpu = await openTestGpu({ defaultLimits: true });
 
 interface Case {
   readonly name: string;
-  readonly kind?: 'grouped' | 'latent';
+  readonly kind?: 'grouped' | 'latent' | 'rising';
   readonly tokens?: number;
   readonly position?: number;
   readonly heads?: number;
@@ -33,7 +36,13 @@ interface Case {
   readonly norm?: GroupedAttention['qkNorm'];
   readonly clip?: number;
   readonly interleaved?: boolean;
+  readonly kvRank?: number;
+  readonly layout?: Layout;
 }
+
+const INT4: Layout = { kind: 'int', bits: 4, group: 32, scale: 'f16', zeros: true };
+/** Large enough to be missed. */
+const INNER_EPS = 1e-2;
 
 const cases: Case[] = [
   { name: 'no_tokens', tokens: 0 },
@@ -54,7 +63,29 @@ const cases: Case[] = [
   { name: 'latent', kind: 'latent', position: 5 },
   { name: 'latent_tokens_in_two_splits', kind: 'latent', tokens: 4, position: 126, capacity: 300, interleaved: true },
   { name: 'latent_of_published_sizes', kind: 'latent', position: 9, heads: 2, size: 128 },
+  { name: 'rising_first', kind: 'rising', kvRank: 21 },
+  {
+    name: 'rising_in_two_splits',
+    kind: 'rising',
+    tokens: 3,
+    position: 126,
+    capacity: 300,
+    interleaved: true,
+    kvRank: 64,
+  },
+  { name: 'rising_from_integers', kind: 'rising', position: 9, heads: 2, size: 64, kvRank: 96, layout: INT4 },
 ];
+
+/** From the latent: [T, H (nope + value)]. */
+function risenOf(
+  mid: Float32Array,
+  gamma: Float32Array,
+  weights: ArrayLike<number>,
+  { row, at, rank, rows }: { row: number; at: number; rank: number; rows: number },
+): Float64Array {
+  const tokens = mid.length / row;
+  return linearTwin({ x: mid, weights, gamma }, { tokens, rows, cols: rank, xRow: row, xAt: at, eps: INNER_EPS });
+}
 
 const EPS = 1e-3; // large enough to be missed
 
@@ -112,18 +143,28 @@ function prepareGrouped(c: Case): Prepared {
 
 function prepareLatent(c: Case): Prepared {
   const { tokens = 1, position = 0, heads = 3, size: nope = 16, capacity = 72, interleaved = false } = c;
-  const [kvRank, rope, value] = [20, 8, 24];
+  const { kvRank = 20, layout = { kind: 'bf16' } } = c;
+  const [rope, value] = [8, 24];
   const keySize = nope + rope;
   const pairs = rope / 2;
   const inverseFrequencies = Array.from({ length: pairs }, (_, j) => 100 ** (-j / pairs));
   const config: LatentAttention = {
     ...{ kind: 'latent', heads, qRank: null, kvRank, nopeSize: nope, ropeSize: rope, valueSize: value, scale: 1 },
-    ...{ innerNormEps: 1e-6, rope: { inverseFrequencies, amplitude: 1, interleaved } },
+    ...{ innerNormEps: INNER_EPS, rope: { inverseFrequencies, amplitude: 1, interleaved } },
   };
   const row = heads * keySize + kvRank + rope;
+  const matrix = { rows: heads * (nope + value), cols: kvRank };
+  const words = encodeMatrix(normals(7, matrix.rows * matrix.cols, 0.3), layout, matrix);
+  const mid = normals(1, tokens * row);
+  const kvGamma = normals(8, kvRank, 0.2, 1);
+  const isRising = c.kind === 'rising';
+  const at = { row, at: heads * keySize, rank: kvRank, rows: matrix.rows };
+  const kvUp = isRising
+    ? risenOf(mid, kvGamma, decodeMatrix(words, layout, matrix), at)
+    : normals(2, tokens * matrix.rows);
   const inputs = {
-    mid: normals(1, tokens * row),
-    kvUp: normals(2, tokens * heads * (nope + value)),
+    mid,
+    ...(isRising ? { words, kvGamma } : { kvUp: Float32Array.from(kvUp) }),
     rope: ropeTable(config.rope, capacity),
   };
   const [kCache, vCache] = [cacheOf(4, heads, keySize, c), cacheOf(5, heads, value, c)];
@@ -134,13 +175,19 @@ function prepareLatent(c: Case): Prepared {
   return {
     inputs,
     source: (label, v) =>
-      latentHeads(
-        label,
-        { q: v.mid!, kvUp: v.kvUp!, kvDown: v.mid!, rope: v.rope! },
-        { attention: config, ...places, kvDownRow: row, kvDownAt: heads * keySize },
-      ),
+      isRising
+        ? risingHeads(
+            label,
+            { mid: v.mid!, kvUp: { view: v.words!, layout, ...matrix }, kvGamma: v.kvGamma!, rope: v.rope! },
+            config,
+          )
+        : latentHeads(
+            label,
+            { q: v.mid!, kvUp: v.kvUp!, kvDown: v.mid!, rope: v.rope! },
+            { attention: config, ...places, kvDownRow: row, kvDownAt: heads * keySize },
+          ),
     made: latentTwin(
-      { q: inputs.mid, kvUp: inputs.kvUp, kvDown: inputs.mid, table: inputs.rope, kCache, vCache },
+      { q: mid, kvUp, kvDown: mid, table: inputs.rope, kCache, vCache },
       {
         ...{ ...size, ...places, pairs, interleaved, upRow: heads * (nope + value), upAt: 0 },
         ...{ downRow: row, downAt: heads * keySize },
@@ -154,7 +201,8 @@ function prepareLatent(c: Case): Prepared {
 
 async function check(c: Case): Promise<void> {
   const { name, tokens = 1, position = 0, capacity = 72, window = null } = c;
-  const { inputs, source, made, shape, kCache, vCache } = c.kind === 'latent' ? prepareLatent(c) : prepareGrouped(c);
+  const { inputs, source, made, shape, kCache, vCache } =
+    (c.kind ?? 'grouped') === 'grouped' ? prepareGrouped(c) : prepareLatent(c);
   const sinks = c.sinks ? normals(6, shape.heads, 1) : undefined;
   const whole = { ...shape, scale: 0.3, window, capacity };
   const got = await runKernel(gpu, {
@@ -220,6 +268,9 @@ describe('attention/attention_decode that makes its heads', () => {
       'let ignored = clamp(',
       'sizes_that_divide_by_nothing',
     ],
+    ['forgets epsilon', 'attention/latent_heads', ' + EPS', '', 'rising_first'],
+    ['raises another head', 'attention/latent_heads', 'head * RISEN + at', 'at', 'rising_in_two_splits'],
+    ["takes a scale's neighbour", 'attention/latent_heads', 'at % 4u', '(at + 1u) % 4u', 'rising_from_integers'],
     ['turns nothing', 'attention/latent_heads', 'r >= 2u * PAIRS', 'r >= 0u', 'latent'],
   ])('notices one that %s', async (_what, path, from, to, name) => {
     const caught = cases.find((c) => c.name === name)!;

@@ -184,7 +184,39 @@ describe('linear/matvec', () => {
   });
 
   it('norms tiny values with epsilon', () => checkTinyNorm({ name: 'tiny', tokens: 1, rows: 3, cols: 32 }));
+
+  it.each([136, 139])('passes values of rows of %i on', checkPasses);
+
+  it('notices one that passes on others', () =>
+    expectMutantToFail(
+      gpu,
+      shaderText,
+      'linear/matvec',
+      (s) => s.replace('X_ROW + PASS_AT', 'X_ROW'),
+      () => checkPasses(139),
+    ));
 });
+
+/** Rows of out are the product, then what is passed on. */
+async function checkPasses(xRow: number): Promise<void> {
+  const [tokens, rows, cols, count] = [2, 37, 64, 70];
+  const [x, weights] = [normals(1, tokens * xRow), normals(2, rows * cols, 0.5)];
+  const [at, outRow] = [xRow - count, rows + count];
+  const got = await runKernel(gpu, {
+    inputs: { x, weights },
+    outputs: { out: tokens * outRow },
+    step: { tokens, position: 0 },
+    record: (r, v) => {
+      const matrix = { view: v.weights!, layout: { kind: 'f32' } as const, rows, cols };
+      const passes = { at, to: rows, count };
+      linear(r, 'passes', { x: v.x!, weights: matrix, out: v.out! }, { phase: 'decode', xRow, outRow, passes });
+    },
+  });
+  const out = asF32(got.out!);
+  expect([...columns(out, tokens, outRow, rows, count)]).toEqual([...columns(x, tokens, xRow, at, count)]);
+  const expected = twin({ x, weights }, { tokens, rows, cols, xRow, xAt: 0, eps: undefined });
+  expectClose(columns(out, tokens, outRow, 0, rows), expected, 1e-5, 'beside what is passed on');
+}
 
 /** Values whose squares are far below epsilon. */
 async function checkTinyNorm({ tokens, rows, cols }: Case, phase: Phase = 'decode'): Promise<void> {
