@@ -1,5 +1,6 @@
 import { alignUp, ceilDiv, sum } from '../../util/math.ts';
-import { BYTES, moves, type ConstantsOf, type Cost, type CostRule } from '../cost.ts';
+import { CHUNK } from '../../weights/layout.ts';
+import { added, BYTES, moves, weightRowBytes, type ConstantsOf, type Cost, type CostRule } from '../cost.ts';
 import { firstVisible } from './attention_plan.ts';
 
 const WORKGROUP = 64;
@@ -27,7 +28,19 @@ function sourceValues(c: ConstantsOf): number {
   const table = c.has('PAIRS') ? 2 * c.number('PAIRS') : 0;
   if (c.has('SIZE')) return (heads + 2 * kvHeads) * c.number('SIZE') + table;
   const [nope, rope, value] = [c.number('NOPE'), c.number('ROPE'), c.number('VALUE')];
-  return heads * (2 * nope + rope + value) + rope + table;
+  const risen = c.isOn('RISES') ? c.number('KV_RANK') : heads * (nope + value);
+  return heads * (nope + rope) + risen + rope + table;
+}
+
+/** Nope keys and values of all heads from the latent, where the kernel makes them: a matrix [H (nope + value), KV_RANK], and the latent's norm. */
+function rises(c: ConstantsOf): Cost {
+  if (!c.isOn('RISES')) return moves({});
+  const rows = c.number('HEADS') * (c.number('NOPE') + c.number('VALUE'));
+  return {
+    ...moves({ weightBytes: rows * weightRowBytes(c) + BYTES * c.number('KV_RANK') }),
+    usefulFlops: 2 * c.tokens * rows * c.number('KV_RANK'),
+    issuedFlops: 2 * c.tokens * rows * c.number('W_CHUNKS') * CHUNK,
+  };
 }
 
 /**
@@ -63,7 +76,8 @@ function decode(c: ConstantsOf): Cost {
   );
   const splits = splitsOf(c) > 1;
   const issued = 2 * heads * turns * (c.number('KEY_SIZE') + alignUp(c.number('VALUE_SIZE'), WORKGROUP));
-  return attends(c, splits ? partialValues(c) : heads * c.number('VALUE_SIZE'), issued);
+  const attended = attends(c, splits ? partialValues(c) : heads * c.number('VALUE_SIZE'), issued);
+  return added(attended, rises(c));
 }
 
 /** Tiles of QUERIES tokens against 1024 / QUERIES keys, from the first key that the tile's first token sees. */

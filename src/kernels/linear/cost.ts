@@ -35,10 +35,11 @@ function product(c: ConstantsOf, issued: Issued, outputs: number, tokens: number
   const { tokens: t, rows, columns } = issued(c, tokens);
   const [bias, gamma] = [c.isOn('BIAS') ? n : 0, c.isOn('GAMMA') ? k : 0];
   const [residual, scale] = [c.isOn('RESIDUAL') ? n : 0, c.isOn('ROW_SCALE') ? 1 : 0];
+  const passed = c.isOn('PASSES') ? 2 * c.number('PASS_COUNT') : 0;
   return {
     weightBytes: n * weightRowBytes(c) + BYTES * (bias + gamma),
     kvBytes: 0,
-    activationBytes: BYTES * tokens * (k + outputs + residual + scale),
+    activationBytes: BYTES * tokens * (k + outputs + residual + scale + passed),
     usefulFlops: 2 * tokens * n * k,
     issuedFlops: 2 * t * rows * columns,
   };
