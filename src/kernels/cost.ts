@@ -67,16 +67,33 @@ export class ConstantsOf {
   has(name: string): boolean {
     return this.launch.constants[name] !== undefined;
   }
+
+  /** A flag that only some variants have. */
+  isOn(name: string): boolean {
+    return this.has(name) && this.flag(name);
+  }
 }
 
 export const BYTES = 4;
 
-/** Bytes of one row of a matrix that is read through `weight_format`. */
-export function weightRowBytes(c: ConstantsOf): number {
-  const scales = c.has('W_SCALE_ROW') ? c.number('W_SCALE_ROW') : 0;
-  const zeros = c.has('W_ZERO_ROW') ? c.number('W_ZERO_ROW') : 0;
-  return 16 * c.number('W_CHUNKS') * c.number('W_CHUNK_VEC4') + BYTES * (scales + zeros);
+/**
+ * Bytes of one row of a matrix that is read through `weight_format`.
+ * @param prefix of its constants, where a shader reads two
+ */
+export function weightRowBytes(c: ConstantsOf, prefix = ''): number {
+  const words = (name: string): number => (c.has(prefix + name) ? c.number(prefix + name) : 0);
+  const values = 16 * c.number(`${prefix}W_CHUNKS`) * c.number(`${prefix}W_CHUNK_VEC4`);
+  return values + BYTES * (words('W_SCALE_ROW') + words('W_ZERO_ROW'));
 }
+
+/** Of a dispatch that does both. */
+export const added = (a: Cost, b: Cost): Cost => ({
+  weightBytes: a.weightBytes + b.weightBytes,
+  kvBytes: a.kvBytes + b.kvBytes,
+  activationBytes: a.activationBytes + b.activationBytes,
+  usefulFlops: a.usefulFlops + b.usefulFlops,
+  issuedFlops: a.issuedFlops + b.issuedFlops,
+});
 
 /** Of a kernel that multiplies nothing. */
 export const moves = (bytes: Partial<Pick<Cost, 'weightBytes' | 'kvBytes' | 'activationBytes'>>): Cost => ({

@@ -1,5 +1,6 @@
 import { alignUp, ceilDiv, sum } from '../../util/math.ts';
-import { BYTES, moves, type ConstantsOf, type Cost, type CostRule } from '../cost.ts';
+import { CHUNK } from '../../weights/layout.ts';
+import { added, BYTES, moves, weightRowBytes, type ConstantsOf, type Cost, type CostRule } from '../cost.ts';
 import { firstVisible } from './attention_plan.ts';
 
 const WORKGROUP = 64;
@@ -21,14 +22,40 @@ const splitsOf = (c: ConstantsOf): number =>
 /** Values of a token's partial sums: [heads, splits, value size + 2]. */
 const partialValues = (c: ConstantsOf): number => c.number('HEADS') * splitsOf(c) * (c.number('VALUE_SIZE') + 2);
 
-/** @param outputs values that a token's sums are written to */
+/** What a token's q, k and v are made from, where the kernel makes them: projections, and a row of the rope table. */
+function sourceValues(c: ConstantsOf): number {
+  const [heads, kvHeads] = [c.number('HEADS'), c.number('KV_HEADS')];
+  const table = c.has('PAIRS') ? 2 * c.number('PAIRS') : 0;
+  if (c.has('SIZE')) return (heads + 2 * kvHeads) * c.number('SIZE') + table;
+  const [nope, rope, value] = [c.number('NOPE'), c.number('ROPE'), c.number('VALUE')];
+  const risen = c.isOn('RISES') ? c.number('KV_RANK') : heads * (nope + value);
+  return heads * (nope + rope) + risen + rope + table;
+}
+
+/** Nope keys and values of all heads from the latent, where the kernel makes them: a matrix [H (nope + value), KV_RANK], and the latent's norm. */
+function rises(c: ConstantsOf): Cost {
+  if (!c.isOn('RISES')) return moves({});
+  const rows = c.number('HEADS') * (c.number('NOPE') + c.number('VALUE'));
+  return {
+    ...moves({ weightBytes: rows * weightRowBytes(c) + BYTES * c.number('KV_RANK') }),
+    usefulFlops: 2 * c.tokens * rows * c.number('KV_RANK'),
+    issuedFlops: 2 * c.tokens * rows * c.number('W_CHUNKS') * CHUNK,
+  };
+}
+
+/**
+ * Keys and values count once, whether they are read or, the step's own where the kernel makes them, written.
+ * @param outputs values that a token's sums are written to
+ */
 function attends(c: ConstantsOf, outputs: number, issuedFlops: number): Cost {
   const [heads, keySize, valueSize] = [c.number('HEADS'), c.number('KEY_SIZE'), c.number('VALUE_SIZE')];
   const keys = c.position + c.tokens - begins(c, c.position);
+  const inputs = c.isOn('FRESH') ? sourceValues(c) : heads * keySize;
+  const gammas = c.isOn('NORMED') ? c.number('Q_NORM') + c.number('K_NORM') : 0;
   return {
-    weightBytes: c.flag('SINKS') ? BYTES * heads : 0,
+    weightBytes: BYTES * ((c.flag('SINKS') ? heads : 0) + gammas),
     kvBytes: BYTES * c.number('KV_HEADS') * keys * (keySize + valueSize),
-    activationBytes: BYTES * c.tokens * (heads * keySize + outputs),
+    activationBytes: BYTES * c.tokens * (inputs + outputs),
     usefulFlops: 2 * heads * sum(visible(c)) * (keySize + valueSize),
     issuedFlops,
   };
@@ -49,7 +76,8 @@ function decode(c: ConstantsOf): Cost {
   );
   const splits = splitsOf(c) > 1;
   const issued = 2 * heads * turns * (c.number('KEY_SIZE') + alignUp(c.number('VALUE_SIZE'), WORKGROUP));
-  return attends(c, splits ? partialValues(c) : heads * c.number('VALUE_SIZE'), issued);
+  const attended = attends(c, splits ? partialValues(c) : heads * c.number('VALUE_SIZE'), issued);
+  return added(attended, rises(c));
 }
 
 /** Tiles of QUERIES tokens against 1024 / QUERIES keys, from the first key that the tile's first token sees. */

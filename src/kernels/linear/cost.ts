@@ -29,18 +29,17 @@ const matmul: Issued = (c, tokens) => ({
   columns: c.number('W_CHUNKS') * CHUNK,
 });
 
-const isOn = (c: ConstantsOf, name: string): boolean => c.has(name) && c.flag(name);
-
 /** @param outputs values of a token's result, for N rows of weights */
 function product(c: ConstantsOf, issued: Issued, outputs: number, tokens: number): Cost {
   const [n, k] = [c.number('N'), c.number('K')];
   const { tokens: t, rows, columns } = issued(c, tokens);
-  const [bias, gamma] = [isOn(c, 'BIAS') ? n : 0, isOn(c, 'GAMMA') ? k : 0];
-  const [residual, scale] = [isOn(c, 'RESIDUAL') ? n : 0, isOn(c, 'ROW_SCALE') ? 1 : 0];
+  const [bias, gamma] = [c.isOn('BIAS') ? n : 0, c.isOn('GAMMA') ? k : 0];
+  const [residual, scale] = [c.isOn('RESIDUAL') ? n : 0, c.isOn('ROW_SCALE') ? 1 : 0];
+  const passed = c.isOn('PASSES') ? 2 * c.number('PASS_COUNT') : 0;
   return {
     weightBytes: n * weightRowBytes(c) + BYTES * (bias + gamma),
     kvBytes: 0,
-    activationBytes: BYTES * tokens * (k + outputs + residual + scale),
+    activationBytes: BYTES * tokens * (k + outputs + residual + scale + passed),
     usefulFlops: 2 * tokens * n * k,
     issuedFlops: 2 * t * rows * columns,
   };
@@ -49,7 +48,7 @@ function product(c: ConstantsOf, issued: Issued, outputs: number, tokens: number
 const linear =
   (issued: Issued): CostRule =>
   (c) =>
-    product(c, issued, c.number('N'), isOn(c, 'LAST') ? Math.min(1, c.tokens) : c.tokens);
+    product(c, issued, c.number('N'), c.isOn('LAST') ? Math.min(1, c.tokens) : c.tokens);
 
 const glu =
   (issued: Issued): CostRule =>

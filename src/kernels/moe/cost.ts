@@ -2,6 +2,7 @@ import { invariant } from '../../util/assert.ts';
 import { alignUp, ceilDiv } from '../../util/math.ts';
 import { CHUNK } from '../../weights/layout.ts';
 import {
+  added,
   BYTES,
   moves,
   weightRowBytes,
@@ -48,16 +49,62 @@ const group: CostRule = (c, traffic) => {
 
 const combine: CostRule = (c) => {
   const [d, k, { tokens }] = [c.number('D'), c.number('TOP_K'), c];
-  const flops = 2 * tokens * k * d;
+  const gate = c.isOn('BESIDE_GATED') ? 1 : 0;
+  const beside = c.isOn('BESIDE') ? d : 0;
   return {
-    ...moves({ activationBytes: BYTES * tokens * (k * d + 2 * k + 2 * d) }),
-    usefulFlops: flops,
-    issuedFlops: 2 * tokens * k * alignUp(d, WORKGROUP),
+    ...moves({ activationBytes: BYTES * tokens * (k * d + 2 * k + 2 * d + beside + gate) }),
+    usefulFlops: 2 * tokens * (k + gate) * d,
+    issuedFlops: 2 * tokens * (k + gate) * alignUp(d, WORKGROUP),
   };
 };
 
 /** Bytes of one expert's matrix of `rows` rows, with its biases. */
 const matrixBytes = (c: ConstantsOf, rows: number): number => rows * (weightRowBytes(c) + (c.flag('BIAS') ? BYTES : 0));
+
+const BESIDE = 'beside_';
+
+/**
+ * The expert that every token takes beside the chosen ones, in the same dispatch: its matrix, once.
+ * @param activations values of a token, in and out
+ */
+function beside(
+  c: ConstantsOf,
+  rows: number,
+  activations: number,
+  issued: { readonly tokens: number; readonly rows: number; readonly chunks: number },
+): Cost {
+  if (!c.isOn('BESIDE')) return moves({});
+  const gate = c.isOn('BESIDE_GATED') ? 1 : 0;
+  return {
+    weightBytes: rows * weightRowBytes(c, BESIDE),
+    kvBytes: 0,
+    activationBytes: BYTES * c.tokens * (activations + gate),
+    usefulFlops: 2 * c.tokens * rows * c.number(`${BESIDE}K`),
+    issuedFlops: 2 * issued.tokens * issued.rows * issued.chunks * CHUNK,
+  };
+}
+
+const besideNumber = (c: ConstantsOf, name: string): number => (c.isOn('BESIDE') ? c.number(name) : 0);
+
+/** @param activations values of a token, in and out */
+function besideTiles(c: ConstantsOf, activations: number): Cost {
+  const n = besideNumber(c, `${BESIDE}N`);
+  return beside(c, n, activations, {
+    tokens: c.has('BM') ? alignUp(c.tokens, c.number('BM')) : 0,
+    rows: alignUp(n, WORKGROUP),
+    chunks: besideNumber(c, `${BESIDE}W_CHUNKS`),
+  });
+}
+
+/** @param outputs values of which each has `perOutput` rows */
+function besideDecode(c: ConstantsOf, outputs: number, perOutput: number, activations: number): Cost {
+  const parts = c.number('PARTS');
+  return beside(c, perOutput * outputs, activations, {
+    tokens: c.tokens,
+    rows: perOutput * alignUp(outputs, WORKGROUP / parts),
+    chunks: alignUp(besideNumber(c, `${BESIDE}W_CHUNKS`), parts),
+  });
+}
 
 /** Rows of a tile, of the kernels for GPUs; of those for software each lane takes four, and leaves when the tile has no row for it. */
 const tileRows = (c: ConstantsOf): number => (c.has('BM') ? c.number('BM') : 4 * c.launch.grid[2]);
@@ -79,12 +126,14 @@ function tiles(c: ConstantsOf, traffic: ExpertTraffic, activations: number): Cos
 /** Every token once, gathered by its pairs; F values a pair. */
 const expertUp: CostRule = (c, traffic) => {
   const { pairs } = of(c, traffic);
-  return tiles(c, of(c, traffic), c.tokens * c.number('K') + pairs + (pairs * c.number('N')) / 2);
+  const chosen = tiles(c, of(c, traffic), c.tokens * c.number('K') + pairs + (pairs * c.number('N')) / 2);
+  return added(chosen, besideTiles(c, besideNumber(c, 'BESIDE_F')));
 };
 
 const expertDown: CostRule = (c, traffic) => {
   const { pairs } = of(c, traffic);
-  return tiles(c, of(c, traffic), pairs * (c.number('K') + c.number('N')));
+  const chosen = tiles(c, of(c, traffic), pairs * (c.number('K') + c.number('N')));
+  return added(chosen, besideTiles(c, besideNumber(c, `${BESIDE}K`) + c.number('N')));
 };
 
 /** @param rows of the matrix that `parts` lanes share, for each pair */
@@ -103,7 +152,9 @@ const expertUpDecode: CostRule = (c, traffic) => {
   const pairs = c.tokens * c.number('TOP_K');
   const rows = 2 * alignUp(f, WORKGROUP / parts);
   const issued = 2 * pairs * rows * alignUp(c.number('W_CHUNKS'), parts) * CHUNK;
-  return decode(c, of(c, traffic), 2 * f, c.tokens * c.number('K') + pairs * (1 + f), issued);
+  const chosen = decode(c, of(c, traffic), 2 * f, c.tokens * c.number('K') + pairs * (1 + f), issued);
+  const width = besideNumber(c, 'BESIDE_F');
+  return added(chosen, besideDecode(c, width, 2, width));
 };
 
 /** The chunks of all K experts are dealt to the parts together. */
@@ -111,7 +162,8 @@ const expertDownDecode: CostRule = (c, traffic) => {
   const [d, k, parts] = [c.number('D'), c.number('TOP_K'), c.number('PARTS')];
   const rows = alignUp(d, WORKGROUP / parts);
   const issued = 2 * c.tokens * rows * ceilDiv(k * c.number('W_CHUNKS'), parts) * parts * CHUNK;
-  return decode(c, of(c, traffic), d, c.tokens * (k * c.number('K') + 2 * k + 2 * d), issued);
+  const chosen = decode(c, of(c, traffic), d, c.tokens * (k * c.number('K') + 2 * k + 2 * d), issued);
+  return added(chosen, besideDecode(c, d, 1, besideNumber(c, `${BESIDE}K`)));
 };
 
 export const MOE_COSTS: Readonly<Record<string, CostRule>> = {
