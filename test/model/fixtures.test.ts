@@ -14,7 +14,7 @@ import { Golden } from '../support/golden.ts';
 import { listedDispatches } from '../support/dispatches.ts';
 import { isFast } from '../support/everyday.ts';
 import { MORE_FORMATS } from '../support/fixture-list.ts';
-import { fixturePath, FIXTURES, withModel } from '../support/models.ts';
+import { fixturePath, FIXTURES, SWEPT, withModel } from '../support/models.ts';
 
 /** WebGPU's guaranteed limits and no optional feature must be enough. */
 const gpu = await openTestGpu({ defaultLimits: true });
@@ -59,9 +59,11 @@ const SOME = FIXTURES.filter((fixture) =>
 );
 
 const ALL = [...FIXTURES, ...MORE_FORMATS];
-/** Of layouts that other fixtures have, one choice of kernels is enough. */
-const kernelsOf = (fixture: string): ('gpu' | 'software')[] =>
-  isFast || MORE_FORMATS.indexOf(fixture) > 0 ? ['gpu'] : ['gpu', 'software'];
+/** Both; one for the fixtures whose parts others have, in turn. */
+const kernelsOf = (fixture: string): readonly (keyof typeof KERNELS)[] => {
+  if (SWEPT.includes(fixture) && !isFast) return ['gpu', 'software'];
+  return ALL.indexOf(fixture) % 2 ? ['gpu'] : ['software'];
+};
 
 describe.each(isFast ? SOME : ALL)('%s', (fixture) => {
   const folder = fixturePath(fixture);

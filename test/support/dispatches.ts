@@ -30,7 +30,10 @@ export function layerDispatches(
 }
 
 export const stepDispatches = (config: ModelConfig, phase: Phase, kernels: KernelChoice): number =>
-  config.layers.reduce((n, layer) => n + layerDispatches(layer, config, phase, kernels), OUTSIDE);
+  config.layers.reduce(
+    (n, layer) => n + layerDispatches(layer, config, phase, kernels),
+    OUTSIDE + Number(config.norm !== 'rms'), // the norm before the head
+  );
 
 type Row = Readonly<Record<KernelChoice, Readonly<Record<Phase, number>>>>;
 

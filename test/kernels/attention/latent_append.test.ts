@@ -126,7 +126,7 @@ describe('attention/latent_append', () => {
   const HEADS = 'attention/latent_heads';
   it.each([
     ['appends at t', 'attention/latent_append', 'let position = u_step.position + t', 'let position = t'],
-    ['takes the latent for the rope key', HEADS, ' + KEY_AT', ''],
+    ['takes the latent for the rope key', HEADS, 'DOWN_ROW + KEY_AT', 'DOWN_ROW'],
     ['takes the key for the value', HEADS, 'select(0u, NOPE, is_v)', '0u'],
     ['does not turn the key', HEADS, 'if (r >= 2u * PAIRS)', 'if (!head.is_q)'],
   ])('notices a kernel that %s', async (_what, path, from, to) => {

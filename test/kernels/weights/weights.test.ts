@@ -233,7 +233,7 @@ describe('shaders/weights against the twin', () => {
           'weights/int_group',
           'reads one offset a row',
           encoded(int(4, 32, 'bf16', 'f32'), 3, 96),
-          (s) => s.replace('row_at + group]', 'row_at]'),
+          (s) => s.replace('row_at + group)', 'row_at)'),
         ],
         ['weights/mxfp4', 'ignores subnormal scales', allScales(), (s) => s.replace('0.25', '0.5')],
         ['shared/f16', 'flushes subnormals', allCodes('f16'), (s) => s.replace('0x1p-24f', '0.0')],

@@ -53,13 +53,17 @@ it.each(CATALOGUE)('$repo has the published number of parameters', (entry) => {
 /** Of an ordinary graphics card. */
 const LIMITS = { maxStorageBufferBindingSize: 2 ** 31 - 4, maxBufferSize: 2 ** 32 - 4 };
 
+/** Larger ones take seconds to describe, tensor by tensor. */
+const MOST_PLANNED = 40e9;
+
 /** The smallest of each family that is published in a form which headers of plain matrices stand for. */
 const PLANNED = [
   ...new Map(
     CATALOGUE.filter(({ config }) => config.quantization_config === undefined)
-      .map((entry) => ({ entry, ...load(entry) }))
-      .sort((a, b) => parameterCounts(b.config).total - parameterCounts(a.config).total)
-      .map(({ entry, family }) => [family.id, entry] as const),
+      .map((entry) => ({ entry, family: load(entry).family.id, total: parameterCounts(load(entry).config).total }))
+      .filter(({ total }) => total < MOST_PLANNED)
+      .sort((a, b) => b.total - a.total)
+      .map(({ entry, family }) => [family, entry] as const),
   ),
 ];
 
