@@ -57,7 +57,9 @@ describe('the weights that a token reads', () => {
     for (const [name, tensor] of readModel(folder)) {
       if (names.ignored(name)) continue;
       const bytes = bytesOnGpu(name, tensor);
-      if (isOfExperts.test(name)) experts += bytes;
+      // A bias on the sum of the chosen is a share in each expert's own, which come with those of gate and up.
+      if (name.endsWith('.mlp.bias')) expected += 4 * moe.topK * (2 * moe.width + config.hidden);
+      else if (isOfExperts.test(name)) experts += bytes;
       else if (name === `${names.embed}.weight`) expected += bytes / config.vocab + (config.tieEmbeddings ? bytes : 0);
       else expected += bytes;
     }
