@@ -49,7 +49,15 @@ function ffnParameters(ffn: FfnConfig, hidden: number, experts: (ffn: MoeFfn) =>
 }
 
 /** Pure; weights, norms, biases, sinks and correction biases all count. */
-export function parameterCounts({ vocab, hidden, layers, tieEmbeddings, norm, postNorms, head }: ModelConfig): ParameterCounts {
+export function parameterCounts({
+  vocab,
+  hidden,
+  layers,
+  tieEmbeddings,
+  norm,
+  postNorms,
+  head,
+}: ModelConfig): ParameterCounts {
   const embedding = vocab * hidden;
   const gains = norm === 'layer-biased' ? 2 * hidden : hidden;
   let common = embedding + (tieEmbeddings ? 0 : embedding) + (head.bias ? vocab : 0) + gains;

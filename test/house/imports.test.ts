@@ -20,7 +20,14 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   policy: ['util', 'errors.ts'],
   trace: ['policy', 'util', 'errors.ts'],
   viz: ['trace', 'policy', 'util', 'errors.ts'],
-  reference: ['util', 'type config', 'weights/layout.ts', 'weights/code-values.ts', 'type weights/matrix.ts', 'type families/family.ts'],
+  reference: [
+    'util',
+    'type config',
+    'weights/layout.ts',
+    'weights/code-values.ts',
+    'type weights/matrix.ts',
+    'type families/family.ts',
+  ],
   kernels: [
     'gpu',
     'weights/layout.ts',

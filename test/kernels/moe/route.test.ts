@@ -186,7 +186,11 @@ describe('moe/route', () => {
           ['approximate_with_everything'],
           (s) => s.replace('ahead == 0u && takes_part(e)', 'takes_part(e)'),
         ],
-        ['weighs by raised keys', ['prior'], (s) => s.replace('weight = scores[chosen[pair]]', 'weight = parts[chosen[pair]]')],
+        [
+          'weighs by raised keys',
+          ['prior'],
+          (s) => s.replace('weight = scores[chosen[pair]]', 'weight = parts[chosen[pair]]'),
+        ],
         [
           'rounds small softplus away',
           ['sqrt_softplus_of_small_scores'],
