@@ -52,7 +52,11 @@ function report(i: Inspection): string {
 const slotsOf = ({ verdict, slots }: Extract<Inspection['fit'][Precision], { slots: unknown }>): string =>
   verdict === 'streams' ? `, ${slots.count} of ${slots.experts} experts at a time` : '';
 
-const isUnknownFamily = (error: unknown): boolean => error instanceof UnsupportedModel && 'nearest' in error.details;
+/** Of a config that says what it is; any other JSON is no start for a family. */
+const isUnknownFamily = (error: unknown): boolean =>
+  error instanceof UnsupportedModel &&
+  'nearest' in error.details &&
+  (error.details.modelType !== null || (error.details.architectures as readonly string[]).length > 0);
 
 /** A family file to start from, for a model that no family claims. */
 async function draftOf(source: ByteSource): Promise<string> {

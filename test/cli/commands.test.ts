@@ -102,7 +102,7 @@ describe('bad input ends with 2 and one line', () => {
         [['inspect', broken({ model_type: 'mamba' }), '--json'], /mamba/],
         [['inspect', broken({ router_softcap: 30 })], /router_softcap/],
         [['inspect', broken({ hidden_act: 'relu' })], /relu/],
-        [['inspect', broken({ quantization_config: { quant_method: 'awq' } })], /awq/],
+        [['inspect', broken({ quantization_config: { quant_method: 'aqlm' } })], /aqlm/],
         [['inspect', broken({ hidden_size: 128 })], /\[.*\]/],
         [['inspect', write('cut', truncated)], /model-00002-of-00002/],
         [['inspect', write('none', { 'config.json': text('{}') })], /model_type/],

@@ -258,9 +258,9 @@ describe('refuses', () => {
     ],
     [
       'an unsupported quantisation',
-      withConfig(files, { quantization_config: { quant_method: 'gptq', bits: 4 } }),
+      withConfig(files, { quantization_config: { quant_method: 'aqlm', bits: 4 } }),
       unsupported,
-      /gptq/,
+      /aqlm/,
     ],
     [
       'a quantisation that is not announced',
