@@ -365,7 +365,7 @@ describe('a model that answers', () => {
     });
     const places = page.locator('moe-residency .summary');
     await page.evaluate(() => (location.hash = 'group=memory'));
-    await expect.poll(() => places.innerText()).toMatch(/^The model that is loaded\. 16 of 16 experts on the card\.$/);
+    await expect.poll(() => places.innerText()).toMatch(/^The model that is loaded\. 32 of 32 experts on the card\.$/);
     await page.evaluate(() => (location.hash = 'group=what-if'));
 
     const view = page.locator('moe-interventions');
