@@ -20,8 +20,19 @@ export interface ModelConfig {
 }
 
 export interface LayerConfig {
-  readonly attention: AttentionConfig;
+  readonly attention: MixerConfig;
   readonly ffn: FfnConfig;
+}
+
+/** What lets a token see those before it: attention over all of them, or a state of fixed size that they leave behind. */
+export type MixerConfig = AttentionConfig | RecurrentConfig;
+
+export type RecurrentConfig = ShortConvolution;
+
+/** LFM2: B, C, x = in(h); out(C * conv(B * x)), a convolution over the last `taps` tokens, each of D channels by itself. */
+export interface ShortConvolution {
+  readonly kind: 'short-conv';
+  readonly taps: number;
 }
 
 export type AttentionConfig = GroupedAttention | LatentAttention;

@@ -1,5 +1,6 @@
 /** How many parameters a config describes. */
-import type { AttentionConfig, FfnConfig, ModelConfig, MoeFfn } from './model-config.ts';
+import { isRecurrent } from './mixers.ts';
+import type { AttentionConfig, FfnConfig, ModelConfig, MoeFfn, RecurrentConfig } from './model-config.ts';
 
 export interface ParameterCounts {
   readonly total: number;
@@ -28,6 +29,8 @@ function attentionParameters(attention: AttentionConfig, hidden: number): number
   return (2 * qRows + 2 * kvRows) * hidden + norms + biases + (attention.sinks ? heads : 0);
 }
 
+const recurrentParameters = ({ taps }: RecurrentConfig, hidden: number): number => (4 * hidden + taps) * hidden;
+
 const glu = (width: number, hidden: number): number => 3 * width * hidden;
 
 const expertParameters = ({ width, expertBias }: MoeFfn, hidden: number): number =>
@@ -49,7 +52,10 @@ export function parameterCounts({ vocab, hidden, layers, tieEmbeddings }: ModelC
   let all = 0;
   let chosen = 0;
   for (const { attention, ffn } of layers) {
-    common += attentionParameters(attention, hidden) + 2 * hidden;
+    const mixer = isRecurrent(attention)
+      ? recurrentParameters(attention, hidden)
+      : attentionParameters(attention, hidden);
+    common += mixer + 2 * hidden;
     all += ffnParameters(ffn, hidden, (moe) => moe.experts);
     chosen += ffnParameters(ffn, hidden, (moe) => moe.topK);
   }

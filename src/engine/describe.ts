@@ -2,7 +2,15 @@
  * From names to work: finds every weight of a model in its checkpoint, checks shapes, and says in which layout and in how many parts it
  * goes to the GPU. Reads headers only; nothing is fetched.
  */
-import type { AttentionConfig, DenseFfn, FfnConfig, LayerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
+import type {
+  DenseFfn,
+  FfnConfig,
+  LayerConfig,
+  MixerConfig,
+  ModelConfig,
+  MoeFfn,
+  ShortConvolution,
+} from '../config/model-config.ts';
 import type { Json } from '../config/read.ts';
 import { InvalidCheckpoint, OutOfBudget, UnsupportedModel } from '../errors.ts';
 import type {
@@ -12,10 +20,18 @@ import type {
   LatentAttentionNames,
   LayerNames,
   MoeFfnNames,
+  ShortConvolutionNames,
   TensorNames,
 } from '../families/family.ts';
 import { routerBlock, type RouterBlock } from '../kernels/moe/router_block.ts';
-import type { DenseWeights, GroupedWeights, LatentWeights, LayerWeights, ModelWeights } from '../layers/weights.ts';
+import type {
+  DenseWeights,
+  GroupedWeights,
+  LatentWeights,
+  LayerWeights,
+  ModelWeights,
+  ShortConvolutionWeights,
+} from '../layers/weights.ts';
 import { slotLayout, type SlotLayout } from '../moe/slots.ts';
 import { invariant } from '../util/assert.ts';
 import type { Checkpoint } from '../weights/checkpoint.ts';
@@ -23,6 +39,7 @@ import {
   expertMatrices,
   findExpertBias,
   findMatrix,
+  findTensor,
   findVector,
   type ExpertBias,
   type ExpertMatrices,
@@ -127,17 +144,21 @@ class Describer {
     };
   }
 
-  attention(config: AttentionConfig, names: LayerNames['attention']): LayerSpec['attention'] {
+  attention(config: MixerConfig, names: LayerNames['attention']): LayerSpec['attention'] {
     if (config.kind === 'grouped') {
       invariant(names.kind === 'grouped', 'attention names of another kind than the config');
       return this.grouped(config, names);
     }
-    invariant(names.kind === 'latent', 'attention names of another kind than the config');
-    return this.latent(config, names);
+    if (config.kind === 'latent') {
+      invariant(names.kind === 'latent', 'attention names of another kind than the config');
+      return this.latent(config, names);
+    }
+    invariant(names.kind === 'short-conv', 'mixer names of another kind than the config');
+    return this.shortConvolution(config, names);
   }
 
   grouped(
-    config: Extract<AttentionConfig, { kind: 'grouped' }>,
+    config: Extract<MixerConfig, { kind: 'grouped' }>,
     names: GroupedAttentionNames,
   ): GroupedWeights<MatrixSpec, VectorSpec> {
     const { hidden } = this.#in.config;
@@ -169,7 +190,7 @@ class Describer {
   }
 
   latent(
-    config: Extract<AttentionConfig, { kind: 'latent' }>,
+    config: Extract<MixerConfig, { kind: 'latent' }>,
     names: LatentAttentionNames,
   ): LatentWeights<MatrixSpec, VectorSpec> {
     const { hidden } = this.#in.config;
@@ -189,6 +210,19 @@ class Describer {
       kvNorm: this.vector(names.kvNorm, kvRank),
       kvUp: this.matrix(names.kvUp, { rows: heads * (nopeSize + valueSize), cols: kvRank }, 'linear'),
       o: this.matrix(names.o, { rows: hidden, cols: heads * valueSize }, 'linear'),
+    };
+  }
+
+  shortConvolution(
+    { taps }: ShortConvolution,
+    names: ShortConvolutionNames,
+  ): ShortConvolutionWeights<MatrixSpec, VectorSpec> {
+    const { hidden } = this.#in.config;
+    return {
+      kind: 'short-conv',
+      inProj: this.matrix(names.inProj, { rows: 3 * hidden, cols: hidden }, 'linear'),
+      taps: this.tensor(names.conv, [hidden, 1, taps]),
+      outProj: this.matrix(names.outProj, { rows: hidden, cols: hidden }, 'linear'),
     };
   }
 
@@ -297,6 +331,12 @@ class Describer {
 
   vector(name: string, length: number): VectorSpec {
     return { label: name, length, load: findVector(this.#in.checkpoint, name, length) };
+  }
+
+  /** A small tensor of any rank, stored plainly in every format. */
+  tensor(name: string, shape: readonly number[]): VectorSpec {
+    const length = shape.reduce((a, b) => a * b, 1);
+    return { label: name, length, load: findTensor(this.#in.checkpoint, name, shape) };
   }
 
   /** A [1, D] matrix read as a vector. */

@@ -33,7 +33,7 @@ export interface LayerNames {
   /** Full tensor names. */
   readonly attentionNorm: string;
   readonly ffnNorm: string;
-  readonly attention: GroupedAttentionNames | LatentAttentionNames;
+  readonly attention: GroupedAttentionNames | LatentAttentionNames | RecurrentNames;
   readonly ffn: DenseFfnNames | MoeFfnNames;
 }
 
@@ -59,6 +59,17 @@ export interface LatentAttentionNames {
   /** Rows: per head, nope key rows then value rows. */
   readonly kvUp: string;
   readonly o: string;
+}
+
+export type RecurrentNames = ShortConvolutionNames;
+
+export interface ShortConvolutionNames {
+  readonly kind: 'short-conv';
+  /** Rows: B, C, x. */
+  readonly inProj: string;
+  /** Full tensor name, [D, 1, taps]. */
+  readonly conv: string;
+  readonly outProj: string;
 }
 
 export interface GluNames {

@@ -6,6 +6,7 @@ import { deepseekV3 } from './deepseek-v3.ts';
 import type { Family } from './family.ts';
 import { glm4Moe } from './glm4-moe.ts';
 import { gptOss } from './gpt-oss.ts';
+import { lfm2Moe } from './lfm2-moe.ts';
 import { mixtral } from './mixtral.ts';
 import { olmoe } from './olmoe.ts';
 import { qwen2Moe } from './qwen2-moe.ts';
@@ -20,6 +21,7 @@ export const FAMILIES: readonly Family[] = [
   deepseekV2,
   deepseekV3,
   gptOss,
+  lfm2Moe,
 ];
 
 /** Levenshtein distance. */

@@ -2,8 +2,10 @@
  * The naming that most families share: `model.layers.{i}.self_attn.q_proj` and so on. What a layer has, the config says; a family only
  * says what its Mixture-of-Experts block is called.
  */
-import type { AttentionConfig, FfnConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
-import type { ExpertStorage, GluNames, LayerNames, MoeFfnNames, TensorNames } from './family.ts';
+import { isAttention } from '../config/mixers.ts';
+import type { AttentionConfig, FfnConfig, ModelConfig, MoeFfn, RecurrentConfig } from '../config/model-config.ts';
+import { invariant } from '../util/assert.ts';
+import type { ExpertStorage, GluNames, LayerNames, MoeFfnNames, RecurrentNames, TensorNames } from './family.ts';
 
 export interface MoeNaming {
   /** As in `mlp` of `model.layers.0.mlp.gate`. */
@@ -16,6 +18,8 @@ export interface MoeNaming {
   readonly sharedGate?: string;
   /** The checkpoint has more layers than the config counts: heads that predict several tokens, which nothing here reads. */
   readonly extraLayers?: boolean;
+  /** Names of a token mixer that is no attention, in a layer such as `model.layers.0`. */
+  readonly recurrent?: (layer: string, mixer: RecurrentConfig) => RecurrentNames;
 }
 
 const glu = (prefix: string, [gate, up, down]: readonly [string, string, string]): GluNames => ({
@@ -76,6 +80,11 @@ function moeNames(layer: string, ffn: MoeFfn, naming: MoeNaming): MoeFfnNames {
 const ffnNames = (layer: string, ffn: FfnConfig, naming: MoeNaming): LayerNames['ffn'] =>
   ffn.kind === 'moe' ? moeNames(layer, ffn, naming) : { kind: 'dense', ...glu(`${layer}.mlp`, PROJECTIONS) };
 
+function recurrentNames(layer: string, mixer: RecurrentConfig, { recurrent }: MoeNaming): RecurrentNames {
+  invariant(recurrent, 'a recurrent token mixer in a family that names none');
+  return recurrent(layer, mixer);
+}
+
 export function llamaNames(config: ModelConfig, naming: MoeNaming): TensorNames {
   const layerOf = (tensor: string): number => Number(/^model\.layers\.(\d+)\./.exec(tensor)?.[1] ?? -1);
   return {
@@ -88,7 +97,9 @@ export function llamaNames(config: ModelConfig, naming: MoeNaming): TensorNames 
       return {
         attentionNorm: `${layer}.input_layernorm.weight`,
         ffnNorm: `${layer}.post_attention_layernorm.weight`,
-        attention: attentionNames(`${layer}.self_attn`, attention),
+        attention: isAttention(attention)
+          ? attentionNames(`${layer}.self_attn`, attention)
+          : recurrentNames(layer, attention, naming),
         ffn: ffnNames(layer, ffn, naming),
       };
     },

@@ -43,7 +43,7 @@ export interface AttentionStep {
 }
 
 /** y = W norm(x): the norm is folded into the decode kernel and a dispatch of its own in prefill, where the rows of x are reused. */
-function normedLinear(
+export function normedLinear(
   r: Recorder,
   label: string,
   phase: Phase,

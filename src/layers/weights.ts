@@ -13,7 +13,7 @@ export interface ModelWeights<M, V, X, R> {
 
 export interface LayerWeights<M, V, X, R> {
   readonly attentionNorm: V; // [D]
-  readonly attention: GroupedWeights<M, V> | LatentWeights<M, V>;
+  readonly attention: GroupedWeights<M, V> | LatentWeights<M, V> | RecurrentWeights<M, V>;
   readonly ffn: DenseLayerWeights<M, V> | MoeWeights<M, X, R>;
 }
 
@@ -41,6 +41,16 @@ export interface LatentWeights<M, V> {
   readonly o: M;
 }
 
+export type RecurrentWeights<M, V> = ShortConvolutionWeights<M, V>;
+
+export interface ShortConvolutionWeights<M, V> {
+  readonly kind: 'short-conv';
+  /** Rows: B, C, x. */
+  readonly inProj: M; // [3 D, D]
+  readonly taps: V; // [D, taps]
+  readonly outProj: M; // [D, D]
+}
+
 export interface DenseWeights<M> {
   readonly kind: 'dense';
   /** Rows 2j are gate, 2j + 1 up. */
@@ -61,11 +71,37 @@ export interface MoeWeights<M, X, R> {
   readonly shared: DenseWeights<M> | null;
 }
 
+/** Every matrix of a layer's token mixer. */
+export function mixerMatrices<M, V>(w: LayerWeights<M, V, unknown, unknown>['attention']): (M | null)[] {
+  if (w.kind === 'grouped') return [w.qkv, w.o];
+  if (w.kind === 'latent') return [w.down, w.qUp, w.kvUp, w.o];
+  return [w.inProj, w.outProj];
+}
+
+/** Every vector of a layer's token mixer. */
+export function mixerVectors<M, V>(w: LayerWeights<M, V, unknown, unknown>['attention']): (V | null)[] {
+  if (w.kind === 'grouped') return [w.qkvBias, w.oBias, w.qNorm, w.kNorm, w.sinks];
+  if (w.kind === 'latent') return [w.qNorm, w.kvNorm];
+  return [w.taps];
+}
+
 export interface WeightMapper<M, V, X, R, M2, V2, X2, R2> {
   matrix(matrix: M): Promise<M2>;
   vector(vector: V): Promise<V2>;
   experts(experts: X): Promise<X2>;
   router(router: R): Promise<R2>;
+}
+
+async function mapRecurrent<M, V, M2, V2>(
+  w: RecurrentWeights<M, V>,
+  to: Pick<WeightMapper<M, V, never, never, M2, V2, never, never>, 'matrix' | 'vector'>,
+): Promise<RecurrentWeights<M2, V2>> {
+  return {
+    kind: 'short-conv',
+    inProj: await to.matrix(w.inProj),
+    taps: await to.vector(w.taps),
+    outProj: await to.matrix(w.outProj),
+  };
 }
 
 /** Turns every weight of a model into something else, in the order of the forward pass; a tied head stays tied. */
@@ -84,27 +120,32 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
   });
   const vector = (v: V): Promise<V2> => to.vector(v);
 
-  const attention = async (w: From['attention']): Promise<To['attention']> =>
-    w.kind === 'grouped'
-      ? {
-          kind: 'grouped',
-          qkv: await to.matrix(w.qkv),
-          qkvBias: await optional(w.qkvBias, vector),
-          o: await to.matrix(w.o),
-          oBias: await optional(w.oBias, vector),
-          qNorm: await optional(w.qNorm, vector),
-          kNorm: await optional(w.kNorm, vector),
-          sinks: await optional(w.sinks, vector),
-        }
-      : {
-          kind: 'latent',
-          down: await to.matrix(w.down),
-          qNorm: await optional(w.qNorm, vector),
-          qUp: await optional(w.qUp, (m) => to.matrix(m)),
-          kvNorm: await vector(w.kvNorm),
-          kvUp: await to.matrix(w.kvUp),
-          o: await to.matrix(w.o),
-        };
+  const attention = async (w: From['attention']): Promise<To['attention']> => {
+    if (w.kind === 'grouped') {
+      return {
+        kind: 'grouped',
+        qkv: await to.matrix(w.qkv),
+        qkvBias: await optional(w.qkvBias, vector),
+        o: await to.matrix(w.o),
+        oBias: await optional(w.oBias, vector),
+        qNorm: await optional(w.qNorm, vector),
+        kNorm: await optional(w.kNorm, vector),
+        sinks: await optional(w.sinks, vector),
+      };
+    }
+    if (w.kind === 'latent') {
+      return {
+        kind: 'latent',
+        down: await to.matrix(w.down),
+        qNorm: await optional(w.qNorm, vector),
+        qUp: await optional(w.qUp, (m) => to.matrix(m)),
+        kvNorm: await vector(w.kvNorm),
+        kvUp: await to.matrix(w.kvUp),
+        o: await to.matrix(w.o),
+      };
+    }
+    return mapRecurrent(w, to);
+  };
 
   const ffn = async (w: From['ffn']): Promise<To['ffn']> =>
     w.kind === 'dense'

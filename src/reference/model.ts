@@ -4,7 +4,7 @@
  */
 import type { ModelConfig } from '../config/model-config.ts';
 import type { TensorNames } from '../families/family.ts';
-import { attention } from './model/attention.ts';
+import { mix } from './model/mix.ts';
 import { feedForward, type Route, type RouteChange } from './model/moe.ts';
 import { add, matVec, need, rmsNormed, type Weights } from './model/tensors.ts';
 
@@ -46,7 +46,7 @@ export function referenceModel(
   };
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
-    join(attention(normed(n.attentionNorm), layer.attention, n.attention, weights, eps));
+    join(mix(normed(n.attentionNorm), layer.attention, n.attention, weights, eps));
     const ffn = feedForward(normed(n.ffnNorm), layer.ffn, n.ffn, weights, changes[routes.length]);
     join(ffn.out);
     if (ffn.routes) {

@@ -17,6 +17,7 @@ const FAMILIES = [
   'deepseek-v2',
   'deepseek-v3',
   'gpt-oss',
+  'lfm2-moe',
 ];
 const FORMATS = ['qwen3-moe-ct-int4', 'gpt-oss-mxfp4'];
 /** Every fixture, as a folder below test/fixtures. */

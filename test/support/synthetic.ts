@@ -3,10 +3,12 @@
  * out come the files of a model folder with the doubles that the reference forward pass takes.
  */
 import { readModelConfig } from '../../src/config/load.ts';
+import { isAttention } from '../../src/config/mixers.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
 import type { GluNames, TensorNames } from '../../src/families/family.ts';
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../../src/util/half.ts';
 import { prng } from '../../src/util/prng.ts';
+import { mixerShapes } from './mixer-shapes.ts';
 import { normals } from './random.ts';
 import { bytesOf, safetensors, type TensorSpec } from './weights.ts';
 
@@ -186,6 +188,7 @@ function attentionShapes(config: ModelConfig, names: TensorNames, i: number): Sh
   const { hidden } = config;
   const a = config.layers[i]!.attention;
   const n = names.layer(i).attention;
+  if (!isAttention(a)) return mixerShapes(a, n, hidden);
   if (a.kind === 'latent' && n.kind === 'latent') {
     const qRows = a.heads * (a.nopeSize + a.ropeSize);
     const q: Shapes =

@@ -1,6 +1,6 @@
 /** Attention over a whole sequence: every key and value is made in full, also for latent attention. */
 import type { AttentionConfig, GroupedAttention, LatentAttention, RopeConfig } from '../../config/model-config.ts';
-import type { GroupedAttentionNames, LatentAttentionNames, LayerNames } from '../../families/family.ts';
+import type { GroupedAttentionNames, LatentAttentionNames } from '../../families/family.ts';
 import { matVec, need, rmsNormed, type Weights } from './tensors.ts';
 
 /** Rotates the first values of `head` by its position; the rest passes through. */
@@ -117,7 +117,7 @@ function latentHeads(x: readonly Float64Array[], c: LatentAttention, n: LatentAt
 export function attention(
   x: readonly Float64Array[],
   config: AttentionConfig,
-  names: LayerNames['attention'],
+  names: GroupedAttentionNames | LatentAttentionNames,
   weights: Weights,
   eps: number,
 ): Float64Array[] {

@@ -1,6 +1,9 @@
 /** Every tensor that a config implies, by the name its family gives it, with its shape in plain form. */
-import type { AttentionConfig, FfnConfig, ModelConfig, MoeFfn } from '../../../src/config/model-config.ts';
+import { isAttention } from '../../../src/config/mixers.ts';
+import type { AttentionConfig, FfnConfig, MixerConfig, ModelConfig, MoeFfn } from '../../../src/config/model-config.ts';
 import type { ExpertStorage, GluNames, LayerNames, MoeFfnNames, TensorNames } from '../../../src/families/family.ts';
+
+import { mixerShapes } from '../../support/mixer-shapes.ts';
 
 export type Shapes = Map<string, readonly number[]>;
 
@@ -41,6 +44,11 @@ function addAttention(shapes: Shapes, a: AttentionConfig, n: LayerNames['attenti
   if (n.sinks) shapes.set(n.sinks, [heads]);
 }
 
+function addMixer(shapes: Shapes, mixer: MixerConfig, n: LayerNames['attention'], hidden: number): void {
+  if (isAttention(mixer)) return addAttention(shapes, mixer, n, hidden);
+  for (const [name, shape] of Object.entries(mixerShapes(mixer, n, hidden))) shapes.set(name, shape);
+}
+
 function addExperts(shapes: Shapes, storage: ExpertStorage, ffn: MoeFfn, hidden: number): void {
   const { experts, width } = ffn;
   if (storage.kind === 'separate') {
@@ -79,7 +87,7 @@ export function expectedTensors(config: ModelConfig, names: TensorNames): Shapes
     const n = names.layer(i);
     shapes.set(n.attentionNorm, [hidden]);
     shapes.set(n.ffnNorm, [hidden]);
-    addAttention(shapes, layer.attention, n.attention, hidden);
+    addMixer(shapes, layer.attention, n.attention, hidden);
     addFfn(shapes, layer.ffn, n.ffn, hidden);
   });
   return shapes;
