@@ -15,6 +15,8 @@ export const LIMITS = {
   experts: 512,
   topK: 32,
   taps: 64,
+  states: 1024,
+  expand: 64,
 } as const;
 
 export type LayerType = 'full_attention' | 'sliding_attention';

@@ -27,12 +27,42 @@ export interface LayerConfig {
 /** What lets a token see those before it: attention over all of them, or a state of fixed size that they leave behind. */
 export type MixerConfig = AttentionConfig | RecurrentConfig;
 
-export type RecurrentConfig = ShortConvolution;
+export type RecurrentConfig = ShortConvolution | Mamba1 | Mamba2;
 
 /** LFM2: B, C, x = in(h); out(C * conv(B * x)), a convolution over the last `taps` tokens, each of D channels by itself. */
 export interface ShortConvolution {
   readonly kind: 'short-conv';
   readonly taps: number;
+}
+
+/**
+ * Mamba as Jamba has it. x, z = in(h); x = silu(conv(x)); dt, B, C = select(x), each RMS-normed; dt = softplus(steps(dt) + bias);
+ * S = exp(dt A) S + dt x B; out((S C + D x) silu(z)). Every channel has a step and decays of its own.
+ */
+export interface Mamba1 {
+  readonly kind: 'mamba-1';
+  readonly channels: number;
+  readonly states: number; // N
+  readonly taps: number;
+  readonly convBias: boolean;
+  /** Of the steps' low rank. */
+  readonly rank: number;
+}
+
+/** Mamba-2. z, xBC, dt = in(h); x, B, C = silu(conv(xBC)); then as above, one step and decay a head, and an RMS norm before out. */
+export interface Mamba2 {
+  readonly kind: 'mamba-2';
+  readonly heads: number;
+  readonly headSize: number; // channels = heads * headSize
+  /** Neighbouring heads that share B and C. */
+  readonly groups: number;
+  readonly states: number; // N
+  readonly taps: number;
+  readonly convBias: boolean;
+  /** What steps are clamped to. */
+  readonly stepLimits: readonly [least: number, most: number];
+  /** The norm runs over the channels of a group, or over all. */
+  readonly normGroups: number;
 }
 
 export type AttentionConfig = GroupedAttention | LatentAttention;

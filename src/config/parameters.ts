@@ -29,7 +29,21 @@ function attentionParameters(attention: AttentionConfig, hidden: number): number
   return (2 * qRows + 2 * kvRows) * hidden + norms + biases + (attention.sinks ? heads : 0);
 }
 
-const recurrentParameters = ({ taps }: RecurrentConfig, hidden: number): number => (4 * hidden + taps) * hidden;
+function recurrentParameters(mixer: RecurrentConfig, hidden: number): number {
+  if (mixer.kind === 'short-conv') return (4 * hidden + mixer.taps) * hidden;
+  const { states, taps, convBias } = mixer;
+  const convolution = (channels: number): number => (taps + (convBias ? 1 : 0)) * channels;
+  if (mixer.kind === 'mamba-1') {
+    const { channels, rank } = mixer;
+    const selected = rank + 2 * states;
+    // Besides: the biases of the steps and D, log(-A), three norms.
+    return (3 * hidden + selected + rank + 2 + states) * channels + convolution(channels) + selected;
+  }
+  const { heads, headSize, groups } = mixer;
+  const channels = heads * headSize;
+  const convolved = channels + 2 * groups * states;
+  return (2 * channels + convolved + heads) * hidden + convolution(convolved) + 3 * heads + channels;
+}
 
 const glu = (width: number, hidden: number): number => 3 * width * hidden;
 

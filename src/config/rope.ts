@@ -20,6 +20,9 @@ export interface RopeRequest {
   readonly interleaved?: boolean;
 }
 
+/** Nothing turns: attention without positions. */
+export const NO_ROPE: RopeConfig = { inverseFrequencies: [], amplitude: 1, interleaved: false };
+
 export interface Rope {
   readonly rope: RopeConfig;
   /** What latent attention multiplies its softmax scale by: YaRN's mscale squared; 1 without. */

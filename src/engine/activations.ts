@@ -134,11 +134,13 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     mids: Math.max(1, moes.length * midStride(hidden)),
     normed: f32(chunk * hidden),
     mid: f32(chunk * most([...sizes.map((s) => s.mid), ...recurrent.map((s) => s.projected)])),
-    qLatent: f32(chunk * most(latent.map((a) => a.qRank ?? 0))),
-    kvLatent: f32(chunk * most(latent.map((a) => a.kvRank))),
-    qRaw: f32(chunk * most(latent.map((a) => a.heads * (a.nopeSize + a.ropeSize)))),
-    kvUp: f32(chunk * most(latent.map((a) => a.heads * (a.nopeSize + a.valueSize)))),
-    q: f32(chunk * most(sizes.map((s) => s.heads * s.keySize))),
+    qLatent: f32(chunk * most([...latent.map((a) => a.qRank ?? 0), ...recurrent.map((s) => s.b)])),
+    kvLatent: f32(chunk * most([...latent.map((a) => a.kvRank), ...recurrent.map((s) => s.selected)])),
+    qRaw: f32(
+      chunk * most([...latent.map((a) => a.heads * (a.nopeSize + a.ropeSize)), ...recurrent.map((s) => s.steps)]),
+    ),
+    kvUp: f32(chunk * most([...latent.map((a) => a.heads * (a.nopeSize + a.valueSize)), ...recurrent.map((s) => s.c)])),
+    q: f32(chunk * most([...sizes.map((s) => s.heads * s.keySize), ...recurrent.map((s) => s.convolved)])),
     attended: f32(chunk * most([...sizes.map((s) => s.heads * s.valueSize), ...recurrent.map((s) => s.mixed)])),
     partials: most(
       sizes.map((s) =>

@@ -2,15 +2,7 @@
  * From names to work: finds every weight of a model in its checkpoint, checks shapes, and says in which layout and in how many parts it
  * goes to the GPU. Reads headers only; nothing is fetched.
  */
-import type {
-  DenseFfn,
-  FfnConfig,
-  LayerConfig,
-  MixerConfig,
-  ModelConfig,
-  MoeFfn,
-  ShortConvolution,
-} from '../config/model-config.ts';
+import type { DenseFfn, FfnConfig, LayerConfig, MixerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
 import type { Json } from '../config/read.ts';
 import { InvalidCheckpoint, OutOfBudget, UnsupportedModel } from '../errors.ts';
 import type {
@@ -20,18 +12,10 @@ import type {
   LatentAttentionNames,
   LayerNames,
   MoeFfnNames,
-  ShortConvolutionNames,
   TensorNames,
 } from '../families/family.ts';
 import { routerBlock, type RouterBlock } from '../kernels/moe/router_block.ts';
-import type {
-  DenseWeights,
-  GroupedWeights,
-  LatentWeights,
-  LayerWeights,
-  ModelWeights,
-  ShortConvolutionWeights,
-} from '../layers/weights.ts';
+import type { DenseWeights, GroupedWeights, LatentWeights, LayerWeights, ModelWeights } from '../layers/weights.ts';
 import { slotLayout, type SlotLayout } from '../moe/slots.ts';
 import { invariant } from '../util/assert.ts';
 import type { Checkpoint } from '../weights/checkpoint.ts';
@@ -46,6 +30,7 @@ import {
 } from '../weights/formats/index.ts';
 import { layoutName, planes, sameLayout, type Layout, type MatrixShape } from '../weights/layout.ts';
 import type { PublishedMatrix } from '../weights/matrix.ts';
+import { describeRecurrent } from './describe-mixers.ts';
 import { targetLayout, type MatrixRole, type Precision } from './precision.ts';
 
 /** Rows [begin, end) of a published matrix go to rows `target`, `target + stride`, ... of a part. */
@@ -153,8 +138,7 @@ class Describer {
       invariant(names.kind === 'latent', 'attention names of another kind than the config');
       return this.latent(config, names);
     }
-    invariant(names.kind === 'short-conv', 'mixer names of another kind than the config');
-    return this.shortConvolution(config, names);
+    return describeRecurrent(this, config, names, this.#in.config.hidden);
   }
 
   grouped(
@@ -210,19 +194,6 @@ class Describer {
       kvNorm: this.vector(names.kvNorm, kvRank),
       kvUp: this.matrix(names.kvUp, { rows: heads * (nopeSize + valueSize), cols: kvRank }, 'linear'),
       o: this.matrix(names.o, { rows: hidden, cols: heads * valueSize }, 'linear'),
-    };
-  }
-
-  shortConvolution(
-    { taps }: ShortConvolution,
-    names: ShortConvolutionNames,
-  ): ShortConvolutionWeights<MatrixSpec, VectorSpec> {
-    const { hidden } = this.#in.config;
-    return {
-      kind: 'short-conv',
-      inProj: this.matrix(names.inProj, { rows: 3 * hidden, cols: hidden }, 'linear'),
-      taps: this.tensor(names.conv, [hidden, 1, taps]),
-      outProj: this.matrix(names.outProj, { rows: hidden, cols: hidden }, 'linear'),
     };
   }
 
@@ -349,9 +320,13 @@ class Describer {
       label: parts.map((p) => p.label).join(' + '),
       length: parts.reduce((n, p) => n + p.length, 0),
       load: async (signal) => {
-        const loaded: number[] = [];
-        for (const p of parts) loaded.push(...(await p.load(signal)));
-        return Float32Array.from(loaded);
+        const loaded = new Float32Array(parts.reduce((n, p) => n + p.length, 0));
+        let at = 0;
+        for (const p of parts) {
+          loaded.set(await p.load(signal), at);
+          at += p.length;
+        }
+        return loaded;
       },
     };
   }

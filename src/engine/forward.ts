@@ -1,6 +1,6 @@
 /** The model as a list of steps: embed, layers, head. Buffers, bind groups and pipelines are made here, once; a token only encodes. */
 import { isRecurrent, recurrentLayers } from '../config/mixers.ts';
-import type { MixerConfig, ModelConfig } from '../config/model-config.ts';
+import type { ModelConfig } from '../config/model-config.ts';
 import { subview, wholeBuffer, type BufferView } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { Recorder, type Program } from '../gpu/recording.ts';
@@ -27,7 +27,9 @@ import {
 import { denseLayer } from '../layers/ffn.ts';
 import { linear } from '../layers/linear.ts';
 import type { RecurrentState } from '../layers/mixer_step.ts';
+import type { DeviceParts } from '../layers/parts.ts';
 import { recurrentMixer } from '../layers/recurrent.ts';
+import type { RecurrentWeights } from '../layers/weights.ts';
 import { ropeTable } from '../layers/rope.ts';
 import { moeLayer, type MoeMarks } from '../moe/block.ts';
 import type { ExpertHomes } from '../moe/homes.ts';
@@ -107,10 +109,10 @@ function predictable(config: ModelConfig, { layers }: DeviceWeights): number[] {
   });
 }
 
-const isSame = <W extends DeviceWeights['layers'][number]['attention'], C extends MixerConfig>(
-  weights: W,
-  config: C,
-): weights is Extract<W, { kind: C['kind'] }> => weights.kind === config.kind;
+type MixerWeights = DeviceWeights['layers'][number]['attention'];
+
+const isRecurrentWeights = (w: MixerWeights): w is RecurrentWeights<DeviceParts, BufferView> =>
+  w.kind !== 'grouped' && w.kind !== 'latent';
 
 export class Forward {
   readonly config: ModelConfig;
@@ -369,19 +371,28 @@ export class Forward {
     const { attention: weights, attentionNorm: norm } = this.#weights.layers[i]!;
     const cache = this.#caches[i]!;
     if (isRecurrent(mixer)) {
-      invariant(isSame(weights, mixer) && 'scan' in cache, 'weights of another kind than the config');
+      invariant(isRecurrentWeights(weights) && 'scan' in cache, 'weights of another kind than the config');
       // Scratch of attention, which no other layer needs at the same time.
-      const scratch = { normed: a.normed, projected: a.mid, mixed: a.attended };
+      const scratch = {
+        normed: a.normed,
+        projected: a.mid,
+        convolved: a.q,
+        selected: a.kvLatent,
+        b: a.qLatent,
+        c: a.kvUp,
+        steps: a.qRaw,
+        mixed: a.attended,
+      };
       recurrentMixer(r, mixer, weights, { ...io, norm, state: cache, scratch });
       return;
     }
     invariant('keys' in cache, 'an attention layer without keys');
     const step = { ...io, norm, rope: this.#ropes[i]!, cache, scratch: a };
     if (mixer.kind === 'grouped') {
-      invariant(isSame(weights, mixer), 'weights of another kind than the config');
+      invariant(weights.kind === 'grouped', 'weights of another kind than the config');
       groupedAttention(r, mixer, weights, step);
     } else {
-      invariant(isSame(weights, mixer), 'weights of another kind than the config');
+      invariant(weights.kind === 'latent', 'weights of another kind than the config');
       latentAttention(r, mixer, weights, step);
     }
   }

@@ -1,6 +1,6 @@
 /** What a model will take, before anything is taken: a pure function of config, weights found, device limits and wishes. */
 import { attentionLayers } from '../config/mixers.ts';
-import type { ModelConfig } from '../config/model-config.ts';
+import type { ModelConfig, RopeConfig } from '../config/model-config.ts';
 import { InvalidRequest, OutOfBudget } from '../errors.ts';
 import { bufferBytes } from '../gpu/buffer.ts';
 import { STEP_BYTES } from '../gpu/step.ts';
@@ -349,8 +349,8 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
     activations: sum(Object.values(activations).map(bufferBytes)) + MOST_SAMPLED_BYTES + bufferBytes(routedByOne),
     tables:
       sum(
-        [...ropes].map(
-          (key) => (JSON.parse(key) as { inverseFrequencies: number[] }).inverseFrequencies.length * 8 * contextLength,
+        [...ropes].map((key) =>
+          bufferBytes((JSON.parse(key) as RopeConfig).inverseFrequencies.length * 8 * contextLength),
         ),
       ) +
       (experts.length + 1) * 4 * slotTableStride(config) +

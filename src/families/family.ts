@@ -61,7 +61,7 @@ export interface LatentAttentionNames {
   readonly o: string;
 }
 
-export type RecurrentNames = ShortConvolutionNames;
+export type RecurrentNames = ShortConvolutionNames | Mamba1Names | Mamba2Names;
 
 export interface ShortConvolutionNames {
   readonly kind: 'short-conv';
@@ -70,6 +70,37 @@ export interface ShortConvolutionNames {
   /** Full tensor name, [D, 1, taps]. */
   readonly conv: string;
   readonly outProj: string;
+}
+
+/** What both Mambas have; full tensor names, but for the two projections. */
+interface MambaNames {
+  readonly inProj: string;
+  /** [channels, 1, taps] */
+  readonly conv: string;
+  /** null when the config has none. */
+  readonly convBias: string | null;
+  /** log(-A): [channels, N], or [heads]. */
+  readonly aLog: string;
+  /** D: [channels], or [heads]. */
+  readonly skip: string;
+  readonly outProj: string;
+}
+
+export interface Mamba1Names extends MambaNames {
+  readonly kind: 'mamba-1';
+  /** Rows: the steps' low rank, B, C. */
+  readonly selectProj: string;
+  /** Low rank to channels, with a bias. */
+  readonly stepProj: string;
+  readonly stepNorm: string;
+  readonly bNorm: string;
+  readonly cNorm: string;
+}
+
+export interface Mamba2Names extends MambaNames {
+  readonly kind: 'mamba-2';
+  readonly stepBias: string; // [heads]
+  readonly norm: string; // [channels]
 }
 
 export interface GluNames {

@@ -6,6 +6,7 @@ import { deepseekV3 } from './deepseek-v3.ts';
 import type { Family } from './family.ts';
 import { glm4Moe } from './glm4-moe.ts';
 import { gptOss } from './gpt-oss.ts';
+import { jamba } from './jamba.ts';
 import { lfm2Moe } from './lfm2-moe.ts';
 import { mixtral } from './mixtral.ts';
 import { olmoe } from './olmoe.ts';
@@ -22,6 +23,7 @@ export const FAMILIES: readonly Family[] = [
   deepseekV3,
   gptOss,
   lfm2Moe,
+  jamba,
 ];
 
 /** Levenshtein distance. */

@@ -41,7 +41,7 @@ export interface LatentWeights<M, V> {
   readonly o: M;
 }
 
-export type RecurrentWeights<M, V> = ShortConvolutionWeights<M, V>;
+export type RecurrentWeights<M, V> = ShortConvolutionWeights<M, V> | Mamba1Weights<M, V> | Mamba2Weights<M, V>;
 
 export interface ShortConvolutionWeights<M, V> {
   readonly kind: 'short-conv';
@@ -49,6 +49,35 @@ export interface ShortConvolutionWeights<M, V> {
   readonly inProj: M; // [3 D, D]
   readonly taps: V; // [D, taps]
   readonly outProj: M; // [D, D]
+}
+
+export interface Mamba1Weights<M, V> {
+  readonly kind: 'mamba-1';
+  /** Rows: x, z. */
+  readonly inProj: M; // [2 channels, D]
+  readonly taps: V; // [channels, taps]
+  readonly convBias: V | null; // [channels]
+  /** Rows: the steps' low rank, B, C. */
+  readonly selectProj: M; // [R + 2 N, channels]
+  readonly stepNorm: V; // [R]
+  readonly bNorm: V; // [N]
+  readonly cNorm: V; // [N]
+  readonly stepProj: M; // [channels, R]
+  /** Bias of the steps, D, log(-A). */
+  readonly scan: V; // [channels, channels, channels N]
+  readonly outProj: M; // [D, channels]
+}
+
+export interface Mamba2Weights<M, V> {
+  readonly kind: 'mamba-2';
+  /** Rows: z, x, B, C, steps. */
+  readonly inProj: M; // [2 channels + 2 G N + heads, D]
+  readonly taps: V; // [channels + 2 G N, taps]
+  readonly convBias: V | null; // [channels + 2 G N]
+  /** Bias of the steps, D, log(-A). */
+  readonly scan: V; // [heads, heads, heads]
+  readonly norm: V; // [channels]
+  readonly outProj: M; // [D, channels]
 }
 
 export interface DenseWeights<M> {
@@ -75,6 +104,7 @@ export interface MoeWeights<M, X, R> {
 export function mixerMatrices<M, V>(w: LayerWeights<M, V, unknown, unknown>['attention']): (M | null)[] {
   if (w.kind === 'grouped') return [w.qkv, w.o];
   if (w.kind === 'latent') return [w.down, w.qUp, w.kvUp, w.o];
+  if (w.kind === 'mamba-1') return [w.inProj, w.selectProj, w.stepProj, w.outProj];
   return [w.inProj, w.outProj];
 }
 
@@ -82,7 +112,9 @@ export function mixerMatrices<M, V>(w: LayerWeights<M, V, unknown, unknown>['att
 export function mixerVectors<M, V>(w: LayerWeights<M, V, unknown, unknown>['attention']): (V | null)[] {
   if (w.kind === 'grouped') return [w.qkvBias, w.oBias, w.qNorm, w.kNorm, w.sinks];
   if (w.kind === 'latent') return [w.qNorm, w.kvNorm];
-  return [w.taps];
+  if (w.kind === 'short-conv') return [w.taps];
+  if (w.kind === 'mamba-1') return [w.taps, w.convBias, w.stepNorm, w.bNorm, w.cNorm, w.scan];
+  return [w.taps, w.convBias, w.scan, w.norm];
 }
 
 export interface WeightMapper<M, V, X, R, M2, V2, X2, R2> {
@@ -96,10 +128,32 @@ async function mapRecurrent<M, V, M2, V2>(
   w: RecurrentWeights<M, V>,
   to: Pick<WeightMapper<M, V, never, never, M2, V2, never, never>, 'matrix' | 'vector'>,
 ): Promise<RecurrentWeights<M2, V2>> {
+  const inProj = await to.matrix(w.inProj);
+  const taps = await to.vector(w.taps);
+  if (w.kind === 'short-conv') return { kind: w.kind, inProj, taps, outProj: await to.matrix(w.outProj) };
+  const convBias = w.convBias === null ? null : await to.vector(w.convBias);
+  if (w.kind === 'mamba-1') {
+    return {
+      kind: w.kind,
+      inProj,
+      taps,
+      convBias,
+      selectProj: await to.matrix(w.selectProj),
+      stepNorm: await to.vector(w.stepNorm),
+      bNorm: await to.vector(w.bNorm),
+      cNorm: await to.vector(w.cNorm),
+      stepProj: await to.matrix(w.stepProj),
+      scan: await to.vector(w.scan),
+      outProj: await to.matrix(w.outProj),
+    };
+  }
   return {
-    kind: 'short-conv',
-    inProj: await to.matrix(w.inProj),
-    taps: await to.vector(w.taps),
+    kind: w.kind,
+    inProj,
+    taps,
+    convBias,
+    scan: await to.vector(w.scan),
+    norm: await to.vector(w.norm),
     outProj: await to.matrix(w.outProj),
   };
 }

@@ -39,7 +39,7 @@ async function ask(model: Model, ids: readonly number[], maxTokens = 4, each?: (
   }
 }
 
-describe.each(['families/lfm2-moe'])('%s', (fixture) => {
+describe.each(['families/lfm2-moe', 'families/jamba'])('%s', (fixture) => {
   const path = fixturePath(fixture);
   const withModel = async <T>(
     use: (model: Model) => Promise<T>,

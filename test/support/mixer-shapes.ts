@@ -2,15 +2,45 @@
 import type { RecurrentConfig } from '../../src/config/model-config.ts';
 import type { LayerNames } from '../../src/families/family.ts';
 
-export function mixerShapes(
-  mixer: RecurrentConfig,
-  names: LayerNames['attention'],
-  hidden: number,
-): Record<string, readonly number[]> {
-  if (names.kind !== mixer.kind) throw new Error('names of another kind than the config');
-  return {
-    [`${names.inProj}.weight`]: [3 * hidden, hidden],
-    [names.conv]: [hidden, 1, mixer.taps],
-    [`${names.outProj}.weight`]: [hidden, hidden],
+type Shapes = Record<string, readonly number[]>;
+
+export function mixerShapes(mixer: RecurrentConfig, n: LayerNames['attention'], hidden: number): Shapes {
+  const { taps } = mixer;
+  const outer = (inRows: number, channels: number, convolved: number): Shapes => {
+    if (n.kind === 'grouped' || n.kind === 'latent') throw new Error('names of another kind than the config');
+    return {
+      [`${n.inProj}.weight`]: [inRows, hidden],
+      [n.conv]: [convolved, 1, taps],
+      ...('convBias' in n && n.convBias !== null ? { [n.convBias]: [convolved] } : {}),
+      [`${n.outProj}.weight`]: [hidden, channels],
+    };
   };
+  if (mixer.kind === 'short-conv' && n.kind === 'short-conv') return outer(3 * hidden, hidden, hidden);
+  if (mixer.kind === 'mamba-1' && n.kind === 'mamba-1') {
+    const { channels, states, rank } = mixer;
+    return {
+      ...outer(2 * channels, channels, channels),
+      [`${n.selectProj}.weight`]: [rank + 2 * states, channels],
+      [`${n.stepProj}.weight`]: [channels, rank],
+      [`${n.stepProj}.bias`]: [channels],
+      [n.stepNorm]: [rank],
+      [n.bNorm]: [states],
+      [n.cNorm]: [states],
+      [n.aLog]: [channels, states],
+      [n.skip]: [channels],
+    };
+  }
+  if (mixer.kind === 'mamba-2' && n.kind === 'mamba-2') {
+    const { heads, headSize, groups, states } = mixer;
+    const channels = heads * headSize;
+    const convolved = channels + 2 * groups * states;
+    return {
+      ...outer(channels + convolved + heads, channels, convolved),
+      [n.stepBias]: [heads],
+      [n.aLog]: [heads],
+      [n.skip]: [heads],
+      [n.norm]: [channels],
+    };
+  }
+  throw new Error('names of another kind than the config');
 }

@@ -18,6 +18,7 @@ const FAMILIES = [
   'deepseek-v3',
   'gpt-oss',
   'lfm2-moe',
+  'jamba',
 ];
 const FORMATS = ['qwen3-moe-ct-int4', 'gpt-oss-mxfp4'];
 /** Every fixture, as a folder below test/fixtures. */

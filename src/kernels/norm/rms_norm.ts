@@ -3,12 +3,14 @@ import { foldGrid, type Recorder } from '../../gpu/recording.ts';
 
 export interface RmsNorm {
   readonly x: BufferView; // [T, row]
-  readonly gamma: BufferView; // [D]
-  readonly out: BufferView; // [T, D]
+  readonly gamma: BufferView; // [groups, D]
+  readonly out: BufferView; // [T, groups, D]
 }
 
 export interface RmsNormShape {
   readonly size: number; // D
+  /** Stretches of D values, one after the other, each normed by itself; default 1. */
+  readonly groups?: number;
   readonly eps: number;
   /** Norm only D values of a longer row: its length and where they start. */
   readonly row?: number;
@@ -17,12 +19,12 @@ export interface RmsNormShape {
 
 /** out = x / rms(x) * gamma, token by token. */
 export function rmsNorm(recorder: Recorder, label: string, io: RmsNorm, shape: RmsNormShape): void {
-  const { size, eps, row = size, at = 0 } = shape;
+  const { size, eps, groups = 1, row = groups * size, at = 0 } = shape;
   recorder.dispatch({
     shader: 'norm/rms_norm',
     label,
-    constants: { D: size, X_ROW: row, X_AT: at, EPS: eps },
+    constants: { D: size, X_ROW: row, X_AT: at, EPS: eps, GROUPS: groups },
     bindings: { x: io.x, gamma: io.gamma, out: io.out },
-    grid: ({ tokens }) => foldGrid(tokens),
+    grid: ({ tokens }) => foldGrid(tokens * groups),
   });
 }

@@ -18,5 +18,5 @@ export function mix(
     return attention(x, config, names, weights, eps);
   }
   if (names.kind === 'grouped' || names.kind === 'latent') throw new Error('names of another kind than the config');
-  return recurrentMixer(x, config, names, weights);
+  return recurrentMixer(x, config, names, weights, eps);
 }

@@ -12,6 +12,7 @@ interface Case {
   name: string;
   tokens: number;
   size: number;
+  groups?: number;
   row?: number;
   at?: number;
   scale?: number;
@@ -23,29 +24,31 @@ const cases: Case[] = [
   { name: 'less_than_a_workgroup', tokens: 2, size: 37 },
   { name: 'prime_sizes', tokens: 7, size: 577 },
   { name: 'part_of_a_row', tokens: 5, size: 24, row: 40, at: 9 },
+  { name: 'groups_inside_a_row', tokens: 3, size: 12, groups: 3, row: 40, at: 2 },
   { name: 'large_values', tokens: 2, size: 128, scale: 1e5 },
   { name: 'tiny_values', tokens: 2, size: 128, scale: 1e-12 },
 ];
 
-async function check({ name, tokens, size, row = size, at = 0, scale = 1 }: Case): Promise<void> {
+async function check({ name, tokens, size, groups = 1, row = groups * size, at = 0, scale = 1 }: Case): Promise<void> {
   const x = normals(1, tokens * row, scale);
-  const gamma = normals(2, size, 0.2, 1);
+  const gamma = normals(2, groups * size, 0.2, 1);
   const eps = 1e-5;
   const got = await runKernel(gpu, {
     inputs: { x, gamma },
-    outputs: { out: tokens * size },
+    outputs: { out: tokens * groups * size },
     step: { tokens, position: 0 },
-    record: (r, v) => rmsNorm(r, name, { x: v.x!, gamma: v.gamma!, out: v.out! }, { size, eps, row, at }),
+    record: (r, v) => rmsNorm(r, name, { x: v.x!, gamma: v.gamma!, out: v.out! }, { size, eps, groups, row, at }),
   });
   // Sums of up to 577 f32 squares, an inverseSqrt of 2 ulp and two products: a few 1e-7 each.
-  expectClose(asF32(got.out!), twin(x, gamma, { tokens, size, eps, row, at }), 5e-6, name);
+  expectClose(asF32(got.out!), twin(x, gamma, { tokens, size, eps, groups, row, at }), 5e-6, name);
 }
 
 describe('norm/rms_norm', () => {
   it.each(cases)('$name', check);
   it.each([
     ['forgets epsilon', (s: string) => s.replace('+ EPS', '')],
-    ['forgets gamma', (s: string) => s.replace(' * gamma[d]', '')],
+    ['forgets gamma', (s: string) => s.replace(' * gamma[from_gamma + d]', '')],
+    ['norms all groups alike', (s: string) => s.replace('(id % GROUPS) * D', '0u')],
     ['drops the row offset', (s: string) => s.replace('t * X_ROW + X_AT', 't * X_ROW')],
   ])('notices a kernel that %s', async (_what, mutate) => {
     await expectMutantToFail(gpu, shaderText, 'norm/rms_norm', mutate, async () => {
