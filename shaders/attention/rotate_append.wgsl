@@ -1,5 +1,6 @@
 // attention/rotate_append: q, k, v of each token, RMS-normed (q, k), clamped (q, k, v) and turned by RoPE (q, k); q goes out, k and v into the caches
-//   norm   x * rsqrt(mean x^2 + EPS) * gamma, over stretches of Q_NORM values of the q heads and K_NORM of the k heads: one head, or all
+//   norm   x * rsqrt(mean x^2 + EPS) * gamma, over stretches of Q_NORM values of the q heads and K_NORM of the k heads: one head, or all;
+//          with NORM_ROTATED of one head, after it turned
 //   rope   the first 2 PAIRS values of a head turn by the table's angle at position + t; the others pass
 // in   qkv [T, (HEADS + 2 KV_HEADS) SIZE] f32: q heads, k heads, v heads   q_gamma [Q_NORM] f32   k_gamma [K_NORM] f32   rope [positions, 2, PAIRS] f32
 // out  q [T,HEADS,SIZE] f32   k_cache, v_cache [KV_HEADS,CAPACITY,SIZE] f32, at positions position .. position + T - 1
@@ -47,11 +48,22 @@ struct Head {
   scale: f32,      // of the norm
 }
 
+#if NORMED
+/// Of the norm: what value d of the head is multiplied by.
+fn gain(head: Head, d: u32) -> f32 {
+  if (head.is_v) { return 1.0; }
+  if (head.is_q) { return head.scale * q_gamma[head.from_gamma + d]; }
+  return head.scale * k_gamma[head.from_gamma + d];
+}
+#endif
+
 fn prepared(head: Head, d: u32) -> f32 {
   var value = qkv[head.from_x + d];
 #if NORMED
-  if (head.is_q) { value *= head.scale * q_gamma[head.from_gamma + d]; }
-  else if (!head.is_v) { value *= head.scale * k_gamma[head.from_gamma + d]; }
+#if NORM_ROTATED
+#else
+  value *= gain(head, d);
+#endif
 #endif
 #if CLIPPED
   value = clamp(value, -CLIP, CLIP);
@@ -93,7 +105,11 @@ fn rotate_append(
     for (var i = 0u; i < NORM_TRIPS; i++) {
       let d = i * WG + lane;
       if (d < stretch) {
+#if NORM_ROTATED
+        let value = rotated(head, d, u_step.position + t);
+#else
         let value = qkv[head.from_x - head.from_gamma + d];
+#endif
         sum += value * value;
       }
     }
@@ -111,7 +127,10 @@ fn rotate_append(
   for (var i = 0u; i < TRIPS; i++) {
     let d = i * WG + lane;
     if (d >= SIZE) { continue; }
-    let value = rotated(head, d, position);
+    var value = rotated(head, d, position);
+#if NORM_ROTATED
+    value *= gain(head, d);
+#endif
     if (is_q) { q[(t * HEADS + h) * SIZE + d] = value; }
     else if (is_v) { v_cache[((h - HEADS - KV_HEADS) * CAPACITY + position) * SIZE + d] = value; }
     else { k_cache[((h - HEADS) * CAPACITY + position) * SIZE + d] = value; }

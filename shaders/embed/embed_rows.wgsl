@@ -1,10 +1,10 @@
-// embed/embed_rows: out[t,d] = W[ids[t] - FIRST_ROW, d], for a table W or a part of one that starts at row FIRST_ROW of it.
+// embed/embed_rows: out[t,d] = W[ids[t] - FIRST_ROW, d] (* SCALE), for a table W or a part of one that starts at row FIRST_ROW of it.
 //   The part with FIRST_ROW = 0 clamps ids to its last row; other parts leave tokens that are not theirs alone. Whole or in parts, recorded in
 //   order, the table gives every token a row, and no id reads out of bounds.
 // in   ids [T] u32   W [N,D] any weight format
 // out  out [T,D] f32
 // grid [T folded], workgroup 64; one workgroup a token, one lane a chunk of 32
-// num  exact, up to the weight format's one product
+// num  exact, up to the weight format's one product and that with SCALE
 // cost reads one row of W, writes D words a token
 // twin src/reference/embed/embed_rows.ts   entry src/kernels/embed/embed_rows.ts
 #import shared/step
@@ -14,6 +14,11 @@ override D: u32;
 override N: u32;
 #if LATER_PART
 override FIRST_ROW: u32;
+#endif
+#if SCALED
+override SCALE: f32;
+#else
+const SCALE: f32 = 1.0;
 #endif
 
 @group(0) @binding(0) var<storage, read> ids: array<u32>;
@@ -43,7 +48,7 @@ fn embed_rows(
       let w = weight32(0u, row, chunk);
       for (var j = 0u; j < 32u; j++) {
         let d = chunk * 32u + j;
-        if (d < D) { out[t * D + d] = w[j / 4u][j % 4u]; }
+        if (d < D) { out[t * D + d] = w[j / 4u][j % 4u] * SCALE; }
       }
     }
   }

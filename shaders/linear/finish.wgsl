@@ -1,6 +1,9 @@
-// What a linear map does with a finished product: out = (product + bias[n]) * row_scale[t] + residual, each part optional.
+// What a linear map does with a finished product: out = (product + bias[n]) * row_scale[t] * OUT_SCALE + residual, each part optional.
 override OUT_ROW: u32;
 override OUT_AT: u32;
+#if OUT_SCALED
+override OUT_SCALE: f32;
+#endif
 
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 #if BIAS
@@ -22,6 +25,9 @@ fn finish(row: u32, t: u32, n: u32, product: f32) {
 #endif
 #if ROW_SCALE
   y *= row_scale[t];
+#endif
+#if OUT_SCALED
+  y *= OUT_SCALE;
 #endif
 #if RESIDUAL
   y += residual[at];

@@ -1,4 +1,4 @@
-// linear/matmul: out[t,n] = (sum over k of W[n,k] * x[t,k] + bias[n]) * row_scale[t] + residual[t,n].
+// linear/matmul: out[t,n] = (sum over k of W[n,k] * x[t,k] + bias[n]) * row_scale[t] * OUT_SCALE + residual[t,n].
 //   Reads x at X_AT of rows of X_ROW; writes N values at OUT_AT of rows of OUT_ROW.
 // in   x [T,X_ROW] f32   W [N,K] any weight format   bias [N] residual [T,OUT_ROW] row_scale [T] f32, each optional
 // out  out [T,OUT_ROW] f32

@@ -1,4 +1,4 @@
-// linear/matvec: out[t,n] = (sum over k of W[n,k] * h[t,k] + bias[n]) * row_scale[t] + residual[t,n], h = x or, with GAMMA,
+// linear/matvec: out[t,n] = (sum over k of W[n,k] * h[t,k] + bias[n]) * row_scale[t] * OUT_SCALE + residual[t,n], h = x or, with GAMMA,
 //   x[t,k] * gamma[k] * rsqrt(mean over k of x[t,k]^2 + EPS). Reads x at X_AT of rows of X_ROW; writes N values at OUT_AT of rows of OUT_ROW.
 //   LAST computes only token T-1, into row 0 of out (and from row 0 of residual).
 // in   x [T,X_ROW] f32   W [N,K] any weight format   bias [N] residual [T,OUT_ROW] row_scale [T] gamma [K] f32, each optional

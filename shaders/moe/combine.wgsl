@@ -1,4 +1,4 @@
-// moe/combine: out[t,d] = residual[t,d] + sum over k of weight[t,k] * y[row_of_pair[t TOP_K + k], d]
+// moe/combine: out[t,d] = residual[t,d] + OUT_SCALE * sum over k of weight[t,k] * y[row_of_pair[t TOP_K + k], d]
 // in   y [P,D] f32   row_of_pair [P]   routed [T,2 TOP_K] u32: ids, then weights   residual [T,D] f32
 // out  out [T,D] f32
 // grid [D / 64, T], workgroup 64; one lane a value
@@ -7,6 +7,11 @@
 // twin src/reference/moe/combine.ts   entry src/kernels/moe/combine.ts
 override D: u32;
 override TOP_K: u32;
+#if OUT_SCALED
+override OUT_SCALE: f32;
+#else
+const OUT_SCALE: f32 = 1.0;
+#endif
 
 @group(0) @binding(0) var<storage, read> y: array<f32>;
 @group(0) @binding(1) var<storage, read> row_of_pair: array<u32>;
@@ -21,7 +26,7 @@ fn combine(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
   if (d >= D) { return; }
   var sum = residual[t * D + d];
   for (var k = 0u; k < TOP_K; k++) {
-    let weight = bitcast<f32>(routed[(2u * t + 1u) * TOP_K + k]);
+    let weight = bitcast<f32>(routed[(2u * t + 1u) * TOP_K + k]) * OUT_SCALE;
     sum += weight * y[row_of_pair[t * TOP_K + k] * D + d];
   }
   out[t * D + d] = sum;

@@ -1,4 +1,4 @@
-// moe/expert_down_decode: out[t,d] = residual[t,d] + sum over k of weight[t,k] * (down_d . x[t TOP_K + k] + bias_d) by the expert of each pair
+// moe/expert_down_decode: out[t,d] = residual[t,d] + OUT_SCALE * sum over k of weight[t,k] * (down_d . x[t TOP_K + k] + bias_d) by the expert of each pair
 // in   arena (values, scales)   slot_table [E]   x [P,F] f32: act in pair order   routed [T,2 TOP_K] u32: ids, then weights   residual [T,D]
 // out  out [T,D] f32; experts whose slot is missing add nothing
 // grid [D / (64 / PARTS), T], workgroup 64; PARTS lanes share one d
@@ -10,6 +10,11 @@
 override D: u32;
 override TOP_K: u32;
 override PARTS: u32;
+#if OUT_SCALED
+override OUT_SCALE: f32;
+#else
+const OUT_SCALE: f32 = 1.0;
+#endif
 
 @group(0) @binding(4) var<storage, read> routed: array<u32>;
 @group(0) @binding(5) var<storage, read> residual: array<f32>;
@@ -58,6 +63,6 @@ fn expert_down_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(loca
 #if BIAS
     for (var k = 0u; k < TOP_K; k++) { total += chosen_weight(t, k) * slot_bias(chosen_slot(t, k), d); }
 #endif
-    out[t * D + d] = residual[t * D + d] + total;
+    out[t * D + d] = residual[t * D + d] + total * OUT_SCALE;
   }
 }

@@ -1,8 +1,8 @@
-// moe/route: normed = rms_norm(x); logits = router . normed (+ logit_bias); score; the TOP_K best keys; their weights; optionally sigmoid(shared_gate . normed)
+// moe/route: normed = rms_norm(x), or with CENTERED its layer norm; logits = router . normed (+ logit_bias); score; the TOP_K best keys; their weights; optionally sigmoid(shared_gate . normed)
 //              with PREDICT also the PREDICTED best keys of the next MoE layer's router, as if x were its input
 //              with APPROXIMATE changed as the step says: see src/kernels/moe/route.ts
 //              with INTERVENE changed as the layer's intervention says: see src/kernels/moe/intervention.ts; with LOGITS also the logits
-// in   x [T,D] f32   router block (src/kernels/moe/router_block.ts): router [E,D] (values, scales), then in vectors gamma [D], logit_bias [E],
+// in   x [T,D] f32   router block (src/kernels/moe/router_block.ts): router [E,D] (values, scales), then in vectors gamma [D] (with NORM_BIAS beta [D]), logit_bias [E],
 //      selection_bias [E], shared_gate [D] f32; with PREDICT the next layer's block behind it   slot_table [E] u32
 //      interventions: this layer's, with PREDICT the next layer's behind it
 // out  normed [T,D] f32   routed u32 [T,2 TOP_K]: ids by descending key, then the bits of their f32 weights; with PREDICT then [T,PREDICTED] ids;
@@ -41,6 +41,12 @@ override BLOCK_CHUNKS: u32;
 override SCALE: f32;
 #if RENORMALIZE
 override RENORMALIZE_EPS: f32;
+#endif
+#if RENORMALIZE_LEAST
+override LEAST_SUM: f32;
+#endif
+#if SCORE_SPARSE_MIXER
+override TOLERANCE: f32;
 #endif
 #if GROUPS
 override GROUP_COUNT: u32;
@@ -151,12 +157,28 @@ fn softplus(v: f32) -> f32 {
   return max(v, 0.0) + 2.0 * s * series;
 }
 
+#if CENTERED
+/// What is subtracted from the token's values: their mean.
+var<private> center: f32;
+
+fn mean(from_x: u32, lane: u32) -> f32 {
+  var sum = 0.0;
+  for (var i = 0u; i < (D + WG - 1u) / WG; i++) {
+    let d = i * WG + lane;
+    if (d < D) { sum += x[from_x + d]; }
+  }
+  return tree_sum(lane, sum) / f32(D);
+}
+#else
+const center: f32 = 0.0;
+#endif
+
 fn inverse_rms(from_x: u32, lane: u32) -> f32 {
   var sum = 0.0;
   for (var i = 0u; i < (D + WG - 1u) / WG; i++) {
     let d = i * WG + lane;
     if (d < D) {
-      let v = x[from_x + d];
+      let v = x[from_x + d] - center;
       sum += v * v;
     }
   }
@@ -173,7 +195,10 @@ fn stage(block: u32, from_x: u32, scale: f32, lane: u32) -> f32 {
       for (var j = 0u; j < 4u; j++) {
         let d = (block * BLOCK_QUADS + quad) * 4u + j;
         if (d < D) {
-          v[j] = x[from_x + d] * scale * vector(GAMMA_AT + d);
+          v[j] = (x[from_x + d] - center) * scale * vector(GAMMA_AT + d);
+#if NORM_BIAS
+          v[j] += vector(GAMMA_AT + D + d);
+#endif
           if (ahead == 0u) { normed[from_x + d] = v[j]; }
 #if SHARED_GATE
           gate += v[j] * vector(SHARED_GATE_AT + d);
@@ -454,8 +479,32 @@ fn choose(lane: u32) {
   workgroupBarrier();
 }
 
+#if SCORE_SPARSE_MIXER
+fn is_chosen_before(e: u32, pair: u32) -> bool {
+  for (var k = 0u; k < pair; k++) {
+    if (chosen[k] == e) { return true; }
+  }
+  return false;
+}
+
+/// Softmax of a chosen expert's logit over those near it that were not chosen before.
+fn mixed_weight(pair: u32) -> f32 {
+  let largest = scores[chosen[pair]];
+  var total = 0.0;
+  for (var e = 0u; e < E; e++) {
+    let logit = scores[e];
+    let is_far = largest - logit > TOLERANCE * max(abs(logit), largest);
+    if (!is_far && !is_chosen_before(e, pair)) { total += exp(logit - largest); }
+  }
+  return 1.0 / total;
+}
+#endif
+
 fn weight_of(pair: u32) -> f32 {
   var weight = scores[chosen[pair]];
+#if SCORE_SPARSE_MIXER
+  weight = mixed_weight(pair);
+#endif
   var top = 0.0;
 #if SCORE_SOFTMAX_CHOSEN
   top = LOWEST;
@@ -476,6 +525,9 @@ fn weight_of(pair: u32) -> f32 {
 #endif
 #if RENORMALIZE
   weight /= total + RENORMALIZE_EPS;
+#endif
+#if RENORMALIZE_LEAST
+  weight /= max(total, LEAST_SUM);
 #endif
   return weight * SCALE;
 }
@@ -550,6 +602,9 @@ fn route(
   used = select(TOP_K, min(intervention.x, TOP_K), intervened);
 #endif
   let from_x = t * D;
+#if CENTERED
+  center = mean(from_x, lane);
+#endif
   let scale = inverse_rms(from_x, lane);
   var gate = 0.0;
   for (var block = 0u; block < BLOCKS; block++) {

@@ -52,13 +52,35 @@ export function readBase(config: ConfigReader, family: string, normEps = 'rms_no
       family,
       vocab: config.integer('vocab_size', { max: LIMITS.vocab }),
       hidden: config.integer('hidden_size', { max: LIMITS.hidden }),
+      norm: 'rms',
       normEps: config.number(normEps, { min: 0 }),
+      embeddingScale: 1,
+      residualScale: 1,
+      head: { bias: false, scale: 1 },
       tieEmbeddings: config.boolean('tie_word_embeddings', false),
       maxContext: config.integer('max_position_embeddings', { max: LIMITS.context }),
       endTokens: readTokenIds(config, 'eos_token_id'),
       beginToken: readTokenId(config, 'bos_token_id'),
     },
     layerCount: config.integer('num_hidden_layers', { max: LIMITS.layers }),
+  };
+}
+
+/** Granite's multipliers. The softmax scale is `attention`, whatever the size of a head. */
+export function readMultipliers(config: ConfigReader): {
+  readonly model: Pick<ModelConfig, 'embeddingScale' | 'residualScale' | 'head'>;
+  readonly attention: number;
+} {
+  const multiplier = (key: string): number => config.number(key, { fallback: 1 });
+  const logits = multiplier('logits_scaling');
+  if (logits === 0) config.fail('logits_scaling', 'a number other than 0, which logits are divided by');
+  return {
+    model: {
+      embeddingScale: multiplier('embedding_multiplier'),
+      residualScale: multiplier('residual_multiplier'),
+      head: { bias: false, scale: 1 / logits },
+    },
+    attention: multiplier('attention_multiplier'),
   };
 }
 
@@ -118,10 +140,17 @@ function within(config: ConfigReader, { key, value }: { key: string; value: numb
 export function readExperts(config: ConfigReader): { experts: number; topK: number } {
   const experts = within(
     config,
-    aliased(config, ['num_experts', 'num_local_experts', 'n_routed_experts']),
+    aliased(config, ['num_experts', 'num_local_experts', 'n_routed_experts', 'moe_num_experts']),
     LIMITS.experts,
   );
-  const chosen = aliased(config, ['num_experts_per_tok', 'experts_per_token', 'num_experts_per_token']);
+  const chosen = aliased(config, [
+    'num_experts_per_tok',
+    'experts_per_token',
+    'num_experts_per_token',
+    'moe_topk',
+    'moe_k',
+    'moe_top_k',
+  ]);
   if (chosen.value > experts) config.fail(chosen.key, `at most the number of experts (${experts})`);
   return { experts, topK: within(config, chosen, LIMITS.topK) };
 }

@@ -10,7 +10,14 @@ export interface ModelConfig {
   readonly vocab: number; // V
   readonly hidden: number; // D
   readonly layers: readonly LayerConfig[]; // L
+  readonly norm: NormKind;
   readonly normEps: number;
+  /** Multiplies the embedding. */
+  readonly embeddingScale: number;
+  /** Multiplies what attention and feed-forward add to the residual stream. */
+  readonly residualScale: number;
+  /** logits = (W x + bias) * scale. */
+  readonly head: { readonly bias: boolean; readonly scale: number };
   readonly tieEmbeddings: boolean;
   /** The longest context the checkpoint claims. */
   readonly maxContext: number;
@@ -18,6 +25,9 @@ export interface ModelConfig {
   readonly endTokens: readonly number[];
   readonly beginToken: number | null;
 }
+
+/** `layer`: (x - mean) / deviation * gain; `layer-biased` adds a bias. */
+export type NormKind = 'rms' | 'layer' | 'layer-biased';
 
 export interface LayerConfig {
   readonly attention: MixerConfig;
@@ -75,8 +85,8 @@ export interface GroupedAttention {
   readonly headSize: number; // A
   /** Multiplies q·k. */
   readonly scale: number;
-  /** RMS norm of q and k before RoPE: over each head, or over the whole projection. */
-  readonly qkNorm: 'none' | 'per-head' | 'full';
+  /** RMS norm of q and k: over each head before RoPE or after it, or over the whole projection before. */
+  readonly qkNorm: 'none' | 'per-head' | 'per-head-rotated' | 'full';
   /** Clamp of q, k, v to ±clip after the norm, before RoPE. */
   readonly clip: number | null;
   readonly bias: { readonly qkv: boolean; readonly o: boolean };
@@ -140,10 +150,19 @@ export interface MoeFfn {
   readonly shared: { readonly width: number; /** times sigmoid(g·x) */ readonly gated: boolean } | null;
 }
 
+/**
+ * One expert after the other by the largest logit: the weight of the k-th is its softmax over those experts, of the ones not yet chosen, whose
+ * logit z lies close to its own, m: (m - z) / max(|z|, m) <= tolerance. Weights do not sum to one.
+ */
+export interface SparseMixer {
+  readonly kind: 'sparse-mixer';
+  readonly tolerance: number;
+}
+
 /** model-families.md section 5 is the catalogue. Order: logits, score, selection key, group mask, top-k, renormalise, scale. */
 export interface RouterConfig {
   /** `softmax-chosen`: top-k of the logits, then softmax over the K chosen. */
-  readonly score: 'softmax' | 'sigmoid' | 'sqrt-softplus' | 'softmax-chosen';
+  readonly score: 'softmax' | 'sigmoid' | 'sqrt-softplus' | 'softmax-chosen' | SparseMixer;
   /** Added to the logits (gpt-oss). */
   readonly logitBias: boolean;
   /** Added to the scores for selection only; weights come from the scores without it. */
@@ -156,7 +175,7 @@ export interface RouterConfig {
     /** What keys of dropped groups become. */
     readonly dropped: 'zero' | 'minus-infinity';
   } | null;
-  /** Divide the K weights by (their sum + epsilon). */
-  readonly renormalize: { readonly epsilon: number } | null;
+  /** Divide the K weights by (their sum + epsilon), or by their sum, which counts as `least` when it is smaller. */
+  readonly renormalize: { readonly epsilon: number } | { readonly least: number } | null;
   readonly scale: number;
 }

@@ -24,7 +24,8 @@ function attentionParameters(attention: AttentionConfig, hidden: number): number
   }
   const qRows = heads * attention.headSize;
   const kvRows = attention.kvHeads * attention.headSize;
-  const norms = { none: 0, 'per-head': 2 * attention.headSize, full: qRows + kvRows }[attention.qkNorm];
+  const perHead = 2 * attention.headSize;
+  const norms = { none: 0, 'per-head': perHead, 'per-head-rotated': perHead, full: qRows + kvRows }[attention.qkNorm];
   const biases = (attention.bias.qkv ? qRows + 2 * kvRows : 0) + (attention.bias.o ? hidden : 0);
   return (2 * qRows + 2 * kvRows) * hidden + norms + biases + (attention.sinks ? heads : 0);
 }
@@ -60,16 +61,17 @@ function ffnParameters(ffn: FfnConfig, hidden: number, experts: (ffn: MoeFfn) =>
 }
 
 /** Pure; weights, norms, biases, sinks and correction biases all count. */
-export function parameterCounts({ vocab, hidden, layers, tieEmbeddings }: ModelConfig): ParameterCounts {
+export function parameterCounts({ vocab, hidden, layers, tieEmbeddings, norm, head }: ModelConfig): ParameterCounts {
   const embedding = vocab * hidden;
-  let common = embedding + (tieEmbeddings ? 0 : embedding) + hidden;
+  const gains = norm === 'layer-biased' ? 2 * hidden : hidden;
+  let common = embedding + (tieEmbeddings ? 0 : embedding) + (head.bias ? vocab : 0) + gains;
   let all = 0;
   let chosen = 0;
   for (const { attention, ffn } of layers) {
     const mixer = isRecurrent(attention)
       ? recurrentParameters(attention, hidden)
       : attentionParameters(attention, hidden);
-    common += mixer + 2 * hidden;
+    common += mixer + 2 * gains;
     all += ffnParameters(ffn, hidden, (moe) => moe.experts);
     chosen += ffnParameters(ffn, hidden, (moe) => moe.topK);
   }

@@ -99,11 +99,21 @@ const llama3: Scaling = (c, { frequencies }) => {
   );
 };
 
+/** Hunyuan's: theta grows once, by `alpha`. Without alpha the frequencies change with the length of the conversation. */
+const dynamic: Scaling = (c, { theta, dims }) => {
+  if (c.raw('alpha') === undefined) throw refused(c, 'dynamic');
+  const grown = theta * c.number('alpha', { min: 1e-6 }) ** (dims / (dims - 2));
+  // Of the files that have alpha, transformers reads none of these.
+  c.irrelevant('factor', 'beta_fast', 'beta_slow', 'mscale', 'mscale_all_dim');
+  return unscaled(Array.from({ length: dims / 2 }, (_, j) => grown ** ((-2 * j) / dims)));
+};
+
 const SCALINGS: ReadonlyMap<string, Scaling> = new Map<string, Scaling>([
   ['default', (_, { frequencies }) => unscaled(frequencies)],
   ['linear', linear],
   ['yarn', yarn],
   ['llama3', llama3],
+  ['dynamic', dynamic],
 ]);
 
 const REFUSED: Readonly<Record<string, string>> = {
@@ -113,6 +123,15 @@ const REFUSED: Readonly<Record<string, string>> = {
   mrope: 'it needs positions on three axes',
 };
 
+function refused(c: ConfigReader, kind: string): UnsupportedModel {
+  const why = REFUSED[kind];
+  const runs = [...SCALINGS.keys()].filter((k) => !(k in REFUSED));
+  return new UnsupportedModel(
+    `${c.path}: rotary embedding of type "${kind}" is not supported${why ? `: ${why}` : ''} (only ${runs.join(', ')})`,
+    { path: c.path, key: 'rope_type', found: kind },
+  );
+}
+
 function scalingOf(c: ConfigReader): Scaling {
   const kind = c.raw('rope_type', 'type') ?? 'default';
   const alias = c.raw('type');
@@ -120,11 +139,7 @@ function scalingOf(c: ConfigReader): Scaling {
   if (alias !== undefined && alias !== kind) c.fail('type', `the same as rope_type ("${kind}")`);
   const scaling = SCALINGS.get(kind);
   if (scaling) return scaling;
-  const why = REFUSED[kind];
-  throw new UnsupportedModel(
-    `${c.path}: rotary embedding of type "${kind}" is not supported${why ? `: ${why}` : ''} (only ${[...SCALINGS.keys()].join(', ')})`,
-    { path: c.path, key: 'rope_type', found: kind },
-  );
+  throw refused(c, kind);
 }
 
 /** Values at the top of config.json, where v4 files have them. */

@@ -11,6 +11,7 @@ import type {
   GroupedAttentionNames,
   LatentAttentionNames,
   LayerNames,
+  MatrixName,
   MoeFfnNames,
   TensorNames,
 } from '../families/family.ts';
@@ -29,7 +30,7 @@ import {
   type ExpertMatrices,
 } from '../weights/formats/index.ts';
 import { layoutName, planes, sameLayout, type Layout, type MatrixShape } from '../weights/layout.ts';
-import type { PublishedMatrix } from '../weights/matrix.ts';
+import { rowsOf, type PublishedMatrix } from '../weights/matrix.ts';
 import { describeRecurrent } from './describe-mixers.ts';
 import { targetLayout, type MatrixRole, type Precision } from './precision.ts';
 
@@ -102,6 +103,10 @@ interface Rows {
   readonly layout: Layout;
 }
 
+/** For messages. */
+const label = (name: MatrixName): string =>
+  typeof name === 'string' ? name : `${name.of}[${name.first}..${name.first + name.rows}]`;
+
 class Describer {
   readonly #in: DescribeInput;
 
@@ -116,14 +121,15 @@ class Describer {
     return {
       embed,
       head: names.head === null ? embed : this.matrix(names.head, { rows: vocab, cols: hidden }, 'embedding'),
-      finalNorm: this.vector(names.finalNorm, hidden),
+      headBias: config.head.bias ? this.vector(`${names.head ?? names.embed}.bias`, vocab) : null,
+      finalNorm: this.norm(names.finalNorm),
       layers: config.layers.map((layer, i) => this.layer(layer, names.layer(i))),
     };
   }
 
   layer(layer: LayerConfig, names: LayerNames): LayerSpec {
     return {
-      attentionNorm: this.vector(names.attentionNorm, this.#in.config.hidden),
+      attentionNorm: this.norm(names.attentionNorm),
       attention: this.attention(layer.attention, names.attention),
       ffn: this.ffn(layer.ffn, names),
     };
@@ -154,7 +160,7 @@ class Describer {
     return {
       kind: 'grouped',
       qkv: this.stacked(
-        `${names.q} + k + v`,
+        `${label(names.q)} + k + v`,
         [
           [names.q, { rows: qRows, cols: hidden }],
           [names.k, { rows: kvRows, cols: hidden }],
@@ -162,9 +168,7 @@ class Describer {
         ],
         'linear',
       ),
-      qkvBias: config.bias.qkv
-        ? this.joined([names.q, names.k, names.v].map((n, i) => this.vector(`${n}.bias`, i === 0 ? qRows : kvRows)))
-        : null,
+      qkvBias: config.bias.qkv ? this.stackedBias([names.q, names.k, names.v], [qRows, kvRows, kvRows]) : null,
       o: this.matrix(names.o, { rows: hidden, cols: qRows }, 'linear'),
       oBias: config.bias.o ? this.vector(`${names.o}.bias`, hidden) : null,
       qNorm: norm(names.qNorm, qRows),
@@ -198,7 +202,7 @@ class Describer {
   }
 
   ffn(config: FfnConfig, { ffn: names, ffnNorm }: LayerNames): LayerSpec['ffn'] {
-    const norm = this.vector(ffnNorm, this.#in.config.hidden);
+    const norm = this.norm(ffnNorm);
     if (config.kind === 'dense') {
       invariant(names.kind === 'dense', 'ffn names of another kind than the config');
       return { norm, ...this.dense(names, config.width) };
@@ -212,7 +216,7 @@ class Describer {
     };
   }
 
-  dense(names: GluNames, width: DenseFfn['width']): DenseWeights<MatrixSpec> {
+  dense(names: GluNames<MatrixName>, width: DenseFfn['width']): DenseWeights<MatrixSpec> {
     const { hidden } = this.#in.config;
     return {
       kind: 'dense',
@@ -233,6 +237,7 @@ class Describer {
       hidden: config.hidden,
       experts,
       layout,
+      normBias: config.norm === 'layer-biased',
       logitBias: logitBias !== null,
       selectionBias: selectionBias !== null,
       sharedGate: sharedGate !== null,
@@ -259,7 +264,9 @@ class Describer {
     const storage = names.experts.find((s) => find(s, 0) !== null);
     const label = `experts of ${names.router}`;
     if (!storage) {
-      const tried = names.experts.map((s) => (s.kind === 'separate' ? s.expert(0).gate : s.gateUp));
+      const firstOf = (s: ExpertStorage): string =>
+        s.kind === 'fused' ? s.gateUp : s.kind === 'flat' ? s.gate : s.expert(0).gate;
+      const tried = names.experts.map(firstOf);
       throw new InvalidCheckpoint('missing-tensor', `No experts found: looked for ${tried.join(' and ')}`, { tried });
     }
     const matrices = Array.from({ length: config.experts }, (_, e) => {
@@ -300,6 +307,14 @@ class Describer {
     };
   }
 
+  /** Gains, and behind them the biases where the model's norms have them. */
+  norm(name: string): VectorSpec {
+    const { hidden, norm } = this.#in.config;
+    const gains = this.vector(name, hidden);
+    if (norm !== 'layer-biased') return gains;
+    return this.joined([gains, this.vector(name.replace(/weight$/, 'bias'), hidden)]);
+  }
+
   vector(name: string, length: number): VectorSpec {
     return { label: name, length, load: findVector(this.#in.checkpoint, name, length) };
   }
@@ -331,7 +346,18 @@ class Describer {
     };
   }
 
-  find(name: string, shape: MatrixShape): PublishedMatrix {
+  /** The biases of matrices that are stacked here: of each, or of the one matrix that holds them all. */
+  stackedBias(names: readonly MatrixName[], rows: readonly number[]): VectorSpec {
+    const [first] = names;
+    if (typeof first !== 'string') return this.vector(`${first!.of}.bias`, first!.total);
+    return this.joined(names.map((name, i) => this.vector(`${label(name)}.bias`, rows[i]!)));
+  }
+
+  find(name: MatrixName, shape: MatrixShape): PublishedMatrix {
+    if (typeof name !== 'string') {
+      invariant(name.rows === shape.rows, `${label(name)}: as many rows as the config says`);
+      return rowsOf(this.find(name.of, { rows: name.total, cols: shape.cols }), name.first, name.rows);
+    }
     const found = findMatrix(this.#in.checkpoint, this.#in.quantization, name, shape);
     if (!found)
       throw new InvalidCheckpoint('missing-tensor', `The checkpoint has no weights for ${name}`, { tensor: name });
@@ -343,7 +369,7 @@ class Describer {
   }
 
   /** Matrices with the same columns, one below the other. */
-  stacked(label: string, wanted: readonly (readonly [string, MatrixShape])[], role: MatrixRole): MatrixSpec {
+  stacked(label: string, wanted: readonly (readonly [MatrixName, MatrixShape])[], role: MatrixRole): MatrixSpec {
     let target = 0;
     const rows = wanted.map(([name, shape]): Rows => {
       const source = this.find(name, shape);
@@ -354,7 +380,8 @@ class Describer {
     return { label, rows: target, cols: wanted[0]![1].cols, parts: this.parts(label, rows) };
   }
 
-  interleaved(gate: string, up: string, shape: MatrixShape): MatrixSpec {
+  interleaved(gate: MatrixName, up: MatrixName, shape: MatrixShape): MatrixSpec {
+    const name = `${label(gate)} + up`;
     const rows = [gate, up].map((name, i): Rows => {
       const source = this.find(name, shape);
       return { source, target: i, stride: 2, layout: targetLayout(source.layout, 'linear', this.#in.precision) };
@@ -362,8 +389,8 @@ class Describer {
     const [a, b] = rows as [Rows, Rows];
     if (!sameLayout(a.layout, b.layout)) {
       throw new UnsupportedModel(
-        `${gate} is ${layoutName(a.layout)} but ${up} is ${layoutName(b.layout)}: both must share a format`,
-        { gate, up },
+        `${label(gate)} is ${layoutName(a.layout)} but ${label(up)} is ${layoutName(b.layout)}: both must share a format`,
+        { gate: label(gate), up: label(up) },
       );
     }
     const whole: MatrixPart = {
@@ -373,8 +400,8 @@ class Describer {
       layout: a.layout,
       pieces: rows.map(({ source, target, stride }) => ({ source, begin: 0, end: shape.rows, target, stride })),
     };
-    this.fits(`${gate} + up`, whole);
-    return { label: `${gate} + up`, rows: 2 * shape.rows, cols: shape.cols, parts: [whole] };
+    this.fits(name, whole);
+    return { label: name, rows: 2 * shape.rows, cols: shape.cols, parts: [whole] };
   }
 
   fits(label: string, part: MatrixPart): void {

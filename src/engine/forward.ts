@@ -14,7 +14,6 @@ import {
 } from '../gpu/step.ts';
 import { embedRows } from '../kernels/embed/embed_rows.ts';
 import { predictedIds } from '../kernels/moe/route.ts';
-import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { sample, tokenSetWords } from '../kernels/sample/sample.ts';
 import { MOST_SAMPLED_BYTES, topLogprobs } from '../kernels/sample/top_logprobs.ts';
 import {
@@ -27,6 +26,7 @@ import {
 import { denseLayer } from '../layers/ffn.ts';
 import { linear } from '../layers/linear.ts';
 import type { RecurrentState } from '../layers/mixer_step.ts';
+import { norm } from '../layers/norm.ts';
 import type { DeviceParts } from '../layers/parts.ts';
 import { recurrentMixer } from '../layers/recurrent.ts';
 import type { RecurrentWeights } from '../layers/weights.ts';
@@ -298,9 +298,9 @@ export class Forward {
     const phase: Phase = batch === 'one' ? 'decode' : 'prefill';
     const { embed, layers } = this.#weights;
     const a = this.#activations;
-    const { hidden } = this.config;
+    const { hidden, embeddingScale, residualScale: scale } = this.config;
     for (const { firstRow, matrix } of embed.parts) {
-      embedRows(r, 'embed', { ids: a.ids, weights: matrix, out: a.residualA }, { firstRow });
+      embedRows(r, 'embed', { ids: a.ids, weights: matrix, out: a.residualA }, { firstRow, scale: embeddingScale });
     }
     const tap = (index: number): void => {
       if (!taps) return;
@@ -321,11 +321,21 @@ export class Forward {
     this.config.layers.forEach((config, i) => {
       const weights = layers[i]!;
       const between = batch === 'one' && config.ffn.kind === 'moe' ? mid(marks.length) : a.residualB;
-      this.#mix(r, i, { label: `layer ${i}`, phase, eps: this.config.normEps, x: a.residualA, out: between });
+      this.#mix(r, i, {
+        label: `layer ${i}`,
+        phase,
+        normKind: this.config.norm,
+        eps: this.config.normEps,
+        scale,
+        x: a.residualA,
+        out: between,
+      });
       const ffn = {
         label: `layer ${i}`,
         phase,
+        normKind: this.config.norm,
         eps: this.config.normEps,
+        scale,
         x: between,
         out: a.residualA,
       };
@@ -365,7 +375,7 @@ export class Forward {
   }
 
   /** The token mixer of layer `i`: attention, or one with a recurrent state. */
-  #mix(r: Recorder, i: number, io: Pick<AttentionStep, 'label' | 'phase' | 'eps' | 'x' | 'out'>): void {
+  #mix(r: Recorder, i: number, io: Omit<AttentionStep, 'norm' | 'rope' | 'cache' | 'scratch'>): void {
     const a = this.#activations;
     const mixer = this.config.layers[i]!.attention;
     const { attention: weights, attentionNorm: norm } = this.#weights.layers[i]!;
@@ -407,12 +417,15 @@ export class Forward {
   lastLogits(): Promise<Program> {
     const r = this.recorder();
     const a = this.#activations;
-    linear(
-      r,
-      'head',
-      { x: a.residualA, gamma: this.#weights.finalNorm, weights: this.#weights.head, out: a.logits },
-      { phase: 'decode', eps: this.config.normEps, row: 'last' },
-    );
+    const { norm: kind, normEps: eps, head } = this.config;
+    const { finalNorm: gamma, head: weights, headBias: bias } = this.#weights;
+    const io = { weights, out: a.logits, bias };
+    const options = { phase: 'decode', row: 'last', scale: head.scale } as const;
+    if (kind === 'rms') linear(r, 'head', { ...io, x: a.residualA, gamma }, { ...options, eps });
+    else {
+      this.#recordFinalNorm(r, a.normed);
+      linear(r, 'head', { ...io, x: a.normed }, options);
+    }
     return r.finish();
   }
 
@@ -420,7 +433,8 @@ export class Forward {
   allLogits(out: BufferView, normed: BufferView): Promise<Program> {
     const r = this.recorder();
     this.#recordFinalNorm(r, normed);
-    linear(r, 'head', { x: normed, weights: this.#weights.head, out }, { phase: 'prefill' });
+    const { head: weights, headBias: bias } = this.#weights;
+    linear(r, 'head', { x: normed, weights, bias, out }, { phase: 'prefill', scale: this.config.head.scale });
     return r.finish();
   }
 
@@ -432,9 +446,9 @@ export class Forward {
   }
 
   #recordFinalNorm(r: Recorder, out: BufferView): void {
-    const { hidden, normEps: eps } = this.config;
+    const { hidden: size, norm: kind, normEps: eps } = this.config;
     const x = this.#activations.residualA;
-    rmsNorm(r, 'final norm', { x, gamma: this.#weights.finalNorm, out }, { size: hidden, eps });
+    norm(r, 'final norm', { x, gamma: this.#weights.finalNorm, out }, { kind, size, eps });
   }
 
   /**

@@ -166,7 +166,7 @@ function modelParts(spec: ModelSpec): ModelParts {
   const layers = spec.layers.map(layerParts);
   return {
     matrices: [...new Set([spec.embed, spec.head, ...layers.flatMap((l) => l.matrices)])],
-    vectors: [spec.finalNorm, ...layers.flatMap((l) => l.vectors)],
+    vectors: [...(spec.headBias ? [spec.headBias] : []), spec.finalNorm, ...layers.flatMap((l) => l.vectors)],
     routers: layers.flatMap((l) => (l.moe ? [l.moe.router] : [])),
     experts: layers.flatMap((l) => (l.moe ? [l.moe.experts] : [])),
   };

@@ -1,4 +1,4 @@
-/** DeepSeek-V3, R1 and the small models of its shape (Moonlight, GigaChat3, Kanana-2): latent attention and a sigmoid router with groups. */
+/** DeepSeek-V3, R1 and the small models of its shape (Moonlight, Kimi K2, GigaChat3, Kanana-2): latent attention and a sigmoid router with groups. */
 import { readActivation, readBase, readDensePrefix, readWidth } from '../config/axes.ts';
 import type { FfnConfig } from '../config/model-config.ts';
 import type { Family } from './family.ts';
@@ -8,7 +8,7 @@ import { readSigmoidMoe } from './sigmoid-moe.ts';
 
 export const deepseekV3: Family = {
   id: 'deepseek-v3',
-  modelTypes: ['deepseek_v3'],
+  modelTypes: ['deepseek_v3', 'kimi_k2'],
   architectures: ['DeepseekV3ForCausalLM'],
 
   readConfig(c) {

@@ -13,6 +13,28 @@ export interface Family {
   names(config: ModelConfig): TensorNames;
 }
 
+/** Some rows of a stored matrix that holds several: q, k and v in one, or gate and up. */
+export interface RowsOf {
+  readonly of: string;
+  readonly first: number;
+  readonly rows: number;
+  /** Of the stored matrix. */
+  readonly total: number;
+}
+
+export type MatrixName = string | RowsOf;
+
+/** Names of matrices that lie one below the other in the matrix `of`, with so many rows each. */
+export function stackedRows<const N extends readonly number[]>(of: string, rows: N): { [I in keyof N]: RowsOf } {
+  const total = rows.reduce((a, b) => a + b, 0);
+  let first = 0;
+  return rows.map((count): RowsOf => {
+    const name = { of, first, rows: count, total };
+    first += count;
+    return name;
+  }) as { [I in keyof N]: RowsOf };
+}
+
 /**
  * Names without a suffix such as `.weight`: a weight format appends its own. `vector` names carry their full tensor name, because they are
  * stored plainly in every format.
@@ -30,7 +52,7 @@ export interface TensorNames {
 }
 
 export interface LayerNames {
-  /** Full tensor names. */
+  /** Full tensor names, ending in `weight`; with biases, those end in `bias` instead. */
   readonly attentionNorm: string;
   readonly ffnNorm: string;
   readonly attention: GroupedAttentionNames | LatentAttentionNames | RecurrentNames;
@@ -39,9 +61,10 @@ export interface LayerNames {
 
 export interface GroupedAttentionNames {
   readonly kind: 'grouped';
-  readonly q: string;
-  readonly k: string;
-  readonly v: string;
+  /** All three as rows of one matrix, or none. */
+  readonly q: MatrixName;
+  readonly k: MatrixName;
+  readonly v: MatrixName;
   readonly o: string;
   /** Full tensor names, null when the config has none. */
   readonly qNorm: string | null;
@@ -103,13 +126,13 @@ export interface Mamba2Names extends MambaNames {
   readonly norm: string; // [channels]
 }
 
-export interface GluNames {
-  readonly gate: string;
-  readonly up: string;
+export interface GluNames<Name extends MatrixName = string> {
+  readonly gate: Name;
+  readonly up: Name;
   readonly down: string;
 }
 
-export interface DenseFfnNames extends GluNames {
+export interface DenseFfnNames extends GluNames<MatrixName> {
   readonly kind: 'dense';
 }
 
@@ -121,7 +144,7 @@ export interface MoeFfnNames {
   readonly selectionBias: string | null;
   /** In order of preference: the first whose tensors the checkpoint has is used. */
   readonly experts: readonly ExpertStorage[];
-  readonly shared: GluNames | null;
+  readonly shared: GluNames<MatrixName> | null;
   /** [1, D]; null when the shared expert is not gated. */
   readonly sharedGate: string | null;
 }
@@ -129,6 +152,8 @@ export interface MoeFfnNames {
 export type ExpertStorage =
   /** One matrix per expert and projection. */
   | { readonly kind: 'separate'; expert(e: number): GluNames }
+  /** One matrix a projection with all experts' rows: gate and up [E F, D], and down transposed [E F, D]. Full tensor names. */
+  | { readonly kind: 'flat'; readonly gate: string; readonly up: string; readonly down: string }
   /** All experts in one tensor of rank 3. */
   | {
       readonly kind: 'fused';

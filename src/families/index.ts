@@ -1,15 +1,28 @@
 /** The only list of families. */
 import type { Json } from '../config/read.ts';
 import { InvalidCheckpoint, UnsupportedModel } from '../errors.ts';
+import { bailingMoe } from './bailing-moe.ts';
+import { dbrx } from './dbrx.ts';
+import { deepseekV1 } from './deepseek-v1.ts';
 import { deepseekV2 } from './deepseek-v2.ts';
 import { deepseekV3 } from './deepseek-v3.ts';
+
+import { dots1 } from './dots1.ts';
+import { ernie45Moe } from './ernie4-5-moe.ts';
 import type { Family } from './family.ts';
+import { glm4MoeLite } from './glm4-moe-lite.ts';
 import { glm4Moe } from './glm4-moe.ts';
 import { gptOss } from './gpt-oss.ts';
+import { graniteMoe } from './granitemoe.ts';
+import { hunyuanV1Moe } from './hunyuan-v1-moe.ts';
 import { jamba } from './jamba.ts';
 import { lfm2Moe } from './lfm2-moe.ts';
+import { llama } from './llama.ts';
+import { mellum } from './mellum.ts';
+import { minimaxM2 } from './minimax-m2.ts';
 import { mixtral } from './mixtral.ts';
 import { olmoe } from './olmoe.ts';
+import { phimoe } from './phimoe.ts';
 import { qwen2Moe } from './qwen2-moe.ts';
 import { qwen3Moe } from './qwen3-moe.ts';
 
@@ -22,6 +35,18 @@ export const FAMILIES: readonly Family[] = [
   deepseekV2,
   deepseekV3,
   gptOss,
+  graniteMoe,
+  ernie45Moe,
+  hunyuanV1Moe,
+  phimoe,
+  dbrx,
+  deepseekV1,
+  glm4MoeLite,
+  dots1,
+  bailingMoe,
+  minimaxM2,
+  mellum,
+  llama,
   lfm2Moe,
   jamba,
 ];

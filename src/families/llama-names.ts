@@ -5,7 +5,15 @@
 import { isAttention } from '../config/mixers.ts';
 import type { AttentionConfig, FfnConfig, ModelConfig, MoeFfn, RecurrentConfig } from '../config/model-config.ts';
 import { invariant } from '../util/assert.ts';
-import type { ExpertStorage, GluNames, LayerNames, MoeFfnNames, RecurrentNames, TensorNames } from './family.ts';
+import type {
+  ExpertStorage,
+  GluNames,
+  LayerNames,
+  MatrixName,
+  MoeFfnNames,
+  RecurrentNames,
+  TensorNames,
+} from './family.ts';
 
 export interface MoeNaming {
   /** As in `mlp` of `model.layers.0.mlp.gate`. */
@@ -14,8 +22,13 @@ export interface MoeNaming {
   readonly router: string;
   /** Ways to store the experts of `model.layers.0.mlp`, in order of preference. */
   readonly experts: (block: string) => readonly ExpertStorage[];
-  readonly shared?: string;
+  /** As in `shared_experts` of `model.layers.0.mlp.shared_experts`, or of a layer and its width the names. */
+  readonly shared?: string | ((layer: string, width: number) => GluNames<MatrixName>);
   readonly sharedGate?: string;
+  /** As in `gate.e_score_correction_bias` of `model.layers.0.mlp`; by default that, below the router's name. */
+  readonly selectionBias?: string;
+  /** Of q and k; by default `q_norm` and `k_norm`. */
+  readonly qkNorms?: readonly [q: string, k: string];
   /** The checkpoint has more layers than the config counts: heads that predict several tokens, which nothing here reads. */
   readonly extraLayers?: boolean;
   /** Names of a token mixer that is no attention, in a layer such as `model.layers.0`. */
@@ -35,7 +48,7 @@ export const separateExperts =
   (projections: readonly [gate: string, up: string, down: string] = PROJECTIONS): MoeNaming['experts'] =>
   (block) => [{ kind: 'separate', expert: (e) => glu(`${block}.experts.${e}`, projections) }];
 
-function attentionNames(prefix: string, attention: AttentionConfig): LayerNames['attention'] {
+function attentionNames(prefix: string, attention: AttentionConfig, naming: MoeNaming): LayerNames['attention'] {
   const at = (name: string): string => `${prefix}.${name}`;
   if (attention.kind === 'latent') {
     return {
@@ -51,16 +64,23 @@ function attentionNames(prefix: string, attention: AttentionConfig): LayerNames[
     };
   }
   const normed = attention.qkNorm !== 'none';
+  const [qNorm, kNorm] = naming.qkNorms ?? ['q_norm', 'k_norm'];
   return {
     kind: 'grouped',
     q: at('q_proj'),
     k: at('k_proj'),
     v: at('v_proj'),
     o: at('o_proj'),
-    qNorm: normed ? at('q_norm.weight') : null,
-    kNorm: normed ? at('k_norm.weight') : null,
+    qNorm: normed ? at(`${qNorm}.weight`) : null,
+    kNorm: normed ? at(`${kNorm}.weight`) : null,
     sinks: attention.sinks ? at('sinks') : null,
   };
+}
+
+function sharedNames(layer: string, block: string, { shared }: MoeFfn, naming: MoeNaming): MoeFfnNames['shared'] {
+  if (!shared || !naming.shared) return null;
+  if (typeof naming.shared === 'string') return glu(`${block}.${naming.shared}`, PROJECTIONS);
+  return naming.shared(layer, shared.width);
 }
 
 function moeNames(layer: string, ffn: MoeFfn, naming: MoeNaming): MoeFfnNames {
@@ -70,9 +90,11 @@ function moeNames(layer: string, ffn: MoeFfn, naming: MoeNaming): MoeFfnNames {
     kind: 'moe',
     router,
     routerBias: ffn.router.logitBias ? `${router}.bias` : null,
-    selectionBias: ffn.router.selectionBias ? `${router}.e_score_correction_bias` : null,
+    selectionBias: ffn.router.selectionBias
+      ? `${block}.${naming.selectionBias ?? `${naming.router}.e_score_correction_bias`}`
+      : null,
     experts: naming.experts(block),
-    shared: ffn.shared && naming.shared ? glu(`${block}.${naming.shared}`, PROJECTIONS) : null,
+    shared: sharedNames(layer, block, ffn, naming),
     sharedGate: ffn.shared?.gated && naming.sharedGate ? `${block}.${naming.sharedGate}` : null,
   };
 }
@@ -98,7 +120,7 @@ export function llamaNames(config: ModelConfig, naming: MoeNaming): TensorNames 
         attentionNorm: `${layer}.input_layernorm.weight`,
         ffnNorm: `${layer}.post_attention_layernorm.weight`,
         attention: isAttention(attention)
-          ? attentionNames(`${layer}.self_attn`, attention)
+          ? attentionNames(`${layer}.self_attn`, attention, naming)
           : recurrentNames(layer, attention, naming),
         ffn: ffnNames(layer, ffn, naming),
       };

@@ -1,5 +1,5 @@
 /** One attention block: x -> x + attention(norm(x)). */
-import type { GroupedAttention, LatentAttention } from '../config/model-config.ts';
+import type { GroupedAttention, LatentAttention, NormKind } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
 import { attention } from '../kernels/attention/attention.ts';
@@ -7,6 +7,7 @@ import { latentAppend } from '../kernels/attention/latent_append.ts';
 import { rotateAppend } from '../kernels/attention/rotate_append.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { linear } from './linear.ts';
+import { norm } from './norm.ts';
 import type { DeviceParts } from './parts.ts';
 import type { GroupedWeights, LatentWeights } from './weights.ts';
 
@@ -22,11 +23,15 @@ export interface KvCache {
 export interface AttentionStep {
   readonly label: string;
   readonly phase: Phase;
+  readonly normKind: NormKind;
   readonly eps: number;
+  /** Multiplies attention before it joins x. */
+  readonly scale: number;
   readonly x: BufferView; // [T, D]
-  /** x + attention; another buffer than x. */
+  /** x + scale * attention; another buffer than x. */
   readonly out: BufferView; // [T, D]
-  readonly norm: BufferView; // [D]
+  /** Gains and biases: see layers/norm.ts. */
+  readonly norm: BufferView; // [D] or [2 D]
   readonly rope: BufferView;
   readonly cache: KvCache;
   readonly scratch: {
@@ -42,7 +47,7 @@ export interface AttentionStep {
   };
 }
 
-/** y = W norm(x): the norm is folded into the decode kernel and a dispatch of its own in prefill, where the rows of x are reused. */
+/** y = W norm(x): an RMS norm is folded into the decode kernel and a dispatch of its own in prefill, where the rows of x are reused. */
 export function normedLinear(
   r: Recorder,
   label: string,
@@ -55,11 +60,16 @@ export function normedLinear(
     bias?: BufferView | null;
     normed: BufferView;
   },
-  { eps, row, at = 0 }: { eps: number; row?: number; at?: number },
+  { eps, row, at = 0, kind = 'rms' }: { eps: number; row?: number; at?: number; kind?: NormKind },
 ): void {
   const { x, gamma, weights, out, normed } = io;
   const bias = io.bias ?? null;
   const size = weights.cols;
+  if (kind !== 'rms') {
+    norm(r, `${label} norm`, { x, gamma, out: normed }, { kind, size, eps });
+    linear(r, label, { x: normed, weights, out, bias }, { phase });
+    return;
+  }
   if (phase === 'decode') {
     linear(r, label, { x, gamma, weights, out, bias }, { phase, eps, xRow: row ?? size, xAt: at });
     return;
@@ -82,7 +92,7 @@ export function groupedAttention(
     `${label} qkv`,
     phase,
     { x, gamma: s.norm, weights: weights.qkv, bias: weights.qkvBias, out: scratch.mid, normed: scratch.normed },
-    { eps },
+    { eps, kind: s.normKind },
   );
   rotateAppend(
     r,
@@ -102,7 +112,7 @@ export function groupedAttention(
     r,
     `${label} out`,
     { x: scratch.attended, weights: weights.o, bias: weights.oBias, residual: x, out: s.out },
-    { phase },
+    { phase, scale: s.scale },
   );
 }
 
@@ -123,7 +133,7 @@ export function latentAttention(
     `${label} down`,
     phase,
     { x, gamma: s.norm, weights: weights.down, out: scratch.mid, normed: scratch.normed },
-    { eps: s.eps },
+    { eps: s.eps, kind: s.normKind },
   );
   if (weights.qUp && weights.qNorm) {
     normedLinear(
@@ -163,7 +173,12 @@ export function latentAttention(
     },
   );
   attend(r, s, { heads, kvHeads: heads, keySize, valueSize, scale, window: null }, null);
-  linear(r, `${label} out`, { x: scratch.attended, weights: weights.o, residual: x, out: s.out }, { phase });
+  linear(
+    r,
+    `${label} out`,
+    { x: scratch.attended, weights: weights.o, residual: x, out: s.out },
+    { phase, scale: s.scale },
+  );
 }
 
 function attend(

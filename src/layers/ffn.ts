@@ -1,11 +1,11 @@
 /** A dense feed-forward: act(gate x) * up x, then down. Serves dense layers and shared experts. */
-import type { Activation } from '../config/model-config.ts';
+import type { Activation, NormKind } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
 import { glu } from '../kernels/linear/glu.ts';
-import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import type { Phase } from './attention.ts';
 import { linear } from './linear.ts';
+import { norm } from './norm.ts';
 import { onlyPart, type DeviceParts } from './parts.ts';
 import type { DenseWeights } from './weights.ts';
 
@@ -19,10 +19,12 @@ export interface FfnStep {
   readonly hidden: BufferView; // [T, width] scratch
   readonly residual: BufferView; // [T, D]
   readonly rowScale?: BufferView; // [T]
+  /** Multiplies the feed-forward before it joins the residual. */
+  readonly scale: number;
   readonly out: BufferView; // [T, D]
 }
 
-/** out = residual + rowScale * ffn(x). */
+/** out = residual + scale * rowScale * ffn(x). */
 export function feedForward(r: Recorder, s: FfnStep): void {
   const { label, phase, weights, hidden, residual, rowScale, out } = s;
   glu(
@@ -35,19 +37,21 @@ export function feedForward(r: Recorder, s: FfnStep): void {
     r,
     `${label} down`,
     { x: hidden, weights: weights.down, residual, out, ...(rowScale ? { rowScale } : {}) },
-    { phase },
+    { phase, scale: s.scale },
   );
 }
 
-/** out = x + ffn(norm(x)): a dense layer. */
+/** out = x + scale * ffn(norm(x)): a dense layer. */
 export function denseLayer(
   r: Recorder,
   s: Omit<FfnStep, 'residual' | 'rowScale'> & {
     readonly gamma: BufferView;
     readonly normed: BufferView;
+    readonly normKind: NormKind;
     readonly eps: number;
   },
 ): void {
-  rmsNorm(r, `${s.label} norm`, { x: s.x, gamma: s.gamma, out: s.normed }, { size: s.weights.gateUp.cols, eps: s.eps });
+  const shape = { kind: s.normKind, size: s.weights.gateUp.cols, eps: s.eps };
+  norm(r, `${s.label} norm`, { x: s.x, gamma: s.gamma, out: s.normed }, shape);
   feedForward(r, { ...s, x: s.normed, residual: s.x });
 }

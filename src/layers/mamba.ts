@@ -14,9 +14,10 @@ import type { Mamba1Weights, Mamba2Weights } from './weights.ts';
 type Weights1 = Mamba1Weights<DeviceParts, BufferView>;
 type Weights2 = Mamba2Weights<DeviceParts, BufferView>;
 
-function project(r: Recorder, weights: DeviceParts, { label, phase, eps, x, norm, scratch }: RecurrentStep): void {
-  const { projected: out, normed } = scratch;
-  normedLinear(r, `${label} in`, phase, { x, gamma: norm, weights, out, normed }, { eps });
+function project(r: Recorder, weights: DeviceParts, s: RecurrentStep): void {
+  const { projected: out, normed } = s.scratch;
+  const io = { x: s.x, gamma: s.norm, weights, out, normed };
+  normedLinear(r, `${s.label} in`, s.phase, io, { eps: s.eps, kind: s.normKind });
 }
 
 /** The convolution over `channels` of a row of what was projected. */
@@ -60,7 +61,12 @@ export function mamba1(r: Recorder, config: Mamba1, weights: Weights1, s: Recurr
     },
     { channels, headSize: 1, groups: 1, states, aByState: true, stepLimits: [0, Infinity] },
   );
-  linear(r, `${label} out`, { x: scratch.mixed, weights: weights.outProj, residual: s.x, out: s.out }, { phase });
+  linear(
+    r,
+    `${label} out`,
+    { x: scratch.mixed, weights: weights.outProj, residual: s.x, out: s.out },
+    { phase, scale: s.scale },
+  );
 }
 
 export function mamba2(r: Recorder, config: Mamba2, weights: Weights2, s: RecurrentStep): void {
@@ -91,5 +97,10 @@ export function mamba2(r: Recorder, config: Mamba2, weights: Weights2, s: Recurr
   const normed = scratch.convolved; // read for the last time by the scan
   const shape = { size: channels / normGroups, groups: normGroups, eps };
   rmsNorm(r, `${label} gated norm`, { x: scratch.mixed, gamma: weights.norm, out: normed }, shape);
-  linear(r, `${label} out`, { x: normed, weights: weights.outProj, residual: s.x, out: s.out }, { phase });
+  linear(
+    r,
+    `${label} out`,
+    { x: normed, weights: weights.outProj, residual: s.x, out: s.out },
+    { phase, scale: s.scale },
+  );
 }

@@ -1,5 +1,5 @@
 /** What the recurrent token mixers have in common: the buffers of a step, and the state that they carry in place of keys and values. */
-import type { Mamba2, RecurrentConfig } from '../config/model-config.ts';
+import type { Mamba2, NormKind, RecurrentConfig } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import { convState } from '../kernels/mixer/causal_conv.ts';
 import { scanState } from '../kernels/mixer/selective_scan.ts';
@@ -16,11 +16,15 @@ export interface RecurrentState {
 export interface RecurrentStep {
   readonly label: string;
   readonly phase: Phase;
+  readonly normKind: NormKind;
   readonly eps: number;
+  /** Multiplies what is mixed before it joins x. */
+  readonly scale: number;
   readonly x: BufferView; // [T, D]
-  /** x + mixed; another buffer than x. */
+  /** x + scale * mixed; another buffer than x. */
   readonly out: BufferView; // [T, D]
-  readonly norm: BufferView; // [D]
+  /** Gains and biases: see layers/norm.ts. */
+  readonly norm: BufferView; // [D] or [2 D]
   readonly state: RecurrentState;
   readonly scratch: { readonly normed: BufferView } & { readonly [part in keyof ScratchSizes]: BufferView };
 }

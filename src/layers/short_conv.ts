@@ -22,7 +22,7 @@ export function shortConvolution(
     `${label} in`,
     phase,
     { x, gamma: s.norm, weights: weights.inProj, out: scratch.projected, normed: scratch.normed },
-    { eps },
+    { eps, kind: s.normKind },
   );
   causalConv(
     r,
@@ -30,5 +30,10 @@ export function shortConvolution(
     { x: scratch.projected, taps: weights.taps, state: state.convolution, out: scratch.mixed },
     { channels, taps, row: 3 * channels, at: 2 * channels, gates: { b: 0, c: channels }, silu: false },
   );
-  linear(r, `${label} out`, { x: scratch.mixed, weights: weights.outProj, residual: x, out: s.out }, { phase });
+  linear(
+    r,
+    `${label} out`,
+    { x: scratch.mixed, weights: weights.outProj, residual: x, out: s.out },
+    { phase, scale: s.scale },
+  );
 }

@@ -7,12 +7,14 @@ export interface ModelWeights<M, V, X, R> {
   readonly embed: M; // [V, D]
   /** [V, D]; the same object as `embed` when tied. */
   readonly head: M;
-  readonly finalNorm: V; // [D]
+  readonly headBias: V | null; // [V]
+  /** Norms of tokens: gains [D], and behind them the biases of a layer norm [2 D]. */
+  readonly finalNorm: V;
   readonly layers: readonly LayerWeights<M, V, X, R>[];
 }
 
 export interface LayerWeights<M, V, X, R> {
-  readonly attentionNorm: V; // [D]
+  readonly attentionNorm: V;
   readonly attention: GroupedWeights<M, V> | LatentWeights<M, V> | RecurrentWeights<M, V>;
   readonly ffn: DenseLayerWeights<M, V> | MoeWeights<M, X, R>;
 }
@@ -89,7 +91,7 @@ export interface DenseWeights<M> {
 
 /** Of a dense layer: a shared expert has no norm of its own. */
 export interface DenseLayerWeights<M, V> extends DenseWeights<M> {
-  readonly norm: V; // [D]
+  readonly norm: V;
 }
 
 export interface MoeWeights<M, X, R> {
@@ -222,5 +224,6 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
   }
   const finalNorm = await vector(model.finalNorm);
   const head = model.head === model.embed ? embed : await to.matrix(model.head);
-  return { embed, head, finalNorm, layers };
+  const headBias = await optional(model.headBias, vector);
+  return { embed, head, headBias, finalNorm, layers };
 }

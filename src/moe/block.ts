@@ -9,7 +9,7 @@
  *   down     act -> out, weights and residual in   act -> y [P, D]
  *   combine                                        y -> out through the inverse map, k ascending
  */
-import type { MoeFfn } from '../config/model-config.ts';
+import type { MoeFfn, NormKind } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
 import { combine } from '../kernels/moe/combine.ts';
@@ -30,7 +30,10 @@ export interface MoeStep {
   readonly label: string;
   readonly phase: Phase;
   readonly hidden: number; // D
+  readonly normKind: NormKind;
   readonly eps: number;
+  /** Multiplies what the layer adds to x. */
+  readonly scale: number;
   readonly x: BufferView; // [T, D]
   readonly out: BufferView; // [T, D], another buffer
   /** This layer's routing log. */
@@ -93,7 +96,7 @@ export function moeLayer(
     r,
     `${label} route`,
     { x, router, normed, routed, ...optional },
-    { block, topK, router: config.router, eps: s.eps, predict, logits },
+    { block, topK, router: config.router, norm: s.normKind, eps: s.eps, predict, logits },
   );
   let residual = x;
   if (weights.shared) {
@@ -104,6 +107,7 @@ export function moeLayer(
       weights: weights.shared,
       x: normed,
       hidden: scratch.dense,
+      scale: s.scale,
       residual,
       ...(block.sharedGate ? { rowScale: scratch.sharedWeight } : {}),
       out: scratch.withShared,
@@ -120,7 +124,7 @@ export function moeLayer(
       r,
       `${label} down`,
       { ...home, act: scratch.act, routed, residual, out: s.out },
-      { ...shape, slot },
+      { ...shape, slot, scale: s.scale },
     );
     return { route: atRoute, experts: atExperts, combine: r.mark() };
   }
@@ -130,6 +134,6 @@ export function moeLayer(
   expertUp(r, `${label} up`, { ...home, x: normed, pairOfRow, tiles, act }, { ...shape, slot, activation, tileRows });
   expertDown(r, `${label} down`, { ...home, act, tiles, y }, { ...shape, slot, tileRows });
   const atCombine = r.mark();
-  combine(r, `${label} combine`, { y, rowOfPair, routed, residual, out: s.out }, { hidden, topK });
+  combine(r, `${label} combine`, { y, rowOfPair, routed, residual, out: s.out }, { hidden, topK, scale: s.scale });
   return { route: atRoute, experts: atExperts, combine: atCombine };
 }

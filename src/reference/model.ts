@@ -6,7 +6,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { TensorNames } from '../families/family.ts';
 import { mix } from './model/mix.ts';
 import { feedForward, type Route, type RouteChange } from './model/moe.ts';
-import { add, matVec, need, rmsNormed, type Weights } from './model/tensors.ts';
+import { add, matVec, need, normed, type Weights } from './model/tensors.ts';
 
 export type { Route, RouteChange, Weights };
 
@@ -36,18 +36,25 @@ export function referenceModel(
 ): ReferenceRun {
   const { hidden: size, normEps: eps } = config;
   const embed = need(weights, `${names.embed}.weight`);
-  let x: Float64Array[] = Array.from(ids, (id) => embed.slice(id * size, (id + 1) * size));
+  let x: Float64Array[] = Array.from(ids, (id) =>
+    embed.slice(id * size, (id + 1) * size).map((v) => v * config.embeddingScale),
+  );
   const hidden = [x];
   const routes: Route[][] = [];
   const routerLogits: Float64Array[][] = [];
-  const normed = (name: string): Float64Array[] => x.map((token) => rmsNormed(token, need(weights, name), eps));
+  const atNorm = (name: string): Float64Array[] => x.map((token) => normed(token, weights, name, config.norm, eps));
   const join = (out: readonly Float64Array[]): void => {
-    x = x.map((token, t) => add(token, out[t]!));
+    x = x.map((token, t) =>
+      add(
+        token,
+        out[t]!.map((v) => v * config.residualScale),
+      ),
+    );
   };
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
-    join(mix(normed(n.attentionNorm), layer.attention, n.attention, weights, eps));
-    const ffn = feedForward(normed(n.ffnNorm), layer.ffn, n.ffn, weights, changes[routes.length]);
+    join(mix(atNorm(n.attentionNorm), layer.attention, n.attention, weights, eps));
+    const ffn = feedForward(atNorm(n.ffnNorm), layer.ffn, n.ffn, weights, changes[routes.length]);
     join(ffn.out);
     if (ffn.routes) {
       routes.push(ffn.routes);
@@ -55,7 +62,9 @@ export function referenceModel(
     }
     hidden.push(x);
   });
-  const final = normed(names.finalNorm);
+  const final = atNorm(names.finalNorm);
   const head = names.head === null ? embed : need(weights, `${names.head}.weight`);
-  return { hidden, final, logits: final.map((token) => matVec(head, token)), routes, routerLogits };
+  const bias = config.head.bias ? need(weights, `${names.head ?? names.embed}.bias`) : null;
+  const logits = final.map((token) => matVec(head, token, bias).map((v) => v * config.head.scale));
+  return { hidden, final, logits, routes, routerLogits };
 }

@@ -22,3 +22,12 @@ export interface PublishedMatrix extends MatrixShape {
   /** Reads and repacks some rows; memory is proportional to them. */
   read(beginRow: number, endRow: number, signal?: AbortSignal): Promise<NativeRows>;
 }
+
+/** `count` rows of a matrix from row `first` on, as a matrix of their own. */
+export const rowsOf = (whole: PublishedMatrix, first: number, count: number): PublishedMatrix => ({
+  ...whole,
+  name: `${whole.name}[${first}..${first + count}]`,
+  rows: count,
+  storedBytes: (whole.storedBytes / whole.rows) * count,
+  read: (begin, end, signal) => whole.read(first + begin, first + end, signal),
+});

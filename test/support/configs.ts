@@ -149,8 +149,140 @@ const CONFIGS: Record<string, Json> = {
 
 export const ODD_FAMILIES = Object.keys(CONFIGS);
 
+const DENSE = { intermediate_size: 72 };
+const MOE = { intermediate_size: 72, moe_intermediate_size: 40, num_experts_per_tok: 3 };
+
+/** Of families without golden values, by a name for each form. */
+const WITHOUT_GOLDEN: Record<string, Json> = {
+  llama: {
+    ...DENSE,
+    model_type: 'llama',
+    architectures: ['LlamaForCausalLM'],
+    tie_word_embeddings: true,
+    rope_scaling: {
+      rope_type: 'llama3',
+      factor: 8,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 64,
+    },
+  },
+  mistral: { ...DENSE, model_type: 'mistral', architectures: ['MistralForCausalLM'], sliding_window: 9 },
+  qwen2: { ...DENSE, model_type: 'qwen2', architectures: ['Qwen2ForCausalLM'], head_dim: undefined, hidden_size: 96 },
+  qwen3: {
+    ...DENSE,
+    model_type: 'qwen3',
+    architectures: ['Qwen3ForCausalLM'],
+    use_sliding_window: true,
+    max_window_layers: 1,
+    sliding_window: 7,
+  },
+  'deepseek-v1': {
+    ...MOE,
+    model_type: 'deepseek',
+    architectures: ['DeepseekForCausalLM'],
+    n_routed_experts: 7,
+    n_shared_experts: 2,
+    first_k_dense_replace: 1,
+    moe_layer_freq: 1,
+    norm_topk_prob: false,
+    scoring_func: 'softmax',
+    aux_loss_alpha: 0.001,
+    seq_aux: true,
+  },
+  'glm4-moe-lite': {
+    ...LATENT,
+    model_type: 'glm4_moe_lite',
+    architectures: ['Glm4MoeLiteForCausalLM'],
+    q_lora_rank: 36,
+    n_routed_experts: 7,
+    num_experts_per_tok: 3,
+    n_shared_experts: 1,
+    topk_method: 'noaux_tc',
+    norm_topk_prob: true,
+    routed_scaling_factor: 1.8,
+    num_nextn_predict_layers: 1,
+  },
+  dots1: {
+    ...MOE,
+    model_type: 'dots1',
+    architectures: ['Dots1ForCausalLM'],
+    n_routed_experts: 7,
+    n_shared_experts: 2,
+    first_k_dense_replace: 1,
+    layer_types: ['sliding_attention', 'full_attention'],
+    sliding_window: 9,
+    scoring_func: 'sigmoid',
+    norm_topk_prob: true,
+    routed_scaling_factor: 2.5,
+    topk_method: 'noaux_tc',
+  },
+  bailing: {
+    ...MOE,
+    model_type: 'bailing_moe',
+    architectures: ['BailingMoeForCausalLM'],
+    num_experts: 7,
+    num_shared_experts: 2,
+    norm_topk_prob: true,
+    use_bias: false,
+    use_qkv_bias: true,
+    norm_head: false,
+    norm_softmax: false,
+  },
+  'bailing-v2': {
+    ...MOE,
+    model_type: 'bailing_moe_v2',
+    architectures: ['BailingMoeV2ForCausalLM'],
+    num_experts: 12,
+    num_shared_experts: 1,
+    n_group: 4,
+    topk_group: 2,
+    first_k_dense_replace: 1,
+    use_qk_norm: true,
+    partial_rotary_factor: 0.5,
+    score_function: 'sigmoid',
+    moe_router_enable_expert_bias: true,
+    routed_scaling_factor: 2.5,
+  },
+  'minimax-m2': {
+    model_type: 'minimax_m2',
+    architectures: ['MiniMaxM2ForCausalLM'],
+    intermediate_size: 40,
+    num_local_experts: 7,
+    num_experts_per_tok: 3,
+    rotary_dim: 12,
+    use_qk_norm: true,
+    qk_norm_type: 'per_layer',
+    use_routing_bias: true,
+    scoring_func: 'sigmoid',
+    attn_type_list: [1, 1],
+  },
+  mellum: {
+    ...MOE,
+    model_type: 'mellum',
+    architectures: ['MellumForCausalLM'],
+    rope_theta: undefined,
+    rope_scaling: undefined,
+    rope_parameters: {
+      full_attention: { rope_type: 'default', rope_theta: 500_000 },
+      sliding_attention: { rope_type: 'default', rope_theta: 10_000 },
+    },
+    layer_types: ['sliding_attention', 'full_attention'],
+    sliding_window: 9,
+    num_experts: 7,
+  },
+};
+
+export const FAMILIES_WITHOUT_GOLDEN = Object.keys(WITHOUT_GOLDEN);
+/** Published by transformers 4 too; those it does not know have `rope_parameters`. */
+export const hasVersion4 = (family: string): boolean => WITHOUT_GOLDEN[family]?.rope_parameters === undefined;
+
 /** A family's config.json with changes; undefined takes a key away. */
-export const configOf = (family: string, changes: Json = {}): Json => ({ ...COMMON, ...CONFIGS[family], ...changes });
+export const configOf = (family: string, changes: Json = {}): Json => ({
+  ...COMMON,
+  ...(CONFIGS[family] ?? WITHOUT_GOLDEN[family]),
+  ...changes,
+});
 
 /** The same file as transformers 5 writes it. */
 export function asVersion5({ rope_theta, rope_scaling, partial_rotary_factor, torch_dtype, ...rest }: Json): Json {

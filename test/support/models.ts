@@ -17,6 +17,12 @@ const FAMILIES = [
   'deepseek-v2',
   'deepseek-v3',
   'gpt-oss',
+  'granitemoe',
+  'granitemoeshared',
+  'ernie4-5-moe',
+  'hunyuan-v1-moe',
+  'phimoe',
+  'dbrx',
   'lfm2-moe',
   'jamba',
 ];

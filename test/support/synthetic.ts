@@ -3,12 +3,11 @@
  * out come the files of a model folder with the doubles that the reference forward pass takes.
  */
 import { readModelConfig } from '../../src/config/load.ts';
-import { isAttention } from '../../src/config/mixers.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
-import type { GluNames, TensorNames } from '../../src/families/family.ts';
+import type { TensorNames } from '../../src/families/family.ts';
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../../src/util/half.ts';
 import { prng } from '../../src/util/prng.ts';
-import { mixerShapes } from './mixer-shapes.ts';
+import { expectedTensors } from '../unit/families/expected.ts';
 import { normals } from './random.ts';
 import { bytesOf, safetensors, type TensorSpec } from './weights.ts';
 
@@ -175,115 +174,18 @@ export const mxfp4: Encoding = ({ name, shape }) => {
   };
 };
 
-type Shapes = Record<string, readonly number[]>;
-
-const gluShapes = ({ gate, up, down }: GluNames, width: number, hidden: number, bias = false): Shapes => ({
-  [`${gate}.weight`]: [width, hidden],
-  [`${up}.weight`]: [width, hidden],
-  [`${down}.weight`]: [hidden, width],
-  ...(bias ? { [`${gate}.bias`]: [width], [`${up}.bias`]: [width], [`${down}.bias`]: [hidden] } : {}),
-});
-
-function attentionShapes(config: ModelConfig, names: TensorNames, i: number): Shapes {
-  const { hidden } = config;
-  const a = config.layers[i]!.attention;
-  const n = names.layer(i).attention;
-  if (!isAttention(a)) return mixerShapes(a, n, hidden);
-  if (a.kind === 'latent' && n.kind === 'latent') {
-    const qRows = a.heads * (a.nopeSize + a.ropeSize);
-    const q: Shapes =
-      'direct' in n.q
-        ? { [`${n.q.direct}.weight`]: [qRows, hidden] }
-        : {
-            [`${n.q.down}.weight`]: [a.qRank!, hidden],
-            [n.q.norm]: [a.qRank!],
-            [`${n.q.up}.weight`]: [qRows, a.qRank!],
-          };
-    return {
-      ...q,
-      [`${n.kvDown}.weight`]: [a.kvRank + a.ropeSize, hidden],
-      [n.kvNorm]: [a.kvRank],
-      [`${n.kvUp}.weight`]: [a.heads * (a.nopeSize + a.valueSize), a.kvRank],
-      [`${n.o}.weight`]: [hidden, a.heads * a.valueSize],
-    };
-  }
-  if (a.kind !== 'grouped' || n.kind !== 'grouped') throw new Error('names of another kind than the config');
-  const [qRows, kvRows] = [a.heads * a.headSize, a.kvHeads * a.headSize];
-  const normed = (rows: number): number[] => [a.qkNorm === 'full' ? rows : a.headSize];
-  const bias = (name: string, rows: number): Shapes => (a.bias.qkv ? { [`${name}.bias`]: [rows] } : {});
-  return {
-    [`${n.q}.weight`]: [qRows, hidden],
-    [`${n.k}.weight`]: [kvRows, hidden],
-    [`${n.v}.weight`]: [kvRows, hidden],
-    [`${n.o}.weight`]: [hidden, qRows],
-    ...bias(n.q, qRows),
-    ...bias(n.k, kvRows),
-    ...bias(n.v, kvRows),
-    ...(a.bias.o ? { [`${n.o}.bias`]: [hidden] } : {}),
-    ...(n.qNorm ? { [n.qNorm]: normed(qRows) } : {}),
-    ...(n.kNorm ? { [n.kNorm]: normed(kvRows) } : {}),
-    ...(n.sinks ? { [n.sinks]: [a.heads] } : {}),
-  };
-}
-
-function ffnShapes(config: ModelConfig, names: TensorNames, i: number, storedAs?: 'separate'): Shapes {
-  const { hidden } = config;
-  const ffn = config.layers[i]!.ffn;
-  const n = names.layer(i).ffn;
-  if (ffn.kind === 'dense' && n.kind === 'dense') return gluShapes(n, ffn.width, hidden);
-  if (ffn.kind !== 'moe' || n.kind !== 'moe') throw new Error('names of another kind than the config');
-  const { experts, width } = ffn;
-  const storage = n.experts.find((s) => s.kind === (storedAs ?? s.kind))!;
-  const fused = (s: typeof storage): Shapes =>
-    s.kind === 'fused'
-      ? {
-          [s.gateUp]: [experts, hidden, 2 * width],
-          [s.down]: [experts, width, hidden],
-          ...(s.gateUpBias ? { [s.gateUpBias]: [experts, 2 * width] } : {}),
-          ...(s.downBias ? { [s.downBias]: [experts, hidden] } : {}),
-        }
-      : {};
-  const separate = storage.kind === 'separate' ? Array.from({ length: experts }, (_, e) => storage.expert(e)) : [];
-  return {
-    [`${n.router}.weight`]: [experts, hidden],
-    ...(n.routerBias ? { [n.routerBias]: [experts] } : {}),
-    ...(n.selectionBias ? { [n.selectionBias]: [experts] } : {}),
-    ...Object.assign({}, ...separate.map((glu) => gluShapes(glu, width, hidden, ffn.expertBias))),
-    ...fused(storage),
-    ...(n.shared && ffn.shared ? gluShapes(n.shared, ffn.shared.width, hidden) : {}),
-    ...(n.sharedGate ? { [`${n.sharedGate}.weight`]: [1, hidden] } : {}),
-  };
-}
-
-/** Every tensor of a model, in the order of the layers. */
-export function tensorShapes(config: ModelConfig, names: TensorNames, experts?: 'separate'): Shapes {
-  const { vocab, hidden } = config;
-  const layers = config.layers.map((_, i) => ({
-    [names.layer(i).attentionNorm]: [hidden],
-    ...attentionShapes(config, names, i),
-    [names.layer(i).ffnNorm]: [hidden],
-    ...ffnShapes(config, names, i, experts),
-  }));
-  return {
-    [`${names.embed}.weight`]: [vocab, hidden],
-    ...Object.assign({}, ...layers),
-    [names.finalNorm]: [hidden],
-    ...(names.head ? { [`${names.head}.weight`]: [vocab, hidden] } : {}),
-  };
-}
-
 /** Norms near one, everything else of a size that neither drowns nor explodes; the router wide, so that its choices are far apart. */
 function draw(name: string, shape: readonly number[], seed: number): Float32Array {
   const length = product(shape);
   if (/norm[^.]*\.weight$/.test(name)) return normals(seed, length, 0.2, 1);
-  if (/(gate|router)\.weight$/.test(name)) return normals(seed, length, 0.4);
+  if (/(gate|wg|router|router\.layer)\.weight$/.test(name)) return normals(seed, length, 0.4);
   if (name.endsWith('e_score_correction_bias')) return normals(seed, length, 0.1);
   return normals(seed, length, shape.length === 1 ? 0.3 : 0.2);
 }
 
 /** What stays plain in every published quantised checkpoint. */
 export const isPlain = ({ name, shape }: Wanted): boolean =>
-  shape.length === 1 || /(embed_tokens|lm_head|gate|router|norm)\.weight$/.test(name);
+  shape.length === 1 || /(embed_tokens|lm_head|gate|wg|router|router\.layer|norm)\.weight$/.test(name);
 
 export interface Synthetic {
   readonly config: ModelConfig;
@@ -310,7 +212,7 @@ export function synthetic(json: Record<string, unknown>, options: SyntheticOptio
   const { config, names } = readModelConfig(text);
   const weights = new Map<string, Float64Array>();
   const stores: Record<string, TensorSpec>[] = Array.from({ length: shards }, () => ({}));
-  Object.entries(tensorShapes(config, names, experts)).forEach(([name, shape], i) => {
+  [...expectedTensors(config, names, experts)].forEach(([name, shape], i) => {
     const wanted: Wanted = { name, shape, values: draw(name, shape, seed * 10_000 + i) };
     const encoded = encode(wanted);
     weights.set(name, encoded.numbers);

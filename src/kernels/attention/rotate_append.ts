@@ -49,6 +49,7 @@ export function rotateAppend(recorder: Recorder, label: string, io: RotateAppend
       ROTATED: pairs > 0,
       ...(pairs > 0 && { PAIRS: pairs, INTERLEAVED: interleaved }),
       NORMED: normed,
+      NORM_ROTATED: qkNorm === 'per-head-rotated',
       ...(normed && { Q_NORM: stretch(heads), K_NORM: stretch(kvHeads), EPS: normEps }),
       CLIPPED: clip !== null,
       ...(clip !== null && { CLIP: clip }),

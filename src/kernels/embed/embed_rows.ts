@@ -10,21 +10,22 @@ export interface EmbedRows {
 }
 
 /**
- * out[t] = row ids[t] of the table. For a table in parts, record one call a part in order, with the table row that each starts at: a part
+ * out[t] = row ids[t] of the table, times `scale`. For a table in parts, record one call a part in order, with the table row that each starts at: a part
  * writes only the tokens whose rows it has. Ids beyond the table never read out of bounds: they give the last row of the first part.
  */
 export function embedRows(
   recorder: Recorder,
   label: string,
   { ids, weights, out }: EmbedRows,
-  { firstRow = 0 }: { readonly firstRow?: number } = {},
+  { firstRow = 0, scale = 1 }: { readonly firstRow?: number; readonly scale?: number } = {},
 ): void {
   const { constants, imports } = weightFormat(weights.layout, weights);
+  const scaled = scale === 1 ? { SCALED: false } : { SCALED: true, SCALE: scale };
   const part = firstRow > 0 ? { LATER_PART: true, FIRST_ROW: firstRow } : { LATER_PART: false };
   recorder.dispatch({
     shader: 'embed/embed_rows',
     label,
-    constants: { ...constants, ...part, D: weights.cols, N: weights.rows },
+    constants: { ...constants, ...part, ...scaled, D: weights.cols, N: weights.rows },
     imports,
     bindings: { ids, values: weights.view, scales: weights.view, out },
     grid: ({ tokens }) => foldGrid(tokens),

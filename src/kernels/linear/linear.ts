@@ -25,6 +25,8 @@ export interface LinearOptions {
   /** Length of a row of out, and where its N values go. */
   readonly outRow?: number;
   readonly outAt?: number;
+  /** Multiplies all but the residual. */
+  readonly scale?: number;
   /** Of the norm; must come with `gamma`. */
   readonly eps?: number;
   /** `last`: only token T-1, into row 0 of out (residual, too, is read at row 0); by the decode kernel in either phase. */
@@ -33,10 +35,19 @@ export interface LinearOptions {
 
 const SHADERS = { matvec: 'linear/matvec', lane: 'linear/matvec_lane', matmul: 'linear/matmul' } as const;
 
-/** out = (h W^T + bias) * rowScale + residual, where h is x or, with gamma, x / rms(x) * gamma. */
+/** out = (h W^T + bias) * rowScale * scale + residual, where h is x or, with gamma, x / rms(x) * gamma. */
 export function linear(recorder: Recorder, label: string, io: LinearIo, options: LinearOptions): void {
   const { x, weights, out, bias, residual, rowScale, gamma } = io;
-  const { phase, xRow = weights.cols, xAt = 0, outRow = weights.rows, outAt = 0, eps, row = 'all' } = options;
+  const {
+    phase,
+    xRow = weights.cols,
+    xAt = 0,
+    outRow = weights.rows,
+    outAt = 0,
+    scale = 1,
+    eps,
+    row = 'all',
+  } = options;
   const last = row === 'last';
   const one = phase === 'decode' || last;
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
@@ -53,6 +64,8 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
       BIAS: bias !== undefined,
       RESIDUAL: residual !== undefined,
       ROW_SCALE: rowScale !== undefined,
+      OUT_SCALED: scale !== 1,
+      ...(scale === 1 ? {} : { OUT_SCALE: scale }),
       ...(kind === 'matmul' ? {} : { LAST: last }),
     },
     imports: product.imports,

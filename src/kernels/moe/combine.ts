@@ -1,5 +1,6 @@
 import type { BufferView } from '../../gpu/buffer.ts';
 import type { Recorder } from '../../gpu/recording.ts';
+import type { Constants } from '../../gpu/shader.ts';
 import { ceilDiv } from '../../util/math.ts';
 
 export interface CombineIo {
@@ -13,14 +14,21 @@ export interface CombineIo {
 export interface CombineShape {
   readonly hidden: number; // D
   readonly topK: number; // K
+  /** Multiplies all but the residual. Default 1. */
+  readonly scale?: number;
 }
 
-/** out = residual + sum over k of weight * y, k ascending. */
-export function combine(recorder: Recorder, label: string, io: CombineIo, { hidden, topK }: CombineShape): void {
+/** The constants of `scale` in combine and expert_down_decode. */
+export const outScale = (scale: number): Constants =>
+  scale === 1 ? { OUT_SCALED: false } : { OUT_SCALED: true, OUT_SCALE: scale };
+
+/** out = residual + scale * sum over k of weight * y, k ascending. */
+export function combine(recorder: Recorder, label: string, io: CombineIo, shape: CombineShape): void {
+  const { hidden, topK, scale = 1 } = shape;
   recorder.dispatch({
     shader: 'moe/combine',
     label,
-    constants: { D: hidden, TOP_K: topK },
+    constants: { D: hidden, TOP_K: topK, ...outScale(scale) },
     bindings: { y: io.y, row_of_pair: io.rowOfPair, routed: io.routed, residual: io.residual, out: io.out },
     grid: ({ tokens }) => [ceilDiv(hidden, 64), tokens, 1],
   });

@@ -3,6 +3,7 @@ import type { Recorder } from '../../gpu/recording.ts';
 import { alignUp, ceilDiv } from '../../util/math.ts';
 import { CHUNK } from '../../weights/layout.ts';
 import { matvecShape } from '../linear/matvec_shape.ts';
+import { outScale } from './combine.ts';
 import { tileBound, type TileRows } from './group.ts';
 import { expertMatrix, partsOf, tileKernel, type ExpertHome, type SlotLayout } from './slot.ts';
 
@@ -46,12 +47,12 @@ export interface ExpertDownDecodeIo extends ExpertHome {
   readonly out: BufferView; // [T, D] out, another buffer
 }
 
-/** out = residual + sum over k of weight * (down act + bias), without grouping: for a few tokens. */
+/** out = residual + scale * sum over k of weight * (down act + bias), without grouping: for a few tokens. */
 export function expertDownDecode(
   recorder: Recorder,
   label: string,
   io: ExpertDownDecodeIo,
-  { topK, slot }: ExpertDownShape,
+  { topK, slot, scale = 1 }: ExpertDownShape & { readonly scale?: number },
 ): void {
   const { hidden, width } = slot;
   const { constants, imports, bindings } = expertMatrix('down', slot, io);
@@ -61,7 +62,7 @@ export function expertDownDecode(
   recorder.dispatch({
     shader: 'moe/expert_down_decode',
     label,
-    constants: { ...constants, D: hidden, TOP_K: topK, PARTS: parts },
+    constants: { ...constants, ...outScale(scale), D: hidden, TOP_K: topK, PARTS: parts },
     imports,
     bindings: { ...bindings, x: io.act, routed: io.routed, residual: io.residual, out: io.out },
     grid: ({ tokens }) => [ceilDiv(hidden, 64 / parts), tokens, 1],

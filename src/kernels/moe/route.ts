@@ -1,4 +1,4 @@
-import type { RouterConfig } from '../../config/model-config.ts';
+import type { NormKind, RouterConfig } from '../../config/model-config.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
 import { foldGrid, type Recorder } from '../../gpu/recording.ts';
 import type { Constants } from '../../gpu/shader.ts';
@@ -28,6 +28,8 @@ export interface RouteShape {
   readonly block: RouterBlock; // E at most 512
   readonly topK: number; // K, at most 32
   readonly router: RouterConfig;
+  /** Of x. Default RMS. */
+  readonly norm?: NormKind;
   /** Of the norm. */
   readonly eps: number;
   /** Also run the next MoE layer's norm, router and selection on this layer's x: which experts that layer is likely to take. Default false. */
@@ -65,7 +67,7 @@ export const routedBytes = (tokens: number, topK: number, predicted = 0, logits 
   logitsAt(tokens, topK, predicted) + tokens * logits * 4;
 
 /**
- * RMS norm, router logits, scores, selection, weights: all that comes before the experts, in one dispatch.
+ * Norm, router logits, scores, selection, weights: all that comes before the experts, in one dispatch.
  *
  * With a slot table, by the step's parameters and in this order:
  *   cachePrior, priorKeep   key += cachePrior * (highest - lowest key of the experts that take part) for those of them that are on the GPU or among
@@ -127,9 +129,14 @@ function check(label: string, { router: view, sharedWeight }: RouteIo, shape: Ro
   const blocks = predict ? 2 : 1;
   invariant(view.size >= blocks * block.bytes, `${label}: ${view.size} bytes do not hold ${blocks} router blocks`);
   invariant(experts <= MAX_EXPERTS && topK <= Math.min(experts, MAX_TOP_K), `${label}: top ${topK} of ${experts}`);
+  invariant(block.normBias === (shape.norm === 'layer-biased'), `${label}: bias of the norm`);
   invariant(block.logitBias === router.logitBias, `${label}: logit bias`);
   invariant(block.selectionBias === router.selectionBias, `${label}: selection bias`);
   invariant(block.sharedGate === !!sharedWeight, `${label}: the shared gate and its output come together`);
+  invariant(
+    typeof router.score === 'string' || !router.renormalize,
+    `${label}: sparsely mixed weights stay as they are`,
+  );
   if (!router.groups) return;
   const { count, keep, rank } = router.groups;
   const smallest = rank === 'top2-sum' ? 2 : 1;
@@ -137,7 +144,7 @@ function check(label: string, { router: view, sharedWeight }: RouteIo, shape: Ro
   invariant(keep >= 1 && keep <= count, `${label}: keeps ${keep} of ${count} groups`);
 }
 
-function sizes({ block: { hidden, experts }, topK, eps }: RouteShape): Constants {
+function sizes({ block: { hidden, experts }, topK, norm = 'rms', eps }: RouteShape): Constants {
   const chunks = ceilDiv(hidden, CHUNK);
   const blocks = ceilDiv(chunks, MOST_CHUNKS);
   return {
@@ -145,6 +152,8 @@ function sizes({ block: { hidden, experts }, topK, eps }: RouteShape): Constants
     D: hidden,
     E: experts,
     TOP_K: topK,
+    CENTERED: norm !== 'rms',
+    NORM_BIAS: norm === 'layer-biased',
     EPS: eps,
     BLOCKS: blocks,
     BLOCK_CHUNKS: alignUp(ceilDiv(chunks, blocks), PARTS),
@@ -165,15 +174,23 @@ function blockConstants(block: RouterBlock): Constants {
   };
 }
 
+function renormalizeBy(by: RouterConfig['renormalize']): Constants {
+  if (!by) return {};
+  return 'least' in by ? { LEAST_SUM: by.least } : { RENORMALIZE_EPS: by.epsilon };
+}
+
 function routerConstants({ score, groups, renormalize, scale }: RouterConfig): Constants {
   return {
     SCORE_SOFTMAX: score === 'softmax',
     SCORE_SIGMOID: score === 'sigmoid',
     SCORE_SQRT_SOFTPLUS: score === 'sqrt-softplus',
     SCORE_SOFTMAX_CHOSEN: score === 'softmax-chosen',
+    SCORE_SPARSE_MIXER: typeof score === 'object',
+    ...(typeof score === 'object' ? { TOLERANCE: score.tolerance } : {}),
     SCALE: scale,
-    RENORMALIZE: renormalize !== null,
-    ...(renormalize ? { RENORMALIZE_EPS: renormalize.epsilon } : {}),
+    RENORMALIZE: renormalize !== null && 'epsilon' in renormalize,
+    RENORMALIZE_LEAST: renormalize !== null && 'least' in renormalize,
+    ...renormalizeBy(renormalize),
     GROUPS: groups !== null,
     ...(groups
       ? {

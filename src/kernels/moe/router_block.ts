@@ -1,6 +1,6 @@
 /**
  * How all that the router of one MoE layer needs lies in one range of a buffer: the matrix [E, D] in its native layout, then f32 vectors, the
- * norm's gamma [D], logit bias [E], selection bias [E], shared gate [D], those that there are. One range is one or two bindings whatever the
+ * norm's gamma [D] (with a bias [2 D]), logit bias [E], selection bias [E], shared gate [D], those that there are. One range is one or two bindings whatever the
  * family has, and blocks of one layout one after the other let a layer read its successor's.
  */
 import { BINDING_ALIGNMENT, type BufferView } from '../../gpu/buffer.ts';
@@ -11,6 +11,8 @@ export interface RouterBlockShape {
   readonly hidden: number; // D
   readonly experts: number; // E
   readonly layout: Layout;
+  /** Of a layer norm: biases lie behind the gains. */
+  readonly normBias: boolean;
   readonly logitBias: boolean;
   readonly selectionBias: boolean;
   readonly sharedGate: boolean;
@@ -37,7 +39,7 @@ export interface DeviceRouter {
 }
 
 export function routerBlock(shape: RouterBlockShape): RouterBlock {
-  const { hidden, experts, layout, logitBias, selectionBias, sharedGate } = shape;
+  const { hidden, experts, layout, normBias, logitBias, selectionBias, sharedGate } = shape;
   let end = planes(layout, { rows: experts, cols: hidden }).bytes;
   const place = (isThere: boolean, values: number): number => {
     if (!isThere) return -1;
@@ -49,10 +51,11 @@ export function routerBlock(shape: RouterBlockShape): RouterBlock {
     hidden,
     experts,
     layout,
+    normBias,
     logitBias,
     selectionBias,
     sharedGate,
-    gammaAt: place(true, hidden),
+    gammaAt: place(true, normBias ? 2 * hidden : hidden),
     logitBiasAt: place(logitBias, experts),
     selectionBiasAt: place(selectionBias, experts),
     sharedGateAt: place(sharedGate, hidden),
@@ -65,6 +68,7 @@ export const sameBlock = (a: RouterBlock, b: RouterBlock): boolean =>
   a.hidden === b.hidden &&
   a.experts === b.experts &&
   sameLayout(a.layout, b.layout) &&
+  a.normBias === b.normBias &&
   a.logitBias === b.logitBias &&
   a.selectionBias === b.selectionBias &&
   a.sharedGate === b.sharedGate;

@@ -1,3 +1,4 @@
+import type { GroupedAttention } from '../../config/model-config.ts';
 import { turnHead } from './turn.ts';
 
 export interface RotateAppendTwin {
@@ -7,7 +8,7 @@ export interface RotateAppendTwin {
   readonly kvHeads: number;
   readonly size: number; // A
   readonly capacity: number;
-  readonly norm: 'none' | 'per-head' | 'full';
+  readonly norm: GroupedAttention['qkNorm'];
   readonly eps: number;
   readonly clip: number | null;
   readonly pairs: number;
@@ -60,8 +61,13 @@ export function rotateAppend(
     const rawK = row.slice(heads * size, (heads + kvHeads) * size);
     const rawV = row.slice((heads + kvHeads) * size);
     const at = position + t;
-    const outQ = turn(clamp(norm === 'none' ? rawQ : normed(rawQ, io.qGamma!, eps)), at);
-    const outK = turn(clamp(norm === 'none' ? rawK : normed(rawK, io.kGamma!, eps)), at);
+    const made = (raw: number[], gamma: ArrayLike<number> | undefined): number[] => {
+      if (norm === 'none') return turn(clamp(raw), at);
+      if (norm === 'per-head-rotated') return normed(turn(clamp(raw), at), gamma!, eps);
+      return turn(clamp(normed(raw, gamma!, eps)), at);
+    };
+    const outQ = made(rawQ, io.qGamma);
+    const outK = made(rawK, io.kGamma);
     q.set(outQ, t * heads * size);
     for (let h = 0; h < kvHeads; h++) {
       kCache.set(outK.slice(h * size, (h + 1) * size), (h * capacity + at) * size);

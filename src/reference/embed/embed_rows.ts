@@ -2,13 +2,13 @@
 export function embedRows(
   ids: ArrayLike<number>,
   table: ArrayLike<number>,
-  shape: { tokens: number; rows: number; size: number },
+  shape: { tokens: number; rows: number; size: number; scale?: number },
 ): Float64Array {
-  const { tokens, rows, size } = shape;
+  const { tokens, rows, size, scale = 1 } = shape;
   const out = new Float64Array(tokens * size);
   for (let t = 0; t < tokens; t++) {
     const row = Math.min(ids[t]!, rows - 1);
-    for (let d = 0; d < size; d++) out[t * size + d] = table[row * size + d]!;
+    for (let d = 0; d < size; d++) out[t * size + d] = table[row * size + d]! * scale;
   }
   return out;
 }

@@ -17,19 +17,21 @@ export interface LinearSize {
   readonly xRow?: number | undefined;
   readonly xAt?: number | undefined;
   readonly eps?: number | undefined;
+  readonly scale?: number | undefined;
 }
 
-/** (h W^T + bias) * rowScale + residual, h = x or its RMS norm times gamma; returns [T, N]. */
+/** (h W^T + bias) * rowScale * scale + residual, h = x or its RMS norm times gamma; returns [T, N]. */
 export function linear(input: LinearInput, size: LinearSize): Float64Array {
   const { weights, bias, residual, rowScale } = input;
-  const { tokens, rows, cols } = size;
+  const { tokens, rows, cols, scale = 1 } = size;
   const h = inputRows(input, size);
   const out = new Float64Array(tokens * rows);
   for (let t = 0; t < tokens; t++) {
     for (let n = 0; n < rows; n++) {
       let sum = 0;
       for (let k = 0; k < cols; k++) sum += h[t * cols + k]! * weights[n * cols + k]!;
-      out[t * rows + n] = (sum + (bias?.[n] ?? 0)) * (rowScale?.[t] ?? 1) + (residual?.[t * rows + n] ?? 0);
+      const own = (sum + (bias?.[n] ?? 0)) * (rowScale?.[t] ?? 1) * scale;
+      out[t * rows + n] = own + (residual?.[t * rows + n] ?? 0);
     }
   }
   return out;

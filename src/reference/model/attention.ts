@@ -1,7 +1,7 @@
 /** Attention over a whole sequence: every key and value is made in full, also for latent attention. */
 import type { AttentionConfig, GroupedAttention, LatentAttention, RopeConfig } from '../../config/model-config.ts';
-import type { GroupedAttentionNames, LatentAttentionNames } from '../../families/family.ts';
-import { matVec, need, rmsNormed, type Weights } from './tensors.ts';
+import type { GroupedAttentionNames, LatentAttentionNames, MatrixName } from '../../families/family.ts';
+import { matVec, need, needBias, needMatrix, rmsNormed, type Weights } from './tensors.ts';
 
 /** Rotates the first values of `head` by its position; the rest passes through. */
 function rotated(head: Float64Array, position: number, rope: RopeConfig): Float64Array {
@@ -72,19 +72,25 @@ function groupedHeads(
   w: Weights,
   eps: number,
 ): Heads {
-  const bias = (name: string): Float64Array | null => (c.bias.qkv ? need(w, `${name}.bias`) : null);
-  const project = (name: string, normName: string | null): Float64Array[][] =>
+  const bias = (name: MatrixName): Float64Array | null => (c.bias.qkv ? needBias(w, name) : null);
+  const project = (name: MatrixName, normName: string | null): Float64Array[][] =>
     x.map((token) => {
-      let all = matVec(need(w, `${name}.weight`), token, bias(name));
+      let all = matVec(needMatrix(w, name, token.length), token, bias(name));
       if (normName && c.qkNorm === 'full') all = rmsNormed(all, need(w, normName), eps);
       const { clip } = c;
       if (clip !== null) all = all.map((v) => Math.max(-clip, Math.min(clip, v)));
       const heads = split(all, c.headSize);
       return normName && c.qkNorm === 'per-head' ? heads.map((h) => rmsNormed(h, need(w, normName), eps)) : heads;
     });
-  const turned = (heads: Float64Array[][]): Float64Array[][] =>
-    heads.map((token, t) => token.map((h) => rotated(h, t, c.rope)));
-  return { q: turned(project(n.q, n.qNorm)), k: turned(project(n.k, n.kNorm)), v: project(n.v, null) };
+  const turned = (heads: Float64Array[][], normName: string | null): Float64Array[][] =>
+    heads.map((token, t) =>
+      token.map((h) => {
+        const out = rotated(h, t, c.rope);
+        return normName && c.qkNorm === 'per-head-rotated' ? rmsNormed(out, need(w, normName), eps) : out;
+      }),
+    );
+  const q = turned(project(n.q, n.qNorm), n.qNorm);
+  return { q, k: turned(project(n.k, n.kNorm), n.kNorm), v: project(n.v, null) };
 }
 
 function latentHeads(x: readonly Float64Array[], c: LatentAttention, n: LatentAttentionNames, w: Weights): Heads {

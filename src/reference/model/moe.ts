@@ -1,8 +1,8 @@
 /** Dense and Mixture-of-Experts feed-forward, token by token. */
 import type { Activation, FfnConfig, MoeFfn, RouterConfig } from '../../config/model-config.ts';
-import type { ExpertStorage, GluNames, LayerNames, MoeFfnNames } from '../../families/family.ts';
+import type { ExpertStorage, GluNames, LayerNames, MatrixName, MoeFfnNames } from '../../families/family.ts';
 import { activate } from '../activation.ts';
-import { add, matVec, need, sigmoid, softmax, type Weights } from './tensors.ts';
+import { add, matVec, need, needBias, needMatrix, sigmoid, softmax, type Weights } from './tensors.ts';
 
 /** K experts of one token, best first, ties to the lower id. */
 export interface Route {
@@ -58,13 +58,31 @@ export function route(
   const wanted = [...allowed.filter((e) => rule(e) === Infinity), ...allowed.filter((e) => rule(e) !== Infinity)];
   const used = wanted.slice(0, change?.uses ?? topK);
   const ids = order.filter((e) => used.includes(e));
+  if (typeof router.score === 'object') {
+    const weights = sparselyMixed(logits, ids, router.score.tolerance);
+    return { ids, weights: weights.map((w) => w * router.scale) };
+  }
   let weights = ids.map((e) => scores[e]!);
   if (router.score === 'softmax-chosen') weights = [...softmax(Float64Array.from(weights))];
   if (router.renormalize) {
-    const sum = weights.reduce((a, b) => a + b, 0) + router.renormalize.epsilon;
-    weights = weights.map((w) => w / sum);
+    const sum = weights.reduce((a, b) => a + b, 0);
+    const by =
+      'least' in router.renormalize ? Math.max(sum, router.renormalize.least) : sum + router.renormalize.epsilon;
+    weights = weights.map((w) => w / by);
   }
   return { ids, weights: weights.map((w) => w * router.scale) };
+}
+
+/** Step by step as published: set aside what was chosen, mask what is far from the largest of the rest, softmax over what is left. */
+function sparselyMixed(logits: Float64Array, ids: readonly number[], tolerance: number): number[] {
+  const rest = logits.slice();
+  return ids.map((id) => {
+    const most = rest[id]!;
+    const near = rest.map((z) => ((most - z) / Math.max(Math.abs(z), most) > tolerance ? -Infinity : z));
+    const weight = softmax(near)[id]!;
+    rest[id] = -Infinity;
+    return weight;
+  });
 }
 
 interface Glu {
@@ -84,13 +102,14 @@ function glu(x: Float64Array, w: Glu, activation: Activation): Float64Array {
   );
 }
 
-function separate(names: GluNames, weights: Weights, biased = false): Glu {
-  const all = (suffix: string): Omit<Glu, 'bias'> => ({
-    gate: need(weights, `${names.gate}.${suffix}`),
-    up: need(weights, `${names.up}.${suffix}`),
-    down: need(weights, `${names.down}.${suffix}`),
-  });
-  return { ...all('weight'), bias: biased ? all('bias') : null };
+function separate(names: GluNames<MatrixName>, weights: Weights, cols: number, biased = false): Glu {
+  const { gate, up, down } = names;
+  return {
+    gate: needMatrix(weights, gate, cols),
+    up: needMatrix(weights, up, cols),
+    down: need(weights, `${down}.weight`),
+    bias: biased ? { gate: needBias(weights, gate), up: needBias(weights, up), down: needBias(weights, down) } : null,
+  };
 }
 
 /** Expert e of a tensor of rank 3 that holds all; `rows` of its outputs are picked, in order. */
@@ -117,7 +136,14 @@ function expertOf(
   { width, expertBias }: MoeFfn,
   hidden: number,
 ): Glu {
-  if (storage.kind === 'separate') return separate(storage.expert(e), weights, expertBias);
+  if (storage.kind === 'separate') return separate(storage.expert(e), weights, hidden, expertBias);
+  if (storage.kind === 'flat') {
+    const part = (name: string): Float64Array =>
+      need(weights, name).slice(e * width * hidden, (e + 1) * width * hidden);
+    const rows = Array.from({ length: hidden }, (_, d) => d);
+    const down = fusedRows(need(weights, storage.down), e, rows, hidden, width, true);
+    return { gate: part(storage.gate), up: part(storage.up), down, bias: null };
+  }
   const inOut = storage.orientation === 'in-out';
   const even = storage.gateRows === 'even';
   const rowsOf = (part: 0 | 1): number[] =>
@@ -142,7 +168,7 @@ function expertOf(
 /** The first way of storing experts that the checkpoint has. */
 function storageOf(names: MoeFfnNames, weights: Weights): ExpertStorage {
   const has = (s: ExpertStorage): boolean =>
-    weights(s.kind === 'separate' ? `${s.expert(0).gate}.weight` : s.gateUp) !== undefined;
+    weights(s.kind === 'separate' ? `${s.expert(0).gate}.weight` : s.kind === 'flat' ? s.gate : s.gateUp) !== undefined;
   const found = names.experts.find(has);
   if (!found) throw new Error(`no experts beside ${names.router}`);
   return found;
@@ -164,7 +190,7 @@ function moe(
     experts.set(e, known);
     return known;
   };
-  const shared = names.shared && separate(names.shared, weights);
+  const shared = names.shared && separate(names.shared, weights, x[0]!.length);
   const sharedGate = names.sharedGate === null ? null : need(weights, `${names.sharedGate}.weight`);
   const logits = x.map((token) => matVec(router, token, vector(names.routerBias)));
   const routes = logits.map((own) => {
@@ -199,6 +225,6 @@ export function feedForward(
 ): { out: Float64Array[]; routes: Route[] | null; logits: Float64Array[] } {
   if (config.kind === 'moe' && names.kind === 'moe') return moe(x, config, names, weights, change);
   if (config.kind !== 'dense' || names.kind !== 'dense') throw new Error('names of another kind than the config');
-  const dense = separate(names, weights);
+  const dense = separate(names, weights, x[0]!.length);
   return { out: x.map((token) => glu(token, dense, config.activation)), routes: null, logits: [] };
 }

@@ -1,4 +1,6 @@
 /** Plain tensors by name, and the product that everything is made of. */
+import type { NormKind } from '../../config/model-config.ts';
+import type { MatrixName } from '../../families/family.ts';
 
 /** Values of a tensor in plain form and published order; undefined when the checkpoint has none of that name. */
 export type Weights = (name: string) => Float64Array | undefined;
@@ -7,6 +9,18 @@ export function need(weights: Weights, name: string): Float64Array {
   const found = weights(name);
   if (!found) throw new Error(`no tensor ${name}`);
   return found;
+}
+
+/** The values of a matrix with `cols` columns, which may be rows of another. */
+export function needMatrix(weights: Weights, name: MatrixName, cols: number): Float64Array {
+  if (typeof name === 'string') return need(weights, `${name}.weight`);
+  return need(weights, `${name.of}.weight`).slice(name.first * cols, (name.first + name.rows) * cols);
+}
+
+/** Its biases. */
+export function needBias(weights: Weights, name: MatrixName): Float64Array {
+  if (typeof name === 'string') return need(weights, `${name}.bias`);
+  return need(weights, `${name.of}.bias`).slice(name.first, name.first + name.rows);
 }
 
 /** x [K], w [N, K]; returns w x (+ bias) [N]. */
@@ -28,6 +42,16 @@ export function rmsNormed(x: Float64Array, gamma: Float64Array, eps: number): Fl
   for (const v of x) squares += v * v;
   const scale = 1 / Math.sqrt(squares / x.length + eps);
   return x.map((v, i) => v * scale * gamma[i]!);
+}
+
+/** @param name of the gains; the biases of a layer norm are beside them */
+export function normed(x: Float64Array, weights: Weights, name: string, kind: NormKind, eps: number): Float64Array {
+  const gains = need(weights, name);
+  if (kind === 'rms') return rmsNormed(x, gains, eps);
+  const mean = x.reduce((a, b) => a + b, 0) / x.length;
+  const variance = x.reduce((a, b) => a + (b - mean) ** 2, 0) / x.length;
+  const bias = kind === 'layer-biased' ? need(weights, name.replace(/weight$/, 'bias')) : null;
+  return x.map((v, i) => ((v - mean) / Math.sqrt(variance + eps)) * gains[i]! + (bias ? bias[i]! : 0));
 }
 
 export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));

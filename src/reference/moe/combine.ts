@@ -6,14 +6,14 @@ export function combine(
     readonly weights: ArrayLike<number>; // [T, K]
     readonly residual: ArrayLike<number>; // [T, D]
   },
-  size: { readonly hidden: number; readonly topK: number },
+  size: { readonly hidden: number; readonly topK: number; readonly scale?: number },
 ): Float64Array {
   const { y, rowOfPair, weights, residual } = input;
-  const { hidden, topK } = size;
+  const { hidden, topK, scale = 1 } = size;
   const out = Float64Array.from(residual);
   for (let pair = 0; pair < rowOfPair.length; pair++) {
     const t = Math.floor(pair / topK);
-    for (let d = 0; d < hidden; d++) out[t * hidden + d]! += weights[pair]! * y[rowOfPair[pair]! * hidden + d]!;
+    for (let d = 0; d < hidden; d++) out[t * hidden + d]! += scale * weights[pair]! * y[rowOfPair[pair]! * hidden + d]!;
   }
   return out;
 }

@@ -1,10 +1,11 @@
 /** Twin of shaders/moe/route.wgsl. */
-import type { RouterConfig } from '../../config/model-config.ts';
+import type { NormKind, RouterConfig, SparseMixer } from '../../config/model-config.ts';
+import { layerNorm } from '../norm/layer_norm.ts';
 import { rmsNorm } from '../norm/rms_norm.ts';
 
 export interface RouteInput {
   readonly x: ArrayLike<number>; // [T, D]
-  readonly gamma: ArrayLike<number>; // [D]
+  readonly gamma: ArrayLike<number>; // [D]; of a layer norm with a bias [2 D]
   readonly router: ArrayLike<number>; // [E, D]
   readonly logitBias?: ArrayLike<number> | undefined; // [E]
   readonly selectionBias?: ArrayLike<number> | undefined; // [E]
@@ -17,6 +18,7 @@ export interface RouteSize {
   readonly experts: number;
   readonly topK: number;
   readonly router: RouterConfig;
+  readonly norm?: NormKind | undefined;
   readonly eps: number;
   readonly approximate?: Approximation | undefined;
   readonly intervention?: Intervention | undefined;
@@ -49,8 +51,9 @@ export interface Routing {
 }
 
 export function route(input: RouteInput, size: RouteSize): Routing {
-  const { tokens, hidden, experts, topK, router, eps, approximate, intervention } = size;
-  const normed = rmsNorm(input.x, input.gamma, { tokens, size: hidden, eps });
+  const { tokens, hidden, experts, topK, router, norm = 'rms', eps, approximate, intervention } = size;
+  const shape = { tokens, size: hidden, eps };
+  const normed = norm === 'rms' ? rmsNorm(input.x, input.gamma, shape) : layerNorm(input.x, input.gamma, shape);
   const allLogits = new Float64Array(tokens * experts);
   const ids = new Uint32Array(tokens * topK);
   const weights = new Float64Array(tokens * topK);
@@ -183,8 +186,24 @@ function thinned(pairs: readonly Pair[], a: Approximation): Pair[] {
 }
 
 function weightsOf(scores: Float64Array, chosen: readonly number[], router: RouterConfig): Float64Array {
+  const { score, renormalize, scale } = router;
+  if (typeof score === 'object') return mixed(scores, chosen, score).map((w) => w * scale);
   const own = Float64Array.from(chosen, (e) => scores[e]!);
-  const weights = router.score === 'softmax-chosen' ? softmax(own) : own;
-  const total = router.renormalize ? weights.reduce((a, b) => a + b, 0) + router.renormalize.epsilon : 1;
-  return weights.map((w) => (w / total) * router.scale);
+  const weights = score === 'softmax-chosen' ? softmax(own) : own;
+  const sum = weights.reduce((a, b) => a + b, 0);
+  const by = renormalize && ('least' in renormalize ? Math.max(sum, renormalize.least) : sum + renormalize.epsilon);
+  return weights.map((w) => (w / (by ?? 1)) * scale);
+}
+
+/** Each chosen expert's softmax over the experts near it, without those chosen before. */
+function mixed(logits: Float64Array, chosen: readonly number[], { tolerance }: SparseMixer): Float64Array {
+  return Float64Array.from(chosen, (e, k) => {
+    const largest = logits[e]!;
+    let total = 0;
+    logits.forEach((logit, other) => {
+      const isFar = (largest - logit) / Math.max(Math.abs(logit), largest) > tolerance;
+      if (!isFar && !chosen.slice(0, k).includes(other)) total += Math.exp(logit - largest);
+    });
+    return 1 / total;
+  });
 }

@@ -25,6 +25,8 @@ export interface ExpertSlice extends MatrixShape {
   readonly tensorRows: number;
   readonly first: number;
   readonly stride: 1 | 2;
+  /** Plain tensors only: the first two dimensions are one, [E rows, cols] in place of [E, rows, cols]. */
+  readonly flat?: boolean;
   /** Plain tensors only: [E, cols, tensorRows] instead of [E, tensorRows, cols]. */
   readonly transposed: boolean;
 }

@@ -5,6 +5,7 @@
 import type { Json } from '../../config/read.ts';
 import { InvalidCheckpoint, UnsupportedModel } from '../../errors.ts';
 import type { ExpertStorage } from '../../families/family.ts';
+import { invariant } from '../../util/assert.ts';
 import type { Checkpoint, TensorInfo } from '../checkpoint.ts';
 import type { MatrixShape } from '../layout.ts';
 import type { PublishedMatrix } from '../matrix.ts';
@@ -105,6 +106,7 @@ export function expertMatrices(
       find(names.down, hidden, width),
     );
   }
+  if (storage.kind === 'flat') return flatExpert(checkpoint, quantization, storage, e, { hidden, width, experts });
   const { gateUp, down, orientation, gateRows } = storage;
   const transposed = orientation === 'in-out';
   const half = (part: 'gate' | 'up'): PublishedMatrix | null => {
@@ -139,6 +141,26 @@ export function expertMatrices(
     half('gate'),
     half('up'),
     format.expert(checkpoint, quantization, down, whole),
+  );
+}
+
+/** Expert `e` of matrices that hold the rows of all. */
+function flatExpert(
+  checkpoint: Checkpoint,
+  quantization: Json | null,
+  names: Extract<ExpertStorage, { kind: 'flat' }>,
+  e: number,
+  { hidden, width, experts }: ExpertShape,
+): ExpertMatrices | null {
+  const find = (name: string, rows: number, cols: number, transposed: boolean): PublishedMatrix | null => {
+    const slice = { e, experts, tensorRows: rows, rows, cols, first: 0, stride: 1, transposed, flat: true } as const;
+    return formatOf(quantization).expert(checkpoint, quantization, name, { ...slice, label: `${name}[${e}]` });
+  };
+  return complete(
+    names,
+    find(names.gate, width, hidden, false),
+    find(names.up, width, hidden, false),
+    find(names.down, hidden, width, true),
   );
 }
 
@@ -213,6 +235,7 @@ export function findExpertBias(
       return { gateUp: interleave(gates, ups), down: downs };
     };
   }
+  invariant(storage.kind === 'fused', 'no family has flat experts with biases');
   const row = (
     name: string | null,
     beside: string,

@@ -102,7 +102,8 @@ export function plainExpert(checkpoint: Checkpoint, name: string, slice: ExpertS
   refuseQuantised(checkpoint, name, FUSED_COMPANIONS);
   if (!info) return null;
   const { e, experts, tensorRows, rows, cols, first, stride, transposed, label } = slice;
-  expectShape(info, transposed ? [experts, cols, tensorRows] : [experts, tensorRows, cols]);
+  const [outer, inner] = transposed ? [cols, tensorRows] : [tensorRows, cols];
+  expectShape(info, slice.flat ? [experts * outer, inner] : [experts, outer, inner]);
   const unit = dtypeBits(info.dtype) / 8;
   const at = e * tensorRows * cols * unit;
   const rowBytes = cols * unit;

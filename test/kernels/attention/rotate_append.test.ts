@@ -48,6 +48,16 @@ const cases: Case[] = [
     kvHeads: 2,
     size: 24,
   },
+  {
+    name: 'norm_of_turned_heads',
+    tokens: 3,
+    position: 1,
+    norm: 'per-head-rotated',
+    size: 24,
+    pairs: 8,
+    amplitude: 1.3,
+    clip: 0.8,
+  },
   { name: 'clip', tokens: 3, position: 1, clip: 0.8 },
   { name: 'norm_then_clip_then_rotate', tokens: 3, position: 1, norm: 'full', clip: 0.8, interleaved: true },
 ];
@@ -131,6 +141,12 @@ describe('attention/rotate_append', () => {
     ],
     ["reads the first head's gamma", ' % stretch;', ' % SIZE;', only('norm_over_the_projection')],
     ['appends at t', 'let position = u_step.position + t', 'let position = t', only('fills_the_cache_to_the_end')],
+    [
+      'norms heads before they turn',
+      'value *= gain(head, d);\n#endif\n    if (is_q)',
+      '\n#endif\n    if (is_q)',
+      only('norm_of_turned_heads'),
+    ],
     ['turns v too', '!head.is_v && d < 2u', 'd < 2u', only('odd_head_counts')],
     ['turns the whole head', 'd < 2u * PAIRS', 'd < SIZE', only('partial_rotary')],
   ])('notices a kernel that %s', async (_what, from, to, few) => {

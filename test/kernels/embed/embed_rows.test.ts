@@ -19,6 +19,7 @@ interface Case {
   readonly ids?: readonly number[];
   /** Cuts the table in two at this row. */
   readonly cut?: number;
+  readonly scale?: number;
 }
 
 const BF16: Layout = { kind: 'bf16' };
@@ -36,10 +37,10 @@ const cases: Case[] = [
   { name: 'int4', tokens: 5, rows: 23, size: 90, layout: INT4 },
   { name: 'more_chunks_than_lanes', tokens: 2, rows: 3, size: 2090, layout: INT8 },
   { name: 'beyond_the_table', tokens: 4, rows: 9, size: 40, layout: BF16, ids: [8, 9, 0xffffffff, 0] },
-  { name: 'two_parts', tokens: 6, rows: 9, size: 40, layout: INT8, ids: [8, 0, 3, 4, 5, 4], cut: 4 },
+  { name: 'two_parts', tokens: 6, rows: 9, size: 40, layout: INT8, ids: [8, 0, 3, 4, 5, 4], cut: 4, scale: 12 },
 ];
 
-async function check({ name, tokens, rows, size, layout, cut, ...c }: Case): Promise<void> {
+async function check({ name, tokens, rows, size, layout, cut, scale = 1, ...c }: Case): Promise<void> {
   const ids = c.ids ? Uint32Array.from(c.ids) : integers(1, Math.max(1, tokens), rows);
   const values = normals(2, rows * size);
   const part = (begin: number, end: number): Uint32Array<ArrayBuffer> =>
@@ -51,15 +52,15 @@ async function check({ name, tokens, rows, size, layout, cut, ...c }: Case): Pro
     step: { tokens, position: 0 },
     record: (r, v) => {
       const io = { ids: v.ids!, out: v.out! };
-      embedRows(r, name, { ...io, weights: { view: v.first!, layout, rows: cut ?? rows, cols: size } });
+      embedRows(r, name, { ...io, weights: { view: v.first!, layout, rows: cut ?? rows, cols: size } }, { scale });
       if (!cut) return;
       const weights = { view: v.second!, layout, rows: rows - cut, cols: size };
-      embedRows(r, name, { ...io, weights }, { firstRow: cut });
+      embedRows(r, name, { ...io, weights }, { firstRow: cut, scale });
     },
   });
   const table = decodeMatrix(part(0, rows), layout, { rows, cols: size });
-  // One f32 product.
-  expectClose(asF32(got.out!), twin(ids, table, { tokens, rows, size }), 3e-7, name);
+  // Two f32 products.
+  expectClose(asF32(got.out!), twin(ids, table, { tokens, rows, size, scale }), 3e-7, name);
 }
 
 const named = (name: string): Case => cases.find((c) => c.name === name)!;
@@ -68,6 +69,7 @@ describe('embed/embed_rows', () => {
   it.each(cases)('$name', check);
   it.each<[string, string, (s: string) => string]>([
     ['does not clamp', 'beyond_the_table', (s) => s.replace('min(ids[t], N - 1u)', 'ids[t]')],
+    ['forgets the scale', 'two_parts', (s) => s.replace(' * SCALE;', ';')],
     ['ignores ids', 'bf16', (s) => s.replace('min(ids[t], N - 1u)', 't')],
     ['stores beyond D', 'bf16', (s) => s.replace('if (d < D)', 'if (d <= D)')],
     ['forgets where its part starts', 'two_parts', (s) => s.replace(' - FIRST_ROW;', ';')],

@@ -27,6 +27,7 @@ interface Case {
   readonly outRow?: number;
   readonly outAt?: number;
   readonly last?: boolean;
+  readonly scale?: number;
 }
 
 const BF16: Layout = { kind: 'bf16' };
@@ -46,7 +47,7 @@ const cases: Case[] = [
   { name: 'part_of_a_row_of_out', tokens: 3, rows: 9, cols: 40, outRow: 23, outAt: 11, with: ['residual', 'bias'] },
   { name: 'bias', tokens: 5, rows: 66, cols: 64, with: ['bias'] },
   { name: 'residual', tokens: 5, rows: 66, cols: 64, with: ['residual'] },
-  { name: 'everything', tokens: 5, rows: 66, cols: 64, with: ['bias', 'residual', 'rowScale'] },
+  { name: 'everything', tokens: 5, rows: 66, cols: 64, with: ['bias', 'residual', 'rowScale'], scale: 0.22 },
 ];
 
 const decodeOnly: Case[] = [
@@ -79,6 +80,7 @@ const software = pretend(gpu, true);
 
 async function check(phase: Phase, c: Case, on = gpu): Promise<void> {
   const { name, tokens, rows, cols, layout = BF16, xRow = cols, xAt = 0, outRow = rows, outAt = 0, last = false } = c;
+  const { scale = 1 } = c;
   const shape = { rows, cols };
   const words = encodeMatrix(normals(1, rows * cols, 0.5), layout, shape);
   // What no kernel may read is NaN.
@@ -99,14 +101,14 @@ async function check(phase: Phase, c: Case, on = gpu): Promise<void> {
     record: (r, v) => {
       const weights = { view: v.words!, layout, ...shape };
       const views = Object.fromEntries(Object.keys(given).map((e) => [e, v[e]!]));
-      const options = { phase, xRow, xAt, outRow, outAt, ...eps, ...(last ? { row: 'last' as const } : {}) };
+      const options = { phase, xRow, xAt, outRow, outAt, scale, ...eps, ...(last ? { row: 'last' as const } : {}) };
       linear(r, name, { x: v.x!, weights, out: v.out!, ...views }, options);
     },
   });
   const residual = given.residual && columns(given.residual, outTokens, outRow, outAt, rows);
   const all = twin(
     { x, weights: decodeMatrix(words, layout, shape), ...given, residual },
-    { tokens, ...shape, xRow, xAt, ...eps },
+    { tokens, ...shape, xRow, xAt, scale, ...eps },
   );
   const expected = last ? all.slice(Math.max(0, tokens - 1) * rows) : all;
   // Up to 576 f32 products and sums, each within 6e-8 of the running sum.
@@ -160,6 +162,7 @@ describe('linear/matvec', () => {
           'linear/finish',
           (s) => s.replace('residual[at]', 'residual[row * OUT_ROW + n]'),
         ],
+        ['forgets the scale', 'everything', 'linear/finish', (s) => s.replace('y *= OUT_SCALE', 'y *= 1.0')],
         ['takes the first token', 'last_token', 'linear/matvec', (s) => s.replace('u_step.tokens - 1u', '0u')],
         [
           'mixes up rows',

@@ -48,6 +48,8 @@ interface Case {
   readonly tileRows?: TileRows;
   /** The expert of every pair, instead of random ones. */
   readonly only?: number;
+  /** Of the sum over experts. */
+  readonly scale?: number;
 }
 
 const small = { tokens: 5, hidden: 64, width: 32, experts: 6, topK: 2 };
@@ -56,7 +58,7 @@ const cases: Case[] = [
   { name: 'one_of_everything', tokens: 1, hidden: 1, width: 1, experts: 1, topK: 1 },
   { ...small, name: 'plain' },
   { ...small, name: 'odd_sizes', tokens: 7, hidden: 70, width: 37, bias: true },
-  { ...small, name: 'sizes_of_four', tokens: 3, hidden: 100, width: 36 },
+  { ...small, name: 'sizes_of_four', tokens: 3, hidden: 100, width: 36, bias: true, scale: 0.22 },
   { ...small, name: 'more_than_a_column_block', tokens: 3, hidden: 129, width: 67, topK: 3 },
   { ...small, name: 'several_tiles', tokens: 41, width: 33, topK: 1, only: 2, bias: true },
   { ...small, name: 'tall_tiles', tokens: 83, hidden: 68, experts: 3, tileRows: 32 },
@@ -398,6 +400,14 @@ describe('expert kernels', () => {
           'reads rows as pairs',
           'plain',
           'row_of_pair[t * TOP_K + k] * D=>(t * TOP_K + k) * D',
+        ],
+        ['moe/combine', 'moe/combine', 'forgets the scale', 'sizes_of_four', ' * OUT_SCALE=>'],
+        [
+          'moe/expert_down_decode',
+          'moe/expert_down_decode',
+          'forgets the scale',
+          'sizes_of_four',
+          'total * OUT_SCALE=>total',
         ],
         ['moe/combine', 'moe/combine', 'takes ids for weights', 'plain', '(2u * t + 1u)=>(2u * t)'],
         ['moe/combine', 'moe/combine', 'stops one expert early', 'plain', 'k < TOP_K=>k < TOP_K - 1u'],

@@ -72,7 +72,7 @@ async function run(phase: 'decode' | 'prefill', c: Case, layer: Layer): Promise<
   const { tokens, hidden, width, experts, topK, tileRows } = c;
   const { arena, router, ...vectors } = layer;
   const pairs = tokens * topK;
-  const block = routerBlock({ ...ROUTER, hidden, experts, layout: F32, sharedGate: false });
+  const block = routerBlock({ ...ROUTER, normBias: false, hidden, experts, layout: F32, sharedGate: false });
   const got = await runKernel(gpu, {
     inputs: {
       x: layer.x,

@@ -1,6 +1,6 @@
 /** Runs the router's kernel on one case, and its twin: shared by the tests of routing and of interventions. */
 import { expect } from 'vitest';
-import type { RouterConfig } from '../../../src/config/model-config.ts';
+import type { NormKind, RouterConfig } from '../../../src/config/model-config.ts';
 import { EXACT, type ApproximateParams } from '../../../src/gpu/step.ts';
 import { interventionWords, type LayerIntervention } from '../../../src/kernels/moe/intervention.ts';
 import { logitsAt, predictedAt, predictedIds, route, routedBytes } from '../../../src/kernels/moe/route.ts';
@@ -28,6 +28,7 @@ export interface Case {
   readonly experts: number;
   readonly topK: number;
   readonly router: RouterConfig;
+  readonly norm?: NormKind;
   readonly layout?: Layout;
   readonly sharedGate?: boolean;
   /** Of the router's weights. */
@@ -77,7 +78,7 @@ function routerOf(c: Case, seed: number): Router {
   const { ties } = c;
   if (ties) rows.forEach((_, i) => i >= ties * hidden && (rows[i] = rows[i - ties * hidden]!));
   return {
-    gamma: normals(seed + 3, hidden, 0.2, 1),
+    gamma: normals(seed + 3, c.norm === 'layer-biased' ? 2 * hidden : hidden, 0.2, 1),
     matrix: encodeMatrix(rows, layoutOf(c), { rows: experts, cols: hidden }),
     ...(router.logitBias ? { logitBias: normals(seed + 4, experts, 1, c.logitOffset) } : {}),
     ...(router.selectionBias ? { selectionBias: normals(seed + 5, experts, 0.4, -0.6) } : {}),
@@ -129,7 +130,14 @@ export async function run(
   changes = c.intervene ? interventions(c) : undefined,
 ): Promise<Found> {
   const { name, tokens, hidden, experts, topK, predict = false, logits = false } = c;
-  const block = routerBlock({ ...c.router, hidden, experts, layout: layoutOf(c), sharedGate: c.sharedGate ?? false });
+  const block = routerBlock({
+    ...c.router,
+    normBias: c.norm === 'layer-biased',
+    hidden,
+    experts,
+    layout: layoutOf(c),
+    sharedGate: c.sharedGate ?? false,
+  });
   const blocks = [inputs, ...(inputs.next ? [inputs.next] : [])].map((r) => routerWords(block, r.matrix, r));
   const got = await runKernel(gpu, {
     inputs: {
@@ -157,7 +165,7 @@ export async function run(
           ...(c.approximate ? { slotTable: v.slotTable! } : {}),
           ...(changes ? { interventions: v.interventions! } : {}),
         },
-        { block, topK, router: c.router, eps: 1e-5, predict, logits },
+        { block, topK, router: c.router, ...(c.norm ? { norm: c.norm } : {}), eps: 1e-5, predict, logits },
       ),
   });
   const part = (offset: number): Uint32Array<ArrayBuffer> =>

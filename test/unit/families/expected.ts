@@ -1,18 +1,36 @@
 /** Every tensor that a config implies, by the name its family gives it, with its shape in plain form. */
 import { isAttention } from '../../../src/config/mixers.ts';
 import type { AttentionConfig, FfnConfig, MixerConfig, ModelConfig, MoeFfn } from '../../../src/config/model-config.ts';
-import type { ExpertStorage, GluNames, LayerNames, MoeFfnNames, TensorNames } from '../../../src/families/family.ts';
-
+import type {
+  ExpertStorage,
+  GluNames,
+  LayerNames,
+  MatrixName,
+  MoeFfnNames,
+  TensorNames,
+} from '../../../src/families/family.ts';
 import { mixerShapes } from '../../support/mixer-shapes.ts';
 
 export type Shapes = Map<string, readonly number[]>;
 
 const weight = (name: string): string => `${name}.weight`;
 
-function addGlu(shapes: Shapes, names: GluNames, width: number, hidden: number): void {
-  shapes.set(weight(names.gate), [width, hidden]);
-  shapes.set(weight(names.up), [width, hidden]);
-  shapes.set(weight(names.down), [hidden, width]);
+/** A matrix, or the one that it is rows of, and its bias. */
+function addMatrix(shapes: Shapes, name: MatrixName, rows: number, cols: number, bias = false): void {
+  const [stored, count] = typeof name === 'string' ? [name, rows] : [name.of, name.total];
+  shapes.set(weight(stored), [count, cols]);
+  if (bias) shapes.set(`${stored}.bias`, [count]);
+}
+
+function addGlu(shapes: Shapes, names: GluNames<MatrixName>, width: number, hidden: number, bias = false): void {
+  addMatrix(shapes, names.gate, width, hidden, bias);
+  addMatrix(shapes, names.up, width, hidden, bias);
+  addMatrix(shapes, names.down, hidden, width, bias);
+}
+
+function addNorm(shapes: Shapes, { norm, hidden }: ModelConfig, name: string): void {
+  shapes.set(name, [hidden]);
+  if (norm === 'layer-biased') shapes.set(name.replace(/weight$/, 'bias'), [hidden]);
 }
 
 function addAttention(shapes: Shapes, a: AttentionConfig, n: LayerNames['attention'], hidden: number): void {
@@ -34,8 +52,7 @@ function addAttention(shapes: Shapes, a: AttentionConfig, n: LayerNames['attenti
   if (a.kind !== 'grouped' || n.kind !== 'grouped') throw new Error('names of another kind than the config');
   const rows = { q: heads * a.headSize, k: a.kvHeads * a.headSize, v: a.kvHeads * a.headSize };
   for (const p of ['q', 'k', 'v'] as const) {
-    shapes.set(weight(n[p]), [rows[p], hidden]);
-    if (a.bias.qkv) shapes.set(`${n[p]}.bias`, [rows[p]]);
+    addMatrix(shapes, n[p], rows[p], hidden, a.bias.qkv);
   }
   shapes.set(weight(n.o), [hidden, rows.q]);
   if (a.bias.o) shapes.set(`${n.o}.bias`, [hidden]);
@@ -50,9 +67,13 @@ function addMixer(shapes: Shapes, mixer: MixerConfig, n: LayerNames['attention']
 }
 
 function addExperts(shapes: Shapes, storage: ExpertStorage, ffn: MoeFfn, hidden: number): void {
-  const { experts, width } = ffn;
+  const { experts, width, expertBias } = ffn;
   if (storage.kind === 'separate') {
-    for (let e = 0; e < experts; e++) addGlu(shapes, storage.expert(e), width, hidden);
+    for (let e = 0; e < experts; e++) addGlu(shapes, storage.expert(e), width, hidden, expertBias);
+    return;
+  }
+  if (storage.kind === 'flat') {
+    for (const name of [storage.gate, storage.up, storage.down]) shapes.set(name, [experts * width, hidden]);
     return;
   }
   const plain = storage.orientation === 'in-out';
@@ -62,33 +83,41 @@ function addExperts(shapes: Shapes, storage: ExpertStorage, ffn: MoeFfn, hidden:
   if (storage.downBias) shapes.set(storage.downBias, [experts, hidden]);
 }
 
-function addMoe(shapes: Shapes, ffn: MoeFfn, n: MoeFfnNames, hidden: number): void {
+function addMoe(shapes: Shapes, ffn: MoeFfn, n: MoeFfnNames, hidden: number, kind?: ExpertStorage['kind']): void {
   shapes.set(weight(n.router), [ffn.experts, hidden]);
   if (n.routerBias) shapes.set(n.routerBias, [ffn.experts]);
   if (n.selectionBias) shapes.set(n.selectionBias, [ffn.experts]);
-  addExperts(shapes, n.experts[0]!, ffn, hidden);
+  addExperts(
+    shapes,
+    n.experts.find((s) => s.kind === (kind ?? s.kind))!,
+    ffn,
+    hidden,
+  );
   if (n.shared && ffn.shared) addGlu(shapes, n.shared, ffn.shared.width, hidden);
   if (n.sharedGate) shapes.set(weight(n.sharedGate), [1, hidden]);
 }
 
-function addFfn(shapes: Shapes, ffn: FfnConfig, n: LayerNames['ffn'], hidden: number): void {
+type Kind = ExpertStorage['kind'];
+
+function addFfn(shapes: Shapes, ffn: FfnConfig, n: LayerNames['ffn'], hidden: number, kind?: Kind): void {
   if (ffn.kind === 'dense' && n.kind === 'dense') addGlu(shapes, n, ffn.width, hidden);
-  else if (ffn.kind === 'moe' && n.kind === 'moe') addMoe(shapes, ffn, n, hidden);
+  else if (ffn.kind === 'moe' && n.kind === 'moe') addMoe(shapes, ffn, n, hidden, kind);
   else throw new Error('names of another kind than the config');
 }
 
-export function expectedTensors(config: ModelConfig, names: TensorNames): Shapes {
-  const { hidden, vocab } = config;
+/** @param experts how experts are stored; by default in the first way of the family */
+export function expectedTensors(config: ModelConfig, names: TensorNames, experts?: Kind): Shapes {
+  const { hidden, vocab, head } = config;
   const shapes: Shapes = new Map();
   shapes.set(weight(names.embed), [vocab, hidden]);
-  shapes.set(names.finalNorm, [hidden]);
-  if (names.head) shapes.set(weight(names.head), [vocab, hidden]);
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
-    shapes.set(n.attentionNorm, [hidden]);
-    shapes.set(n.ffnNorm, [hidden]);
+    addNorm(shapes, config, n.attentionNorm);
     addMixer(shapes, layer.attention, n.attention, hidden);
-    addFfn(shapes, layer.ffn, n.ffn, hidden);
+    addNorm(shapes, config, n.ffnNorm);
+    addFfn(shapes, layer.ffn, n.ffn, hidden, experts);
   });
+  addNorm(shapes, config, names.finalNorm);
+  if (names.head) addMatrix(shapes, names.head, vocab, hidden, head.bias);
   return shapes;
 }

@@ -19,6 +19,7 @@ const shapes: RouterBlockShape[] = ([{ kind: 'bf16' }, { kind: 'f32' }, { kind: 
             hidden: hidden!,
             experts: experts!,
             layout,
+            normBias: selectionBias,
             logitBias,
             selectionBias,
             sharedGate,
@@ -34,7 +35,7 @@ describe('routerBlock', () => {
       const block = routerBlock(shape);
       const { hidden, experts } = shape;
       const vectors: [boolean, number, number][] = [
-        [true, block.gammaAt, hidden],
+        [true, block.gammaAt, shape.normBias ? 2 * hidden : hidden],
         [shape.logitBias, block.logitBiasAt, experts],
         [shape.selectionBias, block.selectionBiasAt, experts],
         [shape.sharedGate, block.sharedGateAt, hidden],
