@@ -14,6 +14,7 @@ import { glm4MoeLite } from './glm4-moe-lite.ts';
 import { glm4Moe } from './glm4-moe.ts';
 import { gptOss } from './gpt-oss.ts';
 import { graniteMoe } from './granitemoe.ts';
+import { graniteMoeHybrid } from './granitemoehybrid.ts';
 import { hunyuanV1Moe } from './hunyuan-v1-moe.ts';
 import { jamba } from './jamba.ts';
 import { lfm2Moe } from './lfm2-moe.ts';
@@ -49,6 +50,7 @@ export const FAMILIES: readonly Family[] = [
   llama,
   lfm2Moe,
   jamba,
+  graniteMoeHybrid,
 ];
 
 /** Levenshtein distance. */

@@ -1,29 +1,15 @@
 /** Jamba: Mamba with attention in every few layers, no positions at all, and experts in every few. */
 import { LIMITS, readActivation, readBase, readExperts, readHeads, readWidth } from '../config/axes.ts';
-import type { FfnConfig, GroupedAttention, MixerConfig } from '../config/model-config.ts';
+import type { FfnConfig, Mamba1 } from '../config/model-config.ts';
 import type { ConfigReader } from '../config/read.ts';
 import { NO_ROPE } from '../config/rope.ts';
 import { invariant } from '../util/assert.ts';
 import type { Family, TensorNames } from './family.ts';
 import { llamaNames, separateExperts } from './llama-names.ts';
 import { mambaNames } from './mamba-names.ts';
+import { groupedAttention, softmaxRouter } from './parts.ts';
 
-function readAttention(c: ConfigReader, hidden: number): GroupedAttention {
-  const heads = readHeads(c, hidden);
-  return {
-    kind: 'grouped',
-    ...heads,
-    scale: heads.headSize ** -0.5,
-    qkNorm: 'none',
-    clip: null,
-    bias: { qkv: false, o: false },
-    window: null,
-    sinks: false,
-    rope: NO_ROPE,
-  };
-}
-
-function readMamba(c: ConfigReader, hidden: number): MixerConfig {
+function readMamba(c: ConfigReader, hidden: number): Mamba1 {
   c.only('mamba_proj_bias', false);
   return {
     kind: 'mamba-1',
@@ -50,7 +36,7 @@ export const jamba: Family = {
   readConfig(c) {
     const { model, layerCount } = readBase(c, 'jamba');
     const activation = readActivation(c);
-    const attention = readAttention(c, model.hidden);
+    const attention = groupedAttention(readHeads(c, model.hidden), NO_ROPE);
     const mamba = readMamba(c, model.hidden);
     const attends = readPeriod(c, 'attn', 8);
     const sparse = readPeriod(c, 'expert', 2);
@@ -73,14 +59,7 @@ export const jamba: Family = {
       width,
       activation,
       expertBias: false,
-      router: {
-        score: 'softmax',
-        logitBias: false,
-        selectionBias: false,
-        groups: null,
-        renormalize: null,
-        scale: 1,
-      },
+      router: softmaxRouter(),
       shared: null,
     };
     const layers = Array.from({ length: layerCount }, (_, i) => ({

@@ -1,31 +1,14 @@
 /** LFM2-MoE: gated short convolutions with some attention in between, sigmoid routing with a bias for selection, a few dense layers first. */
 import { LIMITS, readBase, readExperts, readHeads, readMixerTypes, readWidth } from '../config/axes.ts';
-import type { FfnConfig, GroupedAttention, MixerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
+import type { FfnConfig, MixerConfig, MoeFfn } from '../config/model-config.ts';
 import type { ConfigReader } from '../config/read.ts';
 import { readRope } from '../config/rope.ts';
 import { invariant } from '../util/assert.ts';
 import type { Family, LayerNames, TensorNames } from './family.ts';
 import { llamaNames, separateExperts } from './llama-names.ts';
+import { groupedAttention, softmaxRouter } from './parts.ts';
 
 const SILU = { kind: 'silu' } as const;
-
-function readAttention(
-  c: ConfigReader,
-  { hidden, maxContext }: Pick<ModelConfig, 'hidden' | 'maxContext'>,
-): GroupedAttention {
-  const heads = readHeads(c, hidden);
-  return {
-    kind: 'grouped',
-    ...heads,
-    scale: heads.headSize ** -0.5,
-    qkNorm: 'per-head',
-    clip: null,
-    bias: { qkv: false, o: false },
-    window: null,
-    sinks: false,
-    rope: readRope(c, { headSize: heads.headSize, maxContext, theta: 1_000_000 })('full_attention').rope,
-  };
-}
 
 function readMoe(c: ConfigReader): MoeFfn {
   return {
@@ -34,14 +17,12 @@ function readMoe(c: ConfigReader): MoeFfn {
     width: readWidth(c, 'moe_intermediate_size'),
     activation: SILU,
     expertBias: false,
-    router: {
+    router: softmaxRouter({
       score: 'sigmoid',
-      logitBias: false,
       selectionBias: c.boolean('use_expert_bias', true),
-      groups: null,
       renormalize: c.boolean('norm_topk_prob', true) ? { epsilon: 1e-6 } : null,
       scale: c.number('routed_scaling_factor', { fallback: 1 }),
-    },
+    }),
     shared: null,
   };
 }
@@ -76,7 +57,10 @@ export const lfm2Moe: Family = {
     const tied = c.raw('tie_word_embeddings') === undefined ? 'tie_embedding' : 'tie_word_embeddings';
     const model = { ...base.model, tieEmbeddings: c.boolean(tied, true) };
     c.irrelevant('tie_embedding'); // the older name
-    const attention = readAttention(c, model);
+    const heads = readHeads(c, model.hidden);
+    const { headSize } = heads;
+    const { rope } = readRope(c, { headSize, maxContext: model.maxContext, theta: 1_000_000 })('full_attention');
+    const attention = groupedAttention(heads, rope, { qkNorm: 'per-head' });
     c.only('conv_bias', false);
     const convolution: MixerConfig = { kind: 'short-conv', taps: c.integer('conv_L_cache', { max: LIMITS.taps }) };
     const types = readMixerTypes(c, base.layerCount, { full_attention: attention, conv: convolution });

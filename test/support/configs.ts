@@ -133,6 +133,28 @@ const CONFIGS: Record<string, Json> = {
     routed_scaling_factor: 2.5,
     rope_scaling: { ...YARN, mscale: 1, mscale_all_dim: 1 },
   },
+  granitemoehybrid: {
+    model_type: 'granitemoehybrid',
+    architectures: ['GraniteMoeHybridForCausalLM'],
+    num_hidden_layers: 3,
+    layer_types: ['mamba', 'attention', 'mamba'],
+    position_embedding_type: 'nope',
+    embedding_multiplier: 3,
+    residual_multiplier: 0.6,
+    logits_scaling: 2,
+    attention_multiplier: 0.3,
+    intermediate_size: 40,
+    shared_intermediate_size: 56,
+    num_local_experts: 7,
+    num_experts_per_tok: 3,
+    mamba_expand: 1,
+    mamba_n_heads: 10,
+    mamba_d_head: 'auto',
+    mamba_n_groups: 5,
+    mamba_d_state: 18,
+    mamba_d_conv: 3,
+    mamba_chunk_size: 256,
+  },
   'gpt-oss': {
     model_type: 'gpt_oss',
     architectures: ['GptOssForCausalLM'],
@@ -274,8 +296,6 @@ const WITHOUT_GOLDEN: Record<string, Json> = {
 };
 
 export const FAMILIES_WITHOUT_GOLDEN = Object.keys(WITHOUT_GOLDEN);
-/** Published by transformers 4 too; those it does not know have `rope_parameters`. */
-export const hasVersion4 = (family: string): boolean => WITHOUT_GOLDEN[family]?.rope_parameters === undefined;
 
 /** A family's config.json with changes; undefined takes a key away. */
 export const configOf = (family: string, changes: Json = {}): Json => ({
