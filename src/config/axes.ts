@@ -54,6 +54,7 @@ export function readBase(config: ConfigReader, family: string, normEps = 'rms_no
       hidden: config.integer('hidden_size', { max: LIMITS.hidden }),
       norm: 'rms',
       normEps: config.number(normEps, { min: 0 }),
+      gainOffset: 0,
       embeddingScale: 1,
       residualScale: 1,
       head: { bias: false, scale: 1 },

@@ -12,6 +12,8 @@ export interface ModelConfig {
   readonly layers: readonly LayerConfig[]; // L
   readonly norm: NormKind;
   readonly normEps: number;
+  /** Added to the gains of RMS norms, those of q and k too: 1 where files store them centred on 0. */
+  readonly gainOffset: 0 | 1;
   /** Multiplies the embedding. */
   readonly embeddingScale: number;
   /** Multiplies what attention and feed-forward add to the residual stream. */
@@ -37,7 +39,7 @@ export interface LayerConfig {
 /** What lets a token see those before it: attention over all of them, or a state of fixed size that they leave behind. */
 export type MixerConfig = AttentionConfig | RecurrentConfig;
 
-export type RecurrentConfig = ShortConvolution | Mamba1 | Mamba2;
+export type RecurrentConfig = ShortConvolution | Mamba1 | Mamba2 | DeltaNet;
 
 /** LFM2: B, C, x = in(h); out(C * conv(B * x)), a convolution over the last `taps` tokens, each of D channels by itself. */
 export interface ShortConvolution {
@@ -75,6 +77,20 @@ export interface Mamba2 {
   readonly normGroups: number;
 }
 
+/**
+ * Gated delta net (Qwen3-Next). q, k, v, z, b, a = in(h); q, k, v = silu(conv(q, k, v)); q and k of unit length, q / sqrt(key size); a head at a time
+ * S = exp(-exp(A) softplus(a + bias)) S; S = S + (v - S k) sigmoid(b) k; out(norm(S q) silu(z)).
+ */
+export interface DeltaNet {
+  readonly kind: 'delta-net';
+  readonly heads: number;
+  /** Heads of q and k, each for as many neighbouring heads. */
+  readonly keyHeads: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly taps: number;
+}
+
 export type AttentionConfig = GroupedAttention | LatentAttention;
 
 /** Multi-head attention with shared key/value heads (GQA; MHA when Hk = H). */
@@ -94,6 +110,8 @@ export interface GroupedAttention {
   readonly window: number | null;
   /** One learned logit a head joins the softmax's denominator. */
   readonly sinks: boolean;
+  /** Attention is multiplied by the sigmoid of another projection of its input, before `o`. */
+  readonly outputGate: boolean;
   readonly rope: RopeConfig;
 }
 

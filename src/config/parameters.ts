@@ -27,11 +27,18 @@ function attentionParameters(attention: AttentionConfig, hidden: number): number
   const perHead = 2 * attention.headSize;
   const norms = { none: 0, 'per-head': perHead, 'per-head-rotated': perHead, full: qRows + kvRows }[attention.qkNorm];
   const biases = (attention.bias.qkv ? qRows + 2 * kvRows : 0) + (attention.bias.o ? hidden : 0);
-  return (2 * qRows + 2 * kvRows) * hidden + norms + biases + (attention.sinks ? heads : 0);
+  const gate = attention.outputGate ? qRows * hidden : 0;
+  return gate + (2 * qRows + 2 * kvRows) * hidden + norms + biases + (attention.sinks ? heads : 0);
 }
 
 function recurrentParameters(mixer: RecurrentConfig, hidden: number): number {
   if (mixer.kind === 'short-conv') return (4 * hidden + mixer.taps) * hidden;
+  if (mixer.kind === 'delta-net') {
+    const { heads, keyHeads, keySize, valueSize } = mixer;
+    const [keys, values] = [keyHeads * keySize, heads * valueSize];
+    const rows = 2 * keys + 2 * values + 2 * heads;
+    return (rows + values) * hidden + (2 * keys + values) * mixer.taps + 2 * heads + valueSize;
+  }
   const { states, taps, convBias } = mixer;
   const convolution = (channels: number): number => (taps + (convBias ? 1 : 0)) * channels;
   if (mixer.kind === 'mamba-1') {

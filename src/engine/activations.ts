@@ -137,7 +137,12 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     qLatent: f32(chunk * most([...latent.map((a) => a.qRank ?? 0), ...recurrent.map((s) => s.b)])),
     kvLatent: f32(chunk * most([...latent.map((a) => a.kvRank), ...recurrent.map((s) => s.selected)])),
     qRaw: f32(
-      chunk * most([...latent.map((a) => a.heads * (a.nopeSize + a.ropeSize)), ...recurrent.map((s) => s.steps)]),
+      chunk *
+        most([
+          ...latent.map((a) => a.heads * (a.nopeSize + a.ropeSize)),
+          ...attention.map((a) => (a.kind === 'grouped' && a.outputGate ? a.heads * a.headSize : 0)),
+          ...recurrent.map((s) => s.steps),
+        ]),
     ),
     kvUp: f32(chunk * most([...latent.map((a) => a.heads * (a.nopeSize + a.valueSize)), ...recurrent.map((s) => s.c)])),
     q: f32(chunk * most([...sizes.map((s) => s.heads * s.keySize), ...recurrent.map((s) => s.convolved)])),

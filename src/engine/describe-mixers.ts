@@ -1,8 +1,21 @@
 /** The weights of recurrent token mixers: which tensors, of which shapes. */
-import type { Mamba1, Mamba2, RecurrentConfig, ShortConvolution } from '../config/model-config.ts';
-import type { LayerNames, Mamba1Names, Mamba2Names, ShortConvolutionNames } from '../families/family.ts';
+import type { DeltaNet, Mamba1, Mamba2, RecurrentConfig, ShortConvolution } from '../config/model-config.ts';
+import type {
+  DeltaNetNames,
+  LayerNames,
+  MatrixName,
+  Mamba1Names,
+  Mamba2Names,
+  ShortConvolutionNames,
+} from '../families/family.ts';
 import { convolvedChannels } from '../layers/mixer_step.ts';
-import type { Mamba1Weights, Mamba2Weights, RecurrentWeights, ShortConvolutionWeights } from '../layers/weights.ts';
+import type {
+  DeltaNetWeights,
+  Mamba1Weights,
+  Mamba2Weights,
+  RecurrentWeights,
+  ShortConvolutionWeights,
+} from '../layers/weights.ts';
 import { invariant } from '../util/assert.ts';
 import type { MatrixShape } from '../weights/layout.ts';
 import type { MatrixSpec, VectorSpec } from './describe.ts';
@@ -11,6 +24,8 @@ import type { MatrixRole } from './precision.ts';
 /** Finds tensors in a checkpoint and checks their shapes. */
 export interface WeightFinder {
   matrix(name: string, shape: MatrixShape, role: MatrixRole): MatrixSpec;
+  /** One below the other. */
+  stacked(label: string, wanted: readonly (readonly [MatrixName, MatrixShape])[], role: MatrixRole): MatrixSpec;
   /** By its full tensor name. */
   vector(name: string, length: number): VectorSpec;
   tensor(name: string, shape: readonly number[]): VectorSpec;
@@ -30,6 +45,7 @@ export function describeRecurrent(
   if (config.kind === 'short-conv' && names.kind === 'short-conv') return shortConvolution(find, config, names, hidden);
   if (config.kind === 'mamba-1' && names.kind === 'mamba-1') return mamba1(find, config, names, hidden);
   if (config.kind === 'mamba-2' && names.kind === 'mamba-2') return mamba2(find, config, names, hidden);
+  if (config.kind === 'delta-net' && names.kind === 'delta-net') return deltaNet(find, config, names, hidden);
   invariant(false, 'mixer names of another kind than the config');
 }
 
@@ -90,5 +106,42 @@ function mamba2(
     scan: find.joined([names.stepBias, names.skip, names.aLog].map((name) => find.vector(name, heads))),
     norm: find.vector(names.norm, channels),
     outProj: find.matrix(names.outProj, { rows: hidden, cols: channels }, 'linear'),
+  };
+}
+
+/** The gains that make `rms_norm` scale q and k to unit length, and q by 1 / sqrt(key size) besides. */
+function unitGains({ keyHeads, keySize }: DeltaNet): VectorSpec {
+  const unit = keySize ** -0.5;
+  const half = keyHeads * keySize;
+  const gains = Float32Array.from({ length: 2 * half }, (_, i) => (i < half ? unit * unit : unit));
+  return { label: 'unit length of q and k', length: gains.length, load: () => Promise.resolve(gains) };
+}
+
+const repeated = (vector: VectorSpec, times: number): VectorSpec => ({
+  label: vector.label,
+  length: times * vector.length,
+  load: async (signal) => {
+    const once = await vector.load(signal);
+    return Float32Array.from({ length: times * once.length }, (_, i) => once[i % once.length]!);
+  },
+});
+
+function deltaNet(
+  find: WeightFinder,
+  config: DeltaNet,
+  names: DeltaNetNames,
+  hidden: number,
+): DeltaNetWeights<MatrixSpec, VectorSpec> {
+  const { heads, keyHeads, keySize, valueSize, taps } = config;
+  const values = heads * valueSize;
+  const rows = names.inProj.map((name) => [name, { rows: name.rows, cols: hidden }] as const);
+  return {
+    kind: 'delta-net',
+    inProj: find.stacked(names.inProj[0]!.of, rows, 'linear'),
+    taps: find.tensor(names.conv, [2 * keyHeads * keySize + values, 1, taps]),
+    qkGains: unitGains(config),
+    rates: find.joined([find.vector(names.aLog, heads), find.vector(names.stepBias, heads)]),
+    norm: repeated(find.vector(names.norm, valueSize), heads),
+    outProj: find.matrix(names.outProj, { rows: hidden, cols: values }, 'linear'),
   };
 }

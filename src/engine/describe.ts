@@ -107,6 +107,24 @@ interface Rows {
 const label = (name: MatrixName): string =>
   typeof name === 'string' ? name : `${name.of}[${name.first}..${name.first + name.rows}]`;
 
+/** Stretches of rows of one matrix that lie one below the other, or in one piece. */
+function inStretches(
+  names: MatrixName | readonly MatrixName[],
+  whole: MatrixShape,
+): (readonly [MatrixName, MatrixShape])[] {
+  if (!isList(names)) return [[names, whole]];
+  return names.map((name) => [name, { rows: typeof name === 'string' ? whole.rows : name.rows, cols: whole.cols }]);
+}
+
+const isList = (names: MatrixName | readonly MatrixName[]): names is readonly MatrixName[] => Array.isArray(names);
+
+function onlyOne(names: MatrixName | readonly MatrixName[]): MatrixName {
+  invariant(!isList(names), 'biases of rows in stretches are not supported');
+  return names;
+}
+
+const labelOf = (names: MatrixName | readonly MatrixName[]): string => label(isList(names) ? names[0]! : names);
+
 class Describer {
   readonly #in: DescribeInput;
 
@@ -156,24 +174,31 @@ class Describer {
     const qRows = heads * headSize;
     const kvRows = kvHeads * headSize;
     const norm = (name: string | null, projection: number): VectorSpec | null =>
-      name === null ? null : this.vector(name, config.qkNorm === 'full' ? projection : headSize);
+      name === null ? null : this.gains(name, config.qkNorm === 'full' ? projection : headSize);
     return {
       kind: 'grouped',
       qkv: this.stacked(
-        `${label(names.q)} + k + v`,
+        `${labelOf(names.q)} + k + v`,
         [
-          [names.q, { rows: qRows, cols: hidden }],
+          ...inStretches(names.q, { rows: qRows, cols: hidden }),
           [names.k, { rows: kvRows, cols: hidden }],
           [names.v, { rows: kvRows, cols: hidden }],
         ],
         'linear',
       ),
-      qkvBias: config.bias.qkv ? this.stackedBias([names.q, names.k, names.v], [qRows, kvRows, kvRows]) : null,
+      qkvBias: config.bias.qkv ? this.stackedBias([onlyOne(names.q), names.k, names.v], [qRows, kvRows, kvRows]) : null,
       o: this.matrix(names.o, { rows: hidden, cols: qRows }, 'linear'),
       oBias: config.bias.o ? this.vector(`${names.o}.bias`, hidden) : null,
       qNorm: norm(names.qNorm, qRows),
       kNorm: norm(names.kNorm, kvRows),
       sinks: names.sinks === null ? null : this.vector(names.sinks, heads),
+      outputGate:
+        names.outputGate &&
+        this.stacked(
+          `output gate beside ${names.o}`,
+          inStretches(names.outputGate, { rows: qRows, cols: hidden }),
+          'linear',
+        ),
     };
   }
 
@@ -308,9 +333,17 @@ class Describer {
   }
 
   /** Gains, and behind them the biases where the model's norms have them. */
+  /** Of an RMS norm, as it multiplies. */
+  gains(name: string, length: number): VectorSpec {
+    const stored = this.vector(name, length);
+    const { gainOffset } = this.#in.config;
+    if (gainOffset === 0) return stored;
+    return { ...stored, load: async (signal) => (await stored.load(signal)).map((gain) => gain + gainOffset) };
+  }
+
   norm(name: string): VectorSpec {
     const { hidden, norm } = this.#in.config;
-    const gains = this.vector(name, hidden);
+    const gains = this.gains(name, hidden);
     if (norm !== 'layer-biased') return gains;
     return this.joined([gains, this.vector(name.replace(/weight$/, 'bias'), hidden)]);
   }

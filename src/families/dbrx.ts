@@ -16,6 +16,7 @@ function readModel(c: ConfigReader): Omit<ModelConfig, 'layers'> {
     hidden: c.integer('d_model', { max: LIMITS.hidden }),
     norm: 'layer',
     normEps: NORM_EPS,
+    gainOffset: 0,
     embeddingScale: 1,
     residualScale: 1,
     head: { bias: false, scale: 1 },
@@ -74,7 +75,17 @@ function layerNames(layer: string, { heads, kvHeads, headSize }: GroupedAttentio
   return {
     attentionNorm: `${block}.norm_1.weight`,
     ffnNorm: `${block}.norm_2.weight`,
-    attention: { kind: 'grouped', q, k, v, o: `${block}.attn.out_proj`, qNorm: null, kNorm: null, sinks: null },
+    attention: {
+      kind: 'grouped',
+      q,
+      k,
+      v,
+      o: `${block}.attn.out_proj`,
+      qNorm: null,
+      kNorm: null,
+      sinks: null,
+      outputGate: null,
+    },
     ffn: {
       kind: 'moe',
       router: `${layer}.ffn.router.layer`,

@@ -61,8 +61,8 @@ export interface LayerNames {
 
 export interface GroupedAttentionNames {
   readonly kind: 'grouped';
-  /** All three as rows of one matrix, or none. */
-  readonly q: MatrixName;
+  /** All three as rows of one matrix, or none. Only with an output gate, q may lie in several stretches, one below the other. */
+  readonly q: MatrixName | readonly MatrixName[];
   readonly k: MatrixName;
   readonly v: MatrixName;
   readonly o: string;
@@ -70,6 +70,8 @@ export interface GroupedAttentionNames {
   readonly qNorm: string | null;
   readonly kNorm: string | null;
   readonly sinks: string | null;
+  /** In stretches, one below the other; null when the config has none. */
+  readonly outputGate: readonly MatrixName[] | null;
 }
 
 export interface LatentAttentionNames {
@@ -84,7 +86,7 @@ export interface LatentAttentionNames {
   readonly o: string;
 }
 
-export type RecurrentNames = ShortConvolutionNames | Mamba1Names | Mamba2Names;
+export type RecurrentNames = ShortConvolutionNames | Mamba1Names | Mamba2Names | DeltaNetNames;
 
 export interface ShortConvolutionNames {
   readonly kind: 'short-conv';
@@ -124,6 +126,18 @@ export interface Mamba2Names extends MambaNames {
   readonly kind: 'mamba-2';
   readonly stepBias: string; // [heads]
   readonly norm: string; // [channels]
+}
+
+export interface DeltaNetNames {
+  readonly kind: 'delta-net';
+  /** Stretches of rows, one below the other: all of q, k, v, z, b, a. */
+  readonly inProj: readonly RowsOf[];
+  /** [channels, 1, taps] of q, k, v. */
+  readonly conv: string;
+  readonly aLog: string; // [heads]
+  readonly stepBias: string; // [heads]
+  readonly norm: string; // [value size]
+  readonly outProj: string;
 }
 
 export interface GluNames<Name extends MatrixName = string> {

@@ -72,6 +72,7 @@ export const gptOss: Family = {
         bias: { qkv: biased, o: biased },
         window: type === 'sliding_attention' ? window : null,
         sinks: true,
+        outputGate: false,
         rope: ropes(type).rope,
       };
       return { attention, ffn };

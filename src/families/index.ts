@@ -26,6 +26,7 @@ import { olmoe } from './olmoe.ts';
 import { phimoe } from './phimoe.ts';
 import { qwen2Moe } from './qwen2-moe.ts';
 import { qwen3Moe } from './qwen3-moe.ts';
+import { qwen3Next } from './qwen3-next.ts';
 
 export const FAMILIES: readonly Family[] = [
   mixtral,
@@ -51,6 +52,7 @@ export const FAMILIES: readonly Family[] = [
   lfm2Moe,
   jamba,
   graniteMoeHybrid,
+  qwen3Next,
 ];
 
 /** Levenshtein distance. */

@@ -74,6 +74,7 @@ function attentionNames(prefix: string, attention: AttentionConfig, naming: MoeN
     qNorm: normed ? at(`${qNorm}.weight`) : null,
     kNorm: normed ? at(`${kNorm}.weight`) : null,
     sinks: attention.sinks ? at('sinks') : null,
+    outputGate: null,
   };
 }
 

@@ -27,6 +27,7 @@ export const mixtral: Family = {
         bias: { qkv: false, o: false },
         window: c.raw('sliding_window') === undefined ? null : readWindow(c),
         sinks: false,
+        outputGate: false,
         rope,
       },
       ffn: {

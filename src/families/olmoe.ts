@@ -27,6 +27,7 @@ export const olmoe: Family = {
         bias: { qkv: biased, o: biased },
         window: null,
         sinks: false,
+        outputGate: false,
         rope,
       },
       ffn: {

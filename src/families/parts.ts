@@ -15,6 +15,7 @@ export const groupedAttention = (
   bias: { qkv: false, o: false },
   window: null,
   sinks: false,
+  outputGate: false,
   rope,
   ...other,
 });

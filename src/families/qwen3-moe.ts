@@ -43,6 +43,7 @@ export const qwen3Moe: Family = {
       bias: { qkv: biased, o: biased },
       window: readOneWindow(c),
       sinks: false,
+      outputGate: false,
       rope: readRope(c, { headSize: heads.headSize, maxContext: model.maxContext, theta: 10_000 })('full_attention')
         .rope,
     };

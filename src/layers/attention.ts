@@ -5,6 +5,7 @@ import type { Recorder } from '../gpu/recording.ts';
 import { attention } from '../kernels/attention/attention.ts';
 import { latentAppend } from '../kernels/attention/latent_append.ts';
 import { rotateAppend } from '../kernels/attention/rotate_append.ts';
+import { gate } from '../kernels/mixer/gate.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { linear } from './linear.ts';
 import { norm } from './norm.ts';
@@ -108,12 +109,27 @@ export function groupedAttention(
     { attention: config, capacity: cache.capacity, normEps: eps },
   );
   attend(r, s, { heads, kvHeads, keySize: headSize, valueSize: headSize, scale, window }, weights.sinks);
+  if (weights.outputGate) gateOutput(r, weights.outputGate, s);
   linear(
     r,
     `${label} out`,
     { x: scratch.attended, weights: weights.o, bias: weights.oBias, residual: x, out: s.out },
     { phase, scale: s.scale },
   );
+}
+
+/** attended *= sigmoid(W norm(x)). */
+function gateOutput(r: Recorder, weights: DeviceParts, s: AttentionStep): void {
+  const { attended, qRaw: out, normed } = s.scratch;
+  const size = weights.rows;
+  normedLinear(
+    r,
+    `${s.label} gate`,
+    s.phase,
+    { x: s.x, gamma: s.norm, weights, out, normed },
+    { eps: s.eps, kind: s.normKind },
+  );
+  gate(r, `${s.label} gated`, { x: attended, gate: { view: out, row: size, at: 0 } }, { size, silu: false });
 }
 
 export function latentAttention(

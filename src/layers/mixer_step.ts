@@ -2,6 +2,7 @@
 import type { Mamba2, NormKind, RecurrentConfig } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import { convState } from '../kernels/mixer/causal_conv.ts';
+import { deltaState } from '../kernels/mixer/delta_rule.ts';
 import { scanState } from '../kernels/mixer/selective_scan.ts';
 import type { Phase } from './attention.ts';
 
@@ -59,6 +60,14 @@ export function recurrentSizes(config: RecurrentConfig, hidden: number): Recurre
   if (config.kind === 'short-conv') {
     const convolution = convState({ channels: hidden, taps });
     return { ...NONE, projected: 3 * hidden, mixed: hidden, state: { convolution, scan: 0 } };
+  }
+  if (config.kind === 'delta-net') {
+    const { heads, keyHeads, keySize, valueSize } = config;
+    const [keys, values] = [keyHeads * keySize, heads * valueSize];
+    const convolved = 2 * keys + values;
+    const state = { convolution: convState({ channels: convolved, taps }), scan: deltaState(config) };
+    const projected = convolved + values + 2 * heads;
+    return { ...NONE, projected, convolved, selected: 2 * keys, steps: values, mixed: values, state };
   }
   const { states } = config;
   if (config.kind === 'mamba-1') {

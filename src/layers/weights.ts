@@ -29,6 +29,7 @@ export interface GroupedWeights<M, V> {
   readonly qNorm: V | null;
   readonly kNorm: V | null;
   readonly sinks: V | null; // [H]
+  readonly outputGate: M | null; // [H A, D]
 }
 
 export interface LatentWeights<M, V> {
@@ -43,7 +44,8 @@ export interface LatentWeights<M, V> {
   readonly o: M;
 }
 
-export type RecurrentWeights<M, V> = ShortConvolutionWeights<M, V> | Mamba1Weights<M, V> | Mamba2Weights<M, V>;
+export type RecurrentWeights<M, V> =
+  DeltaNetWeights<M, V> | ShortConvolutionWeights<M, V> | Mamba1Weights<M, V> | Mamba2Weights<M, V>;
 
 export interface ShortConvolutionWeights<M, V> {
   readonly kind: 'short-conv';
@@ -82,6 +84,20 @@ export interface Mamba2Weights<M, V> {
   readonly outProj: M; // [D, channels]
 }
 
+export interface DeltaNetWeights<M, V> {
+  readonly kind: 'delta-net';
+  /** Rows: q, k, v, z, b, a. */
+  readonly inProj: M; // [2 key heads * key size + 2 heads * value size + 2 heads, D]
+  readonly taps: V; // [q, k and v, taps]
+  /** What makes an RMS norm one to unit length, and q as much shorter as attention's scale says. */
+  readonly qkGains: V; // [2, key heads, key size]
+  /** log of the rates, bias of a. */
+  readonly rates: V; // [heads, heads]
+  /** The same for every head. */
+  readonly norm: V; // [heads, value size]
+  readonly outProj: M; // [D, heads * value size]
+}
+
 export interface DenseWeights<M> {
   readonly kind: 'dense';
   /** Rows 2j are gate, 2j + 1 up. */
@@ -104,7 +120,7 @@ export interface MoeWeights<M, X, R> {
 
 /** Every matrix of a layer's token mixer. */
 export function mixerMatrices<M, V>(w: LayerWeights<M, V, unknown, unknown>['attention']): (M | null)[] {
-  if (w.kind === 'grouped') return [w.qkv, w.o];
+  if (w.kind === 'grouped') return [w.qkv, w.outputGate, w.o];
   if (w.kind === 'latent') return [w.down, w.qUp, w.kvUp, w.o];
   if (w.kind === 'mamba-1') return [w.inProj, w.selectProj, w.stepProj, w.outProj];
   return [w.inProj, w.outProj];
@@ -116,6 +132,7 @@ export function mixerVectors<M, V>(w: LayerWeights<M, V, unknown, unknown>['atte
   if (w.kind === 'latent') return [w.qNorm, w.kvNorm];
   if (w.kind === 'short-conv') return [w.taps];
   if (w.kind === 'mamba-1') return [w.taps, w.convBias, w.stepNorm, w.bNorm, w.cNorm, w.scan];
+  if (w.kind === 'delta-net') return [w.taps, w.qkGains, w.rates, w.norm];
   return [w.taps, w.convBias, w.scan, w.norm];
 }
 
@@ -133,6 +150,11 @@ async function mapRecurrent<M, V, M2, V2>(
   const inProj = await to.matrix(w.inProj);
   const taps = await to.vector(w.taps);
   if (w.kind === 'short-conv') return { kind: w.kind, inProj, taps, outProj: await to.matrix(w.outProj) };
+  if (w.kind === 'delta-net') {
+    const qkGains = await to.vector(w.qkGains);
+    const [rates, norm] = [await to.vector(w.rates), await to.vector(w.norm)];
+    return { kind: w.kind, inProj, taps, qkGains, rates, norm, outProj: await to.matrix(w.outProj) };
+  }
   const convBias = w.convBias === null ? null : await to.vector(w.convBias);
   if (w.kind === 'mamba-1') {
     return {
@@ -187,6 +209,7 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
         qNorm: await optional(w.qNorm, vector),
         kNorm: await optional(w.kNorm, vector),
         sinks: await optional(w.sinks, vector),
+        outputGate: await optional(w.outputGate, (m) => to.matrix(m)),
       };
     }
     if (w.kind === 'latent') {

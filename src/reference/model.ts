@@ -23,6 +23,17 @@ export interface ReferenceRun {
   readonly routerLogits: readonly (readonly Float64Array[])[];
 }
 
+/** The gains of norms as they multiply. */
+function withGains({ layers, gainOffset }: ModelConfig, names: TensorNames, stored: Weights): Weights {
+  if (gainOffset === 0) return stored;
+  const norms = layers.flatMap((_, i) => {
+    const { attentionNorm, ffnNorm, attention } = names.layer(i);
+    return [attentionNorm, ffnNorm, ...(attention.kind === 'grouped' ? [attention.qNorm, attention.kNorm] : [])];
+  });
+  const centred = new Set([names.finalNorm, ...norms]);
+  return (name) => (centred.has(name) ? stored(name)?.map((gain) => gain + gainOffset) : stored(name));
+}
+
 /**
  * @param ids tokens of one sequence from position 0, each below V
  * @param changes of the choice of experts, by MoE layer
@@ -30,11 +41,12 @@ export interface ReferenceRun {
 export function referenceModel(
   config: ModelConfig,
   names: TensorNames,
-  weights: Weights,
+  stored: Weights,
   ids: ArrayLike<number>,
   changes: readonly (RouteChange | undefined)[] = [],
 ): ReferenceRun {
   const { hidden: size, normEps: eps } = config;
+  const weights = withGains(config, names, stored);
   const embed = need(weights, `${names.embed}.weight`);
   let x: Float64Array[] = Array.from(ids, (id) =>
     embed.slice(id * size, (id + 1) * size).map((v) => v * config.embeddingScale),

@@ -6,8 +6,20 @@ type Shapes = Record<string, readonly number[]>;
 
 export function mixerShapes(mixer: RecurrentConfig, n: LayerNames['attention'], hidden: number): Shapes {
   const { taps } = mixer;
+  if (mixer.kind === 'delta-net' && n.kind === 'delta-net') {
+    const { heads, keyHeads, keySize, valueSize } = mixer;
+    return {
+      ...Object.fromEntries(n.inProj.map(({ of, total }) => [`${of}.weight`, [total, hidden]])),
+      [n.conv]: [2 * keyHeads * keySize + heads * valueSize, 1, taps],
+      [n.aLog]: [heads],
+      [n.stepBias]: [heads],
+      [n.norm]: [valueSize],
+      [`${n.outProj}.weight`]: [hidden, heads * valueSize],
+    };
+  }
   const outer = (inRows: number, channels: number, convolved: number): Shapes => {
-    if (n.kind === 'grouped' || n.kind === 'latent') throw new Error('names of another kind than the config');
+    if (n.kind === 'grouped' || n.kind === 'latent' || n.kind === 'delta-net')
+      throw new Error('names of another kind than the config');
     return {
       [`${n.inProj}.weight`]: [inRows, hidden],
       [n.conv]: [convolved, 1, taps],

@@ -1,7 +1,7 @@
 /** Attention over a whole sequence: every key and value is made in full, also for latent attention. */
 import type { AttentionConfig, GroupedAttention, LatentAttention, RopeConfig } from '../../config/model-config.ts';
 import type { GroupedAttentionNames, LatentAttentionNames, MatrixName } from '../../families/family.ts';
-import { matVec, need, needBias, needMatrix, rmsNormed, type Weights } from './tensors.ts';
+import { matVec, need, needBias, needMatrix, rmsNormed, sigmoid, type Weights } from './tensors.ts';
 
 /** Rotates the first values of `head` by its position; the rest passes through. */
 function rotated(head: Float64Array, position: number, rope: RopeConfig): Float64Array {
@@ -73,9 +73,10 @@ function groupedHeads(
   eps: number,
 ): Heads {
   const bias = (name: MatrixName): Float64Array | null => (c.bias.qkv ? needBias(w, name) : null);
-  const project = (name: MatrixName, normName: string | null): Float64Array[][] =>
+  const stretches = typeof n.q === 'string' || 'of' in n.q ? [n.q] : n.q;
+  const project = (names: readonly MatrixName[], normName: string | null): Float64Array[][] =>
     x.map((token) => {
-      let all = matVec(needMatrix(w, name, token.length), token, bias(name));
+      let all = joined(names.map((name) => matVec(needMatrix(w, name, token.length), token, bias(name))));
       if (normName && c.qkNorm === 'full') all = rmsNormed(all, need(w, normName), eps);
       const { clip } = c;
       if (clip !== null) all = all.map((v) => Math.max(-clip, Math.min(clip, v)));
@@ -89,8 +90,8 @@ function groupedHeads(
         return normName && c.qkNorm === 'per-head-rotated' ? rmsNormed(out, need(w, normName), eps) : out;
       }),
     );
-  const q = turned(project(n.q, n.qNorm), n.qNorm);
-  return { q, k: turned(project(n.k, n.kNorm), n.kNorm), v: project(n.v, null) };
+  const q = turned(project(stretches, n.qNorm), n.qNorm);
+  return { q, k: turned(project([n.k], n.kNorm), n.kNorm), v: project([n.v], null) };
 }
 
 function latentHeads(x: readonly Float64Array[], c: LatentAttention, n: LatentAttentionNames, w: Weights): Heads {
@@ -136,5 +137,12 @@ export function attention(
   const heads = groupedHeads(x, config, names, weights, eps);
   const sinks = names.sinks === null ? null : need(weights, names.sinks);
   const bias = config.bias.o ? need(weights, `${names.o}.bias`) : null;
-  return attend(heads, { scale: config.scale, window: config.window, sinks }).map((y) => matVec(o, y, bias));
+  const { outputGate } = names;
+  const attended = attend(heads, { scale: config.scale, window: config.window, sinks });
+  const gated = attended.map((y, t) => {
+    if (!outputGate) return y;
+    const gates = joined(outputGate.map((name) => matVec(needMatrix(weights, name, x[t]!.length), x[t]!)));
+    return y.map((value, i) => value * sigmoid(gates[i]!));
+  });
+  return gated.map((y) => matVec(o, y, bias));
 }

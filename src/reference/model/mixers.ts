@@ -1,7 +1,13 @@
 /** Recurrent token mixers over a whole sequence, straight from their equations: no chunks, no state that is carried between calls. */
-import type { Mamba1, Mamba2, RecurrentConfig } from '../../config/model-config.ts';
-import type { Mamba1Names, Mamba2Names, RecurrentNames, ShortConvolutionNames } from '../../families/family.ts';
-import { matVec, need, rmsNormed, sigmoid, type Weights } from './tensors.ts';
+import type { DeltaNet, Mamba1, Mamba2, RecurrentConfig } from '../../config/model-config.ts';
+import type {
+  DeltaNetNames,
+  Mamba1Names,
+  Mamba2Names,
+  RecurrentNames,
+  ShortConvolutionNames,
+} from '../../families/family.ts';
+import { matVec, need, needMatrix, rmsNormed, sigmoid, type Weights } from './tensors.ts';
 
 /** u [T][channels], taps [channels, n]; out[t] = sum over j of taps[j] u[t - n + 1 + j], with nothing before the first token. */
 function convolved(u: readonly Float64Array[], taps: Float64Array, bias: Float64Array | null): Float64Array[] {
@@ -134,6 +140,52 @@ function mamba2(x: readonly Float64Array[], m: Mamba2, n: Mamba2Names, w: Weight
   });
 }
 
+const unit = (x: Float64Array): Float64Array => {
+  const length = Math.sqrt(x.reduce((sum, v) => sum + v * v, 0) + 1e-6);
+  return x.map((v) => v / length);
+};
+
+/** One head of a gated delta net over all tokens. */
+function deltaRule(
+  q: readonly Float64Array[],
+  k: readonly Float64Array[],
+  v: readonly Float64Array[],
+  fades: readonly number[],
+  writes: readonly number[],
+): Float64Array[] {
+  const state = v[0]!.length === 0 ? [] : Array.from(v[0]!, () => new Float64Array(k[0]!.length));
+  const dot = (a: Float64Array, b: Float64Array): number => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
+  return v.map((value, t) =>
+    value.map((wanted, j) => {
+      const s = state[j]!.map((x) => x * fades[t]!);
+      const delta = (wanted - dot(s, k[t]!)) * writes[t]!;
+      state[j] = s.map((x, n) => x + delta * k[t]![n]!);
+      return dot(state[j], q[t]!);
+    }),
+  );
+}
+
+function deltaNet(x: readonly Float64Array[], m: DeltaNet, n: DeltaNetNames, w: Weights, eps: number): Float64Array[] {
+  const { heads, keyHeads, keySize, valueSize } = m;
+  const [keys, values] = [keyHeads * keySize, heads * valueSize];
+  const inProj = n.inProj.map((name) => needMatrix(w, name, x[0]!.length));
+  const rows = x.map((token) => Float64Array.from(inProj.flatMap((part) => [...matVec(part, token)])));
+  const [qkv, z, b, a] = cut(rows, [2 * keys + values, values, heads, heads]);
+  const [q, k, v] = cut(convolved(qkv, need(w, n.conv), null).map(silu), [keys, keys, values]);
+  const [aLog, bias, gamma] = [need(w, n.aLog), need(w, n.stepBias), need(w, n.norm)];
+  const ofHead = (tokens: readonly Float64Array[], h: number, size: number): Float64Array[] =>
+    tokens.map((token) => token.slice(h * size, (h + 1) * size));
+  const out = Array.from({ length: heads }, (_, h) => {
+    const g = Math.floor(h / (heads / keyHeads));
+    const queries = ofHead(q, g, keySize).map((token) => unit(token).map((value) => value * keySize ** -0.5));
+    const fades = a.map((token) => Math.exp(-Math.exp(aLog[h]!) * softplus(token[h]! + bias[h]!)));
+    const writes = b.map((token) => sigmoid(token[h]!));
+    const y = deltaRule(queries, ofHead(k, g, keySize).map(unit), ofHead(v, h, valueSize), fades, writes);
+    return y.map((token) => rmsNormed(token, gamma, eps));
+  });
+  return z.map((gates, t) => times(Float64Array.from(out.flatMap((head) => [...head[t]!])), silu(gates)));
+}
+
 function mixed(
   x: readonly Float64Array[],
   config: RecurrentConfig,
@@ -144,6 +196,7 @@ function mixed(
   if (config.kind === 'short-conv' && names.kind === 'short-conv') return shortConvolution(x, names, weights);
   if (config.kind === 'mamba-1' && names.kind === 'mamba-1') return mamba1(x, config, names, weights, eps);
   if (config.kind === 'mamba-2' && names.kind === 'mamba-2') return mamba2(x, config, names, weights, eps);
+  if (config.kind === 'delta-net' && names.kind === 'delta-net') return deltaNet(x, config, names, weights, eps);
   throw new Error('names of another kind than the config');
 }
 

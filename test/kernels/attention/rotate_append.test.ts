@@ -81,6 +81,7 @@ async function check(c: Case): Promise<void> {
     bias: { qkv: false, o: false },
     window: null,
     sinks: false,
+    outputGate: false,
     rope,
   };
   const stretch = (n: number): number => (norm === 'full' ? n * size : size);

@@ -123,11 +123,11 @@ test.each(PUBLISHED)('%s with any one value replaced by junk loads, or throws an
 });
 
 test('an unknown family is named, with what is supported and what is nearest', () => {
-  const error = caught(() => load(QWEN, { model_type: 'qwen3_next', architectures: ['Qwen3NextForCausalLM'] }));
+  const error = caught(() => load(QWEN, { model_type: 'qwen3_novel', architectures: ['Qwen3NovelForCausalLM'] }));
   expect(error).toBeInstanceOf(UnsupportedModel);
-  expect(error.message).toContain('qwen3_next');
-  expect(error.message).toContain('Qwen3NextForCausalLM');
-  expect(error.details).toMatchObject({ modelType: 'qwen3_next', nearest: 'qwen3_moe' });
+  expect(error.message).toContain('qwen3_novel');
+  expect(error.message).toContain('Qwen3NovelForCausalLM');
+  expect(error.details).toMatchObject({ modelType: 'qwen3_novel', nearest: 'qwen3_moe' });
   expect(error.details.supported).toContain('gpt_oss');
 });
 

@@ -52,7 +52,8 @@ function addAttention(shapes: Shapes, a: AttentionConfig, n: LayerNames['attenti
   if (a.kind !== 'grouped' || n.kind !== 'grouped') throw new Error('names of another kind than the config');
   const rows = { q: heads * a.headSize, k: a.kvHeads * a.headSize, v: a.kvHeads * a.headSize };
   for (const p of ['q', 'k', 'v'] as const) {
-    addMatrix(shapes, n[p], rows[p], hidden, a.bias.qkv);
+    const [name] = [n[p]].flat() as [MatrixName]; // any stretch names the whole
+    addMatrix(shapes, name, rows[p], hidden, a.bias.qkv);
   }
   shapes.set(weight(n.o), [hidden, rows.q]);
   if (a.bias.o) shapes.set(`${n.o}.bias`, [hidden]);

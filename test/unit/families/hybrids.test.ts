@@ -84,12 +84,39 @@ const JAMBA_MINI = {
   max_position_embeddings: 262_144,
 };
 
+const QWEN3_NEXT = {
+  model_type: 'qwen3_next',
+  vocab_size: 151_936,
+  hidden_size: 2048,
+  intermediate_size: 5120,
+  moe_intermediate_size: 512,
+  shared_expert_intermediate_size: 512,
+  num_hidden_layers: 48,
+  full_attention_interval: 4,
+  num_attention_heads: 16,
+  num_key_value_heads: 2,
+  head_dim: 256,
+  partial_rotary_factor: 0.25,
+  rope_theta: 10_000_000,
+  num_experts: 512,
+  num_experts_per_tok: 10,
+  norm_topk_prob: true,
+  linear_num_key_heads: 16,
+  linear_num_value_heads: 32,
+  linear_key_head_dim: 128,
+  linear_value_head_dim: 128,
+  linear_conv_kernel_dim: 4,
+  rms_norm_eps: 1e-6,
+  max_position_embeddings: 262_144,
+};
+
 const config = (json: object): ModelConfig => readModelConfig(JSON.stringify(json)).config;
 
 test.each([
-  // Billions of the model cards: 8.3 and 1.5; 7 and 1; 52 and 12.
+  // Billions of the model cards: 8.3 and 1.5; 7 and 1; 80 and 3 (without the head); 52 and 12.
   ['LFM2-8B-A1B', 8.34, 1.56, LFM2_8B_A1B],
   ['Granite-4.0-H-Tiny', 6.94, 1.47, GRANITE_4_H_TINY],
+  ['Qwen3-Next-80B-A3B', 79.67, 3.87, QWEN3_NEXT],
   ['Jamba-Mini', 51.57, 12.11, JAMBA_MINI],
 ])('%s has %d B parameters, %d B active', (_, total, active, json) => {
   const counts = parameterCounts(config(json));
@@ -103,6 +130,7 @@ test('token mixers lie where the config says', () => {
       .layers.map((l) => l.attention.kind[0])
       .join('');
   expect(kinds(LFM2_8B_A1B)).toBe('ssgsssgsssgsssgsssgssgss');
+  expect(kinds(QWEN3_NEXT)).toBe('dddg'.repeat(12));
   expect(kinds(JAMBA_MINI)).toBe('mmmmgmmm'.repeat(4));
   expect(kinds({ ...GRANITE_4_H_TINY, num_hidden_layers: 3, layer_types: ['mamba', 'attention', 'mamba'] })).toBe(
     'mgm',
