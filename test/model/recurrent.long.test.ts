@@ -39,7 +39,8 @@ async function ask(model: Model, ids: readonly number[], maxTokens = 4, each?: (
   }
 }
 
-describe.each(['families/lfm2-moe', 'families/jamba'])('%s', (fixture) => {
+// Its layers carry both kinds of state, of a convolution and of a scan, with attention in between.
+describe.each(['families/jamba'])('%s', (fixture) => {
   const path = fixturePath(fixture);
   const withModel = async <T>(
     use: (model: Model) => Promise<T>,
