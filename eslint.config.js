@@ -3,14 +3,7 @@ import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
   {
-    ignores: [
-      '**/dist/**',
-      'site/**',
-      '**/{.out,.next,out}/**',
-      'node_modules/**',
-      'models/**',
-      'src/gpu/shaders.gen.ts',
-    ],
+    ignores: ['**/dist/**', 'site/**', '**/{.out,.next,out}/**', 'node_modules/**', 'models/**', 'src/gpu/*.gen.ts'],
   },
   js.configs.recommended,
   {

@@ -70,6 +70,7 @@ export default defineConfig([
       'worker-inline': 'src/worker-inline.ts',
       node: 'src/node.ts',
       trace: 'src/trace/index.ts',
+      layer: 'src/layer/index.ts',
       'ai-sdk': 'src/ai-sdk/index.ts',
       testing: 'src/testing.ts',
       cli: 'src/cli/main.ts',

@@ -1,4 +1,4 @@
-/** What the page's address asks for: `?model=URL` another model folder, `?autoload=1` no question first. */
+/** What the page's address asks for: `?model=URL` another model folder or .gguf file, `?autoload=1` no question first. */
 
 export interface PageOptions {
   readonly modelUrl: string;
@@ -14,7 +14,7 @@ function modelUrl(asked: string | null, base: string): string {
   if (!asked || !URL.canParse(asked, base)) return shipped;
   const url = new URL(asked, base);
   if (!/^https?:$/.test(url.protocol)) return shipped;
-  if (!url.pathname.endsWith('/')) url.pathname += '/';
+  if (!/(\/|\.gguf)$/i.test(url.pathname)) url.pathname += '/';
   return url.href;
 }
 

@@ -86,7 +86,7 @@ export function loadProblem(error: unknown, isOffline = false): Problem {
   if (error instanceof InvalidCheckpoint)
     return problem(
       'This is not a model that webmoe can read',
-      'A model folder holds config.json, tokenizer.json and model.safetensors, or an index with its shards.',
+      'A model folder holds config.json, tokenizer.json and model.safetensors, or an index with its shards; or the model is one .gguf file.',
       'If files are damaged, download them again.',
     );
   if (error instanceof UnsupportedModel)

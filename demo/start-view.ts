@@ -84,7 +84,7 @@ export function startView(choice: StartChoice): StartView {
     h(
       'p',
       { class: 'muted small' },
-      'A folder on this computer works too: config.json, tokenizer.json and safetensors files. Choose it, or drop it on this page: it is read in place, not uploaded.',
+      'A folder on this computer works too: config.json, tokenizer.json and safetensors files, or one .gguf file. Choose the folder, or drop it or the file on this page: it is read in place, not uploaded.',
     ),
   );
   const element = h('div', { class: 'start' }, card, ...choice.below);

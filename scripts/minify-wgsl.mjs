@@ -6,7 +6,7 @@ import { shaderModule, shaderTexts } from './wgsl.mjs';
 export const minifiedShaders = {
   name: 'minified-shaders',
   apply: 'build',
-  load: (id) => (id.endsWith('src/gpu/shaders.gen.ts') ? shaderModule(minifyShaders(shaderTexts())) : null),
+  load: (id) => shaderModule(id, () => minifyShaders(shaderTexts())),
 };
 
 const WORD = /\.?\b[A-Za-z_]\w*/g;
@@ -20,8 +20,13 @@ const LETTERS = [...'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'];
 
 /** Renames in all shaders at once, so that an imported name stays that of its declaration. @param texts by path, without comments */
 export function minifyShaders(texts) {
-  const names = shortNames(texts);
-  const rename = (line) => line.replace(WORD, (word) => names.get(word) ?? word);
+  const prefixes = prefixesOf(texts);
+  const names = shortNames(texts, prefixes);
+  const shortOf = (word) => {
+    const prefix = prefixes.find((p) => word.startsWith(p) && names.has(word.slice(p.length)));
+    return prefix ? prefix + names.get(word.slice(prefix.length)) : (names.get(word) ?? word);
+  };
+  const rename = (line) => line.replace(WORD, shortOf);
   const shorten = (line) => (DIRECTIVE.test(line) ? line.trim() : withoutSpaces(rename(line)));
   return Object.fromEntries(
     Object.entries(texts).map(([path, text]) => [path, text.split('\n').map(shorten).join('\n')]),
@@ -32,8 +37,17 @@ export function minifyShaders(texts) {
 const SPACE = /((?<=\w) (?=\w)|(?<=[-+*/%&|^!=<>~]) (?=[-+*/%&|^!=<>~]))| /g;
 const withoutSpaces = (line) => line.trim().replace(/\s+/g, ' ').replace(SPACE, '$1');
 
+/** Of `#import name as p_`: the preprocessor puts them before the names that it finds there, short ones here. */
+const prefixesOf = (texts) => [
+  ...new Set(
+    Object.values(texts).flatMap((text) =>
+      [...text.matchAll(/^\s*#import \S+ as (\w+)/gm)].map(([, prefix]) => prefix),
+    ),
+  ),
+];
+
 /** @returns for every name that only shaders know a short one, the shortest for the most frequent */
-function shortNames(texts) {
+function shortNames(texts, prefixes) {
   const lines = Object.values(texts).flatMap((text) => text.split('\n').filter((line) => !DIRECTIVE.test(line)));
   const tokens = lines.flatMap((line) => line.match(/\.?\b[A-Za-z_]\w*|[^\w\s]/g) ?? []);
   const counts = new Map();
@@ -41,7 +55,9 @@ function shortNames(texts) {
   const kept = new Set(Object.keys(texts).map((path) => path.slice(path.lastIndexOf('/') + 1))); // entry points
   for (const line of lines) for (const pattern of OUTSIDE) kept.add(pattern.exec(line)?.[1]);
   for (const name of [...members(tokens), ...predeclared(tokens)]) kept.add(name);
-  const own = [...new Set(declared(tokens))].filter((name) => !kept.has(name));
+  const own = [...new Set(declared(tokens))].filter(
+    (name) => !kept.has(name) && !prefixes.some((p) => name.startsWith(p)),
+  );
   const foreign = [...counts.keys()].filter((name) => !own.includes(name));
   const fresh = freshNames(new Set([...foreign, ...KEYWORDS]));
   return new Map(own.sort((a, b) => counts.get(b) - counts.get(a)).map((name) => [name, fresh.next().value]));

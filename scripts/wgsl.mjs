@@ -1,4 +1,4 @@
-// Gathers shaders/**/*.wgsl into src/gpu/shaders.gen.ts, so that tsc, tsdown, Vite, Vitest and Node all read shaders the same way.
+// Gathers shaders/**/*.wgsl into src/gpu/shaders.gen.ts, those of the standalone layer into layer-shaders.gen.ts, so that tsc, tsdown, Vite, Vitest and Node all read shaders the same way.
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,12 @@ import { fileURLToPath } from 'node:url';
 const withoutComments = (text) => text.replace(/[ \t]*\/\/.*$/gm, '');
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const target = join(root, 'src/gpu/shaders.gen.ts');
+
+/** What of the shaders is in which module: models need nothing of shaders/layer, and their worker does not carry it. */
+const MODULES = {
+  'src/gpu/shaders.gen.ts': { name: 'shaderText', holds: (path) => !path.startsWith('layer/') },
+  'src/gpu/layer-shaders.gen.ts': { name: 'layerShaderText', holds: (path) => path.startsWith('layer/') },
+};
 
 /** The shaders' texts by path, as programs ask for them. */
 export function shaderTexts() {
@@ -20,14 +25,22 @@ export function shaderTexts() {
   return Object.fromEntries(files.map((f) => [f.replace(/\.wgsl$/, ''), text(f)]));
 }
 
-export function shaderModule(texts) {
-  const entries = Object.entries(texts).map(([path, text]) => `  ${JSON.stringify(path)}: ${JSON.stringify(text)},`);
-  return `// Made by scripts/wgsl.mjs from shaders/.\nexport const shaderText: Readonly<Record<string, string>> = {\n${entries.join('\n')}\n};\n`;
+/** @returns the generated module that `id` ends with, of these texts; null for another id */
+export function shaderModule(id, texts) {
+  const module = Object.entries(MODULES).find(([file]) => id.endsWith(file))?.[1];
+  if (!module) return null;
+  const entries = Object.entries(texts())
+    .filter(([path]) => module.holds(path))
+    .map(([path, text]) => `  ${JSON.stringify(path)}: ${JSON.stringify(text)},`);
+  return `// Made by scripts/wgsl.mjs from shaders/.\nexport const ${module.name}: Readonly<Record<string, string>> = {\n${entries.join('\n')}\n};\n`;
 }
 
 function generateShaderModule() {
-  const module = shaderModule(shaderTexts());
-  if (!existsSync(target) || readFileSync(target, 'utf8') !== module) writeFileSync(target, module);
+  for (const file of Object.keys(MODULES)) {
+    const target = join(root, file);
+    const module = shaderModule(file, shaderTexts);
+    if (!existsSync(target) || readFileSync(target, 'utf8') !== module) writeFileSync(target, module);
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) generateShaderModule();

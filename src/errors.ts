@@ -23,6 +23,7 @@ export class UnsupportedModel extends WebmoeError {
 
 export type CheckpointFault =
   | 'not-safetensors'
+  | 'not-gguf'
   | 'header-too-small'
   | 'header-too-large'
   | 'header-length'

@@ -63,6 +63,7 @@ export {
   WorkerLost,
 } from './errors.ts';
 export { filesSource } from './weights/files-source.ts';
+export { ggufSource } from './weights/gguf/gguf-source.ts';
 export { httpSource } from './weights/http-source.ts';
 export type { ChatSource } from './chat/source.ts';
 export type {

@@ -26,9 +26,17 @@ export const isFolder = ({ source }: Choice): boolean => typeof source === 'obje
 
 export const urlChoice = (url: string): Choice => ({ source: url, name: nameOfUrl(url), from: new URL(url).host });
 
+const GGUF = /\.gguf$/i;
+
+/** A model that is one file is called what the file is. */
+const nameOfFiles = ([first, ...others]: readonly File[]): string =>
+  first && others.length === 0 && GGUF.test(first.name)
+    ? first.name.replace(GGUF, '')
+    : first?.webkitRelativePath.split('/')[0] || 'the chosen folder';
+
 export const filesChoice = (files: readonly File[], folder = ''): Choice => ({
   source: files,
-  name: folder || files[0]?.webkitRelativePath.split('/')[0] || 'the chosen folder',
+  name: folder || nameOfFiles(files),
   from: 'this computer',
 });
 

@@ -2,6 +2,7 @@
 import type { GeneratedToken, GenerateOptions } from '../../src/index.ts';
 import { h, iconButton } from '../dom.ts';
 import type { Answerer, AnswerEnd, ChatModel, Turn } from '../engine.ts';
+import { messageOf } from '../message-of.ts';
 import { recall, remember } from '../remember.ts';
 import type { RoutingViews } from './views.ts';
 
@@ -51,7 +52,7 @@ export function routingSplit(model: ChatModel, name: string): Split | null {
     views ??= load().catch((error: unknown) => {
       views = null;
       problem.hidden = false;
-      problem.textContent = `The views did not load: ${error instanceof Error ? error.message : String(error)}`;
+      problem.textContent = `The views did not load: ${messageOf(error)}`;
       throw error;
     });
     views.catch(() => undefined); // it was said

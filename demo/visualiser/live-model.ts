@@ -1,8 +1,10 @@
 /** A model that answers in this page, and the trace that grows while it does. The engine's code is loaded with it, not before. */
 import type { GenerateSummary, LoadOptions, Model } from '../../src/index.ts';
 import type { LiveTrace, Trace } from '../../src/trace/index.ts';
+import type { Residency } from '../../src/viz/index.ts';
 import type { Choice } from '../models/choice.ts';
 import { liveTraceOf, shapeOf, type ModelShape } from '../routing/live-trace.ts';
+import { Latest } from './latest.ts';
 
 export interface AskOptions {
   readonly maxTokens: number;
@@ -14,6 +16,8 @@ export interface AskOptions {
   /** At most once a frame. */
   readonly onTrace: (trace: Trace) => void;
   readonly onText: (text: string) => void;
+  /** As often as the model tells. */
+  readonly onResidency: (residency: Residency) => void;
 }
 
 export class LiveModel {
@@ -44,7 +48,7 @@ export class LiveModel {
   }
 
   async ask(prompt: string, options: AskOptions): Promise<GenerateSummary> {
-    const { onTrace, onText, logits, ...wishes } = options;
+    const { onTrace, onText, onResidency, logits, ...wishes } = options;
     this.#trace.begin({ name: prompt.slice(0, 60), domain: null });
     let frame: number | null = null;
     const show = (): void => {
@@ -54,7 +58,8 @@ export class LiveModel {
     const changed = (): void => {
       frame ??= requestAnimationFrame(show);
     };
-    const stop = this.model.onStep((event) => this.#trace.step(event), 'ids');
+    const places = new Latest(() => this.#residency(), onResidency);
+    const stop = this.model.onStep((event) => (this.#trace.step(event), places.changed()), 'ids');
     try {
       const answer = this.model.generate([{ role: 'user', content: prompt }], {
         ...wishes,
@@ -73,6 +78,14 @@ export class LiveModel {
       stop();
       if (frame !== null) cancelAnimationFrame(frame);
       onTrace(this.#trace.snapshot());
+      places.changed();
     }
+  }
+
+  async #residency(): Promise<Residency> {
+    const { layers, experts } = this.shape;
+    const state = new Uint8Array(layers * experts);
+    (await this.model.expertPlaces()).forEach((of, layer) => state.set(of, layer * experts));
+    return { state };
   }
 }

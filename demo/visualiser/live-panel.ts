@@ -1,8 +1,9 @@
 /** Load a model into this page, ask it, and let the views follow. */
 import type { Trace } from '../../src/trace/index.ts';
-import type { Runner } from '../../src/viz/index.ts';
+import type { Residency, Runner } from '../../src/viz/index.ts';
 import { button, h } from '../dom.ts';
 import { formatBytes, formatRate } from '../format.ts';
+import { messageOf } from '../message-of.ts';
 import { DEFAULT_ENDPOINT, urlChoice, type Choice } from '../models/choice.ts';
 import { readTyped } from '../models/typed.ts';
 import { SHIPPED_MODEL } from '../options.ts';
@@ -14,6 +15,8 @@ export interface LiveEvents {
   readonly onTrace: (trace: Trace, isNew: boolean) => void;
   /** null: it is gone. */
   readonly onModel: (runner: Runner | null) => void;
+  /** Where the model's experts are; null: it is gone. */
+  readonly onResidency: (residency: Residency | null) => void;
   readonly say: (text: string, isError: boolean) => void;
 }
 
@@ -149,6 +152,7 @@ export class LivePanel {
           this.#events.onTrace(trace, !this.#isShown);
           this.#isShown = true;
         },
+        onResidency: (residency) => this.#isShown && this.#events.onResidency(residency),
         onText: (text) => {
           this.#status.textContent = 'Answering…';
           this.#answer.append(text);
@@ -163,6 +167,7 @@ export class LivePanel {
   /** Another trace is shown: the next answer opens this model's again. */
   left(): void {
     this.#isShown = false;
+    this.#events.onResidency(null);
   }
 
   async #working(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
@@ -171,7 +176,7 @@ export class LivePanel {
     try {
       await work(run.signal);
     } catch (error) {
-      if (!run.signal.aborted) this.#events.say(error instanceof Error ? error.message : String(error), true);
+      if (!run.signal.aborted) this.#events.say(messageOf(error), true);
       this.#status.textContent = run.signal.aborted ? 'Cancelled.' : this.#model ? '' : IDLE;
     } finally {
       this.#work = null;
@@ -186,6 +191,7 @@ export class LivePanel {
     this.#isShown = false;
     this.#status.textContent = IDLE;
     this.#events.onModel(null);
+    this.#events.onResidency(null);
     this.#render();
     await model?.model.dispose();
   }

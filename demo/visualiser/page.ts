@@ -2,6 +2,7 @@
 import type { Trace } from '../../src/trace/index.ts';
 import type { MoeElement } from '../../src/viz/index.ts';
 import { button, h } from '../dom.ts';
+import { messageOf } from '../message-of.ts';
 import { themeButton } from '../theme.ts';
 import { Toasts } from '../toasts.ts';
 import { addressOf, readAddress, type Address } from './address.ts';
@@ -47,6 +48,7 @@ export class RoutingPage {
         this.#open(trace, null, true);
       },
       onModel: (runner) => this.#scene.give({ runner }),
+      onResidency: (residency) => this.#scene.give({ residency }),
       say: (text, isError) => this.#toasts.show(text, { isError }),
     });
     const tour = button('Tour', 'quiet compact', () => this.#tour.start());
@@ -109,7 +111,7 @@ export class RoutingPage {
     try {
       address = readAddress(location);
     } catch (error) {
-      this.#toasts.show(error instanceof Error ? error.message : String(error), { isError: true });
+      this.#toasts.show(messageOf(error), { isError: true });
       address = { source: null, group: GROUPS[0]!, view: null };
     }
     const { source, group, view } = address;
@@ -154,7 +156,7 @@ export class RoutingPage {
       const counts = await COUNTS.find((entry) => entry.id === id)?.load();
       this.#scene.give({ counts: counts ?? null });
     } catch (error) {
-      this.#toasts.show(error instanceof Error ? error.message : String(error), { isError: true });
+      this.#toasts.show(messageOf(error), { isError: true });
     }
   }
 

@@ -2,6 +2,7 @@
 import { openTrace, tokensOf, writeTrace, type Trace } from '../../src/trace/index.ts';
 import { saveFile } from '../conversations/save-file.ts';
 import { button, h } from '../dom.ts';
+import { messageOf } from '../message-of.ts';
 import { onFilesDropped } from '../drops.ts';
 import { formatCount } from '../format.ts';
 import { TRACES } from './bundled.ts';
@@ -170,5 +171,3 @@ async function fromAddress(url: string): Promise<Trace> {
   const note = `${trace.provenance?.note ?? 'A recorded trace'} (from ${new URL(url).host})`;
   return { ...trace, provenance: { kind: 'recorded', ...trace.provenance, note } };
 }
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

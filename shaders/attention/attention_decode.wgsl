@@ -1,10 +1,14 @@
 // attention/attention_decode: attention of few tokens, the keys split over workgroups; formula and visible keys as in attention_prefill
-// in   q [T,HEADS,KEY_SIZE] f32   k_cache [KV_HEADS,CAPACITY,KEY_SIZE] f32   v_cache [KV_HEADS,CAPACITY,VALUE_SIZE] f32   sinks [HEADS] f32
+//   with FRESH the step's own q, k and v are not there yet: they are made on the way as `heads` (attention/grouped_heads or latent_heads) says
+// in   q [T,HEADS,KEY_SIZE] f32, or with FRESH what `heads` reads   k_cache [KV_HEADS,CAPACITY,KEY_SIZE] f32   v_cache [KV_HEADS,CAPACITY,VALUE_SIZE] f32   sinks [HEADS] f32
 // out  out [T,HEADS,VALUE_SIZE] f32 when the step's keys lie in one split, else
 //      partials [T,HEADS,SPLITS,VALUE_SIZE + 2] f32: unnormalised sums, maximum, denominator, for attention_reduce
+//      with FRESH also k_cache and v_cache at positions position .. position + T - 1
 // grid [splits that the step sees, HEADS / ROWS, T], workgroup 64; one workgroup ROWS query heads of one kv head against up to CHUNK keys
-// num  f32; a score is 8 chains over d and their sum; running maximum and sum, tiles in key order; same bits every run
-// cost reads CHUNK (KEY_SIZE + VALUE_SIZE) words for 2 ROWS CHUNK (KEY_SIZE + VALUE_SIZE) flops
+// num  f32; a score is 8 chains over d and their sum; running maximum and sum, tiles in key order, with FRESH behind the step's own keys; same bits
+//      every run
+// cost reads CHUNK (KEY_SIZE + VALUE_SIZE) words for 2 ROWS CHUNK (KEY_SIZE + VALUE_SIZE) flops; with FRESH every workgroup makes its q again, and
+//      those of the last split the k and v of the step's tokens up to its own
 // twin src/reference/attention/attention.ts   entry src/kernels/attention/attention.ts
 #import shared/step
 #import shared/visible
@@ -27,9 +31,15 @@ const UNITS: u32 = KEY_SIZE;
 fn product(a: Unit, b: Unit) -> f32 { return a * b; }
 #endif
 
+#if FRESH
+#import heads
+@group(0) @binding(1) var<storage, read_write> k_cache: array<Unit>;
+@group(0) @binding(2) var<storage, read_write> v_cache: array<f32>;
+#else
 @group(0) @binding(0) var<storage, read> q: array<Unit>;
 @group(0) @binding(1) var<storage, read> k_cache: array<Unit>;
 @group(0) @binding(2) var<storage, read> v_cache: array<f32>;
+#endif
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 #if SPLIT
 override SPLITS: u32;
@@ -58,6 +68,47 @@ var<workgroup> running_max: array<f32, ROWS>;
 var<workgroup> next_max: array<f32, ROWS>;
 var<workgroup> decay: array<f32, ROWS>;
 
+#if FRESH
+const UNIT_LOADS: u32 = (UNITS + WG - 1u) / WG;
+var<workgroup> fresh: array<Unit, UNITS>;
+
+fn unit_at(head: Head, u: u32, position: u32) -> Unit {
+#if VEC4
+  let d = 4u * u;
+  return Unit(
+    rotated(head, d, position),
+    rotated(head, d + 1u, position),
+    rotated(head, d + 2u, position),
+    rotated(head, d + 3u, position),
+  );
+#else
+  return rotated(head, u, position);
+#endif
+}
+/// The sum over all lanes, which call it together.
+fn lane_sum(value: f32, lane: u32) -> f32 {
+  shares[lane] = value;
+  workgroupBarrier();
+  var sums = vec4<f32>();
+  for (var i = 0u; i < WG / 4u; i++) {
+    sums += vec4<f32>(shares[4u * i], shares[4u * i + 1u], shares[4u * i + 2u], shares[4u * i + 3u]);
+  }
+  workgroupBarrier();
+  return (sums.x + sums.y) + (sums.z + sums.w);
+}
+
+#if NORMED
+/// The head with its norm's scale. All lanes call it together.
+fn scaled(head: Head, lane: u32, position: u32) -> Head {
+  var result = head;
+  result.scale = norm_scale(head, lane_sum(square_share(head, lane, position), lane));
+  return result;
+}
+#else
+fn scaled(head: Head, lane: u32, position: u32) -> Head { return head; }
+#endif
+#endif
+
 @compute @workgroup_size(WG)
 fn attention_decode(
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -75,12 +126,23 @@ fn attention_decode(
   if (begin >= end) { return; } // another token of the step sees this split
 
   let first_head = workgroup.y * ROWS;
+  let kv_head = first_head / (HEADS / KV_HEADS);
+  let from_kv = kv_head * CAPACITY;
+#if FRESH
+  for (var r = 0u; r < ROWS; r++) {
+    let head = scaled(head_at(t, first_head + r), lane, position);
+    for (var i = 0u; i < UNIT_LOADS; i++) {
+      let u = i * WG + lane;
+      if (u < UNITS) { queries[r * UNITS + u] = unit_at(head, u, position); }
+    }
+  }
+#else
   let from_q = (t * HEADS + first_head) * UNITS;
-  let from_kv = first_head / (HEADS / KV_HEADS) * CAPACITY;
   for (var i = 0u; i < (ROWS * UNITS + WG - 1u) / WG; i++) {
     let at = i * WG + lane;
     if (at < ROWS * UNITS) { queries[at] = q[from_q + at]; }
   }
+#endif
   var denominator: array<f32, ROWS>;
   var sums: array<f32, ROWS * DIMS>;
   if (lane < ROWS) { running_max[lane] = NOTHING; }
@@ -92,7 +154,58 @@ fn attention_decode(
 #endif
   workgroupBarrier();
 
-  for (var base = begin; base < end; base += TILE) {
+#if FRESH
+  // The step's own keys, one by one: other workgroups write them to the cache meanwhile.
+  let cached = min(end, u_step.position);
+  for (var own = max(begin, u_step.position); own < end; own++) {
+#if RISES
+    raise(own - u_step.position, kv_head, lane);
+#endif
+    let key = scaled(head_at(own - u_step.position, HEADS + kv_head), lane, own);
+    let value = head_at(own - u_step.position, HEADS + KV_HEADS + kv_head);
+    let appends = own == position && first_head % (HEADS / KV_HEADS) == 0u;
+    for (var i = 0u; i < UNIT_LOADS; i++) {
+      let u = i * WG + lane;
+      if (u < UNITS) {
+        fresh[u] = unit_at(key, u, own);
+        if (appends) { k_cache[(from_kv + own) * UNITS + u] = fresh[u]; }
+      }
+    }
+    workgroupBarrier();
+    if (lane < ROWS * LANES) {
+      var chain = 0.0;
+      for (var i = 0u; i < UNIT_TRIPS; i++) {
+        let u = i * LANES + lane % LANES;
+        if (u < UNITS) { chain += product(queries[lane / LANES * UNITS + u], fresh[u]); }
+      }
+      shares[lane] = chain;
+    }
+    workgroupBarrier();
+    if (lane < ROWS) {
+      var score = 0.0;
+      for (var n = 0u; n < LANES; n++) { score += shares[lane * LANES + n]; }
+      scores[lane] = score * SCALE;
+      next_max[lane] = max(running_max[lane], score * SCALE);
+      decay[lane] = exp(running_max[lane] - next_max[lane]);
+      weights[lane] = exp(scores[lane] - next_max[lane]);
+      running_max[lane] = next_max[lane];
+    }
+    workgroupBarrier();
+    for (var r = 0u; r < ROWS; r++) { denominator[r] = denominator[r] * decay[r] + weights[r]; }
+    for (var i = 0u; i < DIMS; i++) {
+      let d = i * WG + lane;
+      if (d >= VALUE_SIZE) { continue; }
+      let v = rotated(value, d, own);
+      if (appends) { v_cache[(from_kv + own) * VALUE_SIZE + d] = v; }
+      for (var r = 0u; r < ROWS; r++) { sums[r * DIMS + i] = sums[r * DIMS + i] * decay[r] + weights[r] * v; }
+    }
+    workgroupBarrier();
+  }
+#else
+  let cached = end;
+#endif
+
+  for (var base = begin; base < cached; base += TILE) {
     // The zeros are written out: Tint keeps the last turn's values in a variable declared bare inside a loop.
     var share = array<f32, ROWS * TURNS>();
     for (var i = 0u; i < UNIT_TRIPS; i++) {
@@ -101,7 +214,7 @@ fn attention_decode(
         // Past the end the last key stands in: memory there was never written, and its weight is 0, but 0 * NaN is NaN.
         var k: array<Unit, TURNS>;
         for (var n = 0u; n < TURNS; n++) {
-          k[n] = k_cache[(from_kv + min(base + n * (WG / LANES) + lane / LANES, end - 1u)) * UNITS + u];
+          k[n] = k_cache[(from_kv + min(base + n * (WG / LANES) + lane / LANES, cached - 1u)) * UNITS + u];
         }
         for (var r = 0u; r < ROWS; r++) {
           let query = queries[r * UNITS + u];
@@ -120,7 +233,7 @@ fn attention_decode(
       if (at < SCORES) {
         var score = 0.0;
         for (var n = 0u; n < LANES; n++) { score += shares[(at / TILE * LANES + n) * (TILE + 1u) + at % TILE]; }
-        scores[at] = select(NOTHING, score * SCALE, base + at % TILE < end);
+        scores[at] = select(NOTHING, score * SCALE, base + at % TILE < cached);
       }
     }
     workgroupBarrier();
@@ -144,7 +257,7 @@ fn attention_decode(
       for (var i = 0u; i < DIMS; i++) { sums[r * DIMS + i] *= decay[r]; }
     }
     for (var j = 0u; j < TILE; j++) {
-      let start = (from_kv + min(base + j, end - 1u)) * VALUE_SIZE;
+      let start = (from_kv + min(base + j, cached - 1u)) * VALUE_SIZE;
       var value: array<f32, DIMS>;
       for (var i = 0u; i < DIMS; i++) { value[i] = v_cache[start + min(i * WG + lane, VALUE_SIZE - 1u)]; }
       for (var r = 0u; r < ROWS; r++) {

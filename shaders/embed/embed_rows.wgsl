@@ -28,6 +28,8 @@ const SCALE: f32 = 1.0;
 
 const WG: u32 = 64u;
 
+fn scale_word(at: u32) -> u32 { return scales[at]; }
+
 @compute @workgroup_size(WG)
 fn embed_rows(
   @builtin(workgroup_id) workgroup: vec3<u32>,

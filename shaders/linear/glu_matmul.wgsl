@@ -1,5 +1,6 @@
 // linear/glu_matmul: out[t,f] = activate(W[2f] . x[t], W[2f+1] . x[t]). Rows 2f of W are gate, rows 2f+1 up; N = 2F.
-// in   x [T,K] f32   W [2F,K] any weight format
+//   With GAMMA of the RMS-normed x: see linear/matvec.
+// in   x [T,K] f32   W [2F,K] any weight format   gamma [K] f32 optional
 // out  out [T,F] f32
 // grid [2F / 64 folded, T / 32], workgroup 64; one workgroup a tile
 // num  as linear/matmul

@@ -5,6 +5,8 @@
 @group(0) @binding(1) var<storage, read> values: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> scales: array<u32>;
 
+fn scale_word(at: u32) -> u32 { return scales[at]; }
+
 const WG: u32 = 16u;
 
 #if BLOCK

@@ -1,6 +1,7 @@
-// linear/matmul: out[t,n] = (sum over k of W[n,k] * x[t,k] + bias[n]) * row_scale[t] * OUT_SCALE + residual[t,n].
+// linear/matmul: out[t,n] = (sum over k of W[n,k] * x[t,k] + bias[n]) * row_scale[t] * OUT_SCALE + residual[t,n], with GAMMA of the
+//   RMS-normed x: see linear/matvec.
 //   Reads x at X_AT of rows of X_ROW; writes N values at OUT_AT of rows of OUT_ROW.
-// in   x [T,X_ROW] f32   W [N,K] any weight format   bias [N] residual [T,OUT_ROW] row_scale [T] f32, each optional
+// in   x [T,X_ROW] f32   W [N,K] any weight format   bias [N] residual [T,OUT_ROW] row_scale [T] gamma [K] f32, each optional
 // out  out [T,OUT_ROW] f32
 // grid [N / 64 folded, T / 32], workgroup 64; one workgroup a tile
 // num  f32; each product is summed in k order, quad by quad; same bits every run

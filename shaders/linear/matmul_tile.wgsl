@@ -2,13 +2,20 @@
 // and 4 pairs of neighbouring rows: it multiplies 4 x 8 values for 12 loads of four.
 // Whole chunks would save every other barrier and take 13.5 KiB instead of 7.5: fewer workgroups at a time, and on SwiftShader, which sets
 // workgroup memory to zero word by word, twice the compile time (1.8 s instead of 0.9).
+// With GAMMA, x is RMS-normed on the way: the sums of squares are gathered while x is staged and divide the products at the end.
 #import shared/step
 #import weight_format
 #import linear/x_rows
+#if GAMMA
+#import linear/gamma
+override EPS: f32;
+#endif
 override N: u32;
 
 @group(0) @binding(1) var<storage, read> values: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> scales: array<u32>;
+
+fn scale_word(at: u32) -> u32 { return scales[at]; }
 
 const WG: u32 = 64u;
 const TILE_TOKENS: u32 = 32u;
@@ -20,6 +27,19 @@ const STRIDE: u32 = 5u;
 var<workgroup> x_tile: array<vec4<f32>, TILE_TOKENS * STRIDE>;
 /// Row 2p is at place p, row 2p + 1 at place 32 + p, so that lanes reading their even rows read neighbours.
 var<workgroup> w_tile: array<vec4<f32>, TILE_ROWS * STRIDE>;
+
+#if GAMMA
+/// Of the values that a lane staged of its two tokens; then all lanes', [token][lane % QUADS].
+var<private> square: vec2<f32>;
+var<workgroup> squares: array<f32, TILE_TOKENS * QUADS>;
+
+/// Of the norm of a token; every lane has left its squares.
+fn token_scale(token: u32) -> f32 {
+  let at = token * QUADS;
+  let sum = (squares[at] + squares[at + 1u]) + (squares[at + 2u] + squares[at + 3u]);
+  return inverseSqrt(sum / f32(K) + EPS);
+}
+#endif
 
 /// A lane's products: for each of its tokens, its four even rows and its four odd rows.
 struct TileProducts {
@@ -42,6 +62,10 @@ fn stage_x(first_token: u32, first_quad: u32, lane: u32) {
     let quad = lane % QUADS;
     var v = vec4<f32>();
     if (first_token + token < u_step.tokens) { v = x_quad(first_token + token, first_quad + quad); }
+#if GAMMA
+    square[i] += dot(v, v);
+    v *= gamma_quad(first_quad + quad);
+#endif
     x_tile[token * STRIDE + quad] = v;
   }
 }
@@ -104,6 +128,23 @@ fn tile_products(first_token: u32, first_row: u32, lane: u32) -> TileProducts {
       workgroupBarrier();
     }
   }
+#if GAMMA
+  squares[lane] = square.x; // token lane / QUADS, then the one TILE_TOKENS / 2 further
+  squares[WG + lane] = square.y;
+  workgroupBarrier();
+  let a0 = token_scale(tile_token(lane, 0u));
+  let a1 = token_scale(tile_token(lane, 1u));
+  let a2 = token_scale(tile_token(lane, 2u));
+  let a3 = token_scale(tile_token(lane, 3u));
+  even0 *= a0;
+  odd0 *= a0;
+  even1 *= a1;
+  odd1 *= a1;
+  even2 *= a2;
+  odd2 *= a2;
+  even3 *= a3;
+  odd3 *= a3;
+#endif
   return TileProducts(
     array<vec4<f32>, 4>(even0, even1, even2, even3),
     array<vec4<f32>, 4>(odd0, odd1, odd2, odd3),

@@ -1,5 +1,6 @@
 // linear/matvec: out[t,n] = (sum over k of W[n,k] * h[t,k] + bias[n]) * row_scale[t] * OUT_SCALE + residual[t,n], h = x or, with GAMMA,
 //   x[t,k] * gamma[k] * rsqrt(mean over k of x[t,k]^2 + EPS). Reads x at X_AT of rows of X_ROW; writes N values at OUT_AT of rows of OUT_ROW.
+//   PASSES copies PASS_COUNT values at PASS_AT of a row of x to PASS_TO of the row of out: for a reader that wants both in one buffer.
 //   LAST computes only token T-1, into row 0 of out (and from row 0 of residual).
 // in   x [T,X_ROW] f32   W [N,K] any weight format   bias [N] residual [T,OUT_ROW] row_scale [T] gamma [K] f32, each optional
 // out  out [T,OUT_ROW] f32
@@ -14,6 +15,24 @@
 #import shared/step
 #endif
 
+#if PASSES
+override PASS_AT: u32;
+override PASS_TO: u32;
+override PASS_COUNT: u32;
+
+fn pass_on(t: u32, lane: u32) {
+  for (var i = 0u; i < (PASS_COUNT + WG - 1u) / WG; i++) {
+    let at = i * WG + lane;
+    let start = t * X_ROW + PASS_AT + at;
+#if X_VEC4
+    if (at < PASS_COUNT) { out[t * OUT_ROW + PASS_TO + at] = x[start / 4u][start % 4u]; }
+#else
+    if (at < PASS_COUNT) { out[t * OUT_ROW + PASS_TO + at] = x[start]; }
+#endif
+  }
+}
+#endif
+
 @compute @workgroup_size(WG)
 fn matvec(
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -26,6 +45,9 @@ fn matvec(
   let t = u_step.tokens - 1u;
 #else
   let t = workgroup.z;
+#endif
+#if PASSES
+  if (first_row == 0u) { pass_on(t, lane); }
 #endif
   matvec_partials(t, first_row, lane);
   for (var i = 0u; i < (ROWS + WG - 1u) / WG; i++) {

@@ -15,6 +15,8 @@ override ROWS_PER_LANE: u32;
 @group(0) @binding(1) var<storage, read> values: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> scales: array<u32>;
 
+fn scale_word(at: u32) -> u32 { return scales[at]; }
+
 const WG: u32 = 64u;
 const ROWS: u32 = WG / LANES * ROWS_PER_LANE;
 const TRIPS: u32 = (W_CHUNKS + LANES - 1u) / LANES;

@@ -1,44 +1,11 @@
-// The inputs of a linear map, four neighbouring values at a time: x[t, 4*quad ..], zero from K on. X_VEC4 says that K, X_ROW and X_AT are
-// multiples of four; K_TAIL says that K is not whole chunks of 32.
-override K: u32;
-override X_ROW: u32;
-override X_AT: u32;
-
+// Rows of x and how to read them: see linear/x_quads.
+#import linear/x_quads
+#if X_CHUNKS
+@group(0) @binding(0) var<storage, read> x: array<array<vec4<f32>, 8>>;
+#else
 #if X_VEC4
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-
-fn x_quad(t: u32, quad: u32) -> vec4<f32> {
-#if K_TAIL
-  if (quad >= K / 4u) { return vec4<f32>(); }
-#endif
-  return x[(t * X_ROW + X_AT) / 4u + quad];
-}
 #else
 @group(0) @binding(0) var<storage, read> x: array<f32>;
-
-fn x_one(t: u32, k: u32) -> f32 {
-#if K_TAIL
-  if (k >= K) { return 0.0; }
 #endif
-  return x[t * X_ROW + X_AT + k];
-}
-
-fn x_quad(t: u32, quad: u32) -> vec4<f32> {
-  let k = quad * 4u;
-  return vec4<f32>(x_one(t, k), x_one(t, k + 1u), x_one(t, k + 2u), x_one(t, k + 3u));
-}
 #endif
-
-fn x_chunk(t: u32, chunk: u32) -> array<vec4<f32>, 8> {
-  let q = chunk * 8u;
-  return array<vec4<f32>, 8>(
-    x_quad(t, q),
-    x_quad(t, q + 1u),
-    x_quad(t, q + 2u),
-    x_quad(t, q + 3u),
-    x_quad(t, q + 4u),
-    x_quad(t, q + 5u),
-    x_quad(t, q + 6u),
-    x_quad(t, q + 7u),
-  );
-}

@@ -11,6 +11,8 @@ override BIAS_AT: u32; // in words from the slot's start
 @group(0) @binding(2) var<storage, read> scales: array<u32>;
 @group(0) @binding(3) var<storage, read> slot_table: array<u32>;
 
+fn scale_word(at: u32) -> u32 { return scales[at]; }
+
 const WG: u32 = 64u;
 /// The expert is not on the GPU: a token by itself takes zero for it, a tile is left for another wave.
 const MISSING: u32 = 0xffffffffu;

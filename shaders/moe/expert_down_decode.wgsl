@@ -1,8 +1,10 @@
 // moe/expert_down_decode: out[t,d] = residual[t,d] + OUT_SCALE * sum over k of weight[t,k] * (down_d . x[t TOP_K + k] + bias_d) by the expert of each pair
-// in   arena (values, scales)   slot_table [E]   x [P,F] f32: act in pair order   routed [T,2 TOP_K] u32: ids, then weights   residual [T,D]
+//   with BESIDE the sum has down_d . act[t] by the expert beside, too
+// in   arena (values, scales)   slot_table [E]   x [P,F] f32: act in pair order   routed [T,2 TOP_K] u32: ids, then weights   residual [T,D], if there is one
+//      with BESIDE, x goes on with [T,BESIDE_F] from beside_X_AT on   beside_values
 // out  out [T,D] f32; experts whose slot is missing add nothing
 // grid [D / (64 / PARTS), T], workgroup 64; PARTS lanes share one d
-// num  f32 sums: each part over k, then chunks; then the parts in order, the biases by k, the residual
+// num  f32 sums: each part over k, then chunks, then the chunks beside; then the parts in order, the biases by k, the residual
 // cost reads the chosen experts' down once a token, x once for every 64 / PARTS d
 // twin src/reference/moe/expert_down.ts   entry src/kernels/moe/expert_down.ts
 #import moe/expert
@@ -17,8 +19,15 @@ const OUT_SCALE: f32 = 1.0;
 #endif
 
 @group(0) @binding(4) var<storage, read> routed: array<u32>;
+#if RESIDUAL
 @group(0) @binding(5) var<storage, read> residual: array<f32>;
+#endif
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;
+
+#if BESIDE
+#import moe/beside
+#import moe/row_share as beside_
+#endif
 
 const WIDTH: u32 = WG / PARTS;
 /// The chunks of all TOP_K experts, one after the other, are dealt to the parts.
@@ -54,6 +63,9 @@ fn expert_down_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(loca
       }
     }
   }
+#if BESIDE
+  sum += beside_row_share(0u, t, row, lane % PARTS);
+#endif
   parts[lane] = sum;
   workgroupBarrier();
   let d = first_d + lane;
@@ -63,6 +75,10 @@ fn expert_down_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(loca
 #if BIAS
     for (var k = 0u; k < TOP_K; k++) { total += chosen_weight(t, k) * slot_bias(chosen_slot(t, k), d); }
 #endif
-    out[t * D + d] = residual[t * D + d] + total * OUT_SCALE;
+    total *= OUT_SCALE;
+#if RESIDUAL
+    total = residual[t * D + d] + total;
+#endif
+    out[t * D + d] = total;
   }
 }

@@ -3,8 +3,8 @@
 // A lane ends up with BM / 4 rows, tile_row(lane, i), and four places, tile_place(lane, j). Place p is the matrix's row first + p or,
 // with INTERLEAVED, row first + 2 p for p < 32 (gates) and first + 2 (p - 32) + 1 beyond (ups).
 #import moe/expert
+#import moe/tile_products
 override BM: u32;
-override N: u32;
 
 const COLUMNS: u32 = 64u;
 const LANE_ROWS: u32 = BM / 4u;
@@ -26,75 +26,4 @@ fn tile_place(lane: u32, j: u32) -> u32 {
 
 fn load_row(lane: u32, i: u32) -> u32 {
   return lane / QUADS + 16u * i;
-}
-
-fn stage_w(place: u32, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) {
-  w_tile[place] = a;
-  w_tile[COLUMNS + place] = b;
-  w_tile[2u * COLUMNS + place] = c;
-  w_tile[3u * COLUMNS + place] = d;
-}
-
-fn dots(x: vec4<f32>, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) -> vec4<f32> {
-  return vec4<f32>(dot(x, a), dot(x, b), dot(x, c), dot(x, d));
-}
-
-/// `x_rows[i]` is the row of x that stands at the tile's row load_row(lane, i). Matrix rows beyond N repeat the last one.
-fn tile_products(slot: u32, first: u32, x_rows: array<u32, LANE_LOADS>, lane: u32) -> array<vec4<f32>, LANE_ROWS> {
-  let matrix = slot_matrix(slot);
-  let row = min(first + lane, N - 1u);
-#if INTERLEAVED
-  let place = lane / 2u + 32u * (lane % 2u);
-#else
-  let place = lane;
-#endif
-  let to_x = lane % QUADS * BM + lane / QUADS;
-  // Named sums instead of an array: they stay in registers without relying on the driver to unroll.
-  var s0 = vec4<f32>();
-  var s1 = vec4<f32>();
-  var s2 = vec4<f32>();
-  var s3 = vec4<f32>();
-#if TALL
-  var s4 = vec4<f32>();
-  var s5 = vec4<f32>();
-  var s6 = vec4<f32>();
-  var s7 = vec4<f32>();
-#endif
-  for (var chunk = 0u; chunk < W_CHUNKS; chunk++) {
-    let w = weight32(matrix, row, chunk);
-    for (var half = 0u; half < 2u; half++) {
-      // Constant indices keep `w` in registers.
-      if (half == 0u) { stage_w(place, w[0], w[1], w[2], w[3]); } else { stage_w(place, w[4], w[5], w[6], w[7]); }
-      let quad = chunk * 8u + half * QUADS + lane % QUADS;
-      x_tile[to_x] = x_quad(x_rows[0], quad);
-#if TALL
-      x_tile[to_x + 16u] = x_quad(x_rows[1], quad);
-#endif
-      workgroupBarrier();
-      for (var q = 0u; q < QUADS; q++) {
-        let at_w = q * COLUMNS + lane % 16u;
-        let a = w_tile[at_w];
-        let b = w_tile[at_w + 16u];
-        let c = w_tile[at_w + 32u];
-        let d = w_tile[at_w + 48u];
-        let at_x = q * BM + lane / 16u;
-        s0 += dots(x_tile[at_x], a, b, c, d);
-        s1 += dots(x_tile[at_x + 4u], a, b, c, d);
-        s2 += dots(x_tile[at_x + 8u], a, b, c, d);
-        s3 += dots(x_tile[at_x + 12u], a, b, c, d);
-#if TALL
-        s4 += dots(x_tile[at_x + 16u], a, b, c, d);
-        s5 += dots(x_tile[at_x + 20u], a, b, c, d);
-        s6 += dots(x_tile[at_x + 24u], a, b, c, d);
-        s7 += dots(x_tile[at_x + 28u], a, b, c, d);
-#endif
-      }
-      workgroupBarrier();
-    }
-  }
-#if TALL
-  return array<vec4<f32>, LANE_ROWS>(s0, s1, s2, s3, s4, s5, s6, s7);
-#else
-  return array<vec4<f32>, LANE_ROWS>(s0, s1, s2, s3);
-#endif
 }

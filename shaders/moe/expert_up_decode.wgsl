@@ -1,13 +1,15 @@
 // moe/expert_up_decode: act[p,f] = activate(gate_f . x[t] + bias, up_f . x[t] + bias) by the expert of pair p = t TOP_K + k
-// in   arena (values, scales)   slot_table [E]   x [T,D] f32   routed [T,2 TOP_K] u32: ids, then weights
-// out  act [P,F] f32, in pair order; zero where the expert's slot is missing
-// grid [F / (64 / PARTS), P], workgroup 64; PARTS lanes share the two rows of one f
+//   with BESIDE also act = activate(gate_f . x[t], up_f . x[t]) by the expert beside, times shared_weight[t] when BESIDE_GATED
+// in   arena (values, scales)   slot_table [E]   x [T,D] f32   routed [T,2 TOP_K] u32: ids, then weights   beside_values   shared_weight [T] f32
+// out  act [P,F] f32, in pair order; zero where the expert's slot is missing; with BESIDE, [T,BESIDE_F] from BESIDE_AT on
+// grid [F / (64 / PARTS), T (TOP_K + BESIDE_Y)], workgroup 64; PARTS lanes share the two rows of one f; a token's pairs, then BESIDE_Y rows of
+//      workgroups for its expert beside
 // num  f32 sums: each part over its chunks in order, then the parts in order
 // cost reads the chosen experts' gate_up once a pair, x once for every 64 / PARTS f
 // twin src/reference/moe/expert_up.ts   entry src/kernels/moe/expert_up.ts
 #import shared/activation
 #import moe/expert
-#import shared/dot32
+#import moe/up_rows
 override F: u32;
 override TOP_K: u32;
 override PARTS: u32;
@@ -15,35 +17,60 @@ override PARTS: u32;
 @group(0) @binding(4) var<storage, read> routed: array<u32>;
 @group(0) @binding(5) var<storage, read_write> act: array<f32>;
 
+#if BESIDE
+#import moe/beside
+#import moe/up_rows as beside_
+override BESIDE_F: u32;
+override BESIDE_AT: u32;
+override BESIDE_Y: u32;
+#if BESIDE_GATED
+@group(0) @binding(6) var<storage, read> shared_weight: array<f32>;
+#endif
+#else
+const BESIDE_Y: u32 = 0u;
+#endif
+
 const WIDTH: u32 = WG / PARTS;
-const TRIPS: u32 = (W_CHUNKS + PARTS - 1u) / PARTS;
 
 var<workgroup> parts: array<vec2<f32>, WG>;
 
+#if BESIDE
+/// WIDTH values from first_f on, of token t.
+fn expert_beside(t: u32, first_f: u32, lane: u32) {
+  if (first_f >= BESIDE_F) { return; }
+  parts[lane] = beside_up_share(0u, t, 2u * min(first_f + lane / PARTS, BESIDE_F - 1u), lane % PARTS);
+  workgroupBarrier();
+  if (lane < WIDTH && first_f + lane < BESIDE_F) {
+    var sum = vec2<f32>();
+    for (var part = 0u; part < PARTS; part++) { sum += parts[lane * PARTS + part]; }
+    var value = activate(sum.x, sum.y);
+#if BESIDE_GATED
+    value *= shared_weight[t];
+#endif
+    act[BESIDE_AT + t * BESIDE_F + first_f + lane] = value;
+  }
+}
+#endif
+
 @compute @workgroup_size(WG)
 fn expert_up_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let pair = workgroup.y;
-  let t = pair / TOP_K;
-  let slot = slot_table[routed[t * 2u * TOP_K + pair % TOP_K]];
+  let t = workgroup.y / (TOP_K + BESIDE_Y);
+  let k = workgroup.y % (TOP_K + BESIDE_Y);
+#if BESIDE
+  if (k >= TOP_K) {
+    expert_beside(t, ((k - TOP_K) * ((F + WIDTH - 1u) / WIDTH) + workgroup.x) * WIDTH, lane);
+    return;
+  }
+#endif
+  let pair = t * TOP_K + k;
+  let slot = slot_table[routed[t * 2u * TOP_K + k]];
   let first_f = workgroup.x * WIDTH;
   let written = lane < WIDTH && first_f + lane < F;
   if (slot == MISSING) {
     if (written) { act[pair * F + first_f + lane] = 0.0; }
     return;
   }
-  let matrix = slot_matrix(slot);
-  let row = 2u * min(first_f + lane / PARTS, F - 1u);
-  var sums = vec2<f32>();
-  for (var i = 0u; i < TRIPS; i++) {
-    let chunk = i * PARTS + lane % PARTS;
-    if (chunk < W_CHUNKS) {
-      let x32 = x_chunk(t, chunk);
-      let gate = weight_scale(matrix, row, chunk) * dot32(unscaled32(matrix, row, chunk), x32);
-      let up = weight_scale(matrix, row + 1u, chunk) * dot32(unscaled32(matrix, row + 1u, chunk), x32);
-      sums += vec2<f32>(gate, up);
-    }
-  }
-  parts[lane] = sums;
+  parts[lane] = up_share(slot_matrix(slot), t, 2u * min(first_f + lane / PARTS, F - 1u), lane % PARTS);
   workgroupBarrier();
   if (written) {
     let f = first_f + lane;

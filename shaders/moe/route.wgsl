@@ -56,6 +56,7 @@ override GROUP_KEEP: u32;
 @group(0) @binding(0) var<storage, read> values: array<vec4<u32>>;
 #if SCALED
 @group(0) @binding(1) var<storage, read> scales: array<u32>;
+fn scale_word(at: u32) -> u32 { return scales[at]; }
 #endif
 @group(0) @binding(2) var<storage, read> vectors: array<f32>;
 @group(0) @binding(3) var<storage, read> x: array<f32>;
@@ -489,7 +490,8 @@ fn is_chosen_before(e: u32, pair: u32) -> bool {
 
 /// Softmax of a chosen expert's logit over those near it that were not chosen before.
 fn mixed_weight(pair: u32) -> f32 {
-  let largest = scores[chosen[pair]];
+  let own = chosen[pair];
+  let largest = scores[own];
   var total = 0.0;
   for (var e = 0u; e < E; e++) {
     let logit = scores[e];

@@ -1,6 +1,6 @@
-// norm/rms_norm: out[t,d] = x[t,d] * rsqrt(mean over d of x[t,d]^2 + EPS) * gamma[d], over D values starting at X_AT of a row of X_ROW;
-//   GROUPS stretches of D, one after the other, are normed each by itself
-// in   x [T,X_ROW] f32   gamma [GROUPS D] f32
+// norm/rms_norm: out[t,d] = x[t,d] * rsqrt(mean over d of x[t,d]^2 + EPS) * gamma[d] (* OUT_SCALE + residual[t,d] with RESIDUAL), over D values starting
+//   at X_AT of a row of X_ROW; GROUPS stretches of D, one after the other, are normed each by itself
+// in   x [T,X_ROW] f32   gamma [GROUPS D] f32   residual [T,GROUPS D] f32
 // out  out [T,GROUPS D] f32
 // grid [T GROUPS folded], workgroup 64; one workgroup a stretch of a token
 // num  f32 sums: per lane in d order, then a fixed tree; same bits every run
@@ -17,6 +17,10 @@ override GROUPS: u32;
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> gamma: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
+#if RESIDUAL
+override OUT_SCALE: f32;
+@group(0) @binding(3) var<storage, read> residual: array<f32>;
+#endif
 
 const WG: u32 = 64u;
 var<workgroup> partial: array<f32, WG>;
@@ -49,6 +53,12 @@ fn rms_norm(
   let scale = inverseSqrt(partial[0] / f32(D) + EPS);
   for (var i = 0u; i < (D + WG - 1u) / WG; i++) {
     let d = i * WG + lane;
-    if (d < D) { out[id * D + d] = x[from_x + d] * scale * gamma[from_gamma + d]; }
+    if (d < D) {
+      var y = x[from_x + d] * scale * gamma[from_gamma + d];
+#if RESIDUAL
+      y = y * OUT_SCALE + residual[id * D + d];
+#endif
+      out[id * D + d] = y;
+    }
   }
 }

@@ -1,6 +1,6 @@
 // Weight format bf16: two a word, even k in the low half. See src/weights/layout.ts.
 // The shader that imports a weight format declares, over the same bytes,
-//   values: array<vec4<u32>>   and   scales: array<u32>
+//   values: array<vec4<u32>>   and   scale_word(at: u32) -> u32, word `at`
 // and calls weight32(matrix, row, chunk): the 32 weights k = 32*chunk.. of a row, where `matrix` is the matrix's first word divided by 4. A dot
 // product had better take unscaled32, and multiply by weight_scale once.
 #import weights/unscaled

@@ -3,8 +3,8 @@ import { parseArgs } from 'node:util';
 import { InvalidRequest } from '../errors.ts';
 
 export interface OptionSpec {
-  /** `bytes`: a number, alone or with a unit, as in 500MB or 6GiB. */
-  readonly type: 'text' | 'flag' | 'whole' | 'number' | 'bytes' | 'choice';
+  /** `bytes`: a number, alone or with a unit, as in 500MB or 6GiB. `wholes`, `numbers`: several, between commas. */
+  readonly type: 'text' | 'flag' | 'whole' | 'number' | 'bytes' | 'choice' | 'wholes' | 'numbers';
   /** Shown after the option in the usage, as in `DIR`. */
   readonly value?: string;
   readonly help: string;
@@ -14,11 +14,13 @@ export interface OptionSpec {
   readonly choices?: readonly string[];
 }
 
+type Value = string | number | boolean | readonly number[];
+
 export class Options {
-  readonly #values: ReadonlyMap<string, string | number | boolean>;
+  readonly #values: ReadonlyMap<string, Value>;
   readonly positionals: readonly string[];
 
-  constructor(values: ReadonlyMap<string, string | number | boolean>, positionals: readonly string[]) {
+  constructor(values: ReadonlyMap<string, Value>, positionals: readonly string[]) {
     this.#values = values;
     this.positionals = positionals;
   }
@@ -29,6 +31,11 @@ export class Options {
 
   number(name: string): number | undefined {
     return this.#values.get(name) as number | undefined;
+  }
+
+  /** Of an option with several values. */
+  numbers(name: string): readonly number[] | undefined {
+    return this.#values.get(name) as readonly number[] | undefined;
   }
 
   flag(name: string): boolean {
@@ -55,7 +62,7 @@ export function readOptions(
     const message = cause instanceof Error ? cause.message : String(cause);
     throw new InvalidRequest(message.split('. ')[0]!, {}, { cause });
   }
-  const values = new Map<string, string | number | boolean>();
+  const values = new Map<string, Value>();
   for (const [name, spec] of Object.entries(specs)) {
     const raw = parsed.values[name];
     if (raw === undefined) {
@@ -69,18 +76,24 @@ export function readOptions(
   return new Options(values, parsed.positionals);
 }
 
-function checked(name: string, spec: OptionSpec, raw: string | boolean): string | number | boolean {
+function checked(name: string, spec: OptionSpec, raw: string | boolean): Value {
   if (typeof raw === 'boolean' || spec.type === 'text') return raw;
+  if (spec.type === 'wholes' || spec.type === 'numbers')
+    return raw.split(',').map((one) => number(name, spec, one, spec.type === 'wholes'));
   if (spec.type === 'choice') {
     if (!spec.choices!.includes(raw))
       throw new InvalidRequest(`--${name} must be one of ${spec.choices!.join(', ')}, got ${raw}`, { option: name });
     return raw;
   }
   if (spec.type === 'bytes') return bytes(name, raw);
+  return number(name, spec, raw, spec.type === 'whole');
+}
+
+function number(name: string, spec: OptionSpec, raw: string, isWhole: boolean): number {
   const value = raw.trim() === '' ? NaN : Number(raw);
   const min = spec.min ?? -Infinity;
-  if (!Number.isFinite(value) || value < min || (spec.type === 'whole' && !Number.isSafeInteger(value))) {
-    const what = spec.type === 'whole' ? 'a whole number' : 'a number';
+  if (!Number.isFinite(value) || value < min || (isWhole && !Number.isSafeInteger(value))) {
+    const what = isWhole ? 'a whole number' : 'a number';
     throw new InvalidRequest(`--${name} must be ${what}${min === -Infinity ? '' : ` of at least ${min}`}, got ${raw}`, {
       option: name,
     });

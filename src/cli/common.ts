@@ -1,5 +1,6 @@
 /** What the commands share: loading with a progress bar, sizes in words. */
 import { InvalidRequest } from '../errors.ts';
+import type { LoadOptions } from '../engine/load.ts';
 import type { Model } from '../engine/model.ts';
 import type { LoadProgress } from '../engine/progress.ts';
 import type { WeightsOption } from '../engine/precision.ts';
@@ -9,6 +10,7 @@ import { diskStorage } from '../node.ts';
 import { load } from './load-engine.ts';
 import { DEFAULT_POLICY, POLICY_NAMES } from '../policy/index.ts';
 import type { OptionSpec, Options } from './args.ts';
+import { pathSource } from '../weights/node-source.ts';
 import { modelSource, SOURCE_OPTIONS } from './model-source.ts';
 
 export interface Output {
@@ -23,7 +25,7 @@ export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   model: {
     type: 'text',
     value: 'DIR|URL|ID',
-    help: 'folder or URL with config.json and safetensors, or a Hub id such as org/name',
+    help: 'folder or URL with config.json and safetensors, a .gguf file, or a Hub id such as org/name',
     required: true,
   },
   ...SOURCE_OPTIONS,
@@ -68,6 +70,7 @@ export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     help: "approximate: prefer experts on the GPU, by X of the span of the router's keys",
     min: 0,
   },
+  adapter: { type: 'text', value: 'DIR', help: 'merge a LoRA adapter (PEFT) into the weights' },
   cache: { type: 'text', value: 'DIR', help: 'keep weights here between starts, as webmoe pack makes them' },
   'disk-budget': { type: 'bytes', value: 'BYTES', help: 'disk that they may take (default: all they need)' },
 };
@@ -109,13 +112,11 @@ export function progressLine(p: LoadProgress): string {
   return `[${bar}] ${formatBytes(p.loadedBytes)} of ${formatBytes(p.totalBytes)}${speed}${rest}`;
 }
 
-/** Loads as the options say; a progress bar on a terminal, silence elsewhere. */
-export async function loadModel(options: Options, out: Output, signal?: AbortSignal): Promise<Model> {
+/** What MODEL_OPTIONS ask of a load. */
+export function loadOptions(options: Options): LoadOptions {
   const cache = options.text('cache');
-  const show = (p: LoadProgress): void => {
-    if (out.isTerminal) out.note(`\r\x1b[K${progressLine(p)}`);
-  };
-  const model = await load(modelSource(options.text('model')!, options), {
+  const adapter = options.text('adapter');
+  return {
     weights: options.text('weights') as WeightsOption | undefined,
     contextLength: options.number('context-length'),
     prefillChunk: options.number('prefill-chunk'),
@@ -123,6 +124,7 @@ export async function loadModel(options: Options, out: Output, signal?: AbortSig
     expertsResident: options.number('experts-resident'),
     mode: options.text('mode') as ModeOption | undefined,
     policy: options.text('policy'),
+    adapter: adapter === undefined ? null : pathSource(adapter),
     approximate: {
       keepExperts: options.number('keep-experts') ?? 0,
       dropBelow: options.number('drop-below') ?? 0,
@@ -130,8 +132,19 @@ export async function loadModel(options: Options, out: Output, signal?: AbortSig
     },
     storage: cache === undefined ? undefined : diskStorage(cache),
     diskBytes: options.number('disk-budget'),
-    onProgress: show,
     kernels: options.text('kernels') as KernelChoice | undefined,
+  };
+}
+
+/** Loads as the options say; a progress bar on a terminal, silence elsewhere. */
+export async function loadModel(options: Options, out: Output, signal?: AbortSignal): Promise<Model> {
+  const cache = options.text('cache');
+  const show = (p: LoadProgress): void => {
+    if (out.isTerminal) out.note(`\r\x1b[K${progressLine(p)}`);
+  };
+  const model = await load(modelSource(options.text('model')!, options), {
+    ...loadOptions(options),
+    onProgress: show,
     signal,
   });
   if (out.isTerminal) out.note('\r\x1b[K');

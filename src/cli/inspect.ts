@@ -1,6 +1,11 @@
 /** `webmoe inspect`: what a model is and whether it fits; reads configs and tensor headers only. */
-import { InvalidRequest } from '../errors.ts';
+import { parseJson } from '../config/json.ts';
 import { inspect, type Inspection } from '../engine/inspect.ts';
+import { readText } from '../engine/open.ts';
+import { InvalidRequest, UnsupportedModel } from '../errors.ts';
+import { draftFamily } from '../families/draft.ts';
+import { invariant } from '../util/assert.ts';
+import type { ByteSource } from '../weights/source.ts';
 import type { Precision } from '../engine/precision.ts';
 import { openNodeSource } from './node-source.ts';
 import { modelSource, SOURCE_OPTIONS } from './model-source.ts';
@@ -47,14 +52,27 @@ function report(i: Inspection): string {
 const slotsOf = ({ verdict, slots }: Extract<Inspection['fit'][Precision], { slots: unknown }>): string =>
   verdict === 'streams' ? `, ${slots.count} of ${slots.experts} experts at a time` : '';
 
+const isUnknownFamily = (error: unknown): boolean => error instanceof UnsupportedModel && 'nearest' in error.details;
+
+/** A family file to start from, for a model that no family claims. */
+async function draftOf(source: ByteSource): Promise<string> {
+  const text = await readText(source, 'config.json');
+  invariant(text !== null, 'a config.json that was just read');
+  return draftFamily(parseJson(text, 'config.json'));
+}
+
 export async function inspectCommand(options: Options, out: Output): Promise<void> {
   const target = options.positionals[0];
   if (target === undefined) throw new InvalidRequest('give a folder or URL to inspect', {});
   const binding = (options.number('binding-gib') ?? 2) * GIB;
+  const source = await openNodeSource(modelSource(target, options));
   const found = await inspect(
-    await openNodeSource(modelSource(target, options)),
+    source,
     { maxBufferSize: binding, maxStorageBufferBindingSize: binding },
     { contextLength: options.number('context-length'), gpuBytes: options.number('gpu-budget') },
-  );
+  ).catch(async (error: unknown) => {
+    if (isUnknownFamily(error) && !options.flag('json')) out.write(await draftOf(source));
+    throw error;
+  });
   out.write(options.flag('json') ? `${JSON.stringify(found, null, 2)}\n` : report(found));
 }

@@ -6,6 +6,7 @@ import type { Output } from './common.ts';
 import { INSPECT_OPTIONS, inspectCommand } from './inspect.ts';
 import { LOGITS_OPTIONS, logitsCommand } from './logits.ts';
 import { PACK_OPTIONS, packCommand } from './pack.ts';
+import { QUALITY_OPTIONS, qualityCommand } from './quality.ts';
 import { RUN_OPTIONS, runCommand } from './run.ts';
 import { SERVE_OPTIONS, serveCommand } from './serve.ts';
 import { TRACE_RECORD_OPTIONS, traceRecordCommand } from './trace-record.ts';
@@ -40,7 +41,18 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     options: PACK_OPTIONS,
     run: packCommand,
   },
-  bench: { about: 'speed, and what it costs the GPU', argument: '', options: BENCH_OPTIONS, run: benchCommand },
+  bench: {
+    about: 'speed and cost, of one model or a sweep; what known GPUs could do',
+    argument: '',
+    options: BENCH_OPTIONS,
+    run: benchCommand,
+  },
+  quality: {
+    about: 'perplexity and divergence of two settings on a text',
+    argument: '',
+    options: QUALITY_OPTIONS,
+    run: qualityCommand,
+  },
   'trace record': {
     about: 'chat through a list of prompts and write the routing',
     argument: '',

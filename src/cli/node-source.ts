@@ -1,8 +1,10 @@
 /** As `openSource`, where there are also paths, and the environment may hold a token. */
 import { existsSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { SourceError } from '../errors.ts';
 import { hubModelOf, openSource, type ModelSource, type OpenSourceOptions } from '../engine/open-source.ts';
 import type { HubModel } from '../weights/hub/hub-model.ts';
+import { ggufSource } from '../weights/gguf/gguf-source.ts';
 import { pathSource } from '../weights/node-source.ts';
 import type { ByteSource } from '../weights/source.ts';
 
@@ -13,7 +15,7 @@ import type { ByteSource } from '../weights/source.ts';
 export async function openNodeSource(source: ModelSource, options: OpenSourceOptions = {}): Promise<ByteSource> {
   const isText = typeof source === 'string' && !/^https?:\/\//.test(source);
   const model = isText && existsSync(source) ? null : hubModelOf(source);
-  if (!model) return isText ? pathSource(source) : openSource(source, options);
+  if (!model) return isText ? openPath(source) : openSource(source, options);
   try {
     return await openSource(withToken(model), options);
   } catch (error) {
@@ -23,6 +25,10 @@ export async function openNodeSource(source: ModelSource, options: OpenSourceOpt
     });
   }
 }
+
+/** A folder, or a .gguf file, which is a model by itself. */
+const openPath = (path: string): ByteSource =>
+  /\.gguf$/i.test(path) ? ggufSource(pathSource(dirname(path)), basename(path)) : pathSource(path);
 
 /** Whoever names another endpoint says there which token it may see. */
 const withToken = (model: HubModel): HubModel =>

@@ -24,9 +24,17 @@ export function readModelConfig(text: string): LoadedConfig {
   const family = findFamily(json);
   const reader = new ConfigReader(json);
   const config = family.readConfig(reader);
-  const quantization = reader.raw('quantization_config') ?? null;
+  const quantization = readQuantization(reader);
   reader.finish();
   return { family, config, names: family.names(config), quantization };
+}
+
+/** MLX names its settings `quantization`, repeats them as `quantization_config`, and says no method in either. */
+function readQuantization(reader: ConfigReader): Json | null {
+  const own = reader.raw('quantization_config') ?? null;
+  const mlx = reader.raw('quantization');
+  if (mlx === undefined || typeof mlx !== 'object' || Array.isArray(mlx)) return mlx ?? own;
+  return { quant_method: 'mlx', ...mlx };
 }
 
 /** What a checkpoint asks of sampling. null: the file does not say. */

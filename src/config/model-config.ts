@@ -11,9 +11,13 @@ export interface ModelConfig {
   readonly hidden: number; // D
   readonly layers: readonly LayerConfig[]; // L
   readonly norm: NormKind;
-  readonly normEps: number;
-  /** Added to the gains of RMS norms, those of q and k too: 1 where files store them centred on 0. */
+  /** Added to every stored gain, those of q and k included: 1 where files hold the gain less one. */
   readonly gainOffset: 0 | 1;
+  /** What attention and feed-forward add to the residual stream is normed before it is added. */
+  readonly postNorms: boolean;
+  readonly normEps: number;
+  /** Of the last norm, where it is another. */
+  readonly finalNormEps?: number;
   /** Multiplies the embedding. */
   readonly embeddingScale: number;
   /** Multiplies what attention and feed-forward add to the residual stream. */
@@ -110,8 +114,13 @@ export interface GroupedAttention {
   readonly window: number | null;
   /** One learned logit a head joins the softmax's denominator. */
   readonly sinks: boolean;
-  /** Attention is multiplied by the sigmoid of another projection of its input, before `o`. */
-  readonly outputGate: boolean;
+  /** Attention is multiplied by sigmoid(W x), value by value, before it is projected out. Default false. */
+  readonly outputGate?: boolean;
+  /**
+   * Mixture of attention heads: a router of its own chooses `topK` experts, each with the q heads and the way out of its own; k and v are
+   * shared, and `heads` counts those of the chosen. Weights are softmax over the chosen. Absent: all heads are everyone's.
+   */
+  readonly mixture?: { readonly experts: number; readonly topK: number };
   readonly rope: RopeConfig;
 }
 

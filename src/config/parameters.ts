@@ -27,8 +27,12 @@ function attentionParameters(attention: AttentionConfig, hidden: number): number
   const perHead = 2 * attention.headSize;
   const norms = { none: 0, 'per-head': perHead, 'per-head-rotated': perHead, full: qRows + kvRows }[attention.qkNorm];
   const biases = (attention.bias.qkv ? qRows + 2 * kvRows : 0) + (attention.bias.o ? hidden : 0);
-  const gate = attention.outputGate ? qRows * hidden : 0;
-  return gate + (2 * qRows + 2 * kvRows) * hidden + norms + biases + (attention.sinks ? heads : 0);
+  if (attention.mixture) {
+    const { experts } = attention.mixture;
+    return (2 * experts * kvRows + 2 * kvRows + experts) * hidden + biases;
+  }
+  const gate = attention.outputGate ? qRows : 0;
+  return (2 * qRows + gate + 2 * kvRows) * hidden + norms + biases + (attention.sinks ? heads : 0);
 }
 
 function recurrentParameters(mixer: RecurrentConfig, hidden: number): number {
@@ -68,7 +72,15 @@ function ffnParameters(ffn: FfnConfig, hidden: number, experts: (ffn: MoeFfn) =>
 }
 
 /** Pure; weights, norms, biases, sinks and correction biases all count. */
-export function parameterCounts({ vocab, hidden, layers, tieEmbeddings, norm, head }: ModelConfig): ParameterCounts {
+export function parameterCounts({
+  vocab,
+  hidden,
+  layers,
+  tieEmbeddings,
+  norm,
+  postNorms,
+  head,
+}: ModelConfig): ParameterCounts {
   const embedding = vocab * hidden;
   const gains = norm === 'layer-biased' ? 2 * hidden : hidden;
   let common = embedding + (tieEmbeddings ? 0 : embedding) + (head.bias ? vocab : 0) + gains;
@@ -78,7 +90,7 @@ export function parameterCounts({ vocab, hidden, layers, tieEmbeddings, norm, he
     const mixer = isRecurrent(attention)
       ? recurrentParameters(attention, hidden)
       : attentionParameters(attention, hidden);
-    common += mixer + 2 * gains;
+    common += mixer + (postNorms ? 4 : 2) * gains;
     all += ffnParameters(ffn, hidden, (moe) => moe.experts);
     chosen += ffnParameters(ffn, hidden, (moe) => moe.topK);
   }

@@ -145,9 +145,14 @@ export class ConfigReader {
     }
   }
 
+  /** Keys that nobody read, in the order of the file. */
+  unread(): readonly string[] {
+    return this.keys().filter((k) => !this.#seen.has(k) && !IRRELEVANT.has(k));
+  }
+
   /** @throws UnsupportedModel naming every key that nobody read */
   finish(): void {
-    const left = [...this.#values.keys()].filter((k) => !this.#seen.has(k) && !IRRELEVANT.has(k));
+    const left = this.unread();
     if (left.length) {
       throw new UnsupportedModel(`${this.path} has keys that this model family does not know: ${left.join(', ')}`, {
         path: this.path,

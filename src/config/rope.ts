@@ -9,6 +9,9 @@ import type { LayerType } from './axes.ts';
 import type { RopeConfig } from './model-config.ts';
 import type { ConfigReader } from './read.ts';
 
+/** Nothing turns: attention without positions. */
+export const NO_ROPE: RopeConfig = { inverseFrequencies: [], amplitude: 1, interleaved: false };
+
 export interface RopeRequest {
   /** Values of one head that may rotate. */
   readonly headSize: number;
@@ -19,9 +22,6 @@ export interface RopeRequest {
   readonly partial?: number;
   readonly interleaved?: boolean;
 }
-
-/** Nothing turns: attention without positions. */
-export const NO_ROPE: RopeConfig = { inverseFrequencies: [], amplitude: 1, interleaved: false };
 
 export interface Rope {
   readonly rope: RopeConfig;

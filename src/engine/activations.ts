@@ -3,6 +3,7 @@ import { attentionLayers, isRecurrent, recurrentLayers } from '../config/mixers.
 import type { AttentionConfig, MixerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
 import { BINDING_ALIGNMENT } from '../gpu/buffer.ts';
 import { partialsBytes } from '../kernels/attention/attention.ts';
+import { besideAt } from '../kernels/moe/beside.ts';
 import { tileBound } from '../kernels/moe/group.ts';
 import { interventionBytes } from '../kernels/moe/intervention.ts';
 import { predictedIds, routedBytes } from '../kernels/moe/route.ts';
@@ -53,8 +54,11 @@ export interface AttentionSizes {
 
 export function attentionSizes(a: AttentionConfig): AttentionSizes {
   if (a.kind === 'grouped') {
+    const { experts } = a.mixture ?? { experts: 0 };
     return {
-      mid: (a.heads + 2 * a.kvHeads) * a.headSize,
+      mid: experts
+        ? (experts + 2) * a.kvHeads * a.headSize + experts
+        : ((a.outputGate ? 2 : 1) * a.heads + 2 * a.kvHeads) * a.headSize,
       keySize: a.headSize,
       valueSize: a.headSize,
       heads: a.heads,
@@ -91,9 +95,9 @@ export const moeLayers = (config: ModelConfig): MoeFfn[] =>
 /** Bytes from one MoE layer's input to the next: decoding keeps all of a token's, to start again from any. */
 export const midStride = (hidden: number): number => alignUp(DECODE_TOKENS * hidden * 4, BINDING_ALIGNMENT);
 
-/** Entries from one layer's slot table to the next. */
+/** Entries from one layer's slot table to the next: its experts, and one that says whether the expert beside them runs in a wave. */
 export const slotTableStride = (config: ModelConfig): number =>
-  alignUp(Math.max(1, ...moeLayers(config).map((m) => m.experts)) * 4, BINDING_ALIGNMENT) / 4;
+  alignUp(Math.max(1, ...moeLayers(config).map((m) => m.experts + 1)) * 4, BINDING_ALIGNMENT) / 4;
 
 /**
  * Bytes from one layer's routing log to the next: a storage binding must start on a multiple of 256. A decode step may predict as well.
@@ -122,6 +126,7 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
   const most = (values: readonly number[]): number => Math.max(1, ...values);
   const f32 = (values: number): number => 4 * values;
   const latent = attention.filter((a) => a.kind === 'latent');
+  const mixed = attention.filter((a) => a.kind === 'grouped').filter((a) => a.mixture !== undefined);
   const denseWidth = most([
     ...config.layers.map((l) => (l.ffn.kind === 'dense' ? l.ffn.width : (l.ffn.shared?.width ?? 0))),
   ]);
@@ -134,17 +139,32 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     mids: Math.max(1, moes.length * midStride(hidden)),
     normed: f32(chunk * hidden),
     mid: f32(chunk * most([...sizes.map((s) => s.mid), ...recurrent.map((s) => s.projected)])),
-    qLatent: f32(chunk * most([...latent.map((a) => a.qRank ?? 0), ...recurrent.map((s) => s.b)])),
+    qLatent: f32(
+      chunk *
+        most([
+          ...latent.map((a) => a.qRank ?? 0),
+          ...mixed.map((a) => 2 * a.mixture!.topK),
+          ...recurrent.map((s) => s.b),
+        ]),
+    ),
     kvLatent: f32(chunk * most([...latent.map((a) => a.kvRank), ...recurrent.map((s) => s.selected)])),
+    // In decode the latent and the rope key go on behind q.
     qRaw: f32(
       chunk *
         most([
-          ...latent.map((a) => a.heads * (a.nopeSize + a.ropeSize)),
-          ...attention.map((a) => (a.kind === 'grouped' && a.outputGate ? a.heads * a.headSize : 0)),
+          ...latent.map((a) => a.heads * (a.nopeSize + a.ropeSize) + a.kvRank + a.ropeSize),
+          ...mixed.map((a) => (a.heads + 2 * a.kvHeads) * a.headSize),
           ...recurrent.map((s) => s.steps),
         ]),
     ),
-    kvUp: f32(chunk * most([...latent.map((a) => a.heads * (a.nopeSize + a.valueSize)), ...recurrent.map((s) => s.c)])),
+    kvUp: f32(
+      chunk *
+        most([
+          ...latent.map((a) => a.heads * (a.nopeSize + a.valueSize)),
+          ...mixed.map((a) => a.mixture!.experts * a.kvHeads * a.headSize),
+          ...recurrent.map((s) => s.c),
+        ]),
+    ),
     q: f32(chunk * most([...sizes.map((s) => s.heads * s.keySize), ...recurrent.map((s) => s.convolved)])),
     attended: f32(chunk * most([...sizes.map((s) => s.heads * s.valueSize), ...recurrent.map((s) => s.mixed)])),
     partials: most(
@@ -159,8 +179,8 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     rowOfPair: f32(pairs),
     tiles: most(moes.map((m) => 16 * (1 + tileBound(chunk * m.topK, m.experts, TILE_ROWS)))),
     counts: f32(most(moes.map((m) => m.experts))),
-    act: f32(most(moes.map((m) => chunk * m.topK * m.width))),
-    y: f32(pairs * hidden),
+    act: f32(most(moes.map((m) => besideAt(chunk * m.topK, m.width) + chunk * (m.shared?.width ?? 0)))),
+    y: f32(most(moes.map((m) => besideAt(chunk * m.topK, hidden) + (m.shared ? chunk * hidden : 0)))),
     logits: f32(vocab),
   };
 }

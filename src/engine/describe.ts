@@ -19,10 +19,12 @@ import { routerBlock, type RouterBlock } from '../kernels/moe/router_block.ts';
 import type { DenseWeights, GroupedWeights, LatentWeights, LayerWeights, ModelWeights } from '../layers/weights.ts';
 import { slotLayout, type SlotLayout } from '../moe/slots.ts';
 import { invariant } from '../util/assert.ts';
+import type { Adapter } from '../weights/adapters/lora.ts';
 import type { Checkpoint } from '../weights/checkpoint.ts';
 import {
   expertMatrices,
   findExpertBias,
+  findExpertMatrix,
   findMatrix,
   findTensor,
   findVector,
@@ -30,7 +32,7 @@ import {
   type ExpertMatrices,
 } from '../weights/formats/index.ts';
 import { layoutName, planes, sameLayout, type Layout, type MatrixShape } from '../weights/layout.ts';
-import { rowsOf, type PublishedMatrix } from '../weights/matrix.ts';
+import { rowsOf, sideBySide, type PublishedMatrix } from '../weights/matrix.ts';
 import { describeRecurrent } from './describe-mixers.ts';
 import { targetLayout, type MatrixRole, type Precision } from './precision.ts';
 
@@ -91,6 +93,8 @@ export interface DescribeInput {
   readonly names: TensorNames;
   readonly checkpoint: Checkpoint;
   readonly quantization: Json | null;
+  /** What is added to the checkpoint's matrices. */
+  readonly adapter?: Adapter | null;
   readonly precision: Precision;
   /** maxStorageBufferBindingSize: larger matrices are split by rows. */
   readonly bindingBytes: number;
@@ -148,6 +152,8 @@ class Describer {
   layer(layer: LayerConfig, names: LayerNames): LayerSpec {
     return {
       attentionNorm: this.norm(names.attentionNorm),
+      attentionPostNorm: this.postNorm(names.attentionPostNorm),
+      ffnPostNorm: this.postNorm(names.ffnPostNorm),
       attention: this.attention(layer.attention, names.attention),
       ffn: this.ffn(layer.ffn, names),
     };
@@ -173,6 +179,7 @@ class Describer {
     const { heads, kvHeads, headSize } = config;
     const qRows = heads * headSize;
     const kvRows = kvHeads * headSize;
+    if (config.mixture) return this.mixture(config, names);
     const norm = (name: string | null, projection: number): VectorSpec | null =>
       name === null ? null : this.gains(name, config.qkNorm === 'full' ? projection : headSize);
     return {
@@ -183,6 +190,7 @@ class Describer {
           ...inStretches(names.q, { rows: qRows, cols: hidden }),
           [names.k, { rows: kvRows, cols: hidden }],
           [names.v, { rows: kvRows, cols: hidden }],
+          ...(names.gate && config.outputGate ? inStretches(names.gate, { rows: qRows, cols: hidden }) : []),
         ],
         'linear',
       ),
@@ -192,14 +200,45 @@ class Describer {
       qNorm: norm(names.qNorm, qRows),
       kNorm: norm(names.kNorm, kvRows),
       sinks: names.sinks === null ? null : this.vector(names.sinks, heads),
-      outputGate:
-        names.outputGate &&
-        this.stacked(
-          `output gate beside ${names.o}`,
-          inStretches(names.outputGate, { rows: qRows, cols: hidden }),
-          'linear',
-        ),
     };
+  }
+
+  /** Of a mixture of attention heads: rows of all experts' q, k, v, the router's; and the ways out of all experts side by side. */
+  mixture(
+    config: Extract<MixerConfig, { kind: 'grouped' }>,
+    names: GroupedAttentionNames,
+  ): GroupedWeights<MatrixSpec, VectorSpec> {
+    const { hidden } = this.#in.config;
+    const { kvHeads, headSize } = config;
+    const { experts } = config.mixture!;
+    const width = kvHeads * headSize;
+    invariant(names.mixture && typeof names.q === 'string', 'a mixture of heads has names of its own');
+    const { router, out } = names.mixture;
+    const all = Array.from({ length: experts }, (_, e) => e);
+    const q = all.map((e) => this.expertMatrix(names.q as string, e, { rows: width, cols: hidden, experts }));
+    const kv = [names.k, names.v].map((name) => this.find(name, { rows: width, cols: hidden }));
+    const routes = this.find(router, { rows: experts, cols: hidden });
+    const ways = all.map((e) => this.expertMatrix(out, e, { rows: hidden, cols: width, experts }));
+    return {
+      kind: 'grouped',
+      qkv: this.placed(`${names.q} + kv + router`, [
+        ...[...q, ...kv].map((source) => [source, 'linear'] as const),
+        [routes, 'router'],
+      ]),
+      qkvBias: null,
+      o: this.placed(out, [[sideBySide(out, ways), 'linear']]),
+      oBias: config.bias.o ? this.vector(`${names.o}.bias`, hidden) : null,
+      qNorm: null,
+      kNorm: null,
+      sinks: null,
+    };
+  }
+
+  expertMatrix(name: string, e: number, shape: MatrixShape & { readonly experts: number }): PublishedMatrix {
+    const found = findExpertMatrix(this.#in.checkpoint, this.#in.quantization, name, e, shape);
+    if (!found)
+      throw new InvalidCheckpoint('missing-tensor', `The checkpoint has no weights for ${name}`, { tensor: name });
+    return found;
   }
 
   latent(
@@ -284,8 +323,10 @@ class Describer {
   experts(config: MoeFfn, names: MoeFfnNames): ExpertsSpec {
     const { checkpoint, quantization, precision, config: model } = this.#in;
     const shape = { hidden: model.hidden, width: config.width, experts: config.experts };
-    const find = (storage: ExpertStorage, e: number): ExpertMatrices | null =>
-      expertMatrices(checkpoint, quantization, storage, e, shape);
+    const find = (storage: ExpertStorage, e: number): ExpertMatrices | null => {
+      const found = expertMatrices(checkpoint, quantization, storage, e, shape);
+      return found && this.adaptedExpert(found);
+    };
     const storage = names.experts.find((s) => find(s, 0) !== null);
     const label = `experts of ${names.router}`;
     if (!storage) {
@@ -333,19 +374,25 @@ class Describer {
   }
 
   /** Gains, and behind them the biases where the model's norms have them. */
-  /** Of an RMS norm, as it multiplies. */
-  gains(name: string, length: number): VectorSpec {
-    const stored = this.vector(name, length);
-    const { gainOffset } = this.#in.config;
-    if (gainOffset === 0) return stored;
-    return { ...stored, load: async (signal) => (await stored.load(signal)).map((gain) => gain + gainOffset) };
-  }
-
   norm(name: string): VectorSpec {
     const { hidden, norm } = this.#in.config;
     const gains = this.gains(name, hidden);
     if (norm !== 'layer-biased') return gains;
     return this.joined([gains, this.vector(name.replace(/weight$/, 'bias'), hidden)]);
+  }
+
+  postNorm(name: string | undefined): VectorSpec | null {
+    if (!this.#in.config.postNorms) return null;
+    invariant(name !== undefined, 'a family with post norms names them');
+    return this.norm(name);
+  }
+
+  /** Of a norm, as they multiply. */
+  gains(name: string, length: number): VectorSpec {
+    const { gainOffset } = this.#in.config;
+    const stored = this.vector(name, length);
+    if (gainOffset === 0) return stored;
+    return { ...stored, load: async (signal) => (await stored.load(signal)).map((gain) => gain + gainOffset) };
   }
 
   vector(name: string, length: number): VectorSpec {
@@ -394,7 +441,15 @@ class Describer {
     const found = findMatrix(this.#in.checkpoint, this.#in.quantization, name, shape);
     if (!found)
       throw new InvalidCheckpoint('missing-tensor', `The checkpoint has no weights for ${name}`, { tensor: name });
-    return found;
+    return this.adapted(found);
+  }
+
+  adapted(matrix: PublishedMatrix): PublishedMatrix {
+    return this.#in.adapter?.merge(matrix) ?? matrix;
+  }
+
+  adaptedExpert({ gate, up, down }: ExpertMatrices): ExpertMatrices {
+    return { gate: this.adapted(gate), up: this.adapted(up), down: this.adapted(down) };
   }
 
   matrix(name: string, shape: MatrixShape, role: MatrixRole): MatrixSpec {
@@ -403,14 +458,21 @@ class Describer {
 
   /** Matrices with the same columns, one below the other. */
   stacked(label: string, wanted: readonly (readonly [MatrixName, MatrixShape])[], role: MatrixRole): MatrixSpec {
+    return this.placed(
+      label,
+      wanted.map(([name, shape]) => [this.find(name, shape), role]),
+    );
+  }
+
+  /** The same for matrices that were found. */
+  placed(label: string, sources: readonly (readonly [PublishedMatrix, MatrixRole])[]): MatrixSpec {
     let target = 0;
-    const rows = wanted.map(([name, shape]): Rows => {
-      const source = this.find(name, shape);
+    const rows = sources.map(([source, role]): Rows => {
       const at = target;
-      target += shape.rows;
+      target += source.rows;
       return { source, target: at, stride: 1, layout: targetLayout(source.layout, role, this.#in.precision) };
     });
-    return { label, rows: target, cols: wanted[0]![1].cols, parts: this.parts(label, rows) };
+    return { label, rows: target, cols: sources[0]![0].cols, parts: this.parts(label, rows) };
   }
 
   interleaved(gate: MatrixName, up: MatrixName, shape: MatrixShape): MatrixSpec {
@@ -481,6 +543,16 @@ function refuseUnread({ checkpoint, names }: DescribeInput): void {
   );
 }
 
+function refuseUnmerged({ adapter }: DescribeInput): void {
+  const left = adapter?.unmerged() ?? [];
+  if (left.length === 0) return;
+  const more = left.length > 3 ? ` and ${left.length - 3} more` : '';
+  throw new UnsupportedModel(
+    `The adapter changes modules that this model does not have, or not as matrices of their own: ${left.slice(0, 3).join(', ')}${more}`,
+    { modules: left.slice(0, 100) },
+  );
+}
+
 /**
  * @throws InvalidCheckpoint for missing tensors and wrong shapes
  * @throws UnsupportedModel for formats that cannot be mixed or are not known, and for tensors of a layer that nothing reads
@@ -488,5 +560,6 @@ function refuseUnread({ checkpoint, names }: DescribeInput): void {
 export function describeModel(input: DescribeInput): ModelSpec {
   const spec = new Describer(input).model();
   refuseUnread(input);
+  refuseUnmerged(input);
   return spec;
 }

@@ -1,6 +1,7 @@
 /** The expert store of a loaded model with all that works behind it: what a model needs to start, resize and end it. */
-import type { ExpertStore } from '../moe/store.ts';
+import type { ExpertStore, Tier } from '../moe/store.ts';
 import { expertBytesOf } from '../trace/of-run.ts';
+import { PLACES, type Place } from '../trace/places.ts';
 import { OutOfBudget } from '../errors.ts';
 import { reportCache } from './cache-report.ts';
 import { Collector } from './collector.ts';
@@ -13,6 +14,8 @@ import type { Keeping } from './keeping.ts';
 import { smallerPlans } from './open-store.ts';
 import type { PlannedModel } from './open.ts';
 import type { Plan } from './plan.ts';
+
+const PLACE_OF_TIER: Readonly<Record<Tier, Place>> = { memory: 'in memory', disk: 'on disk', network: 'not kept' };
 
 export interface ExpertServiceParts {
   readonly store: ExpertStore;
@@ -77,6 +80,20 @@ export class ExpertService {
     if (!keeping) return null;
     const { presentBytes, totalBytes, isComplete } = keeping.records;
     return { presentBytes, totalBytes, isComplete };
+  }
+
+  /** [E] of each MoE layer: where every expert is, as its index in PLACES. */
+  places(): Uint8Array<ArrayBuffer>[] {
+    const { store, fetcher } = this.#parts;
+    const placeOf = (layer: number, expert: number): Place =>
+      store.residency.has(layer, expert)
+        ? 'on the card'
+        : store.residency.isLoading(layer, expert)
+          ? 'loading'
+          : PLACE_OF_TIER[fetcher.tierOf(layer, expert)];
+    return store.experts.map((count, layer) =>
+      Uint8Array.from({ length: count }, (_, expert) => PLACES.indexOf(placeOf(layer, expert))),
+    );
   }
 
   /** null when no token was decoded while experts were missing. @throws the signal's reason */

@@ -93,6 +93,12 @@ export class ExpertFetcher {
     return this.#checkpoint.run(() => uploader.expert(experts[layer]!, expert, slot, signal), { signal, isAhead });
   }
 
+  /** Where an expert that is not on the GPU would come from. */
+  tierOf(layer: number, expert: number): Tier {
+    const { cache, origin } = this.#parts;
+    return cache?.records.has(expertFile(layer), expert) ? cache.tier : origin;
+  }
+
   isKept(layer: number, expert: number): boolean {
     return this.#parts.cache?.records.has(expertFile(layer), expert) ?? true;
   }

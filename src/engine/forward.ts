@@ -329,6 +329,7 @@ export class Forward {
         scale,
         x: a.residualA,
         out: between,
+        postNorm: weights.attentionPostNorm,
       });
       const ffn = {
         label: `layer ${i}`,
@@ -337,6 +338,7 @@ export class Forward {
         eps: this.config.normEps,
         scale,
         x: between,
+        postNorm: weights.ffnPostNorm,
         out: a.residualA,
       };
       if (config.ffn.kind === 'dense') {
@@ -364,6 +366,7 @@ export class Forward {
             interventions: this.#interventionsFrom(slice),
             approximate: this.#approximate && batch === 'one',
             tileRows: TILE_ROWS,
+            most: batch === 'one' ? DECODE_TOKENS : this.plan.prefillChunk,
             waveTable: waves ? this.homes.waveTable : undefined,
             scratch: { ...a, withShared: a.residualC },
           }),
@@ -382,6 +385,7 @@ export class Forward {
     const cache = this.#caches[i]!;
     if (isRecurrent(mixer)) {
       invariant(isRecurrentWeights(weights) && 'scan' in cache, 'weights of another kind than the config');
+      invariant(io.postNorm === null, 'a recurrent token mixer before a post norm');
       // Scratch of attention, which no other layer needs at the same time.
       const scratch = {
         normed: a.normed,
@@ -417,7 +421,7 @@ export class Forward {
   lastLogits(): Promise<Program> {
     const r = this.recorder();
     const a = this.#activations;
-    const { norm: kind, normEps: eps, head } = this.config;
+    const { norm: kind, normEps, finalNormEps: eps = normEps, head } = this.config;
     const { finalNorm: gamma, head: weights, headBias: bias } = this.#weights;
     const io = { weights, out: a.logits, bias };
     const options = { phase: 'decode', row: 'last', scale: head.scale } as const;
@@ -446,7 +450,7 @@ export class Forward {
   }
 
   #recordFinalNorm(r: Recorder, out: BufferView): void {
-    const { hidden: size, norm: kind, normEps: eps } = this.config;
+    const { hidden: size, norm: kind, normEps, finalNormEps: eps = normEps } = this.config;
     const x = this.#activations.residualA;
     norm(r, 'final norm', { x, gamma: this.#weights.finalNorm, out }, { kind, size, eps });
   }

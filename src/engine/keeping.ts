@@ -55,7 +55,7 @@ export interface OpenedKeeping {
   readonly about: ExpertStats['storage'];
 }
 
-function identityOf({ source, checkpoint }: OpenedModel, { spec, plan }: PlannedModel): CacheIdentity {
+function identityOf({ source, checkpoint, adapter }: OpenedModel, { spec, plan }: PlannedModel): CacheIdentity {
   const slots = expertSpecs(spec).map(
     ({ slot }) => `${layoutName(slot.gateUp)} ${layoutName(slot.down)} ${slot.bytes}`,
   );
@@ -63,7 +63,7 @@ function identityOf({ source, checkpoint }: OpenedModel, { spec, plan }: Planned
     source: source.key ?? source.label,
     revision: null,
     precision: plan.precision,
-    format: `${plan.bytes.weights} ${[...new Set(slots)].join(', ')}`,
+    format: `${plan.bytes.weights} ${[...new Set(slots)].join(', ')}${adapter ? ` + ${adapter.id}` : ''}`,
     recordVersion: RECORD_VERSION,
     files: checkpoint.files.map(({ name, bytes }) => ({ name, bytes, version: source.version?.(name) ?? null })),
   };

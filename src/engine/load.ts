@@ -36,6 +36,8 @@ export interface LoadOptions extends PlanOptions, KeepingOptions {
   readonly collect?: boolean | undefined;
   /** Answer differently for fewer missing experts; default: exactly. What is in use is named in statistics, events and summaries. */
   readonly approximate?: ApproximateOptions | undefined;
+  /** A LoRA adapter (PEFT: adapter_config.json and adapter_model.safetensors), merged into the weights while they are read. */
+  readonly adapter?: ByteSource | null | undefined;
   /** Which expert leaves when another needs its slot: one of POLICY_NAMES. */
   readonly policy?: string | undefined;
   /** Kernels for a GPU or for a software adapter; default: by what the adapter is. To compare, and to count. */
@@ -52,11 +54,13 @@ export async function plan(
     readonly kernels?: KernelChoice | undefined;
     /** Where an earlier load kept the model's description: what has not changed is read from there, without a network too. Default: nowhere. */
     readonly storage?: Storage | null | undefined;
+    /** As `LoadOptions` has it. */
+    readonly adapter?: ByteSource | null | undefined;
     readonly signal?: AbortSignal | undefined;
   } = {},
 ): Promise<Plan> {
   const remembered = await rememberedSource(source, options.storage, options.signal);
-  const opened = await openModel(remembered ?? source, options.signal);
+  const opened = await openModel(remembered ?? source, options.signal, options.adapter);
   const wishes = withDefaults(options, opened.config, options.kernels ?? 'gpu');
   return planOpened(opened, options.limits ?? DEFAULT_DEVICE_LIMITS, options.weights ?? 'auto', wishes).plan;
 }

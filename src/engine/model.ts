@@ -79,6 +79,11 @@ export class Model {
     return store.total ? monitor.stats() : null;
   }
 
+  /** Where every expert is now: for each MoE layer [E], the index in `PLACES` of webmoe/trace; no layers for a model without experts. */
+  expertPlaces(): Uint8Array<ArrayBuffer>[] {
+    return this.#live.experts.places();
+  }
+
   /**
    * Replays the session's last tokens through the cache, by every policy and by the best that one could have done: seconds of work in slices of a few
    * milliseconds, while tokens may go on.

@@ -1,21 +1,19 @@
-/** What a caller names as a model, as bytes: a URL, a Hub id, files that were picked, or a source of the caller's own. */
+/** What a caller names as a model (model-source.ts), as bytes. */
 import { blockSource } from '../weights/block-source.ts';
-import { filesSource } from '../weights/files-source.ts';
+import { pickedSource } from '../weights/gguf/picked.ts';
+import { ggufSource } from '../weights/gguf/gguf-source.ts';
 import { forwardSource } from '../weights/forward-source.ts';
-import { httpSource } from '../weights/http-source.ts';
-import { parseHubId, readHubModel, type HubModel } from '../weights/hub/hub-model.ts';
+import { httpSource, type HttpOptions } from '../weights/http-source.ts';
+import { readHubModel, type HubModel } from '../weights/hub/hub-model.ts';
 import { openHub, type HubOptions } from '../weights/hub/hub-source.ts';
 import { sourceBlobs } from '../weights/records/blobs.ts';
 import { rememberedLabel } from '../weights/records/metadata-source.ts';
 import type { ByteSource } from '../weights/source.ts';
 import { StorageError } from '../errors.ts';
 import type { Storage } from './keeping.ts';
+import { hubModelOf, type ModelSource } from './model-source.ts';
 
-/**
- * A Hub id (`org/name` or `org/name@revision`), a Hub model with its options, a URL of a folder with config.json and safetensors, the files of a
- * folder that the visitor picked, or any byte source. A string of two plain names with one slash is a Hub id; begin a relative URL with `./`.
- */
-export type ModelSource = string | URL | HubModel | readonly File[] | ByteSource;
+export { hubModelOf, isRemote, sourceName, type ModelSource } from './model-source.ts';
 
 export interface OpenSourceOptions extends Pick<HubOptions, 'fetch' | 'retry' | 'signal'> {
   /** Where weights will be kept: the commit that was used last is remembered there, for when the Hub is away. */
@@ -30,26 +28,6 @@ const HTTP_BLOCKS = { blocks: 10, firstBytes: 128 * 1024 };
 
 const inBlocks = (source: ByteSource): ByteSource => blockSource(forwardSource(source), HTTP_BLOCKS);
 
-/** The Hub model that a source names; null for any other. */
-export function hubModelOf(source: ModelSource): HubModel | null {
-  if (typeof source === 'string') return parseHubId(source);
-  return 'hub' in source && typeof source.hub === 'string' ? source : null;
-}
-
-/** Whether its bytes come over a network, as far as that shows: then they are kept, unless told otherwise. */
-export const isRemote = (source: ModelSource): boolean =>
-  typeof source === 'string' || source instanceof URL || hubModelOf(source) !== null;
-
-/** What answers call the model: its id on a Hub, or the last part of its path or URL. */
-export function sourceName(source: ModelSource): string {
-  if (typeof source === 'object' && !(source instanceof URL)) {
-    const label = 'hub' in source ? source.hub : 'label' in source ? source.label : null;
-    return label ?? 'webmoe';
-  }
-  const text = String(source);
-  return parseHubId(text) ? text : (/([^/]+)\/*$/.exec(text)?.[1] ?? text);
-}
-
 /**
  * A Hub is asked which commit the revision stands for, and for its list of files; nothing else is.
  * @throws InvalidRequest, SourceError, UnsupportedModel: see `openHub`
@@ -59,16 +37,31 @@ export async function openSource(source: ModelSource, options: OpenSourceOptions
   const cache = options.storage?.root ? ('no-store' as const) : undefined;
   const { fetch, retry } = options;
   const model = hubModelOf(source);
-  if (model) return inBlocks(await openHub(model, { ...options, cache, remembered: await remembered(model, options) }));
-  if (typeof source === 'string' || source instanceof URL) return inBlocks(httpSource(source, { fetch, retry, cache }));
-  return 'stream' in source ? source : filesSource(source as readonly File[]);
+  if (model) {
+    const hub = inBlocks(await openHub(model, { ...options, cache, remembered: await remembered(model, options) }));
+    return model.file === undefined ? hub : ggufSource(hub, model.file);
+  }
+  if (typeof source === 'string' || source instanceof URL) return openUrl(String(source), { fetch, retry, cache });
+  return 'stream' in source ? source : pickedSource(source as readonly File[]);
+}
+
+/** Hubs put `?download=true` behind the links that people copy. */
+const GGUF_URL = /^((?:[^?#]*\/)?)([^/?#]+\.gguf)(?:\?download=true)?$/i;
+
+function openUrl(url: string, options: HttpOptions): ByteSource {
+  const [, folder, file] = GGUF_URL.exec(url) ?? [];
+  if (file === undefined) return inBlocks(httpSource(url, options));
+  return ggufSource(inBlocks(httpSource(folder || './', options)), file);
 }
 
 async function remembered(model: HubModel, { storage }: OpenSourceOptions): Promise<string | null> {
-  const { key } = readHubModel(model);
+  const { key, file } = readHubModel(model);
   if (!storage?.root) return null;
+  // A file's source is called by the repository's name and its own.
+  const within = file === null ? '' : `/${file}`;
   try {
-    return await rememberedLabel(await sourceBlobs(storage.root, key, null));
+    const label = await rememberedLabel(await sourceBlobs(storage.root, key + within, null));
+    return label?.endsWith(within) ? label.slice(0, label.length - within.length) : null;
   } catch (error) {
     if (error instanceof StorageError) return null;
     throw error;

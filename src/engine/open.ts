@@ -4,7 +4,11 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Json } from '../config/read.ts';
 import { InvalidCheckpoint, OutOfBudget } from '../errors.ts';
 import type { TensorNames } from '../families/family.ts';
+import { ggufNames } from '../families/gguf-names.ts';
+import { openAdapter, type Adapter } from '../weights/adapters/lora.ts';
 import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.ts';
+import { ggufQuantization } from '../weights/formats/gguf.ts';
+import { openGguf } from '../weights/gguf/checkpoint.ts';
 import { readBytes, type ByteSource } from '../weights/source.ts';
 import { describeModel, type ModelSpec } from './describe.ts';
 import { planModel, type Plan, type PlanOptions } from './plan.ts';
@@ -17,6 +21,7 @@ export interface OpenedModel {
   readonly quantization: Json | null;
   readonly checkpoint: Checkpoint;
   readonly generation: GenerationDefaults;
+  readonly adapter: Adapter | null;
 }
 
 /** No JSON file beside a model is larger than this; tokenizers are the largest. */
@@ -40,7 +45,11 @@ export async function readText(source: ByteSource, file: string, signal?: AbortS
 }
 
 /** @throws InvalidCheckpoint, UnsupportedModel, SourceError */
-export async function openModel(source: ByteSource, signal?: AbortSignal): Promise<OpenedModel> {
+export async function openModel(
+  source: ByteSource,
+  signal?: AbortSignal,
+  adapter?: ByteSource | null,
+): Promise<OpenedModel> {
   const text = await readText(source, 'config.json', signal);
   if (text === null)
     throw new InvalidCheckpoint('missing-file', `${source.label} has no config.json: a model folder needs one`, {
@@ -48,11 +57,14 @@ export async function openModel(source: ByteSource, signal?: AbortSignal): Promi
       source: source.label,
     });
   const { config, names, quantization } = readModelConfig(text);
-  const [generation, checkpoint] = await Promise.all([
+  const gguf = ggufQuantization(quantization);
+  const [generation, checkpoint, added] = await Promise.all([
     readText(source, 'generation_config.json', signal).then((t) => readGenerationConfig(t ?? '{}')),
-    openCheckpoint(source, signal ? { signal } : {}),
+    gguf ? openGguf(source, gguf.file, signal) : openCheckpoint(source, signal ? { signal } : {}),
+    adapter ? openAdapter(adapter, signal) : null,
   ]);
-  return { source, config, names, quantization, checkpoint, generation };
+  const called = gguf ? ggufNames(config, names, (tensor) => checkpoint.has(tensor)) : names;
+  return { source, config, names: called, quantization, checkpoint, generation, adapter: added };
 }
 
 export interface PlannedModel {
@@ -78,10 +90,10 @@ export function planOpened(
   weights: WeightsOption,
   options: PlanOptions,
 ): PlannedModel {
-  const { config, names, checkpoint, quantization } = opened;
+  const { config, names, checkpoint, quantization, adapter } = opened;
   const bindingBytes = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   const attempt = (precision: Precision): PlannedModel => {
-    const spec = describeModel({ config, names, checkpoint, quantization, precision, bindingBytes });
+    const spec = describeModel({ config, names, checkpoint, quantization, adapter, precision, bindingBytes });
     const replan = (changes: PlanOptions): Plan =>
       planModel({ config, spec, precision, bindingBytes, options: { ...options, ...changes } });
     return { spec, plan: replan({}), replan };

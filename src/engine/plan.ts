@@ -149,7 +149,13 @@ function layerParts(layer: LayerSpec): LayerParts {
   const dense = ffn.kind === 'dense' ? ffn : ffn.shared;
   return {
     matrices: present<MatrixSpec>([...mixerMatrices(a), ...(dense ? [dense.gateUp, dense.down] : [])]),
-    vectors: present<VectorSpec>([layer.attentionNorm, ...mixerVectors(a), ffn.kind === 'dense' ? ffn.norm : null]),
+    vectors: present<VectorSpec>([
+      layer.attentionNorm,
+      layer.attentionPostNorm,
+      layer.ffnPostNorm,
+      ...mixerVectors(a),
+      ffn.kind === 'dense' ? ffn.norm : null,
+    ]),
     moe: ffn.kind === 'moe' ? ffn : null,
   };
 }

@@ -13,9 +13,10 @@ export type MatrixRole = 'linear' | 'embedding' | 'router';
 
 const quantised = (bits: 4 | 8): Layout => ({ kind: 'int', bits, group: 32, scale: 'f16', zeros: false });
 
-/** Published integers and MXFP4 stay what they are: re-quantising only loses. */
+/** Published integers and 4-bit floats stay what they are: re-quantising only loses. FP8 is made smaller where 4 bits are asked for. */
 export function targetLayout(published: Layout, role: MatrixRole, precision: Precision): Layout {
   const isFloat = published.kind === 'f32' || published.kind === 'bf16' || published.kind === 'f16';
-  if (!isFloat || role === 'router' || precision === 'as-is') return published;
+  const shrinks = published.kind === 'fp8' && precision === 'q4' && role === 'linear';
+  if (!(isFloat || shrinks) || role === 'router' || precision === 'as-is') return published;
   return quantised(role === 'embedding' || precision === 'q8' ? 8 : 4);
 }

@@ -83,13 +83,13 @@ export async function prepareModel(
 
 async function describe(
   source: ByteSource,
-  { storage, signal }: LoadOptions,
+  { storage, signal, adapter }: LoadOptions,
 ): Promise<Pick<PreparedModel, 'opened' | 'text'> & { readonly remembered: MetadataSource | null }> {
   const turn = await describingTurn(source, storage, signal);
   try {
     const remembered = await rememberedSource(source, storage, signal);
     const described = remembered ?? source;
-    const opened = await openModel(described, signal);
+    const opened = await openModel(described, signal, adapter);
     const text = await loadText(described, opened.config.vocab, signal);
     await remembered?.save();
     return { opened, text, remembered };

@@ -13,7 +13,7 @@ import { subview, type BufferView } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { Readback } from '../gpu/readback.ts';
 import type { Program, StepShape } from '../gpu/recording.ts';
-import { MISSING_SLOT } from '../moe/slots.ts';
+import { BESIDE_RUNS, BESIDE_WAITS, MISSING_SLOT } from '../moe/slots.ts';
 import type { ExpertStore } from '../moe/store.ts';
 import { logitsAt, predictedAt } from '../kernels/moe/route.ts';
 import type { Body, Forward, RoutedSlice, RoutingLogs } from './forward.ts';
@@ -300,7 +300,7 @@ export class Stepper {
       brought: present.map((expert) => ({ expert, origin: store.use(layer, expert), bytes: 0 })),
       rows,
     });
-    this.#setWave(layer, present);
+    this.#setWave(layer, present, missing.length === 0);
     if (missing.length === 0) return;
     const run = (): void => {
       const encoder = this.#gpu.device.createCommandEncoder();
@@ -314,13 +314,16 @@ export class Stepper {
       const bringing = store.bring(layer, wave, { atLayer: layer, isKept: () => false, signal });
       const brought = await record.waitFor(bringing);
       record.layer(layer, { brought, rows });
-      this.#setWave(layer, wave);
+      this.#setWave(layer, wave, at + size >= missing.length);
     }
   }
 
-  #setWave(layer: number, experts: readonly number[]): void {
-    const table = new Uint32Array(this.#store.experts[layer]!).fill(MISSING_SLOT);
+  /** The shared expert goes with the last wave. */
+  #setWave(layer: number, experts: readonly number[], isLast: boolean): void {
+    const count = this.#store.experts[layer]!;
+    const table = new Uint32Array(count + 1).fill(MISSING_SLOT);
     for (const e of experts) table[e] = this.#store.residency.slotOf(layer, e)!;
+    table[count] = isLast ? BESIDE_RUNS : BESIDE_WAITS;
     this.#forward.homes.setWave(table);
   }
 

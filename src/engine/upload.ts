@@ -69,7 +69,7 @@ export class Uploader {
   readonly #gpu: Gpu;
   readonly #signal: AbortSignal | undefined;
   readonly #onBytes: (stored: number, file: string) => void;
-  readonly #dense: DenseRecords | null;
+  readonly #dense: Pick<DenseRecords, 'restore'> | null;
   #inFlight = 0;
   #quantizer: Promise<Quantizer> | undefined;
 
@@ -81,7 +81,7 @@ export class Uploader {
     gpu: Gpu,
     onBytes: (stored: number, file: string) => void,
     signal?: AbortSignal,
-    dense: DenseRecords | null = null,
+    dense: Pick<DenseRecords, 'restore'> | null = null,
   ) {
     this.#gpu = gpu;
     this.#dense = dense;
@@ -287,9 +287,10 @@ export class Uploader {
   /** Raw float rows go to a staging buffer; a kernel turns them into native rows in place. */
   async #quantize(
     target: Target,
-    { source, begin, end, target: to, stride }: Piece,
+    { source: published, begin, end, target: to, stride }: Piece,
     signal?: AbortSignal,
   ): Promise<void> {
+    const source = published.floats ?? published;
     const from = source.layout.kind;
     invariant(from === 'bf16' || from === 'f16' || from === 'f32', `cannot quantise ${from} rows on load`);
     const gpu = this.#gpu;

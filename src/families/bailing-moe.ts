@@ -67,7 +67,6 @@ const withOwnNames = (config: ModelConfig, index: number, names: LayerNames): La
       qNorm: normed ? `${at}.query_layernorm.weight` : null,
       kNorm: normed ? `${at}.key_layernorm.weight` : null,
       sinks: null,
-      outputGate: null,
     },
   };
 };

@@ -15,8 +15,9 @@ function readModel(c: ConfigReader): Omit<ModelConfig, 'layers'> {
     vocab: c.integer('vocab_size', { max: LIMITS.vocab }),
     hidden: c.integer('d_model', { max: LIMITS.hidden }),
     norm: 'layer',
-    normEps: NORM_EPS,
     gainOffset: 0,
+    postNorms: false,
+    normEps: NORM_EPS,
     embeddingScale: 1,
     residualScale: 1,
     head: { bias: false, scale: 1 },
@@ -84,7 +85,6 @@ function layerNames(layer: string, { heads, kvHeads, headSize }: GroupedAttentio
       qNorm: null,
       kNorm: null,
       sinks: null,
-      outputGate: null,
     },
     ffn: {
       kind: 'moe',

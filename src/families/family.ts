@@ -55,6 +55,9 @@ export interface LayerNames {
   /** Full tensor names, ending in `weight`; with biases, those end in `bias` instead. */
   readonly attentionNorm: string;
   readonly ffnNorm: string;
+  /** Of what joins the residual stream; only with `postNorms`. */
+  readonly attentionPostNorm?: string;
+  readonly ffnPostNorm?: string;
   readonly attention: GroupedAttentionNames | LatentAttentionNames | RecurrentNames;
   readonly ffn: DenseFfnNames | MoeFfnNames;
 }
@@ -70,8 +73,10 @@ export interface GroupedAttentionNames {
   readonly qNorm: string | null;
   readonly kNorm: string | null;
   readonly sinks: string | null;
-  /** In stretches, one below the other; null when the config has none. */
-  readonly outputGate: readonly MatrixName[] | null;
+  /** Only with `outputGate`; in one piece or in stretches, as q. */
+  readonly gate?: MatrixName | readonly MatrixName[];
+  /** Only with `mixture`, where `q` and `out` are full names of rank 3 tensors, [E, Hk A, D] and [E, D, Hk A]. */
+  readonly mixture?: { readonly router: string; readonly out: string };
 }
 
 export interface LatentAttentionNames {
@@ -174,6 +179,8 @@ export type ExpertStorage =
       /** `${name}` itself, or with a format's suffix such as `_blocks`. */
       readonly gateUp: string;
       readonly down: string;
+      /** One bias that the sum of the chosen gets, [D]. Only where their weights sum to one: then each expert may have it. */
+      readonly sumBias?: string;
       readonly gateUpBias: string | null;
       readonly downBias: string | null;
       /** `out-in`: [E, 2F, D] and [E, D, F]. `in-out`: [E, D, 2F] and [E, F, D] (the plain tensors; MXFP4 blocks are always out-in). */

@@ -31,7 +31,6 @@ export const glm4Moe: Family = {
       bias: { qkv: c.boolean('attention_bias', false), o: false },
       window: null,
       sinks: false,
-      outputGate: false,
       rope,
     };
     const sparse = readDensePrefix(c, layerCount);

@@ -72,7 +72,6 @@ export const gptOss: Family = {
         bias: { qkv: biased, o: biased },
         window: type === 'sliding_attention' ? window : null,
         sinks: true,
-        outputGate: false,
         rope: ropes(type).rope,
       };
       return { attention, ffn };

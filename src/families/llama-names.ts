@@ -27,6 +27,10 @@ export interface MoeNaming {
   readonly sharedGate?: string;
   /** As in `gate.e_score_correction_bias` of `model.layers.0.mlp`; by default that, below the router's name. */
   readonly selectionBias?: string;
+  /** Of a layer's four norms, in a model with `postNorms`. */
+  readonly norms?: readonly [attention: string, attentionPost: string, ffn: string, ffnPost: string];
+  /** As in `gate_proj` of `model.layers.0.self_attn`, in a model with output gates. */
+  readonly outputGate?: string;
   /** Of q and k; by default `q_norm` and `k_norm`. */
   readonly qkNorms?: readonly [q: string, k: string];
   /** The checkpoint has more layers than the config counts: heads that predict several tokens, which nothing here reads. */
@@ -74,7 +78,7 @@ function attentionNames(prefix: string, attention: AttentionConfig, naming: MoeN
     qNorm: normed ? at(`${qNorm}.weight`) : null,
     kNorm: normed ? at(`${kNorm}.weight`) : null,
     sinks: attention.sinks ? at('sinks') : null,
-    outputGate: null,
+    ...(naming.outputGate && attention.outputGate ? { gate: at(naming.outputGate) } : {}),
   };
 }
 
@@ -108,6 +112,18 @@ function recurrentNames(layer: string, mixer: RecurrentConfig, { recurrent }: Mo
   return recurrent(layer, mixer);
 }
 
+function normNames(layer: string, { norms }: MoeNaming): Omit<LayerNames, 'attention' | 'ffn'> {
+  const at = (name: string): string => `${layer}.${name}.weight`;
+  if (!norms) return { attentionNorm: at('input_layernorm'), ffnNorm: at('post_attention_layernorm') };
+  const [attention, attentionPost, ffn, ffnPost] = norms;
+  return {
+    attentionNorm: at(attention),
+    attentionPostNorm: at(attentionPost),
+    ffnNorm: at(ffn),
+    ffnPostNorm: at(ffnPost),
+  };
+}
+
 export function llamaNames(config: ModelConfig, naming: MoeNaming): TensorNames {
   const layerOf = (tensor: string): number => Number(/^model\.layers\.(\d+)\./.exec(tensor)?.[1] ?? -1);
   return {
@@ -118,8 +134,7 @@ export function llamaNames(config: ModelConfig, naming: MoeNaming): TensorNames 
       const layer = `model.layers.${index}`;
       const { attention, ffn } = config.layers[index]!;
       return {
-        attentionNorm: `${layer}.input_layernorm.weight`,
-        ffnNorm: `${layer}.post_attention_layernorm.weight`,
+        ...normNames(layer, naming),
         attention: isAttention(attention)
           ? attentionNames(`${layer}.self_attn`, attention, naming)
           : recurrentNames(layer, attention, naming),

@@ -27,7 +27,6 @@ export const mixtral: Family = {
         bias: { qkv: false, o: false },
         window: c.raw('sliding_window') === undefined ? null : readWindow(c),
         sinks: false,
-        outputGate: false,
         rope,
       },
       ffn: {

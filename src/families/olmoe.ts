@@ -27,7 +27,6 @@ export const olmoe: Family = {
         bias: { qkv: biased, o: biased },
         window: null,
         sinks: false,
-        outputGate: false,
         rope,
       },
       ffn: {

@@ -15,7 +15,6 @@ export const groupedAttention = (
   bias: { qkv: false, o: false },
   window: null,
   sinks: false,
-  outputGate: false,
   rope,
   ...other,
 });

@@ -55,7 +55,6 @@ export const qwen2Moe: Family = {
       bias: { qkv, o: false },
       window,
       sinks: false,
-      outputGate: false,
       rope: ropes(window === null ? 'full_attention' : 'sliding_attention').rope,
     });
     const dense: FfnConfig = { kind: 'dense', width: readWidth(c, 'intermediate_size'), activation };

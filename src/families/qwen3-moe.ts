@@ -30,6 +30,10 @@ export const qwen3Moe: Family = {
 
   readConfig(c) {
     const { model, layerCount } = readBase(c, 'qwen3-moe');
+    // Of the coder models.
+    c.only('qkv_bias', false);
+    c.only('use_qk_norm', true);
+    c.only('shared_expert_intermediate_size', 0);
     const heads = readHeads(c, model.hidden);
     const activation = readActivation(c);
     const sparse = readSparseStep(c);
@@ -43,7 +47,6 @@ export const qwen3Moe: Family = {
       bias: { qkv: biased, o: biased },
       window: readOneWindow(c),
       sinks: false,
-      outputGate: false,
       rope: readRope(c, { headSize: heads.headSize, maxContext: model.maxContext, theta: 10_000 })('full_attention')
         .rope,
     };

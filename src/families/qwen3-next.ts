@@ -73,7 +73,7 @@ function deltaNetNames(prefix: string, { heads, keyHeads, keySize, valueSize }: 
 function gatedNames(names: GroupedAttentionNames, { heads, headSize }: GroupedAttention): GroupedAttentionNames {
   invariant(typeof names.q === 'string', 'q in stretches already');
   const rows = regrouped(names.q, heads, [headSize, headSize]);
-  return { ...names, q: rows.slice(0, heads), outputGate: rows.slice(heads) };
+  return { ...names, q: rows.slice(0, heads), gate: rows.slice(heads) };
 }
 
 export const qwen3Next: Family = {

@@ -75,19 +75,24 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Opene
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new DeviceCapability('no-adapter', `The graphics adapter gives no device: ${why}`, {}, { cause });
     });
-  const { vendor, architecture, description } = adapter.info;
-  const isFallback =
-    adapter.info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${architecture} ${description}`);
-  return {
-    device,
-    facts: Object.freeze({
-      adapter: Object.freeze({ vendor, architecture, description, isFallback }),
-      kernels: options.kernels ?? (isFallback ? 'software' : 'gpu'),
-      features: new Set<string>(device.features as unknown as Iterable<string>),
-      limits: Object.freeze(Object.fromEntries(LIMITS.map((name) => [name, device.limits[name]]))) as Record<
-        LimitName,
-        number
-      >,
-    }),
-  };
+  return { device, facts: factsOf(device, adapter.info, options.kernels) };
+}
+
+/** @param info of the adapter; implementations that do not tell it of a device are taken for hardware */
+export function factsOf(
+  device: GPUDevice,
+  info: GPUAdapterInfo | undefined = device.adapterInfo as GPUAdapterInfo | undefined,
+  kernels?: KernelChoice,
+): DeviceFacts {
+  const { vendor = '', architecture = '', description = '', isFallbackAdapter = false } = info ?? {};
+  const isFallback = isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${architecture} ${description}`);
+  return Object.freeze({
+    adapter: Object.freeze({ vendor, architecture, description, isFallback }),
+    kernels: kernels ?? (isFallback ? 'software' : 'gpu'),
+    features: new Set<string>(device.features as unknown as Iterable<string>),
+    limits: Object.freeze(Object.fromEntries(LIMITS.map((name) => [name, device.limits[name]]))) as Record<
+      LimitName,
+      number
+    >,
+  });
 }

@@ -3,7 +3,7 @@ import { DeviceLost, OutOfBudget, WebmoeError } from '../errors.ts';
 import { invariant, InvariantError } from '../util/assert.ts';
 import { sum } from '../util/math.ts';
 import { bufferBytes, Ledger, type BufferRole, type BufferView } from './buffer.ts';
-import { openDevice, type DeviceFacts, type OpenDeviceOptions } from './device.ts';
+import { factsOf, openDevice, type DeviceFacts, type OpenDeviceOptions } from './device.ts';
 import { PipelineCache } from './pipeline.ts';
 
 /** What a GPU pays for; `webmoe bench` and the tests read it. */
@@ -61,20 +61,32 @@ export class Gpu {
     this.#refused ??= event.error.message;
   };
 
-  private constructor({ device, facts, counters, pipelines }: GpuParts, ownsDevice: boolean) {
+  private constructor({ device, facts, counters, pipelines }: GpuParts, ownsDevice: boolean, isForeign = false) {
     this.device = device;
     this.facts = facts;
     this.counters = counters;
     this.pipelines = pipelines;
     this.#ownsDevice = ownsDevice;
     this.lost = device.lost.then((info) => (this.#lost = info));
-    device.addEventListener?.('uncapturederror', this.#onRefused);
+    // Of a foreign device, most refused calls are its owner's.
+    if (!isForeign) device.addEventListener?.('uncapturederror', this.#onRefused);
   }
 
   static async open(options: OpenDeviceOptions = {}): Promise<Gpu> {
     const { device, facts } = await openDevice(options);
     const counters = noCounts();
     return new Gpu({ device, facts, counters, pipelines: new PipelineCache(device, counters) }, true);
+  }
+
+  /**
+   * Around a device that somebody else opened: disposing frees what was made here, and leaves the device alone.
+   * @param shaders texts by path, where kernels beyond the engine's own are wanted
+   */
+  static around(device: GPUDevice, shaders?: Readonly<Record<string, string>>): Gpu {
+    const counters = noCounts();
+    const pipelines = new PipelineCache(device, counters);
+    pipelines.sources = shaders;
+    return new Gpu({ device, facts: factsOf(device), counters, pipelines }, false, true);
   }
 
   /**

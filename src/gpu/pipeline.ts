@@ -14,7 +14,7 @@ export class PipelineCache {
   readonly #counters: Counters;
   readonly #pipelines = new Map<string, CompiledPipeline>();
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
-  /** Replaces shader texts by path: how the negative controls break a kernel. */
+  /** In place of the engine's shader texts, by path: with those of a standalone layer, or broken ones, as the negative controls want. */
   sources: Readonly<Record<string, string>> | undefined;
 
   constructor(device: GPUDevice, counters: Counters) {

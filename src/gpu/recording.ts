@@ -31,9 +31,21 @@ export interface DispatchSpec {
   readonly grid: (step: StepShape) => Grid;
 }
 
+/** One dispatch of a run, as the GPU will see it. */
+export interface Launch {
+  readonly label: string;
+  readonly shader: string;
+  /** What was compiled into the shader. */
+  readonly constants: Constants;
+  readonly step: StepShape;
+  readonly grid: Grid;
+}
+
 interface DispatchStep {
   readonly kind: 'dispatch';
   readonly label: string;
+  readonly shader: string;
+  readonly constants: Constants;
   readonly pipeline: Promise<GPUComputePipeline>;
   readonly group: GPUBindGroup;
   readonly usesStep: boolean;
@@ -88,7 +100,18 @@ export class Recorder {
     });
     const group = device.createBindGroup({ label, layout: layouts[0]!, entries });
     counters.bindGroupsCreated++;
-    this.#steps.push({ kind: 'dispatch', label, pipeline, group, usesStep: layouts.length > 1, grid: spec.grid });
+    const usesStep = layouts.length > 1;
+    const { constants, grid } = spec;
+    this.#steps.push({
+      kind: 'dispatch',
+      label,
+      shader: spec.shader,
+      constants,
+      pipeline,
+      group,
+      usesStep,
+      grid,
+    });
   }
 
   copy(label: string, copy: CopyStep['copy']): void {
@@ -125,6 +148,16 @@ export class Program {
     this.#gpu = gpu;
     this.#steps = steps;
     this.#stepGroup = stepGroup;
+  }
+
+  /** The dispatches that `encode` would launch, in order. */
+  launches(step: StepShape, { begin = 0, end = this.#steps.length }: StepRange = {}): Launch[] {
+    return this.#steps.slice(begin, end).flatMap((s) => {
+      if (s.kind === 'copy') return [];
+      const { label, shader, constants } = s;
+      const grid = s.grid(step);
+      return grid.includes(0) ? [] : [{ label, shader, constants, step, grid }];
+    });
   }
 
   /** Neighbouring dispatches share one compute pass; a copy ends it. */

@@ -1,6 +1,8 @@
 /**
- * WGSL with three additions, expanded before compilation:
+ * WGSL with four additions, expanded before compilation:
  *   `#import name`                 the text of shaders/name.wgsl, once; `name` may be an alias such as `weight_format`
+ *   `#import name as p_`           the same a second time for other constants: what it declares, and its constants, begin with p_; so does what the
+ *                                  importer declares for it under such a name
  *   `#if FLAG` `#else` `#endif`    by a boolean constant; they nest
  *   `override NAME: type;`         without a default: a constant that the caller must give
  * A missing, unknown or unused constant, import or directive is an error, so that a typo cannot pass.
@@ -32,6 +34,36 @@ const OVERRIDE = /^\s*override\s+(\w+)\s*:\s*(u32|i32|f32)\s*;/;
 const BINDING =
   /@group\((\d+)\)\s*@binding\((\d+)\)\s*var<\s*(uniform|storage)\s*(?:,\s*(read_write|read))?\s*>\s*(\w+)\s*:/;
 
+/** What a line declares at the top level. */
+const DECLARED = /^(?:override|const|alias|struct|fn)\s+(\w+)|^(?:@group.*)?var\s*<[^>]*>\s*(\w+)/;
+/** A name, but no member. */
+const NAME = /(?<![.\w])[A-Za-z_]\w*/g;
+
+interface Line {
+  readonly text: string;
+  readonly file: string;
+  readonly line: number;
+  /** Of the `#import name as p_` around it. */
+  readonly prefix: string;
+}
+
+const declaredIn = (lines: readonly Line[]): Set<string> =>
+  new Set(lines.flatMap(({ text }) => DECLARED.exec(text)?.slice(1).filter(Boolean) ?? []));
+
+/** Names of lines with a prefix: their own, and those that the others declare with the prefix for them. */
+function renamed(lines: readonly Line[]): string[] {
+  const others = declaredIn(lines.filter(({ prefix }) => prefix === ''));
+  const own = new Map<string, Set<string>>();
+  const ownOf = (p: string): Set<string> => {
+    const found = own.get(p) ?? declaredIn(lines.filter(({ prefix }) => prefix === p));
+    own.set(p, found);
+    return found;
+  };
+  return lines.map(({ text, prefix: p }) =>
+    p === '' ? text : text.replace(NAME, (name) => (ownOf(p).has(name) || others.has(p + name) ? p + name : name)),
+  );
+}
+
 const literal = (value: number, type: string): string => {
   if (type !== 'f32') return type === 'u32' ? `${value}u` : `${value}i`;
   const text = String(Math.fround(value));
@@ -45,8 +77,7 @@ export function expandShader(
   imports: Imports = {},
   sources: Readonly<Record<string, string>> = shaderText,
 ): ExpandedShader {
-  const lines: string[] = [];
-  const origin: { file: string; line: number }[] = [];
+  const lines: Line[] = [];
   const imported = new Set<string>();
   const used = new Set<string>();
   const fail = (file: string, line: number, what: string): never => {
@@ -61,7 +92,7 @@ export function expandShader(
     return value;
   };
 
-  const expand = (file: string): void => {
+  const expand = (file: string, prefix: string): void => {
     const text = sources[file];
     if (text === undefined) throw new InvariantError(`no shader shaders/${file}.wgsl (while expanding ${path})`);
     const open: boolean[] = []; // for each #if around this line: is the current branch taken?
@@ -71,16 +102,19 @@ export function expandShader(
       const live = open.every(Boolean);
       if (directive) {
         const [, word, rest] = directive as unknown as [string, string, string];
-        if (word === 'if') open.push(live ? flag(rest, file, n) : false);
+        if (word === 'if') open.push(live ? flag(prefix + rest, file, n) : false);
         else if (word === 'else') open.push(!(open.pop() ?? fail(file, n, '#else without #if')));
         else if (word === 'endif') {
           if (open.pop() === undefined) fail(file, n, '#endif without #if');
         } else if (word === 'import') {
-          const target = imports[rest] ?? rest;
-          if (imports[rest] !== undefined) used.add(rest);
-          if (live && !imported.has(target)) {
-            imported.add(target);
-            expand(target);
+          const [what, as = prefix] = rest.split(' as ') as [string, string?];
+          if (prefix !== '' && as !== prefix) fail(file, n, `#import ${rest} inside ${prefix}`);
+          const alias = as + what;
+          const target = imports[alias] ?? what;
+          if (imports[alias] !== undefined) used.add(alias);
+          if (live && !imported.has(as + target)) {
+            imported.add(as + target);
+            expand(target, as);
           }
         } else fail(file, n, `unknown directive #${word}`);
         return;
@@ -88,33 +122,33 @@ export function expandShader(
       if (!live) return;
       const override = OVERRIDE.exec(raw);
       if (override) {
-        const [, name, type] = override as unknown as [string, string, string];
+        const [, own, type] = override as unknown as [string, string, string];
+        const name = prefix + own;
         const value = constants[name];
         if (typeof value !== 'number' || !Number.isFinite(value)) {
           fail(file, n, `constant ${name} needs a finite number, got ${String(value)}`);
         }
         used.add(name);
-        raw = `const ${name}: ${type} = ${literal(value as number, type)};`;
+        raw = `const ${own}: ${type} = ${literal(value as number, type)};`;
       }
-      lines.push(raw);
-      origin.push({ file, line: n });
+      lines.push({ text: raw, file, line: n, prefix });
     });
     if (open.length) fail(file, text.split('\n').length, '#if without #endif');
   };
 
-  expand(path);
+  expand(path, '');
   const unused = [...Object.keys(constants), ...Object.keys(imports)].filter((name) => !used.has(name));
   if (unused.length) throw new InvariantError(`shaders/${path}.wgsl does not use ${unused.join(', ')}`);
 
-  const code = lines.join('\n');
+  const texts = renamed(lines);
   const bindings: ShaderBinding[] = [];
-  for (const line of lines) {
+  for (const line of texts) {
     const m = BINDING.exec(line);
     if (!m) continue;
     const kind = m[3] === 'uniform' ? 'uniform' : ((m[4] ?? 'read') as BindingKind);
     bindings.push({ group: Number(m[1]), binding: Number(m[2]), kind, name: m[5]! });
   }
-  return { path, code, origin, bindings };
+  return { path, code: texts.join('\n'), origin: lines.map(({ file, line }) => ({ file, line })), bindings };
 }
 
 /** The entry point has the file's own name. */

@@ -3,6 +3,8 @@ import type { Activation, NormKind } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
 import { glu } from '../kernels/linear/glu.ts';
+import { fusesNorm } from '../kernels/linear/shared.ts';
+import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import type { Phase } from './attention.ts';
 import { linear } from './linear.ts';
 import { norm } from './norm.ts';
@@ -14,10 +16,11 @@ export interface FfnStep {
   readonly phase: Phase;
   readonly activation: Activation;
   readonly weights: DenseWeights<DeviceParts>;
-  /** Already normed. */
+  /** Already normed, unless `norm` says how. */
   readonly x: BufferView; // [T, D]
+  readonly norm?: { readonly gamma: BufferView; readonly eps: number };
   readonly hidden: BufferView; // [T, width] scratch
-  readonly residual: BufferView; // [T, D]
+  readonly residual?: BufferView | undefined; // [T, D]
   readonly rowScale?: BufferView; // [T]
   /** Multiplies the feed-forward before it joins the residual. */
   readonly scale: number;
@@ -30,13 +33,13 @@ export function feedForward(r: Recorder, s: FfnStep): void {
   glu(
     r,
     `${label} gate up`,
-    { x: s.x, weights: onlyPart(weights.gateUp), out: hidden },
-    { phase, activation: s.activation },
+    { x: s.x, weights: onlyPart(weights.gateUp), out: hidden, ...(s.norm && { gamma: s.norm.gamma }) },
+    { phase, activation: s.activation, ...(s.norm && { eps: s.norm.eps }) },
   );
   linear(
     r,
     `${label} down`,
-    { x: hidden, weights: weights.down, residual, out, ...(rowScale ? { rowScale } : {}) },
+    { x: hidden, weights: weights.down, out, ...(residual ? { residual } : {}), ...(rowScale ? { rowScale } : {}) },
     { phase, scale: s.scale },
   );
 }
@@ -44,14 +47,24 @@ export function feedForward(r: Recorder, s: FfnStep): void {
 /** out = x + scale * ffn(norm(x)): a dense layer. */
 export function denseLayer(
   r: Recorder,
-  s: Omit<FfnStep, 'residual' | 'rowScale'> & {
+  s: Omit<FfnStep, 'residual' | 'rowScale' | 'norm'> & {
     readonly gamma: BufferView;
     readonly normed: BufferView;
     readonly normKind: NormKind;
+    /** What is added goes through this norm first; null: it is added as it is. */
+    readonly postNorm: BufferView | null;
     readonly eps: number;
   },
 ): void {
-  const shape = { kind: s.normKind, size: s.weights.gateUp.cols, eps: s.eps };
-  norm(r, `${s.label} norm`, { x: s.x, gamma: s.gamma, out: s.normed }, shape);
-  feedForward(r, { ...s, x: s.normed, residual: s.x });
+  const { x, out, normed, normKind, postNorm, eps, scale } = s;
+  const size = s.weights.gateUp.cols;
+  const fused = normKind === 'rms' && fusesNorm(r.gpu.facts.kernels, s.phase);
+  if (!fused) norm(r, `${s.label} norm`, { x, gamma: s.gamma, out: normed }, { kind: normKind, size, eps });
+  const input = fused ? { x, norm: { gamma: s.gamma, eps } } : { x: normed };
+  if (!postNorm) {
+    feedForward(r, { ...s, ...input, residual: x });
+    return;
+  }
+  feedForward(r, { ...s, ...input, out: normed, scale: 1 });
+  rmsNorm(r, `${s.label} post norm`, { x: normed, gamma: postNorm, residual: x, out }, { size, eps, scale });
 }

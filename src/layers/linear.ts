@@ -15,19 +15,14 @@ export interface LinearStep {
 }
 
 /** out = (rms_norm(x, gamma)? W^T + bias) * rowScale + residual. */
-export function linear(
-  recorder: Recorder,
-  label: string,
-  io: LinearStep,
-  options: Omit<LinearOptions, 'outRow' | 'outAt'>,
-): void {
+export function linear(recorder: Recorder, label: string, io: LinearStep, options: Omit<LinearOptions, 'outAt'>): void {
   const { weights, bias, ...rest } = io;
   for (const { firstRow, matrix } of weights.parts) {
     linearKernel(
       recorder,
       label,
       { ...rest, weights: matrix, ...(bias ? { bias: subview(bias, firstRow * 4, matrix.rows * 4) } : {}) },
-      { ...options, outRow: weights.rows, outAt: firstRow },
+      { ...options, outRow: options.outRow ?? weights.rows, outAt: firstRow },
     );
   }
 }

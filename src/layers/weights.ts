@@ -15,21 +15,23 @@ export interface ModelWeights<M, V, X, R> {
 
 export interface LayerWeights<M, V, X, R> {
   readonly attentionNorm: V;
+  /** Of what joins the residual stream; null where it joins as it is. */
+  readonly attentionPostNorm: V | null;
+  readonly ffnPostNorm: V | null;
   readonly attention: GroupedWeights<M, V> | LatentWeights<M, V> | RecurrentWeights<M, V>;
   readonly ffn: DenseLayerWeights<M, V> | MoeWeights<M, X, R>;
 }
 
 export interface GroupedWeights<M, V> {
   readonly kind: 'grouped';
-  /** Rows: q heads, k heads, v heads. */
-  readonly qkv: M; // [(H + 2 Hk) A, D]
+  /** Rows: q heads, k heads, v heads; then the output gate of the q heads, where there is one. */
+  readonly qkv: M; // [(H + 2 Hk) A, D] or [(2 H + 2 Hk) A, D]
   readonly qkvBias: V | null;
   readonly o: M; // [D, H A]
   readonly oBias: V | null;
   readonly qNorm: V | null;
   readonly kNorm: V | null;
   readonly sinks: V | null; // [H]
-  readonly outputGate: M | null; // [H A, D]
 }
 
 export interface LatentWeights<M, V> {
@@ -120,7 +122,7 @@ export interface MoeWeights<M, X, R> {
 
 /** Every matrix of a layer's token mixer. */
 export function mixerMatrices<M, V>(w: LayerWeights<M, V, unknown, unknown>['attention']): (M | null)[] {
-  if (w.kind === 'grouped') return [w.qkv, w.outputGate, w.o];
+  if (w.kind === 'grouped') return [w.qkv, w.o];
   if (w.kind === 'latent') return [w.down, w.qUp, w.kvUp, w.o];
   if (w.kind === 'mamba-1') return [w.inProj, w.selectProj, w.stepProj, w.outProj];
   return [w.inProj, w.outProj];
@@ -209,7 +211,6 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
         qNorm: await optional(w.qNorm, vector),
         kNorm: await optional(w.kNorm, vector),
         sinks: await optional(w.sinks, vector),
-        outputGate: await optional(w.outputGate, (m) => to.matrix(m)),
       };
     }
     if (w.kind === 'latent') {
@@ -241,8 +242,10 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
   for (const layer of model.layers) {
     layers.push({
       attentionNorm: await vector(layer.attentionNorm),
+      attentionPostNorm: await optional(layer.attentionPostNorm, vector),
       attention: await attention(layer.attention),
       ffn: await ffn(layer.ffn),
+      ffnPostNorm: await optional(layer.ffnPostNorm, vector),
     });
   }
   const finalNorm = await vector(model.finalNorm);

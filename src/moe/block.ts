@@ -3,7 +3,7 @@
  *
  *            decode (T small)                      prefill
  *   route    x -> normed, ids and weights          the same
- *   shared   normed -> x + shared                  the same
+ *   shared   rides in up and down                  rides in up, down and combine
  *   group                                          ids -> rows by expert, tiles, inverse map
  *   up       normed -> act [P, F]                  rows gathered tile by tile
  *   down     act -> out, weights and residual in   act -> y [P, D]
@@ -12,6 +12,8 @@
 import type { MoeFfn, NormKind } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
+import { rmsNorm } from '../kernels/norm/rms_norm.ts';
+import { besideAt, type Beside } from '../kernels/moe/beside.ts';
 import { combine } from '../kernels/moe/combine.ts';
 import { expertDown, expertDownDecode } from '../kernels/moe/expert_down.ts';
 import { expertUp, expertUpDecode } from '../kernels/moe/expert_up.ts';
@@ -21,7 +23,7 @@ import type { DeviceRouter } from '../kernels/moe/router_block.ts';
 
 import type { Phase } from '../layers/attention.ts';
 import { feedForward } from '../layers/ffn.ts';
-import type { DeviceParts } from '../layers/parts.ts';
+import { onlyPart, type DeviceParts } from '../layers/parts.ts';
 import type { MoeWeights } from '../layers/weights.ts';
 import { invariant } from '../util/assert.ts';
 import type { DeviceExperts } from './experts.ts';
@@ -34,6 +36,8 @@ export interface MoeStep {
   readonly eps: number;
   /** Multiplies what the layer adds to x. */
   readonly scale: number;
+  /** What the layer adds goes through this norm first; null: it is added as it is. */
+  readonly postNorm: BufferView | null;
   readonly x: BufferView; // [T, D]
   readonly out: BufferView; // [T, D], another buffer
   /** This layer's routing log. */
@@ -47,6 +51,8 @@ export interface MoeStep {
   /** What a request changes in the choice: of this layer, with `predict` the next one's behind it. Default: nothing. */
   readonly interventions?: BufferView;
   readonly tileRows: TileRows;
+  /** The most tokens of a step. */
+  readonly most: number;
   /** Prompts only: the slots of one wave of experts, in place of the layer's own table. */
   readonly waveTable?: BufferView | undefined; // [E]
   readonly scratch: {
@@ -58,8 +64,8 @@ export interface MoeStep {
     readonly rowOfPair: BufferView; // [P]
     readonly tiles: BufferView;
     readonly counts: BufferView; // [E]
-    readonly act: BufferView; // [P, F]
-    readonly y: BufferView; // [P, D]
+    readonly act: BufferView; // [P, F], then [T, shared width]
+    readonly y: BufferView; // [P, D], then [T, D]
   };
 }
 
@@ -71,6 +77,27 @@ export interface MoeMarks {
   readonly experts: number;
   /** Experts are done. */
   readonly combine: number;
+}
+
+/**
+ * The shared expert as entries of the experts' dispatches; null where it has its own: on a software adapter, whose lanes take its rows by four or
+ * eight without a barrier, and when its matrices are in parts.
+ */
+function besideOf(
+  { gpu }: Recorder,
+  { topK, width }: MoeFfn,
+  { shared, router }: MoeWeights<DeviceParts, DeviceExperts, DeviceRouter>,
+  { hidden, most, scratch }: MoeStep,
+): Beside | null {
+  if (gpu.facts.kernels === 'software' || shared?.gateUp.parts.length !== 1 || shared.down.parts.length !== 1)
+    return null;
+  return {
+    gateUp: onlyPart(shared.gateUp),
+    down: onlyPart(shared.down),
+    actAt: besideAt(most * topK, width),
+    yAt: besideAt(most * topK, hidden),
+    ...(router.block.sharedGate ? { weight: scratch.sharedWeight } : {}),
+  };
 }
 
 export function moeLayer(
@@ -98,8 +125,12 @@ export function moeLayer(
     { x, router, normed, routed, ...optional },
     { block, topK, router: config.router, norm: s.normKind, eps: s.eps, predict, logits },
   );
-  let residual = x;
-  if (weights.shared) {
+  const { postNorm } = s;
+  /** With a post norm: what is normed, without x. `normed` is free when it is written. */
+  const sum = postNorm ? { out: normed, scale: 1 } : { out: s.out, scale: s.scale };
+  let residual = postNorm ? undefined : x;
+  const beside = besideOf(r, config, weights, s);
+  if (weights.shared && !beside) {
     feedForward(r, {
       label: `${label} shared`,
       phase,
@@ -107,7 +138,7 @@ export function moeLayer(
       weights: weights.shared,
       x: normed,
       hidden: scratch.dense,
-      scale: s.scale,
+      scale: sum.scale,
       residual,
       ...(block.sharedGate ? { rowScale: scratch.sharedWeight } : {}),
       out: scratch.withShared,
@@ -115,7 +146,7 @@ export function moeLayer(
     residual = scratch.withShared;
   }
   const { arena, slot, slotTable } = weights.experts;
-  const shape = { hidden, width, experts, topK };
+  const shape = { hidden, width, experts, topK, ...(beside ? { beside } : {}) };
   const home = { arena, slotTable: s.waveTable ?? slotTable };
   if (phase === 'decode') {
     const atExperts = r.mark();
@@ -123,10 +154,12 @@ export function moeLayer(
     expertDownDecode(
       r,
       `${label} down`,
-      { ...home, act: scratch.act, routed, residual, out: s.out },
-      { ...shape, slot, scale: s.scale },
+      { ...home, act: scratch.act, routed, residual, out: sum.out },
+      { ...shape, slot, scale: sum.scale },
     );
-    return { route: atRoute, experts: atExperts, combine: r.mark() };
+    const done = { route: atRoute, experts: atExperts, combine: r.mark() };
+    addNormed(r, s);
+    return done;
   }
   const { pairOfRow, rowOfPair, tiles, counts, act, y } = scratch;
   group(r, `${label} group`, { routed, pairOfRow, rowOfPair, tiles, counts }, { experts, topK, tileRows });
@@ -134,6 +167,18 @@ export function moeLayer(
   expertUp(r, `${label} up`, { ...home, x: normed, pairOfRow, tiles, act }, { ...shape, slot, activation, tileRows });
   expertDown(r, `${label} down`, { ...home, act, tiles, y }, { ...shape, slot, tileRows });
   const atCombine = r.mark();
-  combine(r, `${label} combine`, { y, rowOfPair, routed, residual, out: s.out }, { hidden, topK, scale: s.scale });
+  combine(
+    r,
+    `${label} combine`,
+    { y, rowOfPair, routed, residual, out: sum.out },
+    { hidden, topK, scale: sum.scale, ...(beside ? { beside } : {}) },
+  );
+  addNormed(r, s);
   return { route: atRoute, experts: atExperts, combine: atCombine };
+}
+
+/** out = x + scale * norm(sum), where there is a post norm. */
+function addNormed(r: Recorder, { label, hidden: size, eps, scale, x, out, postNorm: gamma, scratch }: MoeStep): void {
+  if (!gamma) return;
+  rmsNorm(r, `${label} post norm`, { x: scratch.normed, gamma, residual: x, out }, { size, eps, scale });
 }

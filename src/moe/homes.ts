@@ -86,7 +86,7 @@ export class ExpertHomes {
     this.#gpu.write(this.#layers[layer]!.slotTable, Uint32Array.of(slot), expert * 4);
   }
 
-  /** @param table [E] slots of this wave's experts, MISSING_SLOT for all others */
+  /** @param table [E + 1] slots of this wave's experts, MISSING_SLOT for all others, then BESIDE_RUNS or BESIDE_WAITS */
   setWave(table: Uint32Array): void {
     invariant(table.length <= this.#stride, `a wave table of ${table.length} entries`);
     this.#gpu.write(this.waveTable, table);

@@ -7,7 +7,15 @@ import { downShape, gateUpShape, type SlotLayout, type SlotShape } from '../kern
 import { alignUp } from '../util/math.ts';
 import { planes } from '../weights/layout.ts';
 
-export { downShape, gateUpShape, MISSING_SLOT, type SlotLayout, type SlotShape } from '../kernels/moe/slot.ts';
+export {
+  downShape,
+  gateUpShape,
+  BESIDE_RUNS,
+  BESIDE_WAITS,
+  MISSING_SLOT,
+  type SlotLayout,
+  type SlotShape,
+} from '../kernels/moe/slot.ts';
 
 /** Slots and matrices start on multiples of 256 bytes, so that each can be bound by itself; biases on multiples of 16. */
 export function slotLayout(shape: SlotShape): SlotLayout {

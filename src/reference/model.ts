@@ -23,17 +23,6 @@ export interface ReferenceRun {
   readonly routerLogits: readonly (readonly Float64Array[])[];
 }
 
-/** The gains of norms as they multiply. */
-function withGains({ layers, gainOffset }: ModelConfig, names: TensorNames, stored: Weights): Weights {
-  if (gainOffset === 0) return stored;
-  const norms = layers.flatMap((_, i) => {
-    const { attentionNorm, ffnNorm, attention } = names.layer(i);
-    return [attentionNorm, ffnNorm, ...(attention.kind === 'grouped' ? [attention.qNorm, attention.kNorm] : [])];
-  });
-  const centred = new Set([names.finalNorm, ...norms]);
-  return (name) => (centred.has(name) ? stored(name)?.map((gain) => gain + gainOffset) : stored(name));
-}
-
 /**
  * @param ids tokens of one sequence from position 0, each below V
  * @param changes of the choice of experts, by MoE layer
@@ -41,12 +30,11 @@ function withGains({ layers, gainOffset }: ModelConfig, names: TensorNames, stor
 export function referenceModel(
   config: ModelConfig,
   names: TensorNames,
-  stored: Weights,
+  weights: Weights,
   ids: ArrayLike<number>,
   changes: readonly (RouteChange | undefined)[] = [],
 ): ReferenceRun {
-  const { hidden: size, normEps: eps } = config;
-  const weights = withGains(config, names, stored);
+  const { hidden: size } = config;
   const embed = need(weights, `${names.embed}.weight`);
   let x: Float64Array[] = Array.from(ids, (id) =>
     embed.slice(id * size, (id + 1) * size).map((v) => v * config.embeddingScale),
@@ -54,8 +42,9 @@ export function referenceModel(
   const hidden = [x];
   const routes: Route[][] = [];
   const routerLogits: Float64Array[][] = [];
-  const atNorm = (name: string): Float64Array[] => x.map((token) => normed(token, weights, name, config.norm, eps));
-  const join = (out: readonly Float64Array[]): void => {
+  const atNorm = (name: string): Float64Array[] => x.map((token) => normed(token, weights, name, config));
+  const join = (sum: readonly Float64Array[], postNorm: string | undefined): void => {
+    const out = config.postNorms ? sum.map((token) => normed(token, weights, postNorm!, config)) : sum;
     x = x.map((token, t) =>
       add(
         token,
@@ -65,16 +54,17 @@ export function referenceModel(
   };
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
-    join(mix(atNorm(n.attentionNorm), layer.attention, n.attention, weights, eps));
+    join(mix(atNorm(n.attentionNorm), layer.attention, n.attention, weights, config), n.attentionPostNorm);
     const ffn = feedForward(atNorm(n.ffnNorm), layer.ffn, n.ffn, weights, changes[routes.length]);
-    join(ffn.out);
+    join(ffn.out, n.ffnPostNorm);
     if (ffn.routes) {
       routes.push(ffn.routes);
       routerLogits.push(ffn.logits);
     }
     hidden.push(x);
   });
-  const final = atNorm(names.finalNorm);
+  const normEps = config.finalNormEps ?? config.normEps;
+  const final = x.map((token) => normed(token, weights, names.finalNorm, { ...config, normEps }));
   const head = names.head === null ? embed : need(weights, `${names.head}.weight`);
   const bias = config.head.bias ? need(weights, `${names.head ?? names.embed}.bias`) : null;
   const logits = final.map((token) => matVec(head, token, bias).map((v) => v * config.head.scale));

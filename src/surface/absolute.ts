@@ -1,5 +1,5 @@
 /** Relative addresses in full. */
-import { hubModelOf, type ModelSource } from '../engine/open-source.ts';
+import { hubModelOf, type ModelSource } from '../engine/model-source.ts';
 
 /** A worker would take an address to be relative to its own file: here it is to the page. What is no address stays as it is. */
 export function absolute(source: ModelSource): ModelSource {

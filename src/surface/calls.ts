@@ -41,6 +41,7 @@ export interface ModelFacts extends ModelState {
 /** Options are plain data here; their callbacks are told by name. */
 export interface ModelCalls {
   expertStats(): ExpertStats | null;
+  expertPlaces(): Uint8Array<ArrayBuffer>[];
   cacheReport(): CacheReport | null;
   logits(ids: readonly number[], options: Omit<LogitsOptions, 'signal'>): LogitsResult;
   embed(input: string | readonly string[], options: Omit<EmbedOptions, 'signal'>): Float32Array<ArrayBuffer>[];

@@ -5,6 +5,8 @@ import { Direct } from './direct.ts';
 import { Host, type OpenEngine } from './host.ts';
 import type { Connected } from './link.ts';
 
+export { openSource } from '../engine/open-source.ts';
+
 /** @param open gives the bytes behind a source, with what its options need to be complete */
 export function connectHere(
   open: (

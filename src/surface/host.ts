@@ -34,6 +34,7 @@ const untilAborted = (signal: AbortSignal, stop: () => void): Promise<void> =>
 
 const ANSWERS: Answers = {
   expertStats: (model) => model.expertStats(),
+  expertPlaces: (model) => model.expertPlaces(),
   cacheReport: (model, _args, { signal }) => model.cacheReport({ signal }),
   logits: (model, [ids, options], { signal }) => model.logits(ids, { ...options, signal }),
   embed: (model, [input, options], { signal }) => model.embed(input, { ...options, signal }),

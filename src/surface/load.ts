@@ -5,7 +5,8 @@ import { Link, type Connected, type OpenLink } from './link.ts';
 import { Model } from './model.ts';
 import { split } from './options.ts';
 import { absolute } from './absolute.ts';
-import { isRemote, openSource, type ModelSource } from '../engine/open-source.ts';
+import { isRemote, type ModelSource } from '../engine/model-source.ts';
+import type { ByteSource } from '../weights/source.ts';
 import { isPageStorage, openStorage } from './page-storage.ts';
 import { givenWorker, hasWorkers, ownWorker, type WorkerOption } from './worker/find-worker.ts';
 import { sendSource } from './worker/wire-source.ts';
@@ -20,7 +21,13 @@ export interface SurfaceOptions {
   readonly tokensAhead?: number | undefined;
 }
 
-export interface LoadOptions extends EngineOptions, SurfaceOptions {}
+/** What the engine is asked, before its sources are open. */
+interface AskedOptions extends Omit<EngineOptions, 'adapter'> {
+  /** Where a LoRA adapter is (PEFT: adapter_config.json and adapter_model.safetensors), to be merged into the weights; in this thread only. */
+  readonly adapter?: ModelSource | null | undefined;
+}
+
+export interface LoadOptions extends AskedOptions, SurfaceOptions {}
 
 /**
  * Loads a model. A model that comes over a network is kept in this browser's storage, unless `storage` says otherwise; null keeps nothing.
@@ -42,7 +49,7 @@ export async function load(source: ModelSource, options: LoadOptions = {}): Prom
   return Model.open(open, { tokensAhead });
 }
 
-async function openLink(source: ModelSource, options: EngineOptions, worker: WorkerOption): Promise<Link> {
+async function openLink(source: ModelSource, options: AskedOptions, worker: WorkerOption): Promise<Link> {
   options.signal?.throwIfAborted();
   const staysHere = await whyHere(options);
   const wantsWorker = worker !== false && (worker !== 'auto' || hasWorkers());
@@ -56,18 +63,21 @@ async function openLink(source: ModelSource, options: EngineOptions, worker: Wor
 
 /** Not at the top: a page whose engine is in a worker needs none of its own. */
 async function here(): Promise<Connected> {
-  const { connectHere } = await import('./here.ts');
+  const { connectHere, openSource } = await import('./here.ts');
   return connectHere(async (from, options) => {
     const source = from as ModelSource;
     const storage = options.storage === undefined && isRemote(source) ? await openStorage() : options.storage;
-    return { bytes: await openSource(source, { storage, signal: options.signal }), options: { ...options, storage } };
+    const open = (at: ModelSource): Promise<ByteSource> => openSource(at, { storage, signal: options.signal });
+    const added = (options as AskedOptions).adapter;
+    const [bytes, adapter] = await Promise.all([open(source), added ? open(absolute(added)) : null]);
+    return { bytes, options: { ...options, storage, adapter } };
   });
 }
 
 /** @returns null when no worker starts */
 async function loadInWorker(
   source: ModelSource,
-  { storage, ...options }: EngineOptions,
+  { storage, ...options }: AskedOptions,
   worker: WorkerOption,
 ): Promise<Link | null> {
   const { wire, handlers } = sendSource(source);
@@ -78,8 +88,9 @@ async function loadInWorker(
 }
 
 /** What cannot be handed to a worker, or null. */
-async function whyHere({ gpu, storage }: EngineOptions): Promise<string | null> {
+async function whyHere({ gpu, storage, adapter }: AskedOptions): Promise<string | null> {
   if (gpu) return 'The option gpu cannot be sent to a worker';
   if (storage && !(await isPageStorage(storage))) return 'A storage of your own cannot be sent to a worker';
+  if (adapter) return 'An adapter cannot be sent to a worker';
   return null;
 }

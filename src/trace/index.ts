@@ -22,6 +22,7 @@ export {
 export type { Pooling } from './pool.ts';
 export { replayPrefetch, type PrefetchResult } from './prefetch-replay.ts';
 export { replay, replayAside, type ReplayedVisit, type ReplayOptions, type ReplayResult } from './replay.ts';
+export { PLACES, type Place } from './places.ts';
 export { readRouteCsv } from './route-csv.ts';
 export {
   NO_EXPERT,

@@ -10,6 +10,7 @@ import { csvOf, tableView } from './table.ts';
 import type { MoeElement } from './moe-element.ts';
 import type { State } from './state.ts';
 import type { Context, View } from './view.ts';
+import { messageOf } from './words.ts';
 
 const PROVENANCE: Readonly<Record<Provenance['kind'], string>> = {
   live: 'live model',
@@ -88,7 +89,7 @@ abstract class ViewElement<D, S extends State> extends LitElement implements Moe
       if (this.#wanted !== null) this.link = this.#wanted;
     } catch (error) {
       this.#loading = null; // the next use tries again
-      this.problem = error instanceof Error ? error.message : String(error);
+      this.problem = messageOf(error);
     }
     this.requestUpdate();
   }
@@ -179,7 +180,7 @@ abstract class ViewElement<D, S extends State> extends LitElement implements Moe
         this.data = data;
       }
     } catch (error) {
-      if (needs === this.#computedFor) this.problem = error instanceof Error ? error.message : String(error);
+      if (needs === this.#computedFor) this.problem = messageOf(error);
     }
   }
 

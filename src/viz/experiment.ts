@@ -1,5 +1,6 @@
 /** Experiments on a loaded model: change the routing, and measure what that does to the next token and to the text. One for each runner. */
 import { divergenceOf, moversOf, type Divergence, type Mover } from '../trace/stats/kl.ts';
+import { messageOf } from './words.ts';
 
 /** As the engine's own; docs/routing.md. */
 export interface Changes {
@@ -183,7 +184,7 @@ export class Experiment {
     try {
       await work(run.signal);
     } catch (error) {
-      if (!run.signal.aborted) this.problem = error instanceof Error ? error.message : String(error);
+      if (!run.signal.aborted) this.problem = messageOf(error);
     } finally {
       if (this.#run === run) this.doing = null;
       redraw();

@@ -6,7 +6,8 @@ export type { MoeElement } from './moe-element.ts';
 export type { Changes, Runner } from './experiment.ts';
 export { linkOf, selectionFrom, stateFrom, type ViewLink } from './link.ts';
 export type { DomainCounts } from './views/domain-source.ts';
-export { PLACES, type Residency } from './places.ts';
+export { PLACES } from '../trace/places.ts';
+export type { Residency } from './places.ts';
 
 defineView('moe-atlas', () => import('./views/atlas.ts').then(({ atlas }) => atlas));
 defineView('moe-cache-timeline', () => import('./views/cache-timeline.ts').then(({ cacheTimeline }) => cacheTimeline));

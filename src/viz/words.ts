@@ -14,6 +14,11 @@ export function short(value: number): string {
   return value.toFixed(size >= 10 ? 1 : size >= 1 ? 2 : 3);
 }
 
+export const megabytes = (bytes: number): string => `${short(bytes / 1e6)} MB`;
+
+/** Of anything that can be thrown. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
 /** Layers and experts are counted from 0, as in checkpoints. */
 export const expertName = (layer: number, expert: number): string => `L${layer}·E${expert}`;
 

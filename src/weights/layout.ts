@@ -4,34 +4,49 @@
  * A matrix is one to three planes, each starting on a multiple of 16 bytes:
  *   values  [N][chunks][chunkWords] u32      a chunk is 32 neighbouring k of one row; K is padded to whole chunks with zero weights
  *   scales  [N][scaleWords] u32              one scale a group, row by row, in the type that was published
- *   zeros   [N][zeroWords] u32               one u8 a group; only where the checkpoint has zero points
+ *   zeros   [N][zeroWords] u32               one u8 or one f32 a group; only where the checkpoint has zero points
  * w = scale * (q - zero), where q is unsigned and zero defaults to 2^(bits-1): a signed q is stored with that offset.
+ * fp8, nf4 and fp4: w = scale * value(code). nvfp4: w = global * scale * value(code), see below.
  *
  * Inside a chunk:
  *   f32          32 words
  *   bf16, f16    16 words, even k in the low half
- *   int 8        8 words, k ascending from the low byte
- *   int 4, mxfp4 4 words of 8 weights: weight i < 4 at bit 8i, weight 4 + i at bit 8i + 4, so that `u & 0x0F0F0F0F` and
+ *   int 8, fp8   8 words, k ascending from the low byte
+ *   4 bits       4 words of 8 weights: weight i < 4 at bit 8i, weight 4 + i at bit 8i + 4, so that `u & 0x0F0F0F0F` and
  *                `(u >> 4) & 0x0F0F0F0F` are two packed byte vectors in k order, ready for dot4I8Packed
  */
 import { alignUp, ceilDiv } from '../util/math.ts';
 
 export const CHUNK = 32;
+/** Weights that share one of nvfp4's scales. */
+export const NVFP4_GROUP = 16;
 
 export type ScaleType = 'f32' | 'f16' | 'bf16';
 
 export type Layout =
-  | { readonly kind: 'f32' | 'f16' | 'bf16' }
+  | { readonly kind: 'f32' }
+  | { readonly kind: 'f16' }
+  | { readonly kind: 'bf16' }
   /** `group` weights of a row share a scale: a multiple of 32, or all K of a row when it is at least K. */
   | {
       readonly kind: 'int';
       readonly bits: 4 | 8;
       readonly group: number;
       readonly scale: ScaleType;
-      readonly zeros: boolean;
+      /** true: whole numbers, u8. `f32`: any numbers, for formats that store an offset beside the scale; K is whole chunks then, as padding could not be 0. */
+      readonly zeros: boolean | 'f32';
     }
+  /** e4m3 values; `group` as for `int`. */
+  | { readonly kind: 'fp8'; readonly group: number; readonly scale: ScaleType }
+  /** Codes of the 16 values of bitsandbytes' NormalFloat4 or FP4 (src/weights/code-values.ts), one f32 scale a group. */
+  | { readonly kind: 'nf4'; readonly group: number }
+  | { readonly kind: 'fp4'; readonly group: number }
   /** e2m1 values, one e8m0 scale byte for 32 weights. */
-  | { readonly kind: 'mxfp4' };
+  | { readonly kind: 'mxfp4' }
+  /** e2m1 values. A row's scales: an f32 for the whole row, then one e4m3 byte for 16 weights. */
+  | { readonly kind: 'nvfp4' };
+
+export type IntLayout = Extract<Layout, { kind: 'int' }>;
 
 export interface MatrixShape {
   readonly rows: number; // N
@@ -54,20 +69,30 @@ export interface Planes {
   readonly groups: number;
 }
 
-const chunkWords = (layout: Layout): number => {
-  if (layout.kind === 'f32') return 32;
-  if (layout.kind === 'int') return layout.bits;
-  return layout.kind === 'mxfp4' ? 4 : 16;
+const CHUNK_WORDS = { f32: 32, bf16: 16, f16: 16, fp8: 8, nf4: 4, fp4: 4, mxfp4: 4, nvfp4: 4 } as const;
+const SCALE_BYTES = { f32: 4, f16: 2, bf16: 2 } as const;
+
+const groupsOf = (layout: Layout, cols: number): number => {
+  if ('group' in layout) return ceilDiv(cols, layout.group);
+  return layout.kind === 'mxfp4' ? ceilDiv(cols, CHUNK) : layout.kind === 'nvfp4' ? ceilDiv(cols, NVFP4_GROUP) : 0;
 };
+
+function scaleRowBytes(layout: Layout, groups: number): number {
+  if (layout.kind === 'mxfp4') return groups;
+  if (layout.kind === 'nvfp4') return 4 + groups;
+  return groups * ('scale' in layout ? SCALE_BYTES[layout.scale] : 4);
+}
+
+const zeroRowBytes = (layout: Layout, groups: number): number =>
+  layout.kind !== 'int' || !layout.zeros ? 0 : layout.zeros === 'f32' ? 4 * groups : groups;
 
 /** Where the planes of a matrix are, and how many bytes it takes. */
 export function planes(layout: Layout, { rows, cols }: MatrixShape): Planes {
   const chunks = ceilDiv(cols, CHUNK);
-  const words = chunkWords(layout);
-  const groups = layout.kind === 'int' ? ceilDiv(cols, layout.group) : layout.kind === 'mxfp4' ? chunks : 0;
-  const perWord = layout.kind === 'mxfp4' ? 4 : layout.kind === 'int' && layout.scale !== 'f32' ? 2 : 1;
-  const scaleRowWords = ceilDiv(groups, perWord);
-  const zeroRowWords = layout.kind === 'int' && layout.zeros ? ceilDiv(groups, 4) : 0;
+  const words = layout.kind === 'int' ? layout.bits : CHUNK_WORDS[layout.kind];
+  const groups = groupsOf(layout, cols);
+  const scaleRowWords = ceilDiv(scaleRowBytes(layout, groups), 4);
+  const zeroRowWords = ceilDiv(zeroRowBytes(layout, groups), 4);
   const scalesAt = alignUp(rows * chunks * words * 4, 16);
   const zerosAt = alignUp(scalesAt + rows * scaleRowWords * 4, 16);
   return {
@@ -84,39 +109,52 @@ export function planes(layout: Layout, { rows, cols }: MatrixShape): Planes {
 }
 
 export function layoutName(layout: Layout): string {
+  if (layout.kind === 'fp8') return `fp8 g${layout.group} ${layout.scale}`;
+  if (layout.kind === 'nf4' || layout.kind === 'fp4') return `${layout.kind} g${layout.group}`;
   if (layout.kind !== 'int') return layout.kind;
-  return `int${layout.bits} g${layout.group} ${layout.scale}${layout.zeros ? ' zeros' : ''}`;
+  const zeros = layout.zeros === 'f32' ? ' zeros f32' : layout.zeros ? ' zeros' : '';
+  return `int${layout.bits} g${layout.group} ${layout.scale}${zeros}`;
 }
 
 export const sameLayout = (a: Layout, b: Layout): boolean => layoutName(a) === layoutName(b);
 
-/** Constants and imports of a shader that reads one matrix through `#import weight_format`: see shaders/weights/. */
+/**
+ * Constants and imports of a shader that reads one matrix through `#import weight_format`: see shaders/weights/.
+ * @param software whether it is for an adapter that is a CPU; the same numbers, to the bit, either way
+ */
 export function weightFormat(
   layout: Layout,
   shape: MatrixShape,
+  software = true,
 ): { constants: Record<string, number | boolean>; imports: Record<string, string> } {
   const p = planes(layout, shape);
   const constants: Record<string, number | boolean> = {
     W_CHUNKS: p.chunks,
     W_CHUNK_VEC4: p.chunkWords / 4,
   };
-  if (layout.kind === 'int') {
-    constants.W_SCALES_AT = p.scalesAt / 4;
-    constants.W_SCALE_ROW = p.scaleRowWords;
-    constants.W_GROUP_CHUNKS = Math.min(p.chunks, ceilDiv(layout.group, CHUNK));
-    constants.W_ZEROS = layout.zeros;
-    if (layout.zeros) {
-      constants.W_ZEROS_AT = p.zerosAt / 4;
-      constants.W_ZERO_ROW = p.zeroRowWords;
-    }
-    return {
-      constants,
-      imports: { weight_format: `weights/int${layout.bits}`, scale_format: `weights/scale_${layout.scale}` },
-    };
+  if (layout.kind === 'f32' || layout.kind === 'f16' || layout.kind === 'bf16')
+    return { constants, imports: { weight_format: `weights/${layout.kind}` } };
+  constants.W_SCALES_AT = p.scalesAt / 4;
+  constants.W_SCALE_ROW = p.scaleRowWords;
+  const byteFloats = { byte_floats: software ? 'weights/bytes_masked' : 'weights/bytes_shifted' };
+  if (layout.kind === 'mxfp4') return { constants, imports: { weight_format: 'weights/mxfp4', ...byteFloats } };
+  if (!('group' in layout)) return { constants, imports: { weight_format: `weights/${layout.kind}` } };
+  constants.W_GROUP_CHUNKS = Math.min(p.chunks, ceilDiv(layout.group, CHUNK));
+  const zeros = layout.kind === 'int' && layout.zeros;
+  constants.W_ZEROS = zeros !== false;
+  if (zeros) {
+    constants.W_ZEROS_F32 = zeros === 'f32';
+    constants.W_ZEROS_AT = p.zerosAt / 4;
+    constants.W_ZERO_ROW = p.zeroRowWords;
   }
-  if (layout.kind === 'mxfp4') {
-    constants.W_SCALES_AT = p.scalesAt / 4;
-    constants.W_SCALE_ROW = p.scaleRowWords;
+  if (layout.kind === 'nf4' || layout.kind === 'fp4') {
+    constants.W_NF4 = layout.kind === 'nf4';
+    return { constants, imports: { weight_format: 'weights/code4', scale_format: 'weights/scale_f32' } };
   }
-  return { constants, imports: { weight_format: `weights/${layout.kind}` } };
+  const scaleFormat = { scale_format: `weights/scale_${layout.scale}` };
+  if (layout.kind === 'fp8') return { constants, imports: { weight_format: 'weights/fp8', ...scaleFormat } };
+  return { constants, imports: { weight_format: `weights/int${layout.bits}`, ...scaleFormat, ...byteFloats } };
 }
+
+/** Whether a shader that reads this layout binds its scales too. */
+export const hasScales = ({ kind }: Layout): boolean => kind !== 'f32' && kind !== 'f16' && kind !== 'bf16';

@@ -1,5 +1,6 @@
 /** A published weight, seen as rows of a native layout. Formats make these; the loader places their rows. */
-import type { Layout, MatrixShape } from './layout.ts';
+import { UnsupportedModel } from '../errors.ts';
+import { CHUNK, type Layout, type MatrixShape } from './layout.ts';
 
 /** Rows [begin, end) of a matrix, plane by plane, exactly as they lie in the GPU buffer (layout.ts). */
 export interface NativeRows {
@@ -19,6 +20,8 @@ export interface PublishedMatrix extends MatrixShape {
   readonly file: string;
   /** Bytes in the checkpoint. */
   readonly storedBytes: number;
+  /** The same weights as rows of floats, for quantising them further, where `layout` is none of floats. */
+  readonly floats?: PublishedMatrix;
   /** Reads and repacks some rows; memory is proportional to them. */
   read(beginRow: number, endRow: number, signal?: AbortSignal): Promise<NativeRows>;
 }
@@ -31,3 +34,37 @@ export const rowsOf = (whole: PublishedMatrix, first: number, count: number): Pu
   storedBytes: (whole.storedBytes / whole.rows) * count,
   read: (begin, end, signal) => whole.read(first + begin, first + end, signal),
 });
+
+/**
+ * Matrices side by side: row r of the result is row r of each.
+ * @throws UnsupportedModel for layouts with scales, and for widths that do not end where a chunk does
+ */
+export function sideBySide(name: string, matrices: readonly PublishedMatrix[]): PublishedMatrix {
+  const [first] = matrices as [PublishedMatrix, ...PublishedMatrix[]];
+  const { cols, layout } = first;
+  if (cols % CHUNK !== 0 || layout.kind === 'int' || layout.kind === 'mxfp4') {
+    throw new UnsupportedModel(
+      `${name} is joined from matrices of ${cols} columns in ${first.format}: only plain ones of whole chunks of ${CHUNK} can be`,
+      {
+        tensor: name,
+      },
+    );
+  }
+  const none = new Uint32Array(0);
+  return {
+    ...first,
+    name,
+    cols: cols * matrices.length,
+    storedBytes: matrices.reduce((sum, m) => sum + m.storedBytes, 0),
+    async read(begin, end, signal) {
+      const parts = await Promise.all(matrices.map((m) => m.read(begin, end, signal)));
+      const words = parts[0]!.values.length / (end - begin);
+      const values = new Uint32Array(parts.length * parts[0]!.values.length);
+      parts.forEach((part, i) => {
+        for (let row = 0; row < end - begin; row++)
+          values.set(part.values.subarray(row * words, (row + 1) * words), (row * parts.length + i) * words);
+      });
+      return { values, scales: none, zeros: none };
+    },
+  };
+}

@@ -6,6 +6,9 @@ import { join } from 'node:path';
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSite, type OpenOptions, type Site } from '../support/browser.ts';
+import { ggufOf, ggufText } from '../support/gguf-fixture.ts';
+import { withLetters } from '../support/letters.ts';
+import { filesOf, fixturePath } from '../support/models.ts';
 
 let site: Site;
 beforeAll(async () => {
@@ -189,6 +192,29 @@ describe('the shipped model', () => {
     await page.keyboard.press('Escape');
     await page.locator('.log[aria-busy=false]').waitFor(wait);
     expect(await page.locator('.user .text').first().textContent()).toBe('What is the capital of France?');
+    expect(problems).toEqual([]);
+    await close();
+  });
+
+  it('loads one .gguf file that is dropped, and answers with it', async () => {
+    const files = withLetters(filesOf(fixturePath('families/olmoe')));
+    const bytes = ggufOf(files, { metadata: ggufText(files) });
+    const { page, problems, close } = await site.open('/');
+    await page.locator('.start').evaluate((start, base64) => {
+      const data = new DataTransfer();
+      data.items.add(new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], 'tiny (1).gguf'));
+      start.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
+    }, Buffer.from(bytes).toString('base64'));
+    await page.locator('.chat').waitFor({ timeout: 600_000 });
+    expect(await page.locator('header').innerText()).toContain('tiny (1)');
+    const box = page.getByRole('textbox', { name: 'Message' });
+    await box.fill('abcd');
+    await box.press('Enter');
+    await expect
+      .poll(() => page.locator('.assistant .text').last().textContent(), { timeout: 240_000 })
+      .toMatch(/[a-p]/);
+    await page.keyboard.press('Escape');
+    await page.locator('.log[aria-busy=false]').waitFor({ timeout: 240_000 });
     expect(problems).toEqual([]);
     await close();
   });

@@ -352,6 +352,22 @@ describe('a model that answers', () => {
     expect(first.logits?.some((value) => Number.isFinite(value))).toBe(true);
     await expect.poll(() => strip(page).locator('g.token').count()).toBe(tokensOf(first.steps));
 
+    const badges: Record<string, string> = {};
+    for (const { id, views } of GROUPS) {
+      await page.evaluate((group) => (location.hash = `group=${group}`), id);
+      await settled(page, views);
+      for (const view of views) badges[view] = await page.locator(`${view} .badge`).first().innerText();
+    }
+    const others = Object.entries(badges).filter(([, badge]) => badge !== 'live model');
+    expect(Object.fromEntries(others)).toEqual({
+      'moe-policies': 'simulation', // a replay of rules that did not run
+      'moe-gate-simulation': 'simulation',
+    });
+    const places = page.locator('moe-residency .summary');
+    await page.evaluate(() => (location.hash = 'group=memory'));
+    await expect.poll(() => places.innerText()).toMatch(/^The model that is loaded\. 16 of 16 experts on the card\.$/);
+    await page.evaluate(() => (location.hash = 'group=what-if'));
+
     const view = page.locator('moe-interventions');
     await view.getByLabel('Prompt').fill('abcdefgh');
     await view.getByRole('button', { name: 'Run with and without' }).click();

@@ -55,6 +55,15 @@ describe('inspect', () => {
   });
 });
 
+it('inspect drafts a family file for a model that no family claims', async () => {
+  const changed = withConfig(filesOf(olmoe), { model_type: 'olmoe3', router_softcap: 30 });
+  const { code, out, err } = await cli(['inspect', write('unknown', changed)]);
+  expect(code).toBe(2);
+  expect(err).toContain('Nearest: olmoe, which does not know router_softcap');
+  expect(out).toContain("c.only('router_softcap', 30);");
+  expect(out).toContain("import { olmoe } from './olmoe.ts';");
+});
+
 describe('bad input ends with 2 and one line', () => {
   const broken = (changes: Record<string, unknown>): string => write('broken', withConfig(filesOf(olmoe), changes));
   writeFileSync(at('empty.json'), '[]');
@@ -90,7 +99,7 @@ describe('bad input ends with 2 and one line', () => {
         [['inspect'], /give a folder or URL/],
         [['inspect', at('nowhere')], /nowhere/],
         [['inspect', olmoe, olmoe], /unexpected argument/],
-        [['inspect', broken({ model_type: 'mamba' })], /mamba/],
+        [['inspect', broken({ model_type: 'mamba' }), '--json'], /mamba/],
         [['inspect', broken({ router_softcap: 30 })], /router_softcap/],
         [['inspect', broken({ hidden_act: 'relu' })], /relu/],
         [['inspect', broken({ quantization_config: { quant_method: 'awq' } })], /awq/],

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { BenchReport } from '../../src/cli/bench.ts';
+import type { BenchReport, BenchRow } from '../../src/cli/bench.ts';
+import type { Comparison } from '../../src/cli/quality/compare.ts';
 import { cli } from '../support/cli.ts';
 import { expectClose } from '../support/conformance.ts';
 import { Golden } from '../support/golden.ts';
@@ -78,5 +79,67 @@ describe('bench', () => {
     const layer = attention + 2 * 8 * 64 + 2 * (2 * 3 * 64 * 96) + 4 * 2 * 64;
     const head = 2 * 256 * 64;
     expect(decode.weightBytesPerToken).toBe(2 * layer + head + 2 * 64 + 4 * 64);
+    // The programs recorded on paper are the ones that ran.
+    expect(report.cost.token.dispatches).toBe(decode.dispatchesPerToken);
+    expect(report.cost.prompt.dispatches).toBe(prefill.dispatches);
+  });
+
+  it('sweeps models that it makes up, and counts what each costs', async () => {
+    const argv = ['bench', '--synthetic', '--experts-resident', '1,0.5', '--hidden', '64', '--vocab', '256'];
+    const more = ['--prompt-tokens', '5,9', '--decode-tokens', '3', '--kernels', 'gpu', '--format', 'json'];
+    const { code, out, err } = await cli([...argv, ...more]);
+    expect([code, err]).toEqual([0, '']);
+    const rows = JSON.parse(out) as BenchRow[];
+    expect(rows.map((r) => [r.experts, r.topK, r.residency, r.promptTokens])).toEqual([
+      [8, 2, 1, 5],
+      [8, 2, 1, 9],
+      [8, 2, 0.5, 5],
+      [8, 2, 0.5, 9],
+    ]);
+    for (const { report, residency, promptTokens } of rows) {
+      expect(report.batch).toBe(1);
+      expect(report.balance!.tokens).toBe(promptTokens);
+      expect(report.endToEndMs).toBeGreaterThan(report.ttftMs);
+      expect(report.throughput.samplesPerSecond).toBeCloseTo(1000 / report.endToEndMs, 9);
+      expect(report.streaming === null).toBe(residency === 1);
+      if (residency < 1) continue; // missing experts repeat passes, and later layers are guessed
+      expect(report.cost.token.dispatches).toBe(report.decode.dispatchesPerToken);
+      expect(report.cost.prompt.dispatches).toBe(report.prefill.dispatches);
+    }
+    expect(rows[2]!.report.gpuBytes.experts).toBe(rows[0]!.report.gpuBytes.experts / 2);
+  });
+});
+
+describe('quality', () => {
+  const model = fixturePath('families/olmoe');
+  const golden = new Golden(`${model}/golden.safetensors`);
+  const ids = at('quality.json');
+  writeFileSync(ids, JSON.stringify(golden.ids('prompt_ids')));
+
+  it('gives the perplexity of the golden logits, and a distance to fewer experts', async () => {
+    const argv = ['quality', '--model', model, '--ids', ids, '--window', '512', '--context-length', '64', '--json'];
+    const { code, out, err } = await cli([...argv, '--against-keep-experts', '3']);
+    expect([code, err]).toEqual([0, '']);
+    const found = JSON.parse(out) as Comparison;
+    const logits = golden.floats('logits');
+    const prompt = golden.ids('prompt_ids');
+    const losses = prompt.slice(1).map((id, t) => {
+      const row = Array.from(logits.slice(t * 256, (t + 1) * 256), Math.exp);
+      return -Math.log(row[id]! / row.reduce((a, b) => a + b, 0));
+    });
+    const expected = Math.exp(losses.reduce((a, b) => a + b, 0) / losses.length);
+    expect(found.tokens).toBe(prompt.length - 1);
+    expect(Math.abs(found.first.perplexity.value / expected - 1)).toBeLessThan(1e-3);
+    expect(found.second.name).toBe('keep-experts 3');
+    expect(found.kl.mean.value).toBeGreaterThan(1e-4);
+  });
+
+  it.each([
+    [[], /nothing to compare/],
+    [['--against-weights', 'q4', '--text', 'x'], /--text or --ids/],
+  ])('%j ends with one line', async (more, message) => {
+    const { code, err } = await cli(['quality', '--model', model, '--ids', ids, ...more]);
+    expect(code).toBe(2);
+    expect(err).toMatch(message);
   });
 });

@@ -4,12 +4,12 @@ import type { Gpu } from '../../src/gpu/gpu.ts';
 import { expectClose } from '../support/conformance.ts';
 import { openTestGpu, pretend } from '../support/gpu.ts';
 import { Golden } from '../support/golden.ts';
-import { fixturePath, FIXTURES, withModel } from '../support/models.ts';
+import { fixturePath, SWEPT, withModel } from '../support/models.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
 const software = pretend(gpu, true);
 
-describe.each(FIXTURES)('%s', (fixture) => {
+describe.each(SWEPT)('%s', (fixture) => {
   const folder = fixturePath(fixture);
   const prompt = new Golden(`${folder}/golden.safetensors`).ids('prompt_ids'); // 40 tokens
 

@@ -4,13 +4,13 @@ import { plan } from '../../src/engine/load.ts';
 import type { Precision } from '../../src/engine/precision.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
 import { openTestGpu } from '../support/gpu.ts';
-import { fixturePath, FIXTURES, withModel } from '../support/models.ts';
+import { fixturePath, SWEPT, withModel } from '../support/models.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
 
 describe('the plan', () => {
   const cases: [string, Precision][] = [
-    ...FIXTURES.map((f): [string, Precision] => [f, 'as-is']),
+    ...[...SWEPT, 'formats/mixtral-ct-fp8'].map((f): [string, Precision] => [f, 'as-is']),
     ['families/olmoe', 'q8'],
     ['families/deepseek-v3', 'q4'],
     ['families/gpt-oss', 'q4'],

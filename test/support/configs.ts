@@ -310,9 +310,48 @@ const WITHOUT_GOLDEN: Record<string, Json> = {
     sliding_window: 9,
     num_experts: 7,
   },
+  afmoe: {
+    ...MOE,
+    model_type: 'afmoe',
+    architectures: ['AfmoeForCausalLM'],
+    num_experts: 7,
+    num_shared_experts: 1,
+    num_dense_layers: 1,
+    num_hidden_layers: 3,
+    layer_types: ['sliding_attention', 'full_attention', 'sliding_attention'],
+    sliding_window: 9,
+    mup_enabled: true,
+    score_func: 'sigmoid',
+    route_norm: true,
+    route_scale: 2.826,
+    n_group: 1,
+    topk_group: 1,
+  },
+  gemma: {
+    ...DENSE,
+    model_type: 'gemma',
+    architectures: ['GemmaForCausalLM'],
+    hidden_act: 'gelu_pytorch_tanh',
+    tie_word_embeddings: undefined,
+  },
+  gemma3: {
+    ...DENSE,
+    model_type: 'gemma3_text',
+    architectures: ['Gemma3ForCausalLM'],
+    hidden_act: undefined,
+    hidden_activation: 'gelu_pytorch_tanh',
+    tie_word_embeddings: undefined,
+    rope_theta: 1_000_000,
+    rope_local_base_freq: 10_000,
+    sliding_window: 9,
+    sliding_window_pattern: 2,
+    query_pre_attn_scalar: 30,
+  },
 };
 
 export const FAMILIES_WITHOUT_GOLDEN = Object.keys(WITHOUT_GOLDEN);
+/** Published by transformers 4 too; those it does not know have `rope_parameters`. */
+export const hasVersion4 = (family: string): boolean => WITHOUT_GOLDEN[family]?.rope_parameters === undefined;
 
 /** A family's config.json with changes; undefined takes a key away. */
 export const configOf = (family: string, changes: Json = {}): Json => ({

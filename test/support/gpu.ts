@@ -4,7 +4,7 @@ import { minifyShaders } from '../../scripts/minify-wgsl.mjs';
 import { openDawn } from '../../src/cli/dawn.ts';
 import type { OpenDeviceOptions } from '../../src/gpu/device.ts';
 import { Gpu } from '../../src/gpu/gpu.ts';
-import { shaderText } from '../../src/gpu/shaders.gen.ts';
+import { layerShaders } from '../../src/kernels/layer/shaders.ts';
 
 /** Zeroing workgroup memory dominates SwiftShader's compile time; without it, no kernel can lean on zeros that it did not write. */
 export const UNINITIALISED = 'enable-dawn-features=disable_workgroup_init';
@@ -19,13 +19,13 @@ export function pretend(gpu: Gpu, software: boolean): Gpu {
   return gpu.share({ ...gpu.facts, kernels: software ? 'software' : 'gpu' });
 }
 
-/** The shaders as they are published, in the whole `npm test`; otherwise as they are written, for the sake of compilers' messages. */
-const PUBLISHED = process.env.WEBMOE_SHADERS === 'published' ? minifyShaders(shaderText) : undefined;
+/** All shaders: as they are published, in the whole `npm test`; otherwise as they are written, for the sake of compilers' messages. */
+const SHADERS = process.env.WEBMOE_SHADERS === 'published' ? minifyShaders(layerShaders) : layerShaders;
 
 /** Opens Dawn. Closes with the test file. */
 export async function openTestGpu({ asSoftware = false, ...options }: TestGpuOptions = {}): Promise<Gpu> {
   const gpu = await Gpu.open({ ...options, gpu: await openDawn({ software: true, toggles: [UNINITIALISED] }) });
-  gpu.pipelines.sources = PUBLISHED;
+  gpu.pipelines.sources = SHADERS;
   afterAll(() => gpu.dispose());
   return pretend(gpu, asSoftware);
 }

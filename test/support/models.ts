@@ -6,34 +6,8 @@ import type { Gpu } from '../../src/gpu/gpu.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
 import type { ByteSource } from '../../src/weights/source.ts';
 
-const FAMILIES = [
-  'mixtral',
-  'mixtral-sliding',
-  'olmoe',
-  'olmoe-clip',
-  'qwen2-moe',
-  'qwen3-moe',
-  'glm4-moe',
-  'deepseek-v2',
-  'deepseek-v3',
-  'gpt-oss',
-  'granitemoe',
-  'granitemoeshared',
-  'ernie4-5-moe',
-  'hunyuan-v1-moe',
-  'phimoe',
-  'dbrx',
-  'lfm2-moe',
-  'jamba',
-];
-const FORMATS = ['qwen3-moe-ct-int4', 'gpt-oss-mxfp4'];
-/** Every fixture, as a folder below test/fixtures. */
-export const FIXTURES: readonly string[] = [
-  ...FAMILIES.map((f) => `families/${f}`),
-  ...FORMATS.map((f) => `formats/${f}`),
-];
+export { FIXTURES, fixturePath, SWEPT } from './fixture-list.ts';
 
-export const fixturePath = (fixture: string): string => `test/fixtures/${fixture}`;
 export const SHIPPED = 'models/smolmoe-135m-instruct';
 export const SHIPPED_GOLDEN = 'test/golden/smolmoe-135m-instruct';
 

@@ -1,7 +1,7 @@
 /** A published model as a source that has its config and tensor headers, and no weights: enough to plan it. */
 import { readModelConfig } from '../../src/config/load.ts';
 import type { ByteSource } from '../../src/weights/source.ts';
-import { published } from '../unit/config/published.ts';
+import { published, type JsonObject } from '../unit/config/published.ts';
 import { expectedTensors } from '../unit/families/expected.ts';
 
 interface Tensor {
@@ -23,8 +23,10 @@ function stored(name: string, shape: readonly number[], isMxfp4: boolean): [stri
   ];
 }
 
-export function publishedSource(name: string): ByteSource {
-  const json = published(name);
+export const publishedSource = (name: string): ByteSource => sourceOfConfig(name, published(name));
+
+/** The same for any config.json. */
+export function sourceOfConfig(name: string, json: JsonObject): ByteSource {
   const { config, names } = readModelConfig(JSON.stringify(json));
   const isMxfp4 = (json.quantization_config as { quant_method?: string } | undefined)?.quant_method === 'mxfp4';
   let end = 0;

@@ -19,7 +19,7 @@ export async function expectReference(
   gpu: Gpu,
   { config, names, files, weights }: Synthetic,
   ids: readonly number[],
-  options: Pick<LoadOptions, 'weights' | 'prefillChunk'> = {},
+  options: Pick<LoadOptions, 'weights' | 'prefillChunk' | 'adapter' | 'storage'> = {},
 ): Promise<void> {
   const expected = referenceModel(config, names, weights, ids);
   const model = await loadOn(gpu.share(), memorySource(files), { weights: 'as-is', contextLength: 64, ...options });

@@ -1,14 +1,17 @@
 import type { BufferView } from '../../gpu/buffer.ts';
-import type { Recorder, StepShape } from '../../gpu/recording.ts';
+import type { DispatchSpec, Recorder, StepShape } from '../../gpu/recording.ts';
+import type { Imports } from '../../gpu/shader.ts';
 import { invariant } from '../../util/assert.ts';
 import { ceilDiv } from '../../util/math.ts';
 import { assertFits } from './capacity.ts';
+import { canMakeHeads, type HeadsSource } from './heads.ts';
 import { decodeRows, firstVisible, KEYS_PER_SPLIT, partialsBytes, prefillTile, splitCount } from './attention_plan.ts';
 
 export { partialsBytes };
 
 export interface Attention {
-  readonly q: BufferView; // [T, H, keySize]
+  /** [T, H, keySize], the step's own keys being in the cache; or, for decode only, what the step's q, k and v are made from: k and v go to the caches. */
+  readonly q: BufferView | HeadsSource;
   readonly kCache: BufferView; // [Hk, capacity, keySize]
   readonly vCache: BufferView; // [Hk, capacity, valueSize]
   /** [H]: one logit a head that joins the softmax's denominator. */
@@ -36,7 +39,7 @@ export interface AttentionShape {
 /** The shader's WINDOW where every key is seen: more than any position, and position + 1 still fits. */
 const NO_WINDOW = 0x7fffffff;
 
-/** out[t, h] = Σ softmax(scale q[t, h]·k[j]) v[j] over the cached keys j ≤ position + t inside the window; the step's own keys are in the cache. */
+/** out[t, h] = Σ softmax(scale q[t, h]·k[j]) v[j] over the keys j ≤ position + t inside the window. */
 export function attention(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {
   const { heads, kvHeads, window } = shape;
   invariant(Number.isInteger(heads / kvHeads), `${label}: ${heads} heads over ${kvHeads} kv heads`);
@@ -57,6 +60,7 @@ const sharedConstants = ({ heads, kvHeads, keySize, valueSize, capacity, scale, 
 
 function prefill(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {
   const { queries, slice } = prefillTile(shape);
+  invariant('buffer' in io.q, `${label}: the prefill kernel does not make its heads`);
   recorder.dispatch({
     shader: 'attention/attention_prefill',
     label,
@@ -75,6 +79,22 @@ function prefill(recorder: Recorder, label: string, io: Attention, shape: Attent
   });
 }
 
+/** What the decode kernel needs for the step's queries, or to make them with their keys and values. */
+function queriesOf(
+  label: string,
+  q: Attention['q'],
+  shape: { splits: number; sinks: boolean },
+): Pick<DispatchSpec, 'constants' | 'bindings'> & { imports: Imports } {
+  if ('buffer' in q) return { constants: { FRESH: false }, imports: {}, bindings: { q } };
+  invariant(canMakeHeads(q, shape), `${label}: too many buffers to make heads on the way`);
+  const { NORMED = false, RISES = false, ...constants } = q.constants;
+  return {
+    constants: { ...constants, FRESH: true, NORMED, RISES },
+    imports: { ...q.imports, heads: q.module },
+    bindings: q.bindings,
+  };
+}
+
 function decode(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {
   const { heads, valueSize, capacity, window } = shape;
   const splits = splitCount(capacity);
@@ -88,6 +108,7 @@ function decode(recorder: Recorder, label: string, io: Attention, shape: Attenti
         Math.floor(firstVisible(position, window) / KEYS_PER_SPLIT) +
         1;
   const sinks = { SINKS: io.sinks !== undefined };
+  const source = queriesOf(label, io.q, { splits, sinks: sinks.SINKS });
   recorder.dispatch({
     shader: 'attention/attention_decode',
     label,
@@ -99,9 +120,11 @@ function decode(recorder: Recorder, label: string, io: Attention, shape: Attenti
       VEC4: shape.keySize % 4 === 0,
       SPLIT: needsReduce,
       ...(needsReduce && { SPLITS: splits }),
+      ...source.constants,
     },
+    imports: source.imports,
     bindings: {
-      q: io.q,
+      ...source.bindings,
       k_cache: io.kCache,
       v_cache: io.vCache,
       out: io.out,

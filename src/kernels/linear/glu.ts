@@ -11,7 +11,7 @@ export interface GluIo {
   /** Row 2f is gate f, row 2f + 1 is up f. */
   readonly weights: DeviceMatrix; // [2F, K]
   readonly out: BufferView; // [T, F]
-  /** Fuses an RMS norm of x in; phase `decode` only. */
+  /** Fuses an RMS norm of x in; on a software adapter in phase `decode` only: see `fusesNorm`. */
   readonly gamma?: BufferView; // [K]
 }
 
@@ -31,8 +31,8 @@ export function glu(recorder: Recorder, label: string, io: GluIo, options: GluOp
   const one = phase === 'decode';
   invariant(weights.rows % 2 === 0, `${label}: gate and up rows come in pairs, got ${weights.rows} rows`);
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
-  invariant(one || !gamma, `${label}: the prefill kernel does not norm its input`);
   const software = recorder.gpu.facts.kernels === 'software';
+  invariant(one || !gamma || !software, `${label}: the prefill kernel for software does not norm its input`);
   const input = { xRow: weights.cols, xAt: 0 };
   const { kind, product } = productOf(weights, input, { one, eps: gamma ? eps! : null, software });
   recorder.dispatch({

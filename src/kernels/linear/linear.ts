@@ -12,7 +12,7 @@ export interface LinearIo {
   /** Placed as `out`, in another buffer. */
   readonly residual?: BufferView; // [T, outRow]
   readonly rowScale?: BufferView; // [T]
-  /** Fuses an RMS norm of x in; phase `decode` only. */
+  /** Fuses an RMS norm of x in; on a software adapter in phase `decode` only: see `fusesNorm`. */
   readonly gamma?: BufferView; // [K]
 }
 
@@ -29,6 +29,8 @@ export interface LinearOptions {
   readonly scale?: number;
   /** Of the norm; must come with `gamma`. */
   readonly eps?: number;
+  /** Also copies `count` values at `at` of a row of x to `to` of the row of out; phase `decode`, not on a software adapter. */
+  readonly passes?: { readonly at: number; readonly to: number; readonly count: number };
   /** `last`: only token T-1, into row 0 of out (residual, too, is read at row 0); by the decode kernel in either phase. */
   readonly row?: 'all' | 'last';
 }
@@ -47,13 +49,15 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
     scale = 1,
     eps,
     row = 'all',
+    passes,
   } = options;
   const last = row === 'last';
   const one = phase === 'decode' || last;
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
-  invariant(one || !gamma, `${label}: the prefill kernel does not norm its input`);
   const software = recorder.gpu.facts.kernels === 'software';
+  invariant(one || !gamma || !software, `${label}: the prefill kernel for software does not norm its input`);
   const { kind, product } = productOf(weights, { xRow, xAt }, { one, eps: gamma ? eps! : null, software });
+  invariant(!passes || kind === 'matvec', `${label}: only linear/matvec passes values on`);
   recorder.dispatch({
     shader: SHADERS[kind],
     label,
@@ -67,6 +71,8 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
       OUT_SCALED: scale !== 1,
       ...(scale === 1 ? {} : { OUT_SCALE: scale }),
       ...(kind === 'matmul' ? {} : { LAST: last }),
+      ...(kind === 'matvec' ? { PASSES: passes !== undefined } : {}),
+      ...(passes ? { PASS_AT: passes.at, PASS_TO: passes.to, PASS_COUNT: passes.count } : {}),
     },
     imports: product.imports,
     bindings: {

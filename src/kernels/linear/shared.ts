@@ -1,15 +1,12 @@
 /** Constants and grids that linear.ts and glu.ts have in common. */
+import type { KernelChoice } from '../../gpu/device.ts';
 import type { Constants } from '../../gpu/shader.ts';
 import { foldGrid, type Grid } from '../../gpu/recording.ts';
 import { ceilDiv } from '../../util/math.ts';
-import { CHUNK, weightFormat } from '../../weights/layout.ts';
+import { weightFormat } from '../../weights/layout.ts';
 import type { DeviceMatrix } from '../matrix.ts';
 import { matvecShape } from './matvec_shape.ts';
-
-export interface InputRows {
-  readonly xRow: number;
-  readonly xAt: number;
-}
+import { inputConstants, type InputRows } from './x_rows.ts';
 
 const TILE_TOKENS = 32;
 const TILE_ROWS = 64;
@@ -24,14 +21,10 @@ export interface Product {
   readonly grid: (tokens: number) => Grid;
 }
 
-const common = ({ layout, rows, cols }: DeviceMatrix, { xRow, xAt }: InputRows): Product['constants'] => ({
+const common = ({ layout, rows, cols }: DeviceMatrix, input: InputRows): Product['constants'] => ({
   ...weightFormat(layout, { rows, cols }).constants,
-  K: cols,
+  ...inputConstants(cols, input),
   N: rows,
-  X_ROW: xRow,
-  X_AT: xAt,
-  X_VEC4: [cols, xRow, xAt].every((n) => n % 4 === 0),
-  K_TAIL: cols % CHUNK !== 0,
 });
 
 const norm = (eps: number | null): Constants => ({ GAMMA: eps !== null, ...(eps === null ? {} : { EPS: eps }) });
@@ -46,7 +39,7 @@ function matvecProduct(weights: DeviceMatrix, input: InputRows, eps: number | nu
       ROWS_PER_LANE: rowsPerLane,
       ...norm(eps),
     },
-    imports: weightFormat(weights.layout, weights).imports,
+    imports: weightFormat(weights.layout, weights, false).imports,
     grid: (tokens) => foldGrid(ceilDiv(weights.rows, rows), tokens),
   };
 }
@@ -55,7 +48,7 @@ function matvecProduct(weights: DeviceMatrix, input: InputRows, eps: number | nu
 function laneProduct(weights: DeviceMatrix, input: InputRows, eps: number | null, block: boolean): Product {
   return {
     constants: { ...common(weights, input), ...norm(eps), BLOCK: block },
-    imports: weightFormat(weights.layout, weights).imports,
+    imports: weightFormat(weights.layout, weights, true).imports,
     grid: (tokens) =>
       block
         ? foldGrid(ceilDiv(weights.rows, BLOCK_ROWS), ceilDiv(tokens, BLOCK_TOKENS))
@@ -64,22 +57,26 @@ function laneProduct(weights: DeviceMatrix, input: InputRows, eps: number | null
 }
 
 /** For shaders that import `linear/matmul_tile`. */
-function matmulProduct(weights: DeviceMatrix, input: InputRows): Product {
+function matmulProduct(weights: DeviceMatrix, input: InputRows, eps: number | null): Product {
   return {
-    constants: common(weights, input),
-    imports: weightFormat(weights.layout, weights).imports,
+    constants: { ...common(weights, input), ...norm(eps) },
+    imports: weightFormat(weights.layout, weights, false).imports,
     grid: (tokens) => foldGrid(ceilDiv(weights.rows, TILE_ROWS), ceilDiv(tokens, TILE_TOKENS)),
   };
 }
 
 export interface ProductOptions {
-  /** Each token by itself; otherwise weights are shared among tokens, and there is no fused norm. */
+  /** Each token by itself; otherwise weights are shared among tokens, and on a software adapter there is no fused norm. */
   readonly one: boolean;
   /** Null without a fused norm. */
   readonly eps: number | null;
   /** Kernels for an adapter that is a CPU: `facts.kernels`. */
   readonly software: boolean;
 }
+
+/** Whether linear maps of a phase norm their input on the way: a lane that takes four tokens for a CPU's sake would do it for every eight rows. */
+export const fusesNorm = (kernels: KernelChoice, phase: 'decode' | 'prefill'): boolean =>
+  phase === 'decode' || kernels === 'gpu';
 
 /** Which kernel: see shaders/linear/matvec_rows, lane_rows and matmul_tile. */
 export function productOf(
@@ -89,5 +86,5 @@ export function productOf(
 ): { readonly kind: 'matvec' | 'lane' | 'matmul'; readonly product: Product } {
   if (software) return { kind: 'lane', product: laneProduct(weights, input, eps, !one) };
   if (one) return { kind: 'matvec', product: matvecProduct(weights, input, eps) };
-  return { kind: 'matmul', product: matmulProduct(weights, input) };
+  return { kind: 'matmul', product: matmulProduct(weights, input, eps) };
 }

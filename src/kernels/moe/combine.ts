@@ -2,12 +2,14 @@ import type { BufferView } from '../../gpu/buffer.ts';
 import type { Recorder } from '../../gpu/recording.ts';
 import type { Constants } from '../../gpu/shader.ts';
 import { ceilDiv } from '../../util/math.ts';
+import type { Beside } from './beside.ts';
 
 export interface CombineIo {
-  readonly y: BufferView; // [P, D], in row order
+  readonly y: BufferView; // [P, D], in row order; with `beside`, [T, D] from `yAt` on
   readonly rowOfPair: BufferView; // [P]
   readonly routed: BufferView; // [T, 2K]: ids, then weights
-  readonly residual: BufferView; // [T, D]
+  /** Without it 0. */
+  readonly residual?: BufferView | undefined; // [T, D]
   readonly out: BufferView; // [T, D] out, another buffer
 }
 
@@ -16,20 +18,40 @@ export interface CombineShape {
   readonly topK: number; // K
   /** Multiplies all but the residual. Default 1. */
   readonly scale?: number;
+  readonly beside?: Pick<Beside, 'yAt' | 'weight'>;
 }
 
 /** The constants of `scale` in combine and expert_down_decode. */
 export const outScale = (scale: number): Constants =>
   scale === 1 ? { OUT_SCALED: false } : { OUT_SCALED: true, OUT_SCALE: scale };
 
-/** out = residual + scale * sum over k of weight * y, k ascending. */
-export function combine(recorder: Recorder, label: string, io: CombineIo, shape: CombineShape): void {
-  const { hidden, topK, scale = 1 } = shape;
+/** out = residual + scale * (weight * y of the expert beside + sum over k of weight * y, k ascending). */
+export function combine(
+  recorder: Recorder,
+  label: string,
+  io: CombineIo,
+  { hidden, topK, scale = 1, beside }: CombineShape,
+): void {
+  const { residual } = io;
   recorder.dispatch({
     shader: 'moe/combine',
     label,
-    constants: { D: hidden, TOP_K: topK, ...outScale(scale) },
-    bindings: { y: io.y, row_of_pair: io.rowOfPair, routed: io.routed, residual: io.residual, out: io.out },
+    constants: {
+      D: hidden,
+      TOP_K: topK,
+      ...outScale(scale),
+      RESIDUAL: residual !== undefined,
+      BESIDE: beside !== undefined,
+      ...(beside && { BESIDE_AT: beside.yAt, BESIDE_GATED: beside.weight !== undefined }),
+    },
+    bindings: {
+      y: io.y,
+      row_of_pair: io.rowOfPair,
+      routed: io.routed,
+      out: io.out,
+      ...(residual && { residual }),
+      ...(beside?.weight && { shared_weight: beside.weight }),
+    },
     grid: ({ tokens }) => [ceilDiv(hidden, 64), tokens, 1],
   });
 }

@@ -1,24 +1,37 @@
 import type { Activation } from '../../config/model-config.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
 import type { Recorder } from '../../gpu/recording.ts';
+import { invariant } from '../../util/assert.ts';
 import { ceilDiv } from '../../util/math.ts';
 import { activationConstants } from '../activation.ts';
+import { inputUnit } from '../linear/x_rows.ts';
+import { besideMatrix, besideTurns, type Beside } from './beside.ts';
 import { matvecShape } from '../linear/matvec_shape.ts';
 import { tileBound, type TileRows } from './group.ts';
-import { expertMatrix, partsOf, tileKernel, type ExpertHome, type SlotLayout } from './slot.ts';
+import {
+  besideTile,
+  expertMatrix,
+  partsOf,
+  TILE_COLUMNS,
+  tileKernel,
+  type ExpertHome,
+  type SlotLayout,
+} from './slot.ts';
 
 export interface ExpertUpShape {
   readonly experts: number; // E
   readonly topK: number; // K
   readonly slot: SlotLayout;
   readonly activation: Activation;
+  /** Not on a software adapter in prefill. */
+  readonly beside?: Beside;
 }
 
 export interface ExpertUpIo extends ExpertHome {
   readonly x: BufferView; // [T, D]
   readonly pairOfRow: BufferView; // [P]
   readonly tiles: BufferView; // [1 + bound, 4]
-  readonly act: BufferView; // [P, F] out, in row order
+  readonly act: BufferView; // [P, F] out, in row order; with `beside`, [T, Fs] from `actAt` on
 }
 
 /** act = activate(gate x + bias, up x + bias) of every row, tile by tile. Rows of experts without a slot keep what they hold: waves of experts fill them one after the other. */
@@ -29,9 +42,13 @@ export function expertUp(
   shape: ExpertUpShape & { readonly tileRows: TileRows },
 ): void {
   const { experts, topK, slot, activation, tileRows } = shape;
-  const { constants, imports, bindings } = expertMatrix('gateUp', slot, io);
   const software = recorder.gpu.facts.kernels === 'software';
+  const { constants, imports, bindings } = expertMatrix('gateUp', slot, io, { software });
   const kernel = tileKernel('moe/expert_up', 2 * slot.width, { tileRows, software });
+  const { beside } = shape;
+  invariant(!beside || !software, `${label}: the expert beside has its own dispatches on a software adapter`);
+  const more = software ? null : besideMatrix(beside, 'gateUp', inputUnit(slot.hidden));
+  const turns = beside ? besideTurns(beside.gateUp.rows, 2 * slot.width, TILE_COLUMNS) : 0;
   recorder.dispatch({
     shader: kernel.shader,
     label,
@@ -40,34 +57,55 @@ export function expertUp(
       ...kernel.constants,
       ...activationConstants(activation),
       ...(software ? {} : { INTERLEAVED: true }),
+      ...more?.constants,
+      ...(beside && { ...besideTile(beside, 'gateUp', tileRows), E: experts, BESIDE_Y: turns }),
+      ...(beside && { BESIDE_F: beside.down.cols, BESIDE_AT: beside.actAt }),
       TOP_K: topK,
     },
-    imports,
-    bindings: { ...bindings, x: io.x, pair_of_row: io.pairOfRow, tiles: io.tiles, act: io.act },
-    grid: ({ tokens }) => kernel.grid(tileBound(tokens * topK, experts, tileRows)),
+    imports: { ...imports, ...more?.imports },
+    bindings: { ...bindings, ...more?.bindings, x: io.x, pair_of_row: io.pairOfRow, tiles: io.tiles, act: io.act },
+    grid: ({ tokens }) => kernel.grid(tileBound(tokens * topK, experts, tileRows) + turns * ceilDiv(tokens, tileRows)),
   });
 }
 
 export interface ExpertUpDecodeIo extends ExpertHome {
   readonly x: BufferView; // [T, D]
   readonly routed: BufferView; // [T, 2K]: ids, then weights
-  readonly act: BufferView; // [T * K, F] out, in pair order
+  readonly act: BufferView; // [T * K, F] out, in pair order; with `beside`, [T, Fs] from `actAt` on
 }
 
 /** The same without grouping, every pair by itself: for a few tokens. */
 export function expertUpDecode(recorder: Recorder, label: string, io: ExpertUpDecodeIo, shape: ExpertUpShape): void {
-  const { topK, slot, activation } = shape;
+  const { topK, slot, activation, beside } = shape;
   const { hidden, width } = slot;
-  const { constants, imports, bindings } = expertMatrix('gateUp', slot, io);
-  const lanes =
-    recorder.gpu.facts.kernels === 'software' ? 1 : matvecShape({ rows: 2 * width * topK, cols: hidden }).lanes;
+  const software = recorder.gpu.facts.kernels === 'software';
+  const { constants, imports, bindings } = expertMatrix('gateUp', slot, io, { software });
+  const lanes = software ? 1 : matvecShape({ rows: 2 * width * topK, cols: hidden }).lanes;
   const parts = partsOf(lanes, hidden);
+  const more = besideMatrix(beside, 'gateUp', inputUnit(hidden));
+  const turns = beside ? besideTurns(beside.down.cols, width, 64 / parts) : 0;
   recorder.dispatch({
     shader: 'moe/expert_up_decode',
     label,
-    constants: { ...constants, ...activationConstants(activation), F: width, TOP_K: topK, PARTS: parts },
-    imports,
-    bindings: { ...bindings, x: io.x, routed: io.routed, act: io.act },
-    grid: ({ tokens }) => [ceilDiv(width, 64 / parts), tokens * topK, 1],
+    constants: {
+      ...constants,
+      ...more.constants,
+      ...activationConstants(activation),
+      ...(beside && { BESIDE_F: beside.down.cols, BESIDE_AT: beside.actAt, BESIDE_Y: turns }),
+      ...(beside && { BESIDE_GATED: beside.weight !== undefined }),
+      F: width,
+      TOP_K: topK,
+      PARTS: parts,
+    },
+    imports: { ...imports, ...more.imports },
+    bindings: {
+      ...bindings,
+      ...more.bindings,
+      x: io.x,
+      routed: io.routed,
+      act: io.act,
+      ...(beside?.weight && { shared_weight: beside.weight }),
+    },
+    grid: ({ tokens }) => [ceilDiv(width, 64 / parts), tokens * (topK + turns), 1],
   });
 }

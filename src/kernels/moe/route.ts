@@ -4,7 +4,7 @@ import { foldGrid, type Recorder } from '../../gpu/recording.ts';
 import type { Constants } from '../../gpu/shader.ts';
 import { invariant } from '../../util/assert.ts';
 import { alignUp, ceilDiv } from '../../util/math.ts';
-import { CHUNK, weightFormat } from '../../weights/layout.ts';
+import { CHUNK, hasScales, weightFormat } from '../../weights/layout.ts';
 import { interventionBytes } from './intervention.ts';
 import type { RouterBlock } from './router_block.ts';
 
@@ -84,7 +84,7 @@ export function route(recorder: Recorder, label: string, io: RouteIo, shape: Rou
   const { block, predict = false, logits = false } = shape;
   check(label, io, shape);
   const format = weightFormat(block.layout, { rows: block.experts, cols: block.hidden });
-  const scaled = block.layout.kind === 'int' || block.layout.kind === 'mxfp4';
+  const scaled = hasScales(block.layout);
   const bindings = {
     values: router,
     ...(scaled ? { scales: router } : {}),

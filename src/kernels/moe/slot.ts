@@ -3,6 +3,8 @@ import type { BufferView } from '../../gpu/buffer.ts';
 import type { Grid } from '../../gpu/recording.ts';
 import { ceilDiv } from '../../util/math.ts';
 import { CHUNK, weightFormat, type Layout, type MatrixShape } from '../../weights/layout.ts';
+import { inputConstants, type InputUnit } from '../linear/x_rows.ts';
+import type { Beside } from './beside.ts';
 import type { TileRows } from './group.ts';
 
 export interface SlotShape {
@@ -27,11 +29,15 @@ export interface SlotLayout extends SlotShape {
 /** What a slot table holds for an expert that is not on the GPU. */
 export const MISSING_SLOT = 0xffffffff;
 
+/** What a slot table holds behind its experts: whether the tile kernels run the expert beside them. */
+export const BESIDE_RUNS = MISSING_SLOT;
+export const BESIDE_WAITS = 0;
+
 /** Experts of one layer on the GPU. */
 export interface ExpertHome {
   /** Slots one after the other, each `slot.bytes` long. */
   readonly arena: BufferView;
-  readonly slotTable: BufferView; // [E] u32: slot in the arena, or MISSING_SLOT
+  readonly slotTable: BufferView; // [E] u32: slot in the arena, or MISSING_SLOT; with an expert beside, BESIDE_RUNS or BESIDE_WAITS follows
 }
 
 export const gateUpShape = ({ hidden, width }: SlotShape): MatrixShape => ({ rows: 2 * width, cols: hidden });
@@ -42,6 +48,7 @@ export function expertMatrix(
   part: 'gateUp' | 'down',
   slot: SlotLayout,
   home: ExpertHome,
+  { software, unit }: { readonly software: boolean; readonly unit?: InputUnit },
 ): {
   readonly constants: Record<string, number | boolean>;
   readonly imports: Record<string, string>;
@@ -49,17 +56,13 @@ export function expertMatrix(
 } {
   const up = part === 'gateUp';
   const shape = up ? gateUpShape(slot) : downShape(slot);
-  const { constants, imports } = weightFormat(slot[part], shape);
+  const { constants, imports } = weightFormat(slot[part], shape, software);
   return {
     constants: {
       ...constants,
       SLOT_VEC4: slot.bytes / 16,
       MATRIX_AT: (up ? slot.gateUpAt : slot.downAt) / 16,
-      K: shape.cols,
-      X_ROW: shape.cols,
-      X_AT: 0,
-      X_VEC4: shape.cols % 4 === 0,
-      K_TAIL: shape.cols % CHUNK !== 0,
+      ...inputConstants(shape.cols, { xRow: shape.cols, xAt: 0 }, unit),
       BIAS: slot.bias,
       ...(slot.bias ? { BIAS_AT: (up ? slot.gateUpBiasAt : slot.downBiasAt) / 4 } : {}),
     },
@@ -69,7 +72,7 @@ export function expertMatrix(
 }
 
 /** Rows of the matrix that one workgroup of the tile kernels takes. */
-const TILE_COLUMNS = 64;
+export const TILE_COLUMNS = 64;
 /** The same on a software adapter: 16 lanes with 8 each. */
 const LANE_COLUMNS = 128;
 
@@ -92,6 +95,17 @@ export function tileKernel(
   const constants = { N: columns, BLOCK: true, GAMMA: false };
   return { shader: `${name}_lane`, constants, grid: (tiles) => [workgroups, tiles, tileRows / 4] };
 }
+
+/** What a tile kernel also needs for the expert beside. */
+export const besideTile = (
+  beside: Beside,
+  part: 'gateUp' | 'down',
+  tileRows: TileRows,
+): Record<string, number | boolean> => ({
+  beside_N: beside[part].rows,
+  beside_INTERLEAVED: part === 'gateUp',
+  beside_TALL: tileRows === 32,
+});
 
 /** Lanes of a decode kernel that share one output: no more than its dot products have chunks. */
 export function partsOf(lanes: number, values: number): number {

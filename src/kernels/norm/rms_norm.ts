@@ -1,9 +1,12 @@
 import type { BufferView } from '../../gpu/buffer.ts';
 import { foldGrid, type Recorder } from '../../gpu/recording.ts';
+import { invariant } from '../../util/assert.ts';
 
 export interface RmsNorm {
   readonly x: BufferView; // [T, row]
   readonly gamma: BufferView; // [groups, D]
+  /** Is added; `out` is another buffer. */
+  readonly residual?: BufferView; // [T, groups, D]
   readonly out: BufferView; // [T, groups, D]
 }
 
@@ -15,16 +18,28 @@ export interface RmsNormShape {
   /** Norm only D values of a longer row: its length and where they start. */
   readonly row?: number;
   readonly at?: number;
+  /** Multiplies all but the residual; only with one. Default 1. */
+  readonly scale?: number;
 }
 
-/** out = x / rms(x) * gamma, token by token. */
+/** out = x / rms(x) * gamma (* scale + residual), token by token. */
 export function rmsNorm(recorder: Recorder, label: string, io: RmsNorm, shape: RmsNormShape): void {
-  const { size, eps, groups = 1, row = groups * size, at = 0 } = shape;
+  const { size, eps, groups = 1, row = groups * size, at = 0, scale = 1 } = shape;
+  const { residual } = io;
+  invariant(residual || scale === 1, `${label}: a scale without a residual`);
   recorder.dispatch({
     shader: 'norm/rms_norm',
     label,
-    constants: { D: size, X_ROW: row, X_AT: at, EPS: eps, GROUPS: groups },
-    bindings: { x: io.x, gamma: io.gamma, out: io.out },
+    constants: {
+      D: size,
+      X_ROW: row,
+      X_AT: at,
+      EPS: eps,
+      GROUPS: groups,
+      RESIDUAL: residual !== undefined,
+      ...(residual ? { OUT_SCALE: scale } : {}),
+    },
+    bindings: { x: io.x, gamma: io.gamma, out: io.out, ...(residual ? { residual } : {}) },
     grid: ({ tokens }) => foldGrid(tokens * groups),
   });
 }

@@ -1,7 +1,18 @@
 /** Attention over a whole sequence: every key and value is made in full, also for latent attention. */
 import type { AttentionConfig, GroupedAttention, LatentAttention, RopeConfig } from '../../config/model-config.ts';
 import type { GroupedAttentionNames, LatentAttentionNames, MatrixName } from '../../families/family.ts';
-import { matVec, need, needBias, needMatrix, rmsNormed, sigmoid, type Weights } from './tensors.ts';
+import {
+  matVec,
+  need,
+  needBias,
+  needMatrix,
+  normed,
+  rmsNormed,
+  sigmoid,
+  type NormOf,
+  type Weights,
+  softmax,
+} from './tensors.ts';
 
 /** Rotates the first values of `head` by its position; the rest passes through. */
 function rotated(head: Float64Array, position: number, rope: RopeConfig): Float64Array {
@@ -65,32 +76,36 @@ function attend(heads: Heads, mask: Mask): Float64Array[] {
   return heads.q.map((q, t) => joined(q.map((_, h) => attendHead(heads, t, h, mask))));
 }
 
+/** The stretches of a matrix that may lie in one piece. */
+const stretches = (names: MatrixName | readonly MatrixName[]): readonly MatrixName[] =>
+  typeof names === 'string' || 'of' in names ? [names] : names;
+
 function groupedHeads(
   x: readonly Float64Array[],
   c: GroupedAttention,
   n: GroupedAttentionNames,
   w: Weights,
-  eps: number,
+  norm: NormOf,
 ): Heads {
+  const rms = (values: Float64Array, name: string): Float64Array => normed(values, w, name, { ...norm, norm: 'rms' });
   const bias = (name: MatrixName): Float64Array | null => (c.bias.qkv ? needBias(w, name) : null);
-  const stretches = typeof n.q === 'string' || 'of' in n.q ? [n.q] : n.q;
   const project = (names: readonly MatrixName[], normName: string | null): Float64Array[][] =>
     x.map((token) => {
       let all = joined(names.map((name) => matVec(needMatrix(w, name, token.length), token, bias(name))));
-      if (normName && c.qkNorm === 'full') all = rmsNormed(all, need(w, normName), eps);
+      if (normName && c.qkNorm === 'full') all = rms(all, normName);
       const { clip } = c;
       if (clip !== null) all = all.map((v) => Math.max(-clip, Math.min(clip, v)));
       const heads = split(all, c.headSize);
-      return normName && c.qkNorm === 'per-head' ? heads.map((h) => rmsNormed(h, need(w, normName), eps)) : heads;
+      return normName && c.qkNorm === 'per-head' ? heads.map((h) => rms(h, normName)) : heads;
     });
   const turned = (heads: Float64Array[][], normName: string | null): Float64Array[][] =>
     heads.map((token, t) =>
       token.map((h) => {
         const out = rotated(h, t, c.rope);
-        return normName && c.qkNorm === 'per-head-rotated' ? rmsNormed(out, need(w, normName), eps) : out;
+        return normName && c.qkNorm === 'per-head-rotated' ? rms(out, normName) : out;
       }),
     );
-  const q = turned(project(stretches, n.qNorm), n.qNorm);
+  const q = turned(project(stretches(n.q), n.qNorm), n.qNorm);
   return { q, k: turned(project([n.k], n.kNorm), n.kNorm), v: project([n.v], null) };
 }
 
@@ -120,29 +135,66 @@ function latentHeads(x: readonly Float64Array[], c: LatentAttention, n: LatentAt
   return { q, k, v };
 }
 
-/** x: normed tokens [T][D]; returns what joins the residual, [T][D]. `eps` is for the norms of q and k. */
+/** Slot after slot, as published: the heads of the first chosen expert over all k and v heads, then those of the next. */
+function mixtureOfHeads(
+  x: readonly Float64Array[],
+  c: GroupedAttention,
+  n: GroupedAttentionNames,
+  w: Weights,
+): Float64Array[] {
+  const { topK, experts } = c.mixture!;
+  const { router, out } = n.mixture!;
+  const hidden = x[0]!.length;
+  const width = c.kvHeads * c.headSize;
+  const ofExpert = (name: string, e: number): Float64Array =>
+    need(w, name).slice(e * width * hidden, (e + 1) * width * hidden);
+  const logits = x.map((token) => matVec(need(w, `${router}.weight`), token));
+  const chosen = logits.map((own) =>
+    Array.from({ length: experts }, (_, e) => e)
+      .sort((a, b) => own[b]! - own[a]! || a - b)
+      .slice(0, topK),
+  );
+  const project = (name: MatrixName, token: Float64Array): Float64Array[] =>
+    split(matVec(needMatrix(w, name, hidden), token), c.headSize);
+  const k = x.map((token, t) => project(n.k, token).map((h) => rotated(h, t, c.rope)));
+  const v = x.map((token) => project(n.v, token));
+  const bias = c.bias.o ? need(w, `${n.o}.bias`) : new Float64Array(hidden);
+  const sums = x.map(() => bias.slice());
+  for (let slot = 0; slot < topK; slot++) {
+    const q = x.map((token, t) => {
+      const heads = split(matVec(ofExpert(n.q as string, chosen[t]![slot]!), token), c.headSize);
+      return heads.map((h) => rotated(h, t, c.rope));
+    });
+    attend({ q, k, v }, { scale: c.scale, window: c.window, sinks: null }).forEach((y, t) => {
+      const weight = softmax(Float64Array.from(chosen[t]!, (e) => logits[t]![e]!))[slot]!;
+      matVec(ofExpert(out, chosen[t]![slot]!), y).forEach((value, d) => (sums[t]![d]! += weight * value));
+    });
+  }
+  return sums;
+}
+
+/** x: normed tokens [T][D]; returns what joins the residual, [T][D]. `norm` is for q and k, which have RMS norms. */
 export function attention(
   x: readonly Float64Array[],
   config: AttentionConfig,
   names: GroupedAttentionNames | LatentAttentionNames,
   weights: Weights,
-  eps: number,
+  norm: NormOf,
 ): Float64Array[] {
-  const o = need(weights, `${names.o}.weight`);
   if (config.kind === 'latent' && names.kind === 'latent') {
+    const o = need(weights, `${names.o}.weight`);
     const heads = latentHeads(x, config, names, weights);
     return attend(heads, { scale: config.scale, window: null, sinks: null }).map((y) => matVec(o, y));
   }
   if (config.kind !== 'grouped' || names.kind !== 'grouped') throw new Error('names of another kind than the config');
-  const heads = groupedHeads(x, config, names, weights, eps);
+  if (config.mixture && names.mixture) return mixtureOfHeads(x, config, names, weights);
+  const o = need(weights, `${names.o}.weight`);
+  const heads = groupedHeads(x, config, names, weights, norm);
   const sinks = names.sinks === null ? null : need(weights, names.sinks);
   const bias = config.bias.o ? need(weights, `${names.o}.bias`) : null;
-  const { outputGate } = names;
-  const attended = attend(heads, { scale: config.scale, window: config.window, sinks });
-  const gated = attended.map((y, t) => {
-    if (!outputGate) return y;
-    const gates = joined(outputGate.map((name) => matVec(needMatrix(weights, name, x[t]!.length), x[t]!)));
-    return y.map((value, i) => value * sigmoid(gates[i]!));
+  const open = names.gate && config.outputGate ? stretches(names.gate) : null;
+  return attend(heads, { scale: config.scale, window: config.window, sinks }).map((y, t) => {
+    const gates = open && joined(open.map((name) => matVec(needMatrix(weights, name, x[t]!.length), x[t]!)));
+    return matVec(o, gates ? y.map((v, i) => v * sigmoid(gates[i]!)) : y, bias);
   });
-  return gated.map((y) => matVec(o, y, bias));
 }

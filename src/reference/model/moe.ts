@@ -151,6 +151,7 @@ function expertOf(
   const gateUp = need(weights, storage.gateUp);
   const pick = (part: 0 | 1): Float64Array => fusedRows(gateUp, e, rowsOf(part), 2 * width, hidden, inOut);
   const allRows = Array.from({ length: hidden }, (_, d) => d);
+  const sum = storage.sumBias === undefined ? null : need(weights, storage.sumBias);
   const biases = storage.gateUpBias === null ? null : need(weights, storage.gateUpBias);
   const downBias = storage.downBias === null ? null : need(weights, storage.downBias);
   const biasOf = (part: 0 | 1): Float64Array => Float64Array.from(rowsOf(part), (row) => biases![e * 2 * width + row]!);
@@ -158,8 +159,9 @@ function expertOf(
     gate: pick(0),
     up: pick(1),
     down: fusedRows(need(weights, storage.down), e, allRows, hidden, width, inOut),
-    bias:
-      biases && downBias
+    bias: sum
+      ? { gate: new Float64Array(width), up: new Float64Array(width), down: sum }
+      : biases && downBias
         ? { gate: biasOf(0), up: biasOf(1), down: downBias.slice(e * hidden, (e + 1) * hidden) }
         : null,
   };

@@ -44,9 +44,17 @@ export function rmsNormed(x: Float64Array, gamma: Float64Array, eps: number): Fl
   return x.map((v, i) => v * scale * gamma[i]!);
 }
 
+/** Which norm a model has, as its config says. */
+export interface NormOf {
+  readonly norm: NormKind;
+  readonly normEps: number;
+  readonly gainOffset: number;
+}
+
 /** @param name of the gains; the biases of a layer norm are beside them */
-export function normed(x: Float64Array, weights: Weights, name: string, kind: NormKind, eps: number): Float64Array {
-  const gains = need(weights, name);
+export function normed(x: Float64Array, weights: Weights, name: string, of: NormOf): Float64Array {
+  const { norm: kind, normEps: eps, gainOffset } = of;
+  const gains = need(weights, name).map((gain) => gain + gainOffset);
   if (kind === 'rms') return rmsNormed(x, gains, eps);
   const mean = x.reduce((a, b) => a + b, 0) / x.length;
   const variance = x.reduce((a, b) => a + (b - mean) ** 2, 0) / x.length;

@@ -1,8 +1,10 @@
 /** A model's source on its way to a worker: an address and files as data, anything else by messages to the page that has it. */
 import type { Caller, Handlers } from '../connection.ts';
-import { blobsByName, filesSource } from '../../weights/files-source.ts';
+import { blobsByName } from '../../weights/files-source.ts';
+import { pickedSource } from '../../weights/gguf/picked.ts';
 import type { ByteSource } from '../../weights/source.ts';
-import { isRemote, openSource, type ModelSource, type OpenSourceOptions } from '../../engine/open-source.ts';
+import { isRemote, type ModelSource } from '../../engine/model-source.ts';
+import { openSource, type OpenSourceOptions } from '../../engine/open-source.ts';
 import type { HubModel } from '../../weights/hub/hub-model.ts';
 
 export type WireSource =
@@ -32,7 +34,7 @@ export function sendSource(source: ModelSource): { readonly wire: WireSource; re
 
 export async function receiveSource(wire: WireSource, page: Caller, options: OpenSourceOptions): Promise<ByteSource> {
   if (wire.kind === 'named') return openSource(wire.name, options);
-  return wire.kind === 'files' ? filesSource(wire.files) : remoteSource(wire, page);
+  return wire.kind === 'files' ? pickedSource(wire.files) : remoteSource(wire, page);
 }
 
 function sourceHandlers(source: ByteSource): Handlers {

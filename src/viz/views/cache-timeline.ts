@@ -11,7 +11,7 @@ import {
 import { plotView } from '../figures/plot.ts';
 import { HUES } from '../ramps.ts';
 import type { Context, View } from '../view.ts';
-import { count, percent, short } from '../words.ts';
+import { count, megabytes, percent, short } from '../words.ts';
 
 interface Timeline {
   readonly cache: CacheSteps;
@@ -102,7 +102,7 @@ export const cacheTimeline: View<Timeline, CacheState> = {
         const waited = trace.timing ? `, ${short(trace.timing.stallMs[step]!)} ms waiting` : '';
         return `step ${step} (${trace.steps[step]!.phase === 'decode' ? 'answer' : 'prompt'}): ${cache.hits[step]} of ${
           cache.needed[step]
-        } experts were there, ${short(cache.bytes[step]! / 1e6)} MB read${waited}`;
+        } experts were there, ${megabytes(cache.bytes[step]!)} read${waited}`;
       },
       select: (i) => brush.select({ token: firstTokens[i]! }),
       width,

@@ -6,7 +6,7 @@ import { replayProvenance } from '../cache.ts';
 import { plotView } from '../figures/plot.ts';
 import { HUES } from '../ramps.ts';
 import type { View } from '../view.ts';
-import { count, percent, short } from '../words.ts';
+import { count, megabytes, percent } from '../words.ts';
 
 const RULES = [...POLICY_NAMES, 'belady'] as const;
 /** Shares of the experts that have a slot. */
@@ -45,7 +45,7 @@ function valueOf(show: Shown, { results }: Curves, rule: string, size: number): 
 }
 
 const worded = (show: Shown, value: number): string =>
-  Number.isNaN(value) ? '…' : show === 'bytes' ? `${short(value / 1e6)} MB` : percent(value);
+  Number.isNaN(value) ? '…' : show === 'bytes' ? megabytes(value) : percent(value);
 
 export const policies: View<Curves, PolicyState> = {
   question: 'Which rule keeps the right experts?',
@@ -85,7 +85,7 @@ export const policies: View<Curves, PolicyState> = {
       xTitle: 'share of experts that have a slot',
       yTitle: SHOWN.find(([name]) => name === show)![1],
       xWords: (share) => percent(share, 0),
-      yWords: (value) => (show === 'bytes' ? `${short(value / 1e6)} MB` : percent(value, 0)),
+      yWords: (value) => (show === 'bytes' ? megabytes(value) : percent(value, 0)),
       series: [
         ...RULES.map((rule, i) => ({
           label: rule,

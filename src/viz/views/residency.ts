@@ -2,7 +2,8 @@
 import type { Trace } from '../../trace/trace.ts';
 import { replayAside } from '../../trace/replay.ts';
 import { CACHE_STATE, cacheControls, replayProvenance, slotsOf, type CacheState } from '../cache.ts';
-import { PLACES, type Residency } from '../places.ts';
+import { PLACES } from '../../trace/places.ts';
+import type { Residency } from '../places.ts';
 import { matrixView } from '../figures/matrix.ts';
 import type { Ramp } from '../ramps.ts';
 import type { View } from '../view.ts';

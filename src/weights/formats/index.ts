@@ -11,8 +11,15 @@ import type { MatrixShape } from '../layout.ts';
 import type { PublishedMatrix } from '../matrix.ts';
 import { decodeFloats, dtypeBits } from '../safetensors/dtype.ts';
 import { readBytes } from '../source.ts';
+import { awq } from './awq.ts';
+import { bitsandbytes } from './bitsandbytes.ts';
 import { compressedTensors } from './compressed-tensors.ts';
 import { expectShape, type ExpertSlice, type WeightFormat } from './format.ts';
+import { fp8 } from './fp8.ts';
+import { gguf } from './gguf.ts';
+import { gptq } from './gptq.ts';
+import { mlx } from './mlx.ts';
+import { modelopt } from './modelopt.ts';
 import { mxfp4 } from './mxfp4.ts';
 import { plainExpert, plainMatrix } from './plain.ts';
 
@@ -22,7 +29,7 @@ const PLAIN: Omit<WeightFormat, 'method'> = {
   expert: (checkpoint, _, name, slice) => plainExpert(checkpoint, name, slice),
 };
 
-const FORMATS: readonly WeightFormat[] = [compressedTensors, mxfp4];
+const FORMATS: readonly WeightFormat[] = [compressedTensors, mxfp4, gguf, gptq, awq, fp8, modelopt, bitsandbytes, mlx];
 /** Configurations that their format runs as they are meant; each is asked about once, before its first tensor. */
 const checked = new WeakSet<object>();
 
@@ -164,6 +171,21 @@ function flatExpert(
   );
 }
 
+/**
+ * The matrix of expert `e` in a tensor of rank 3 that holds one for each, or null when the checkpoint has no such tensor.
+ * @throws InvalidCheckpoint `wrong-shape`
+ */
+export function findExpertMatrix(
+  checkpoint: Checkpoint,
+  quantization: Json | null,
+  name: string,
+  e: number,
+  { rows, cols, experts }: MatrixShape & { readonly experts: number },
+): PublishedMatrix | null {
+  const slice = { e, experts, tensorRows: rows, rows, cols, first: 0, stride: 1, transposed: false } as const;
+  return formatOf(quantization).expert(checkpoint, quantization, name, { ...slice, label: `${name}[${e}]` });
+}
+
 function complete(
   names: { readonly gate: string; readonly up: string; readonly down: string },
   gate: PublishedMatrix | null,
@@ -236,6 +258,10 @@ export function findExpertBias(
     };
   }
   invariant(storage.kind === 'fused', 'no family has flat experts with biases');
+  if (storage.sumBias !== undefined) {
+    const sum = findVector(checkpoint, storage.sumBias, hidden);
+    return async (signal) => ({ gateUp: new Float32Array(2 * width), down: await sum(signal) });
+  }
   const row = (
     name: string | null,
     beside: string,

@@ -7,6 +7,8 @@ export interface HubModel {
   readonly hub: string;
   /** Branch, tag or commit; default `main`. The commit that it stands for is looked up once and used for all files. */
   readonly revision?: string | undefined;
+  /** A .gguf file of the repository, the first of its splits: it is the model. Without, the repository must hold safetensors. */
+  readonly file?: string | undefined;
   /**
    * For gated and private models. It is kept in memory only, and sent to `endpoint`'s origin only, in the Authorization header.
    */
@@ -21,6 +23,7 @@ export interface HubPlace {
   readonly endpoint: string;
   readonly id: string;
   readonly revision: string;
+  readonly file: string | null;
   /** What is kept of the model is kept under this name, whatever its commit. */
   readonly key: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -49,6 +52,7 @@ export const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(rev
 export function readHubModel({
   hub,
   revision = DEFAULT_REVISION,
+  file,
   token,
   endpoint = DEFAULT_ENDPOINT,
 }: HubModel): HubPlace {
@@ -59,6 +63,8 @@ export function readHubModel({
     });
   if (revision.length > 255 || !revision.split('/').every((part) => REVISION_PART.test(part) && !ONLY_DOTS.test(part)))
     throw new InvalidRequest(`${JSON.stringify(revision)} is not a branch, tag or commit`, { hub, revision });
+  if (file !== undefined && !/^[\w./-]+\.gguf$/i.test(file))
+    throw new InvalidRequest(`${JSON.stringify(file)} is not the name of a .gguf file`, { hub, file });
   const base = readEndpoint(endpoint);
   const secret = readToken(token, base);
   const where = `${base.origin}${base.pathname.replace(/\/+$/, '')}`;
@@ -66,6 +72,7 @@ export function readHubModel({
     endpoint: where,
     id: hub,
     revision,
+    file: file ?? null,
     key: `${where}/${hub}${revision === DEFAULT_REVISION ? '' : `@${revision}`}`,
     headers: secret === null ? {} : { authorization: `Bearer ${secret}` },
     hasToken: secret !== null,

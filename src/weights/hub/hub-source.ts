@@ -157,14 +157,27 @@ interface Listing {
 }
 
 const OTHER_FORMATS: readonly (readonly [RegExp, string])[] = [
-  [/\.gguf$/i, 'GGUF'],
   [/\.(bin|pt|pth|ckpt)$/i, 'PyTorch pickles'],
   [/\.onnx(_data)?$/i, 'ONNX'],
   [/\.(h5|msgpack)$/i, 'TensorFlow or Flax'],
 ];
 
-function checkFormat({ key, id, revision }: HubPlace, files: ReadonlyMap<string, HubFile>): void {
+/** Names in a message. */
+const MOST_NAMED = 12;
+
+function checkFormat({ key, id, revision, file }: HubPlace, files: ReadonlyMap<string, HubFile>): void {
   const names = [...files.keys()];
+  const ggufs = names.filter((name) => /\.gguf$/i.test(name));
+  if (file !== null && files.has(file)) return;
+  if (file !== null || (ggufs.length > 0 && !names.some((name) => /^[^/]+\.safetensors$/.test(name)))) {
+    const has = ggufs.length > 0 ? ggufs.slice(0, MOST_NAMED).join(', ') : 'none';
+    throw new UnsupportedModel(
+      file === null
+        ? `${key} has its weights as GGUF, not as safetensors: name one of its files, as in { hub, file } or --file: ${has}`
+        : `${key} has no file ${file}; its .gguf files: ${has}`,
+      { hub: id, revision, formats: ['GGUF'], files: ggufs.slice(0, MOST_NAMED) },
+    );
+  }
   if (names.some((name) => /^[^/]+\.safetensors$/.test(name))) return;
   const others = OTHER_FORMATS.filter(([pattern]) => names.some((name) => pattern.test(name))).map(([, what]) => what);
   const has = others.length > 0 ? `has its weights as ${others.join(' and ')}, not as` : 'has no';

@@ -2,7 +2,7 @@
  * Remembers what is read of a model to describe it (configs, tokenizer, index, headers), so that the next session opens it without asking for
  * any of that, and without a network when the records are there too.
  *
- * Nothing stale is mixed with anything new: config.json and the index are compared with the network's when it answers, and every other file's
+ * Nothing stale is mixed with anything new: config.json and the index, or a GGUF file, are compared with the network's when it answers, and every other file's
  * size and version before the first byte of it that was not remembered is handed on.
  */
 import { SourceError } from '../../errors.ts';
@@ -73,7 +73,7 @@ async function compare(
   const either = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
   try {
     if (isOffline()) throw new SourceError('this device is offline');
-    const files = [CONFIG_FILE, INDEX_FILE].filter((file) => reads.files.has(file));
+    const files = tellingFiles(reads);
     const answers = await Promise.all(files.map((file) => whatChanged(source, file, reads.files.get(file)!, either)));
     const change = answers.find((answer) => answer !== null);
     if (change) return ['changed', `The model changed since it was kept: ${change}. It is read anew`];
@@ -85,6 +85,12 @@ async function compare(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** What a change would show in: of a GGUF the file itself, from which its config.json would have to be read anew. */
+function tellingFiles({ files }: SmallReads): string[] {
+  const ggufs = [...files].filter(([name, { size }]) => /\.gguf$/i.test(name) && size !== null).map(([name]) => name);
+  return ggufs.length > 0 ? ggufs : [CONFIG_FILE, INDEX_FILE].filter((file) => files.has(file));
 }
 
 /** null when nothing did. */

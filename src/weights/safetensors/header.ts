@@ -26,6 +26,8 @@ export interface TensorInfo {
   /** First byte in the file, and the one after the last. */
   readonly begin: number;
   readonly end: number;
+  /** Of GGUF files: what the bytes are blocks of, and the shape in weights. `dtype` is U8 then, and `shape` counts bytes. */
+  readonly block?: { readonly type: string; readonly shape: readonly number[] };
 }
 
 export interface SafetensorsHeader {
@@ -369,7 +371,7 @@ class HeaderParser {
 const DECEPTIVE = /[\p{Cc}\p{Bidi_Control}]/u;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
-function nameProblem(name: string): string | null {
+export function nameProblem(name: string): string | null {
   if (name === '') return 'is empty';
   if (LONE_SURROGATE.test(name)) return 'is not well-formed Unicode';
   if (DECEPTIVE.test(name)) return 'has control characters';

@@ -11,6 +11,7 @@ import {
   type Prompt,
   type StepEvent,
 } from '../../../src/index.ts';
+import { PLACES } from '../../../src/trace/index.ts';
 
 export type Load = (options?: LoadOptions) => Promise<Model>;
 
@@ -197,7 +198,9 @@ export const cases: Readonly<Record<string, (model: Model, load: Load) => Promis
       const { mode, slots, experts, steps: count, layers, storage } = (await model.expertStats())!;
       const stats = { mode, slots, experts, count, storage, layers: layers.map((layer) => layer.experts) };
       const report = await model.cacheReport();
+      const places = (await model.expertPlaces()).map((of) => [...of].map((place) => PLACES[place]));
       return {
+        places,
         before,
         after,
         first,

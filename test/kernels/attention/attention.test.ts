@@ -239,7 +239,7 @@ describe('mutants of attention/attention_decode', () => {
       named('seven_tokens_from_the_start'),
     ],
     ['drops the window', 'max(first_visible(position), split * CHUNK)', 'split * CHUNK', named('window_16')],
-    ['forgets the scale', 'score * SCALE', 'score', named('middle_of_the_cache')],
+    ['forgets the scale', 'select(NOTHING, score * SCALE', 'select(NOTHING, score', named('middle_of_the_cache')],
     ['forgets the sink', 'denominator[r] = 1.0', 'denominator[r] = 0.0', named('sinks')],
     [
       'takes the wrong kv head',

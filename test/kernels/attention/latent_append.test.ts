@@ -123,20 +123,17 @@ async function check(c: Case): Promise<void> {
 describe('attention/latent_append', () => {
   it.each(cases)('$name', check);
 
+  const HEADS = 'attention/latent_heads';
   it.each([
-    ['appends at t', 'let position = u_step.position + t', 'let position = t'],
-    ['takes the latent for the rope key', ' + KEY_AT', ''],
-    ['takes the key for the value', 'kv_up[from_up + NOPE + d]', 'kv_up[from_up + d]'],
-    [
-      'does not turn the key',
-      'turned(r, down[from_key + low], down[from_key + high], cosine, sine)',
-      'down[from_key + r]',
-    ],
-  ])('notices a kernel that %s', async (_what, from, to) => {
+    ['appends at t', 'attention/latent_append', 'let position = u_step.position + t', 'let position = t'],
+    ['takes the latent for the rope key', HEADS, 'DOWN_ROW + KEY_AT', 'DOWN_ROW'],
+    ['takes the key for the value', HEADS, 'select(0u, NOPE, is_v)', '0u'],
+    ['does not turn the key', HEADS, 'if (r >= 2u * PAIRS)', 'if (!head.is_q)'],
+  ])('notices a kernel that %s', async (_what, path, from, to) => {
     await expectMutantToFail(
       gpu,
       shaderText,
-      'attention/latent_append',
+      path,
       (s) => s.replace(from, to),
       async () => {
         for (const c of cases.filter((k) => k.name === 'q_latent_and_key_fused')) await check(c);

@@ -81,7 +81,6 @@ async function check(c: Case): Promise<void> {
     bias: { qkv: false, o: false },
     window: null,
     sinks: false,
-    outputGate: false,
     rope,
   };
   const stretch = (n: number): number => (norm === 'full' ? n * size : size);
@@ -132,29 +131,44 @@ describe('attention/rotate_append', () => {
     await expect(check({ name: 'overrun', tokens: 3, position: 14 })).rejects.toThrow('overrun a cache of 16');
   });
 
+  const HEADS = 'attention/grouped_heads';
   it.each([
-    ['forgets epsilon', ' + EPS', '', only('norm_per_head')],
+    ['forgets epsilon', HEADS, ' + EPS', '', only('norm_per_head')],
     [
       'clamps only q and k',
+      HEADS,
       'clamp(value, -CLIP, CLIP)',
       'select(clamp(value, -CLIP, CLIP), value, head.is_v)',
       only('clip'),
     ],
-    ["reads the first head's gamma", ' % stretch;', ' % SIZE;', only('norm_over_the_projection')],
-    ['appends at t', 'let position = u_step.position + t', 'let position = t', only('fills_the_cache_to_the_end')],
+    [
+      "reads the first head's gamma",
+      HEADS,
+      ' % select(K_NORM, Q_NORM, is_q)',
+      ' % SIZE',
+      only('norm_over_the_projection'),
+    ],
+    [
+      'appends at t',
+      'attention/rotate_append',
+      'let position = u_step.position + t',
+      'let position = t',
+      only('fills_the_cache_to_the_end'),
+    ],
     [
       'norms heads before they turn',
-      'value *= gain(head, d);\n#endif\n    if (is_q)',
-      '\n#endif\n    if (is_q)',
+      HEADS,
+      'return value * gain(head, d);',
+      'return value;',
       only('norm_of_turned_heads'),
     ],
-    ['turns v too', '!head.is_v && d < 2u', 'd < 2u', only('odd_head_counts')],
-    ['turns the whole head', 'd < 2u * PAIRS', 'd < SIZE', only('partial_rotary')],
-  ])('notices a kernel that %s', async (_what, from, to, few) => {
+    ['turns v too', HEADS, '!head.is_v && d < 2u', 'd < 2u', only('odd_head_counts')],
+    ['turns the whole head', HEADS, 'd < 2u * PAIRS', 'd < SIZE', only('partial_rotary')],
+  ])('notices a kernel that %s', async (_what, path, from, to, few) => {
     await expectMutantToFail(
       gpu,
       shaderText,
-      'attention/rotate_append',
+      path,
       (s) => s.replace(from, to),
       async () => {
         for (const c of few) await check(c);

@@ -90,6 +90,10 @@ describe('linear/glu_matvec', () => {
   it('normed', () => check('decode', normed));
 });
 
+describe('linear/glu_matmul', () => {
+  it('normed', () => check('prefill', normed));
+});
+
 describe('linear/glu_lane', () => {
   it.each([...some, normed])('$name', (c) => check('decode', c, software));
   it.each(some)('$name, in blocks', (c) => check('prefill', c, software));

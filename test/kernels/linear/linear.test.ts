@@ -43,6 +43,7 @@ const cases: Case[] = [
   { name: 'quads_but_not_chunks', tokens: 3, rows: 17, cols: 148 },
   { name: 'quads_of_a_part', tokens: 3, rows: 9, cols: 76, xRow: 100, xAt: 12 },
   { name: 'part_of_a_row_of_x', tokens: 3, rows: 9, cols: 64, xRow: 100, xAt: 36 },
+  { name: 'chunks_of_a_part', tokens: 3, rows: 9, cols: 64, xRow: 128, xAt: 32 },
   { name: 'unaligned_part_of_x', tokens: 3, rows: 9, cols: 64, xRow: 99, xAt: 33 },
   { name: 'part_of_a_row_of_out', tokens: 3, rows: 9, cols: 40, outRow: 23, outAt: 11, with: ['residual', 'bias'] },
   { name: 'bias', tokens: 5, rows: 66, cols: 64, with: ['bias'] },
@@ -59,6 +60,12 @@ const decodeOnly: Case[] = [
   { name: 'last_of_none', tokens: 0, rows: 33, cols: 64, last: true },
   { name: 'two_rows_a_lane', tokens: 1, rows: 2051, cols: 512, layout: INT4 },
   { name: 'four_rows_a_lane', tokens: 1, rows: 16387, cols: 40, layout: INT4 },
+];
+
+/** In prefill, on a GPU. */
+const normedTiles: Case[] = [
+  ...decodeOnly.filter(({ name }) => ['norm_of_a_part', 'norm_and_the_rest'].includes(name)),
+  { name: 'norm_of_two_tiles', tokens: 37, rows: 67, cols: 68, with: ['gamma'] },
 ];
 
 const layouts = thinned<Layout>(
@@ -125,7 +132,7 @@ async function check(phase: Phase, c: Case, on = gpu): Promise<void> {
 const columns = (from: ArrayLike<number>, tokens: number, row: number, at: number, count: number): Float64Array =>
   Float64Array.from({ length: tokens * count }, (_, i) => from[Math.floor(i / count) * row + at + (i % count)]!);
 
-const named = (name: string): Case => [...cases, ...decodeOnly].find((c) => c.name === name)!;
+const named = (name: string): Case => [...cases, ...decodeOnly, ...normedTiles].find((c) => c.name === name)!;
 
 const both = everyday(cases, 'no_tokens', 'prime_sizes', 'everything');
 const decode = [...both, ...everyday(decodeOnly, 'norm_and_the_rest', 'last_token')];
@@ -141,13 +148,24 @@ describe('linear/matvec', () => {
         [
           'reads quads beyond K',
           'quads_of_a_part',
-          'linear/x_rows',
+          'linear/x_quads',
           (s) => s.replace('quad >= K / 4u', 'quad > K / 4u'),
         ],
         ['forgets a lane', 'two_rows_a_lane', 'linear/matvec_rows', (s) => s.replace('i < LANES', 'i < LANES - 1u')],
-        ['reads x beyond K', 'norm_of_a_part', 'linear/x_rows', (s) => s.replace('if (k >= K)', 'if (k > K)')],
-        ['starts x at 0', 'unaligned_part_of_x', 'linear/x_rows', (s) => s.replace(' + X_AT + k', ' + k')],
-        ['starts x quads at 0', 'part_of_a_row_of_x', 'linear/x_rows', (s) => s.replace('X_ROW + X_AT', 'X_ROW')],
+        ['reads x beyond K', 'norm_of_a_part', 'linear/x_quads', (s) => s.replace('if (k >= K)', 'if (k > K)')],
+        ['starts x at 0', 'unaligned_part_of_x', 'linear/x_quads', (s) => s.replace(' + X_AT + k', ' + k')],
+        [
+          'starts x quads at 0',
+          'part_of_a_row_of_x',
+          'linear/x_quads',
+          (s) => s.replace('X_ROW + X_AT) / 4u', 'X_ROW) / 4u'),
+        ],
+        [
+          'starts x chunks at 0',
+          'chunks_of_a_part',
+          'linear/x_quads',
+          (s) => s.replace('X_ROW + X_AT) / 32u + chunk', 'X_ROW) / 32u + chunk'),
+        ],
         ['forgets epsilon', 'tiny', 'linear/matvec_rows', (s) => s.replace(' + EPS', '')],
         ['forgets gamma', 'norm', 'linear/matvec_rows', (s) => s.replace('part[i] *=', 'part[i] +=  0.0 *')],
         [
@@ -181,10 +199,42 @@ describe('linear/matvec', () => {
   });
 
   it('norms tiny values with epsilon', () => checkTinyNorm({ name: 'tiny', tokens: 1, rows: 3, cols: 32 }));
+
+  it.each([136, 139])('passes values of rows of %i on', checkPasses);
+
+  it('notices one that passes on others', () =>
+    expectMutantToFail(
+      gpu,
+      shaderText,
+      'linear/matvec',
+      (s) => s.replace('X_ROW + PASS_AT', 'X_ROW'),
+      () => checkPasses(139),
+    ));
 });
 
+/** Rows of out are the product, then what is passed on. */
+async function checkPasses(xRow: number): Promise<void> {
+  const [tokens, rows, cols, count] = [2, 37, 64, 70];
+  const [x, weights] = [normals(1, tokens * xRow), normals(2, rows * cols, 0.5)];
+  const [at, outRow] = [xRow - count, rows + count];
+  const got = await runKernel(gpu, {
+    inputs: { x, weights },
+    outputs: { out: tokens * outRow },
+    step: { tokens, position: 0 },
+    record: (r, v) => {
+      const matrix = { view: v.weights!, layout: { kind: 'f32' } as const, rows, cols };
+      const passes = { at, to: rows, count };
+      linear(r, 'passes', { x: v.x!, weights: matrix, out: v.out! }, { phase: 'decode', xRow, outRow, passes });
+    },
+  });
+  const out = asF32(got.out!);
+  expect([...columns(out, tokens, outRow, rows, count)]).toEqual([...columns(x, tokens, xRow, at, count)]);
+  const expected = twin({ x, weights }, { tokens, rows, cols, xRow, xAt: 0, eps: undefined });
+  expectClose(columns(out, tokens, outRow, 0, rows), expected, 1e-5, 'beside what is passed on');
+}
+
 /** Values whose squares are far below epsilon. */
-async function checkTinyNorm({ tokens, rows, cols }: Case): Promise<void> {
+async function checkTinyNorm({ tokens, rows, cols }: Case, phase: Phase = 'decode'): Promise<void> {
   const x = normals(1, tokens * cols, 1e-4);
   const gamma = normals(2, cols, 0.2, 1);
   const weights = normals(3, rows * cols);
@@ -195,7 +245,7 @@ async function checkTinyNorm({ tokens, rows, cols }: Case): Promise<void> {
     step: { tokens, position: 0 },
     record: (r, v) => {
       const matrix = { view: v.weights!, layout, rows, cols };
-      linear(r, 'tiny', { x: v.x!, weights: matrix, out: v.out!, gamma: v.gamma! }, { phase: 'decode', eps: 1e-5 });
+      linear(r, 'tiny', { x: v.x!, weights: matrix, out: v.out!, gamma: v.gamma! }, { phase, eps: 1e-5 });
     },
   });
   const expected = twin({ x, weights, gamma }, { tokens, rows, cols, eps: 1e-5 });
@@ -204,6 +254,8 @@ async function checkTinyNorm({ tokens, rows, cols }: Case): Promise<void> {
 
 describe('linear/matmul', () => {
   it.each(both)('$name', (c) => check('prefill', c));
+  it.each(everyday(normedTiles, 'norm_of_two_tiles'))('$name', (c) => check('prefill', c));
+  it('norms tiny values with epsilon', () => checkTinyNorm({ name: 'tiny', tokens: 2, rows: 3, cols: 32 }, 'prefill'));
   it.each(layouts)('%o', (layout) => check('prefill', { name: 'layout', tokens: 33, rows: 11, cols: 144, layout }));
 
   it.each(
@@ -224,10 +276,28 @@ describe('linear/matmul', () => {
         ],
         ['stores beyond N', 'prime_sizes', 'linear/matmul', (s) => s.replace('n + 1u < N', 'n < N')],
         [
+          'reads one half of a chunk',
+          'chunks_of_a_part',
+          'linear/x_quads',
+          (s) => s.replace('[quad % 8u]', '[quad % 4u]'),
+        ],
+        [
           'has conflicting places',
           'more_than_a_tile',
           'linear/matmul_tile',
           (s) => s.replace('STRIDE: u32 = 5u', 'STRIDE: u32 = 3u'),
+        ],
+        [
+          'takes a norm for another',
+          'norm_of_two_tiles',
+          'linear/matmul_tile',
+          (s) => s.replace('squares[WG + lane] = square.y', 'squares[WG + lane] = square.x'),
+        ],
+        [
+          'forgets gamma',
+          'norm_of_two_tiles',
+          'linear/matmul_tile',
+          (s) => s.replace('v *= gamma_quad(first_quad + quad);', ''),
         ],
       ],
       ([, , path]) => path,

@@ -230,7 +230,11 @@ describe('moe/route, intervened', () => {
           (s) => s.replace('select(0.0, weight_of(lane), is_used)', 'weight_of(lane)'),
         ],
         ['forgets a bias', ['bias_some'], (s) => s.replace('return key + bitcast<f32>(rule)', 'return key')],
-        ['weighs by biased keys', ['bias_some'], (s) => s.replace('= scores[chosen[pair]]', '= parts[chosen[pair]]')],
+        [
+          'weighs by biased keys',
+          ['bias_some'],
+          (s) => s.replace('weight = scores[chosen[pair]]', 'weight = parts[chosen[pair]]'),
+        ],
         [
           'predicts with this layer’s intervention',
           ['predict_intervened'],

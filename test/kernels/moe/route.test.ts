@@ -105,7 +105,7 @@ describe('moe/route', () => {
         [
           'weighs with the bias',
           ['sigmoid_with_bias'],
-          (s) => s.replace('= scores[chosen[pair]]', '= parts[chosen[pair]]'),
+          (s) => s.replace('weight = scores[chosen[pair]]', 'weight = parts[chosen[pair]]'),
         ],
         ['forgets a block', ['several_blocks'], (s) => s.replace('sum = parts[at]', 'sum = 0.0')],
         ['ranks groups by one key', ['best_groups_by_two'], (s) => s.replace('best += second', 'best += 0.0')],
@@ -186,7 +186,11 @@ describe('moe/route', () => {
           ['approximate_with_everything'],
           (s) => s.replace('ahead == 0u && takes_part(e)', 'takes_part(e)'),
         ],
-        ['weighs by raised keys', ['prior'], (s) => s.replace('= scores[chosen[pair]]', '= parts[chosen[pair]]')],
+        [
+          'weighs by raised keys',
+          ['prior'],
+          (s) => s.replace('weight = scores[chosen[pair]]', 'weight = parts[chosen[pair]]'),
+        ],
         [
           'rounds small softplus away',
           ['sqrt_softplus_of_small_scores'],

@@ -17,6 +17,7 @@ override MATRIX: u32;
 override READS: u32;
 @group(0) @binding(0) var<storage, read> values: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> scales: array<u32>;
+fn scale_word(at: u32) -> u32 { return scales[at]; }
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 @compute @workgroup_size(64)
 fn read_weights(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -37,8 +38,16 @@ interface Case {
   readonly words: Uint32Array;
 }
 
-function recordReader(r: Recorder, v: Readonly<Record<string, BufferView>>, { layout, shape }: Case): void {
-  const { constants, imports } = weightFormat(layout, shape);
+interface Variant extends Case {
+  readonly software: boolean;
+}
+
+function recordReader(
+  r: Recorder,
+  v: Readonly<Record<string, BufferView>>,
+  { layout, shape, software }: Variant,
+): void {
+  const { constants, imports } = weightFormat(layout, shape, software);
   const reads = shape.rows * planes(layout, shape).chunks;
   r.dispatch({
     shader: 'test/read_weights',
@@ -49,7 +58,13 @@ function recordReader(r: Recorder, v: Readonly<Record<string, BufferView>>, { la
   });
 }
 
+/** As GPUs and software adapters read it; formats without integers know no difference. */
 async function check(c: Case): Promise<void> {
+  const [a, b] = [true, false].map((software) => weightFormat(c.layout, c.shape, software).imports.byte_floats);
+  for (const software of a === b ? [true] : [true, false]) await checkVariant({ ...c, software });
+}
+
+async function checkVariant(c: Variant): Promise<void> {
   const { layout, shape, words } = c;
   const { chunks } = planes(layout, shape);
   const bytes = new Uint32Array(BEFORE * 4 + words.length).fill(0x3f9d3f9d);
@@ -84,7 +99,7 @@ const int = (
   bits: 4 | 8,
   group: number,
   scale: 'f32' | 'f16' | 'bf16',
-  zeros: boolean,
+  zeros: boolean | 'f32',
 ): Extract<Layout, { kind: 'int' }> => ({ kind: 'int', bits, group, scale, zeros });
 
 const layouts: Layout[] = [
@@ -101,6 +116,13 @@ const layouts: Layout[] = [
   int(8, 515, 'bf16', false), // one group a row, not of whole chunks
   int(8, 64, 'f32', false),
   int(8, 32, 'f16', true),
+  int(4, 64, 'bf16', 'f32'),
+  int(8, 32, 'f16', 'f32'),
+  { kind: 'fp8', group: 128, scale: 'f32' },
+  { kind: 'fp8', group: 515, scale: 'bf16' },
+  { kind: 'nf4', group: 64 },
+  { kind: 'fp4', group: 32 },
+  { kind: 'nvfp4' },
 ];
 
 /** Every 16-bit code that is a number, as a matrix of 64 rows. */
@@ -130,13 +152,43 @@ function anyCodes(bits: 4 | 8): Case {
   return { layout, shape, words };
 }
 
+/** All codes of fp8 that are numbers, under scales that leave none of them subnormal. */
+function allFp8(): Case {
+  const layout: Layout = { kind: 'fp8', group: 64, scale: 'f32' };
+  const shape = { rows: 3, cols: 256 };
+  const p = planes(layout, shape);
+  const words = new Uint32Array(p.bytes / 4);
+  new Uint8Array(words.buffer).subarray(0, 768).forEach((_, i, codes) => (codes[i] = (i & 127) === 127 ? 0 : i));
+  const scales = new Float32Array(words.buffer, p.scalesAt, shape.rows * p.scaleRowWords);
+  scales.forEach((_, i) => (scales[i] = (i % 2 ? -1.1 : 0.9) * 2 ** (i - 6)));
+  return { layout, shape, words };
+}
+
+/** Random nibbles under random scales of either sign, which are numbers. */
+function anyNvfp4(): Case {
+  const layout: Layout = { kind: 'nvfp4' };
+  const shape = { rows: 5, cols: 144 };
+  const p = planes(layout, shape);
+  const words = integers(6, p.bytes / 4, 2 ** 32);
+  for (let row = 0; row < shape.rows; row++) {
+    const chunk = row * p.valueRowWords + p.valueRowWords - 2;
+    words.fill(0, chunk, chunk + 2); // padding
+    const at = p.scalesAt / 4 + row * p.scaleRowWords;
+    new Float32Array(words.buffer)[at] = 0.01 * (row + 1);
+    const codes = new Uint8Array(words.buffer, 4 * at + 4, 4 * (p.scaleRowWords - 1));
+    codes.forEach((code, i) => (codes[i] = (code & 127) === 127 ? 0x38 : code));
+  }
+  return { layout, shape, words };
+}
+
 describe('shaders/weights against the twin', () => {
   it.each(layouts)('%o', async (layout) => {
+    const isWhole = layout.kind === 'int' && layout.zeros === 'f32';
     for (const [rows, cols] of [
-      [3, 70],
+      [3, isWhole ? 96 : 70],
       [2, 512],
       [5, 32],
-      [1, 1],
+      [1, isWhole ? 64 : 1],
     ] as const) {
       await check(encoded(layout, rows, cols));
     }
@@ -146,11 +198,13 @@ describe('shaders/weights against the twin', () => {
   it('mxfp4: every scale', () => check(allScales()));
   it('int4: any code, zero point and scale', () => check(anyCodes(4)));
   it('int8: any code, zero point and scale', () => check(anyCodes(8)));
+  it('fp8: every number', () => check(allFp8()));
+  it('nvfp4: any code and scale', () => check(anyNvfp4()));
 
   it.each(
     firstOfEach<[string, string, Case, (s: string) => string]>(
       [
-        ['weights/int4', 'swaps nibbles', anyCodes(4), (s) => s.replace('int4_low(u.y', 'int4_high(u.y')],
+        ['weights/int4', 'swaps nibbles', anyCodes(4), (s) => s.replace('low_quad(u.y', 'high_quad(u.y')],
         ['weights/int_group', 'reads one zero point a row', anyCodes(4), (s) => s.replace('(8u * (group % 4u))', '0u')],
         [
           'weights/int_group',
@@ -159,7 +213,28 @@ describe('shaders/weights against the twin', () => {
           (s) => s.replace('matrix * 4u + W_SCALES_AT', 'W_SCALES_AT'),
         ],
         ['weights/int8', 'swaps its words', anyCodes(8), (s) => s.replace('b.z, zero', 'b.w, zero')],
-        ['weights/mxfp4', 'ignores the sign', allScales(), (s) => s.replace('-magnitude', 'magnitude')],
+        ['weights/mxfp4', 'ignores the sign', allScales(), (s) => s.replace('* 15u', '* 0u')],
+        ['weights/mxfp4', 'takes 7 for 5', allScales(), (s) => s.replace('+ 2u * most', '')],
+        ['weights/bytes_masked', 'takes the top nibble as it is', anyCodes(4), (s) => s.replace('zero - 8.0', 'zero')],
+        ['weights/bytes_masked', 'takes the top byte as it is', anyCodes(8), (s) => s.replace('zero - 128.0', 'zero')],
+        ['weights/bytes_shifted', 'leaves the high nibbles', anyCodes(4), (s) => s.replace('u & 0x0f0f0f0fu', 'u')],
+        ['weights/e2m1', 'ignores the sign', anyNvfp4(), (s) => s.replace('-magnitude', 'magnitude')],
+        ['weights/e4m3', 'takes subnormals for normal', allFp8(), (s) => s.replace('exponent > vec', 'b >= vec')],
+        ['weights/fp8', 'repeats a word', allFp8(), (s) => s.replace('e4m3_quad(b.y)', 'e4m3_quad(b.x)')],
+        ['weights/nvfp4', 'has one scale a chunk', anyNvfp4(), (s) => s.replaceAll('halves.y', 'halves.x')],
+        ['weights/nvfp4', 'takes the chunk before', anyNvfp4(), (s) => s.replace('== 1u)', '== 2u)')],
+        [
+          'weights/code4',
+          'has another value',
+          encoded({ kind: 'nf4', group: 64 }, 3, 70),
+          (s) => s.replace('-0.6961928009986877', '-0.66666667'),
+        ],
+        [
+          'weights/int_group',
+          'reads one offset a row',
+          encoded(int(4, 32, 'bf16', 'f32'), 3, 96),
+          (s) => s.replace('row_at + group)', 'row_at)'),
+        ],
         ['weights/mxfp4', 'ignores subnormal scales', allScales(), (s) => s.replace('0.25', '0.5')],
         ['shared/f16', 'flushes subnormals', allCodes('f16'), (s) => s.replace('0x1p-24f', '0.0')],
         [
@@ -188,6 +263,11 @@ describe('encodeMatrix', () => {
     [int(4, 32, 'f16', true), 0.3],
     [int(8, 32, 'bf16', false), 0.04],
     [int(8, 200, 'f32', true), 0.02],
+    [int(4, 32, 'bf16', 'f32'), 0.3],
+    [{ kind: 'fp8', group: 64, scale: 'f32' }, 0.3],
+    [{ kind: 'nf4', group: 64 }, 0.6],
+    [{ kind: 'fp4', group: 64 }, 1],
+    [{ kind: 'nvfp4' }, 1],
   ])('%o', (layout, bound) => {
     const shape = { rows: 7, cols: 200 };
     const w = normals(9, shape.rows * shape.cols, 0.05);

@@ -8,6 +8,7 @@ import { localLock } from '../../../src/weights/records/lock.ts';
 import { memoryFolder } from '../../../src/weights/records/memory-folder.ts';
 import { modelStorage } from '../../../src/weights/records/storage.ts';
 import { fakeHub } from '../../support/fake-hub.ts';
+import { ggufOf, ggufText } from '../../support/gguf-fixture.ts';
 import { withLetters } from '../../support/letters.ts';
 import { filesOf, fixturePath, text, type Files } from '../../support/models.ts';
 
@@ -28,9 +29,13 @@ interface Visit {
   readonly template: string;
 }
 
-async function visit(storage: Storage, revision?: string): Promise<Visit> {
+async function visit(
+  storage: Storage,
+  revision?: string,
+  model: { hub: string; file?: string } = { hub: ID },
+): Promise<Visit> {
   hub.reset();
-  const named = { hub: ID, endpoint: hub.url, revision };
+  const named = { ...model, endpoint: hub.url, revision };
   const source = await openSource(named, { storage, retry });
   const remembered = (await rememberedSource(source, storage))!;
   const opened = await openModel(remembered);
@@ -69,6 +74,24 @@ describe('a model on a Hub that is kept', () => {
     const away = await visit(storage);
     expect(away).toMatchObject({ freshness: 'offline', asked: ['revision/main'] });
     expect(away.note).toMatch(/used as it was kept, because its source does not answer/);
+  });
+
+  it('costs no more as a .gguf file of a repository', async () => {
+    const id = 'org/tiny-GGUF';
+    const gguf = { hub: id, file: 'tiny-BF16.gguf' };
+    hub.commit(id, { [gguf.file]: ggufOf(model, { metadata: ggufText(model) }), 'tiny-Q2_K.gguf': text('x') });
+    const storage = storageOf();
+    expect(await visit(storage, undefined, gguf)).toMatchObject({
+      freshness: 'new',
+      asked: ['revision/main', 'tree/*', `resolve/*/${gguf.file}`],
+    });
+    expect(await kept(storage)).toEqual([`${hub.url}/${id}/${gguf.file}`]);
+    expect(await visit(storage, undefined, gguf)).toMatchObject({
+      freshness: 'fresh',
+      asked: ['revision/main', 'tree/*'],
+    });
+    hub.front.plan = () => ({ status: 503 });
+    expect(await visit(storage, undefined, gguf)).toMatchObject({ freshness: 'offline', asked: ['revision/main'] });
   });
 
   it('another revision is another model', async () => {

@@ -5,6 +5,7 @@ import { plan } from '../../../src/engine/load.ts';
 import { InvalidCheckpoint, InvalidRequest, OutOfBudget, UnsupportedModel } from '../../../src/errors.ts';
 import { pathSource } from '../../../src/weights/node-source.ts';
 import { FIRST_READ, hollowSource } from '../../support/hollow.ts';
+import { thinned } from '../../support/everyday.ts';
 import { filesOf, withConfig } from '../../support/models.ts';
 import { memorySource } from '../../support/weights.ts';
 import { published, PUBLISHED } from '../config/published.ts';
@@ -182,7 +183,7 @@ describe('a budget', () => {
   });
 });
 
-test.each(PUBLISHED)('%s is planned in every precision or told why not', async (name) => {
+test.each(thinned(PUBLISHED, 4))('%s is planned in every precision or told why not', async (name) => {
   const config = Object.fromEntries(Object.entries(published(name)).filter(([key]) => key !== 'quantization_config'));
   const found = await inspect(hollowSource(config), DESKTOP, { gpuBytes: 24e9, contextLength: 2048 });
   expect(found.checkpointBytes).toBeGreaterThan(0.99 * 2 * found.parameters.total);

@@ -50,16 +50,24 @@ function addAttention(shapes: Shapes, a: AttentionConfig, n: LayerNames['attenti
     return;
   }
   if (a.kind !== 'grouped' || n.kind !== 'grouped') throw new Error('names of another kind than the config');
-  const rows = { q: heads * a.headSize, k: a.kvHeads * a.headSize, v: a.kvHeads * a.headSize };
-  for (const p of ['q', 'k', 'v'] as const) {
-    const [name] = [n[p]].flat() as [MatrixName]; // any stretch names the whole
-    addMatrix(shapes, name, rows[p], hidden, a.bias.qkv);
+  if (a.mixture && n.mixture && typeof n.q === 'string') {
+    const [{ experts }, width] = [a.mixture, a.kvHeads * a.headSize];
+    addMatrix(shapes, n.mixture.router, experts, hidden);
+    shapes.set(n.q, [experts, width, hidden]);
+    addMatrix(shapes, n.k, width, hidden);
+    shapes.set(n.mixture.out, [experts, hidden, width]);
+    if (a.bias.o) shapes.set(`${n.o}.bias`, [hidden]);
+    return;
   }
+  const rows = { q: heads * a.headSize, k: a.kvHeads * a.headSize, v: a.kvHeads * a.headSize };
+  const anyStretch = (names: MatrixName | readonly MatrixName[]): MatrixName => ([names].flat() as MatrixName[])[0]!; // names the whole
+  for (const p of ['q', 'k', 'v'] as const) addMatrix(shapes, anyStretch(n[p]), rows[p], hidden, a.bias.qkv);
   shapes.set(weight(n.o), [hidden, rows.q]);
   if (a.bias.o) shapes.set(`${n.o}.bias`, [hidden]);
   if (n.qNorm) shapes.set(n.qNorm, [a.qkNorm === 'full' ? rows.q : a.headSize]);
   if (n.kNorm) shapes.set(n.kNorm, [a.qkNorm === 'full' ? rows.k : a.headSize]);
   if (n.sinks) shapes.set(n.sinks, [heads]);
+  if (n.gate && a.outputGate) addMatrix(shapes, anyStretch(n.gate), rows.q, hidden);
 }
 
 function addMixer(shapes: Shapes, mixer: MixerConfig, n: LayerNames['attention'], hidden: number): void {
@@ -80,6 +88,7 @@ function addExperts(shapes: Shapes, storage: ExpertStorage, ffn: MoeFfn, hidden:
   const plain = storage.orientation === 'in-out';
   shapes.set(storage.gateUp, plain ? [experts, hidden, 2 * width] : [experts, 2 * width, hidden]);
   shapes.set(storage.down, plain ? [experts, width, hidden] : [experts, hidden, width]);
+  if (storage.sumBias) shapes.set(storage.sumBias, [hidden]);
   if (storage.gateUpBias) shapes.set(storage.gateUpBias, [experts, 2 * width]);
   if (storage.downBias) shapes.set(storage.downBias, [experts, hidden]);
 }
@@ -113,7 +122,7 @@ export function expectedTensors(config: ModelConfig, names: TensorNames, experts
   shapes.set(weight(names.embed), [vocab, hidden]);
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
-    addNorm(shapes, config, n.attentionNorm);
+    for (const name of [n.attentionNorm, n.attentionPostNorm, n.ffnPostNorm]) if (name) addNorm(shapes, config, name);
     addMixer(shapes, layer.attention, n.attention, hidden);
     addNorm(shapes, config, n.ffnNorm);
     addFfn(shapes, layer.ffn, n.ffn, hidden, experts);

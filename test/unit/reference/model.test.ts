@@ -35,6 +35,7 @@ const byId = ({ ids, weights }: Route): [number, number][] =>
 interface Compared {
   readonly run: ReferenceRun;
   readonly golden: (name: string) => Float64Array;
+  readonly has: (name: string) => boolean;
 }
 
 /** The prompt and its golden continuation in one run: attention looks back only, so every next token is checked at once. */
@@ -43,7 +44,11 @@ function compare(folder: string): Compared {
   const tensors = readGolden(folder);
   const golden = (name: string): Float64Array => numbers(tensors.get(name)!);
   const ids = [...golden('prompt_ids'), ...golden('greedy_ids').slice(0, -1)];
-  return { run: referenceModel(config, names, decoder(readModel(folder)), ids), golden };
+  return {
+    run: referenceModel(config, names, decoder(readModel(folder)), ids),
+    golden,
+    has: (name) => tensors.has(name),
+  };
 }
 
 const largestIndex = (x: Float64Array): number => x.indexOf(Math.max(...x));
@@ -56,12 +61,13 @@ test.each([...FAMILY_FIXTURES, ...FORMAT_FIXTURES])('%s: logits and greedy conti
 });
 
 test.each(FAMILY_FIXTURES)('%s: residual stream and routing of every layer', (folder) => {
-  const { run, golden } = compare(folder);
+  const { run, golden, has } = compare(folder);
   const prompt = golden('prompt_ids').length;
   // The golden's last entry is after the final norm.
   const stream = flat([...run.hidden.slice(0, -1), run.final].map((tokens) => tokens.slice(0, prompt)));
   expect(relative(stream, golden('hidden'))).toBeLessThan(BOUND);
 
+  if (!has('topk_ids')) return; // of JetMoE, which has two routers a layer, none were recorded
   const pairs = run.routes.flatMap((layer) => layer.slice(0, prompt).flatMap(byId));
   expect(pairs.map(([id]) => id)).toEqual([...golden('topk_ids')]);
   const given = golden('topk_weights');

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { minifyShaders } from '../../../scripts/minify-wgsl.mjs';
 import { expandShader } from '../../../src/gpu/shader.ts';
-import { shaderText } from '../../../src/gpu/shaders.gen.ts';
+import { layerShaders as shaderText } from '../../../src/kernels/layer/shaders.ts';
 
 /** As WGSL cuts a text, but for `>`, which may close templates. */
 const TOKEN =

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { InvalidCheckpoint, UnsupportedModel } from '../../../src/errors.ts';
 import { loadTokenizer } from '../../../src/text/tokenizer.ts';
-import { tries } from '../../support/everyday.ts';
+import { thinned, tries } from '../../support/everyday.ts';
 import { byteLevelJson, sentencePieceJson, shipped, unigramJson } from './support/fixtures.ts';
 
 const kinds = {
@@ -334,7 +334,7 @@ describe('input bombs', () => {
     ['30,000 starts of control tokens', '<|im_<|im_en'.repeat(30_000)],
     ['200,000 digits', '7'.repeat(200_000)],
   ];
-  it.each(bombs)('%s takes seconds at most', (_, bomb) => {
+  it.each(thinned(bombs, 4))('%s takes seconds at most', (_, bomb) => {
     for (const tokenizer of tokenizers) {
       const start = process.cpuUsage();
       const ids = tokenizer.encode(bomb, { special: false });

@@ -309,17 +309,17 @@ describe('compressed-tensors', () => {
     ['16 in a group', config({ group_size: 16 }), /groups of 16/],
     ['3 bits', config({ num_bits: 3 }), /num_bits = 3/],
     ['floats', config({ type: 'float' }), /type/],
-    ['act-order', config({ actorder: 'group' }), /actorder/],
+    ['an act-order that nobody knows', config({ actorder: 'dynamic' }), /actorder/],
     ['dynamic', config({ dynamic: true }), /dynamic/],
     ['blocks', config({ strategy: 'block', block_structure: [128, 128] }), /block/],
     ['an unknown setting', config({ lut: 3 }), /lut/],
-    ['rounded activations', config({}, {}, { input_activations: { num_bits: 8 } }), /input_activations/],
     ['rounded outputs', config({}, {}, { output_activations: { num_bits: 8 } }), /output_activations/],
-    ['a rounded KV cache', config({}, { kv_cache_scheme: { num_bits: 8 } }), /kv_cache_scheme/],
     ['sparse weights', config({}, { sparsity_config: { format: 'sparse-24-bitmask' } }), /sparse-24/],
     ['rotations', config({}, { transform_config: { config_groups: {} } }), /transform_config/],
-    ['another format', config({}, { format: 'float-quantized' }), /float-quantized/],
-    ['another format of one group', config({}, {}, { format: 'nvfp4-pack-quantized' }), /nvfp4/],
+    ['another format', config({}, { format: 'marlin-24' }), /marlin-24/],
+    ['another format of one group', config({}, {}, { format: 'marlin-24' }), /marlin-24/],
+    ['integers in a format of floats', config({}, { format: 'float-quantized' }), /type = "int"/],
+    ['... of 4-bit floats', config({}, {}, { format: 'nvfp4-pack-quantized' }), /type = "int"/],
     ['an unknown key', config({}, { magic: 1 }), /magic/],
     ['C03: lookahead', config({}, {}, { targets: ['re:(?!x).*'] }), /\(\?/],
   ])('refused: %s', async (_, quantization, message) => {
@@ -352,6 +352,8 @@ describe('compressed-tensors', () => {
       ),
     ],
     ['static act-order', config({ actorder: 'static' })],
+    ['activations that others round', config({}, {}, { input_activations: { num_bits: 8, dynamic: true } })],
+    ['a KV cache that others round', config({}, { kv_cache_scheme: { num_bits: 8 } })],
     ['by name', config({}, {}, { targets: ['m'] })],
     ['by pattern', config({}, {}, { targets: ['re:^m$'] })],
     ['ignored by class, packed by name', config({}, { ignore: ['re:x.*', 'n'] })],
@@ -456,7 +458,7 @@ describe('compressed-tensors', () => {
 });
 
 describe('other methods', () => {
-  test.each(['gptq', 'awq', 'fp8', 'bitsandbytes', 'modelopt'])('%s is refused by name', async (method) => {
+  test.each(['quark', 'hqq', 'aqlm', 'auto-round'])('%s is refused by name', async (method) => {
     const { checkpoint } = await open({ 'a.weight': tensor('F32', [1, 1], new Float32Array(1)) });
     for (const run of [
       () => checkQuantization({ quant_method: method }),

@@ -1,6 +1,6 @@
 /** A model on a Hub: what is asked, what is pinned, what its refusals mean, and where the token goes. */
 import { afterEach, describe, expect, it } from 'vitest';
-import { SourceError, UnsupportedModel } from '../../../../src/errors.ts';
+import { InvalidRequest, SourceError, UnsupportedModel } from '../../../../src/errors.ts';
 import { openHub } from '../../../../src/weights/hub/hub-source.ts';
 import type { HubModel } from '../../../../src/weights/hub/hub-model.ts';
 import { readBytes } from '../../../../src/weights/source.ts';
@@ -115,7 +115,7 @@ describe('refusals', () => {
 
   it.each([
     [['pytorch_model.bin'], /PyTorch pickles, not as safetensors/],
-    [['m-Q4_K_M.gguf'], /GGUF, not as safetensors/],
+    [['m-Q4_K_M.gguf'], /GGUF, not as safetensors: name one of its files.*m-Q4_K_M\.gguf/],
     [['README.md'], /has no safetensors/],
     [['sub/model.safetensors'], /has no safetensors/],
   ])('%s is no model', async (names, message) => {
@@ -124,6 +124,16 @@ describe('refusals', () => {
     const error: unknown = await openHub(model, { retry }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(UnsupportedModel);
     expect((error as Error).message).toMatch(message);
+  });
+
+  it('one .gguf file of several is opened by its name', async () => {
+    const { hub, model } = await hubWith();
+    hub.commit(ID, { 'm-Q4_0.gguf': weights, 'm-Q8_0.gguf': text('x') });
+    const source = await openHub({ ...model, file: 'm-Q4_0.gguf' }, { retry });
+    expect(await readBytes(source, 'm-Q4_0.gguf', 0, 10)).toEqual(weights.slice(0, 10));
+    const missing = openHub({ ...model, file: 'm-Q2_K.gguf' }, { retry });
+    await expect(missing).rejects.toThrow(/no file m-Q2_K\.gguf; its \.gguf files: m-Q4_0\.gguf, m-Q8_0\.gguf/);
+    await expect(openHub({ ...model, file: '../x' }, { retry })).rejects.toThrow(InvalidRequest);
   });
 
   it('too many requests: waits as told, and gives up in the end', async () => {

@@ -1,0 +1,12 @@
+export interface Kernel {
+  readonly path: string;
+  readonly code: string;
+}
+export function kernelsOf(
+  model: string,
+  options: {
+    readonly weights?: 'as-is' | 'q8' | 'q4';
+    readonly features?: readonly string[];
+    readonly contextLength?: number;
+  },
+): Promise<Kernel[]>;

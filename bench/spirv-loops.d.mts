@@ -1,0 +1,1 @@
+export function innerLoops(text: string): { readonly isGuarded: boolean; readonly clamps: number }[];

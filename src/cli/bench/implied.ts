@@ -1,0 +1,168 @@
+/** The tensors that a config implies, as its family publishes them: enough to plan a model, or to make one up, without a checkpoint. */
+import { readModelConfig } from '../../config/load.ts';
+import type { FfnConfig, GroupedAttention, LatentAttention, LayerConfig, MoeFfn } from '../../config/model-config.ts';
+import { UnsupportedModel } from '../../errors.ts';
+import type {
+  ExpertStorage,
+  GluNames,
+  GroupedAttentionNames,
+  LatentAttentionNames,
+  LayerNames,
+  MatrixName,
+  MoeFfnNames,
+} from '../../families/family.ts';
+import { invariant } from '../../util/assert.ts';
+
+export interface ImpliedTensor {
+  readonly name: string;
+  readonly dtype: 'BF16' | 'U8';
+  readonly shape: readonly number[];
+}
+
+type Shape = readonly number[];
+type Entry = readonly [name: string, shape: Shape];
+
+function unsaid(what: string): never {
+  throw new UnsupportedModel(
+    `A config alone does not say how ${what} is stored: name a folder, a URL or a Hub id in its place`,
+    { path: 'config.json' },
+  );
+}
+
+/** Of a stored matrix with the rows of several, the first stands for all. */
+function stacked(
+  name: MatrixName | readonly MatrixName[],
+  rows: number,
+  suffix: 'weight' | 'bias',
+  ...more: Shape
+): Entry[] {
+  if (typeof name === 'string') return [[`${name}.${suffix}`, [rows, ...more]]];
+  if (!('of' in name)) return name.flatMap((stretch) => stacked(stretch, rows, suffix, ...more));
+  return name.first === 0 ? [[`${name.of}.${suffix}`, [name.total, ...more]]] : [];
+}
+
+const glu = ({ gate, up, down }: GluNames<MatrixName>, width: number, hidden: number): Entry[] => [
+  ...stacked(gate, width, 'weight', hidden),
+  ...stacked(up, width, 'weight', hidden),
+  [`${down}.weight`, [hidden, width]],
+];
+
+function grouped(a: GroupedAttention, n: GroupedAttentionNames, hidden: number): Entry[] {
+  const [q, kv] = [a.heads * a.headSize, a.kvHeads * a.headSize];
+  const projections = [
+    [n.q, q],
+    [n.k, kv],
+    [n.v, kv],
+  ] as const;
+  const normed = (rows: number): number => (a.qkNorm === 'full' ? rows : a.headSize);
+  return [
+    ...projections.flatMap(([name, rows]) => stacked(name, rows, 'weight', hidden)),
+    ...(a.bias.qkv ? projections.flatMap(([name, rows]) => stacked(name, rows, 'bias')) : []),
+    ...(n.gate && a.outputGate ? stacked(n.gate, q, 'weight', hidden) : []),
+    [`${n.o}.weight`, [hidden, q]],
+    ...(a.bias.o ? [[`${n.o}.bias`, [hidden]] as const] : []),
+    ...(n.qNorm ? [[n.qNorm, [normed(q)]] as const] : []),
+    ...(n.kNorm ? [[n.kNorm, [normed(kv)]] as const] : []),
+    ...(n.sinks ? [[n.sinks, [a.heads]] as const] : []),
+  ];
+}
+
+function latent(a: LatentAttention, n: LatentAttentionNames, hidden: number): Entry[] {
+  const qRows = a.heads * (a.nopeSize + a.ropeSize);
+  const q: Entry[] =
+    'direct' in n.q
+      ? [[`${n.q.direct}.weight`, [qRows, hidden]]]
+      : [
+          [`${n.q.down}.weight`, [a.qRank!, hidden]],
+          [n.q.norm, [a.qRank!]],
+          [`${n.q.up}.weight`, [qRows, a.qRank!]],
+        ];
+  return [
+    ...q,
+    [`${n.kvDown}.weight`, [a.kvRank + a.ropeSize, hidden]],
+    [n.kvNorm, [a.kvRank]],
+    [`${n.kvUp}.weight`, [a.heads * (a.nopeSize + a.valueSize), a.kvRank]],
+    [`${n.o}.weight`, [hidden, a.heads * a.valueSize]],
+  ];
+}
+
+function attention(a: LayerConfig['attention'], n: LayerNames['attention'], hidden: number): Entry[] {
+  if (a.kind === 'grouped' && n.kind === 'grouped') return grouped(a, n, hidden);
+  if (a.kind === 'latent' && n.kind === 'latent') return latent(a, n, hidden);
+  return unsaid(`what mixes tokens here (${a.kind})`);
+}
+
+function experts(storage: ExpertStorage, { experts: e, width }: MoeFfn, hidden: number): Entry[] {
+  if (storage.kind === 'separate')
+    return Array.from({ length: e }, (_, i) => glu(storage.expert(i), width, hidden)).flat();
+  if (storage.kind === 'flat')
+    return [storage.gate, storage.up, storage.down].map((name): Entry => [name, [e * width, hidden]]);
+  const isOutIn = storage.orientation === 'out-in';
+  return [
+    [storage.gateUp, isOutIn ? [e, 2 * width, hidden] : [e, hidden, 2 * width]],
+    [storage.down, isOutIn ? [e, hidden, width] : [e, width, hidden]],
+    ...(storage.gateUpBias ? [[storage.gateUpBias, [e, 2 * width]] as const] : []),
+    ...(storage.downBias ? [[storage.downBias, [e, hidden]] as const] : []),
+  ];
+}
+
+const moe = (ffn: MoeFfn, n: MoeFfnNames, hidden: number): Entry[] => [
+  [`${n.router}.weight`, [ffn.experts, hidden]],
+  ...(n.routerBias ? [[n.routerBias, [ffn.experts]] as const] : []),
+  ...(n.selectionBias ? [[n.selectionBias, [ffn.experts]] as const] : []),
+  ...experts(n.experts[0]!, ffn, hidden),
+  ...(n.shared && ffn.shared ? glu(n.shared, ffn.shared.width, hidden) : []),
+  ...(n.sharedGate ? [[`${n.sharedGate}.weight`, [1, hidden]] as const] : []),
+];
+
+function feedForward(ffn: FfnConfig, n: LayerNames['ffn'], hidden: number): Entry[] {
+  if (ffn.kind === 'dense' && n.kind === 'dense') return glu(n, ffn.width, hidden);
+  invariant(ffn.kind === 'moe' && n.kind === 'moe', 'ffn names of another kind than the config');
+  return moe(ffn, n, hidden);
+}
+
+/** MXFP4 keeps [E, in, out] as [E, out, in / 32] blocks of 16 bytes, and a scale each. */
+function stored([name, shape]: Entry, isMxfp4: boolean): ImpliedTensor[] {
+  if (!isMxfp4 || shape.length !== 3) return [{ name, dtype: 'BF16', shape }];
+  const blocks = [shape[0]!, shape[2]!, shape[1]! / 32];
+  return [
+    { name: `${name}_blocks`, dtype: 'U8', shape: [...blocks, 16] },
+    { name: `${name}_scales`, dtype: 'U8', shape: blocks },
+  ];
+}
+
+/**
+ * In the order of the layers: BF16, and MXFP4 experts where the config says so.
+ * @param text of config.json
+ * @throws UnsupportedModel for another quantisation, and for a family that stores its tensors in a way that is not known here; as `readModelConfig`
+ */
+export function impliedTensors(text: string): ImpliedTensor[] {
+  const { config, names, quantization } = readModelConfig(text);
+  const method = (quantization as { readonly quant_method?: unknown } | null)?.quant_method;
+  if (quantization !== null && method !== 'mxfp4')
+    throw new UnsupportedModel(
+      `A config alone does not say how ${String(method)} stores its tensors: name a folder, a URL or a Hub id`,
+      { path: 'quantization_config' },
+    );
+  const { hidden, vocab } = config;
+  const norm = (name: string): Entry[] => [
+    [name, [hidden]],
+    ...(config.norm === 'layer-biased' ? [[name.replace(/weight$/, 'bias'), [hidden]] as const] : []),
+  ];
+  const entries: Entry[] = [
+    [`${names.embed}.weight`, [vocab, hidden]],
+    ...config.layers.flatMap(({ attention: a, ffn }, i): Entry[] => {
+      const n = names.layer(i);
+      return [
+        ...norm(n.attentionNorm),
+        ...attention(a, n.attention, hidden),
+        ...norm(n.ffnNorm),
+        ...feedForward(ffn, n.ffn, hidden),
+      ];
+    }),
+    ...norm(names.finalNorm),
+    ...(names.head ? [[`${names.head}.weight`, [vocab, hidden]] as const] : []),
+    ...(config.head.bias ? [[`${names.head ?? names.embed}.bias`, [vocab]] as const] : []),
+  ];
+  return entries.flatMap((entry) => stored(entry, method === 'mxfp4'));
+}

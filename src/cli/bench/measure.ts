@@ -1,0 +1,223 @@
+/** One measurement: latency and throughput in the field's terms, what the GPU was asked for, and what the cost model says of it. */
+import { moeLayers } from '../../engine/activations.ts';
+import type { CostSheet } from '../../engine/cost/cost-sheet.ts';
+import {
+  floorTime,
+  paddingFactor,
+  totalCost,
+  type DeviceRates,
+  type DispatchCost,
+  type TotalCost,
+} from '../../engine/cost/program-cost.ts';
+import type { StepEvent } from '../../engine/expert-stats.ts';
+import type { GenerateOptions, GenerateSummary } from '../../engine/generation.ts';
+import type { Model } from '../../engine/model.ts';
+import type { Counters } from '../../gpu/gpu.ts';
+import { sum } from '../../util/math.ts';
+import { prng } from '../../util/prng.ts';
+import { balanceOf, promptTraffic, type ExpertBalance } from './balance.ts';
+
+/** What a step costs by the model of costs, and the least time for it on `floorFor`. */
+export interface CostReport extends TotalCost {
+  /** Flops issued for each that is useful. */
+  readonly paddingFactor: number;
+  readonly floorMs: number;
+}
+
+export interface BenchReport {
+  readonly layers: number;
+  readonly moeLayers: number;
+  /** Sequences at a time: this engine runs one. */
+  readonly batch: 1;
+  readonly ttftMs: number;
+  /** From the request to its last token. */
+  readonly endToEndMs: number;
+  readonly throughput: {
+    /** Tokens generated, over the whole request. */
+    readonly tokensPerSecond: number;
+    /** Requests answered. */
+    readonly samplesPerSecond: number;
+  };
+  readonly prefill: { tokens: number; tokensPerSecond: number; dispatches: number; submits: number; readbacks: number };
+  readonly decode: {
+    tokens: number;
+    tokensPerSecond: number;
+    dispatchesPerToken: number;
+    submitsPerToken: number;
+    readbacksPerToken: number;
+    readbackBytesPerToken: number;
+    uploadBytesPerToken: number;
+    /** Weight bytes that one token's kernels read; an expert that it does not take counts for nothing. */
+    weightBytesPerToken: number;
+    /** Objects made per token after the first: all zero in a warmed-up engine. */
+    createdPerToken: { buffers: number; bindGroups: number; pipelines: number };
+    itlMs: { median: number; p95: number };
+  };
+  /** Of the prompt's tokens; null for a model without experts. */
+  readonly balance: ExpertBalance | null;
+  /** Of the kernels that ran: the token in the middle of the answer, and the prompt with the routing that it had. */
+  readonly cost: { readonly token: CostReport; readonly prompt: CostReport; readonly floorFor: DeviceRates };
+  /** null when every expert is on the GPU. */
+  readonly streaming: Streaming | null;
+  readonly gpuBytes: { weights: number; experts: number; kv: number; activations: number };
+  readonly precision: string;
+  readonly adapter: { vendor: string; architecture: string; description: string; isFallback: boolean };
+}
+
+/** Of the decoded tokens. */
+interface Streaming {
+  readonly mode: string;
+  readonly slots: number;
+  readonly experts: number;
+  readonly hitRate: number;
+  readonly bytesPerToken: number;
+  readonly stallMsPerToken: number;
+  readonly replaysPerToken: number;
+}
+
+function streamingOf(model: Model, events: readonly StepEvent[]): Streaming | null {
+  const stats = model.expertStats();
+  const last = events.at(-1);
+  if (!stats || !last || stats.mode === 'resident') return null;
+  const per = (of: (event: StepEvent) => number): number => sum(events.map(of)) / events.length;
+  const layers = events.flatMap((e) => e.layers);
+  return {
+    mode: last.mode,
+    slots: stats.slots,
+    experts: stats.experts,
+    hitRate: sum(layers.map((l) => l.hits)) / sum(layers.map((l) => l.needed)),
+    bytesPerToken: per((e) => e.bytes.memory + e.bytes.disk + e.bytes.network),
+    stallMsPerToken: per((e) => e.stallMs),
+    replaysPerToken: per((e) => e.replays),
+  };
+}
+
+const quantile = (sorted: readonly number[], q: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!;
+
+function costReport(costs: readonly DispatchCost[], device: DeviceRates): CostReport {
+  const total = totalCost(costs);
+  return { ...total, paddingFactor: paddingFactor(total), floorMs: 1000 * floorTime(costs, device).seconds };
+}
+
+export interface BenchRun {
+  readonly promptTokens: number;
+  /** At least 2: the first token has no gap before it. */
+  readonly decodeTokens: number;
+  readonly sheet: CostSheet;
+  /** Whose floor is worked out. */
+  readonly device: DeviceRates;
+}
+
+/** Runs a request to its end. */
+async function summaryOf(model: Model, ids: readonly number[], options: GenerateOptions): Promise<GenerateSummary> {
+  const running = model.generate({ ids: [...ids] }, options);
+  for (;;) {
+    const next = await running.next();
+    if (next.done) return next.value;
+  }
+}
+
+interface Timed {
+  readonly ttftMs: number;
+  readonly endToEndMs: number;
+  readonly gaps: readonly number[];
+  /** Before, after the first token, at the end. */
+  readonly counters: readonly [Counters, Counters, Counters];
+  readonly events: readonly StepEvent[];
+}
+
+async function timed(model: Model, ids: readonly number[], options: GenerateOptions): Promise<Timed> {
+  const events: StepEvent[] = [];
+  const stop = model.onStep((event) => void (event.phase === 'decode' && events.push(event)));
+  const before = model.counters;
+  const startedAt = performance.now();
+  const times: number[] = [];
+  let middle = before;
+  for await (const token of model.generate({ ids: [...ids] }, options)) {
+    void token;
+    times.push(performance.now() - startedAt);
+    if (times.length === 1) middle = model.counters;
+  }
+  stop();
+  return {
+    ttftMs: times[0]!,
+    endToEndMs: times.at(-1)!,
+    gaps: times.slice(1).map((at, i) => at - times[i]!),
+    counters: [before, middle, model.counters],
+    events,
+  };
+}
+
+/** A prompt of random tokens from a fixed seed, after another of the same length, which warms up and tells its routing. */
+export async function benchmark(model: Model, run: BenchRun): Promise<BenchReport> {
+  const { promptTokens, decodeTokens } = run;
+  const { vocab } = model.config;
+  const u = prng(1);
+  const prompt = Array.from({ length: promptTokens }, () => Math.floor(u() * vocab));
+  /** Begins with another token than `prompt`, so that nothing of it is in the cache. */
+  const other = [(prompt[0]! + 1) % vocab, ...prompt.slice(1)];
+  const options = { temperature: 0, ignoreEnd: true, maxTokens: decodeTokens };
+  const warm = await summaryOf(model, other, { ...options, maxTokens: 2, promptRouting: true, skipCache: true });
+  return reportOf(model, run, warm, await timed(model, prompt, options));
+}
+
+function reportOf(model: Model, run: BenchRun, warm: GenerateSummary, t: Timed): BenchReport {
+  const { config, plan, gpuBytes: bytes } = model;
+  const { promptTokens, sheet, device } = run;
+  const [before, middle, after] = t.counters;
+  const steps = t.gaps.length;
+  const per = (key: keyof Counters): number => (after[key] - middle[key]) / steps;
+  const sorted = [...t.gaps].sort((a, b) => a - b);
+  const routed = warm.routing?.prompt;
+  const token = costReport(sheet.token(promptTokens + Math.floor(steps / 2)), device);
+  return {
+    layers: config.layers.length,
+    moeLayers: moeLayers(config).length,
+    batch: 1,
+    ttftMs: t.ttftMs,
+    endToEndMs: t.endToEndMs,
+    throughput: {
+      tokensPerSecond: ((steps + 1) / t.endToEndMs) * 1000,
+      samplesPerSecond: 1000 / t.endToEndMs,
+    },
+    prefill: {
+      tokens: promptTokens,
+      tokensPerSecond: (promptTokens / t.ttftMs) * 1000,
+      dispatches: middle.dispatches - before.dispatches,
+      submits: middle.submits - before.submits,
+      readbacks: middle.readbacks - before.readbacks,
+    },
+    decode: {
+      tokens: steps,
+      tokensPerSecond: (steps / sum(t.gaps)) * 1000,
+      dispatchesPerToken: per('dispatches'),
+      submitsPerToken: per('submits'),
+      readbacksPerToken: per('readbacks'),
+      readbackBytesPerToken: per('readbackBytes'),
+      uploadBytesPerToken: per('uploadBytes'),
+      weightBytesPerToken: token.weightBytes,
+      createdPerToken: {
+        buffers: per('buffersCreated'),
+        bindGroups: per('bindGroupsCreated'),
+        pipelines: per('pipelinesCreated'),
+      },
+      itlMs: { median: quantile(sorted, 0.5), p95: quantile(sorted, 0.95) },
+    },
+    balance: balanceOf(model, warm),
+    cost: {
+      token,
+      prompt: costReport(sheet.prompt(promptTokens, routed ? promptTraffic(routed) : undefined), device),
+      floorFor: device,
+    },
+    streaming: streamingOf(model, t.events),
+    gpuBytes: {
+      weights: bytes.weights,
+      experts: bytes.experts,
+      kv: bytes.kv,
+      activations: bytes.activations + bytes.tables + bytes.readback,
+    },
+    precision: plan.precision,
+    adapter: { ...model.device.adapter },
+  };
+}

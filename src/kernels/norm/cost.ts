@@ -1,0 +1,6 @@
+import { BYTES, moves, type CostRule } from '../cost.ts';
+
+export const NORM_COSTS: Readonly<Record<string, CostRule>> = {
+  'norm/rms_norm': (c) =>
+    moves({ weightBytes: BYTES * c.number('D'), activationBytes: BYTES * c.tokens * 2 * c.number('D') }),
+};

@@ -1,0 +1,41 @@
+/** The fixture models by name: what the tests of models run over, and what docs/models.md lists. */
+
+/** Whose mechanisms the sweeps below have not met in another one of the list: a sweep runs a model many times. */
+const SWEPT_FAMILIES = [
+  'mixtral',
+  'mixtral-sliding',
+  'olmoe',
+  'olmoe-clip',
+  'qwen2-moe',
+  'qwen3-moe',
+  'glm4-moe',
+  'deepseek-v2',
+  'deepseek-v3',
+  'gpt-oss',
+  'granitemoeshared',
+  'phimoe',
+  'jamba',
+];
+const OTHER_FAMILIES = ['granitemoe', 'ernie4-5-moe', 'hunyuan-v1-moe', 'dbrx', 'jetmoe', 'lfm2-moe'];
+const SWEPT_FORMATS = ['qwen3-moe-ct-int4', 'gpt-oss-mxfp4'];
+
+const folders = (families: readonly string[], formats: readonly string[]): string[] => [
+  ...families.map((f) => `families/${f}`),
+  ...formats.map((f) => `formats/${f}`),
+];
+
+/** Every fixture, as a folder below test/fixtures. */
+export const FIXTURES: readonly string[] = folders([...SWEPT_FAMILIES, ...OTHER_FAMILIES], SWEPT_FORMATS);
+/** Those that are also run in chunks, with few experts on the GPU, and planned to the byte. */
+export const SWEPT: readonly string[] = folders(SWEPT_FAMILIES, SWEPT_FORMATS);
+
+/** Further published forms of weights that come to lie as those of FIXTURES do, but for FP8. */
+export const MORE_FORMATS: readonly string[] = [
+  'formats/mixtral-ct-fp8',
+  'formats/qwen3-moe-fp8-block',
+  'formats/qwen3-moe-gptq',
+  'formats/mixtral-gptq-actorder',
+  'formats/olmoe-awq',
+];
+
+export const fixturePath = (fixture: string): string => `test/fixtures/${fixture}`;

@@ -1,0 +1,64 @@
+/** docs/models.md, from what the tests run: `node scripts/models-table.mjs` writes it, test/unit/families/models-table.test.ts compares. */
+import { readFileSync } from 'node:fs';
+import { readModelConfig } from '../../src/config/load.ts';
+import { FAMILIES } from '../../src/families/index.ts';
+import { configOf, FAMILIES_WITHOUT_GOLDEN, hasVersion4 } from './configs.ts';
+import { FIXTURES, fixturePath, SWEPT } from './fixture-list.ts';
+
+interface Shown {
+  readonly fixture: string;
+  readonly family: string;
+  /** How its matrices are stored. */
+  readonly weights: string;
+}
+
+function shown(fixture: string): Shown {
+  const text = readFileSync(`${fixturePath(fixture)}/config.json`, 'utf8');
+  const { family, quantization } = readModelConfig(text);
+  const method = (quantization as { quant_method?: string } | null)?.quant_method;
+  return { fixture, family: family.id, weights: method ?? 'bf16' };
+}
+
+const FIXED = FIXTURES.map(shown);
+const OTHERS = FAMILIES_WITHOUT_GOLDEN.map((name) => ({
+  name,
+  family: readModelConfig(JSON.stringify(configOf(name))).family.id,
+}));
+
+const unique = (values: readonly string[]): string => [...new Set(values)].join(', ');
+
+function row({ id, modelTypes }: (typeof FAMILIES)[number]): string {
+  const fixtures = FIXED.filter((f) => f.family === id);
+  const others = OTHERS.filter((o) => o.family === id);
+  const golden = fixtures.map((f) => `\`${f.fixture}\``).join(', ');
+  const doubles = others.length ? `doubles: ${others.map((o) => o.name).join(', ')}` : '';
+  const forms = others.every((o) => hasVersion4(o.name)) ? 'v4, v5' : 'v5';
+  const streamed = fixtures.some((f) => SWEPT.includes(f.fixture)) ? 'yes' : '';
+  const weights = unique([...fixtures.map((f) => f.weights), ...(others.length ? ['f32'] : [])]);
+  const cells = [id, modelTypes.map((t) => `\`${t}\``).join(', '), golden || doubles, forms, weights, streamed, ''];
+  return `| ${cells.join(' | ')} |`;
+}
+
+const TEXT = `# Models
+
+What runs, and what shows it. A model is recognised by \`model_type\` in its config.json, also where \`auto_map\` points to code beside it: that code is never run. This page is written
+by \`node scripts/models-table.mjs\` from what the tests list.
+
+- **Held to**: tiny checkpoints with values from \`transformers\` (\`vitest --project gpu test/model/fixtures\`), or, where no such values exist, random weights and the forward pass in doubles
+  (\`vitest --project gpu test/model/families\`), whose parts the fixtures hold to golden values.
+- **Config**: as transformers 4 writes config.json, and as 5 does.
+- **Weights**: forms of the checkpoints in this row. Any family's bf16, f16, f32, F8 and compressed-tensors matrices take the same path: \`vitest --project gpu test/model/formats\`.
+- **Streamed**: with as few as K + 1 experts on the GPU, bit for bit the same (\`vitest --project gpu test/model/store-sizes\`). Every other family's experts go through the same store.
+- **Adapter**: LoRA. None is read so far.
+
+| family | model types | held to | config | weights | streamed | adapter |
+| --- | --- | --- | --- | --- | --- | --- |
+ROWS
+
+[The catalogue](../test/fixtures/catalogue) has the configs of widely used checkpoints of these families: their parameters, total and active, are the published ones (\`vitest --project unit test/unit/config/catalogue\`).
+
+A model of another family is refused with the nearest known family and the keys that this one does not know; \`webmoe inspect\` prints a family file to start from.
+`;
+
+/** Markdown, not formatted yet. */
+export const modelsPage = (): string => TEXT.replace('ROWS', FAMILIES.map(row).join('\n'));

@@ -1,0 +1,45 @@
+/** docs/performance-dispatches.md against what the parts of each fixture cost; test/model/fixtures.test.ts holds the recorder to the same rows. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { readModelConfig } from '../../../src/config/load.ts';
+import type { ModelConfig } from '../../../src/config/model-config.ts';
+import { layerDispatches, listedDispatches, stepDispatches } from '../../support/dispatches.ts';
+import { fixturePath, FIXTURES, MORE_FORMATS } from '../../support/fixture-list.ts';
+
+const configOf = (fixture: string): ModelConfig =>
+  readModelConfig(readFileSync(`${fixturePath(fixture)}/config.json`, 'utf8')).config;
+
+const rowOf = (fixture: string): string => {
+  const config = configOf(fixture);
+  const count = (kernels: 'gpu' | 'software'): number[] => [
+    stepDispatches(config, 'decode', kernels),
+    stepDispatches(config, 'prefill', kernels),
+  ];
+  return `| \`${fixture}\` | ${[...count('gpu'), ...count('software')].join(' | ')} |`;
+};
+
+describe('docs/performance-dispatches.md', () => {
+  const listed = listedDispatches();
+
+  it.each([...FIXTURES, ...MORE_FORMATS])('%s', (fixture) => {
+    const row = listed.get(fixture);
+    const cells = row && [row.gpu.decode, row.gpu.prefill, row.software.decode, row.software.prefill];
+    expect(cells && `| \`${fixture}\` | ${cells.join(' | ')} |`, 'its row of the table').toBe(rowOf(fixture));
+  });
+
+  it('lists nothing else', () => {
+    expect([...listed.keys()].filter((fixture) => ![...FIXTURES, ...MORE_FORMATS].includes(fixture))).toEqual([]);
+  });
+});
+
+it('a layer of experts costs a GPU at most 6 dispatches a token and 9 a chunk, with latent attention 7 and 11, with a recurrent state 11 and 13', () => {
+  for (const config of FIXTURES.map(configOf)) {
+    for (const layer of config.layers) {
+      if (config.norm !== 'rms' || 'mixture' in layer.attention) continue; // its own rows, above
+      const { kind } = layer.attention;
+      const [token, chunk] = kind === 'latent' ? [7, 11] : kind === 'grouped' ? [6, 9] : [11, 13];
+      expect(layerDispatches(layer, config, 'decode', 'gpu')).toBeLessThanOrEqual(token);
+      expect(layerDispatches(layer, config, 'prefill', 'gpu')).toBeLessThanOrEqual(chunk);
+    }
+  }
+});
