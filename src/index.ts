@@ -2,11 +2,31 @@
 import type { plan as planSource } from './engine/load.ts';
 import type { Plan } from './engine/plan.ts';
 import { checkSupport } from './engine/support.ts';
-import { openSource, type ModelSource } from './engine/open-source.ts';
+import type { ModelSource } from './engine/model-source.ts';
+import type { OpenSourceOptions } from './engine/open-source.ts';
 import { openChatWith, type OpenChatOptions, type OpenedChat } from './remote/open-chat.ts';
 import { absolute } from './surface/absolute.ts';
 import { load, type LoadOptions } from './surface/load.ts';
 import type { Model } from './surface/model.ts';
+import type { ByteSource } from './weights/source.ts';
+
+/**
+ * The bytes of a model's files. A Hub is asked which commit the revision stands for, and for its list of files; nothing else is.
+ * @throws InvalidRequest, SourceError, UnsupportedModel
+ */
+export async function openSource(source: ModelSource, options: OpenSourceOptions = {}): Promise<ByteSource> {
+  const opening = await import('./engine/open-source.ts'); // not at the top: as below
+  return opening.openSource(source, options);
+}
+
+/**
+ * A GGUF file of a byte source of your own as the folder that it was made from: `load(await ggufSource(source, 'name.gguf'))`.
+ * @throws InvalidCheckpoint for a name that is none of a plain file
+ */
+export async function ggufSource(source: ByteSource, file: string): Promise<ByteSource> {
+  const gguf = await import('./weights/gguf/gguf-source.ts');
+  return gguf.ggufSource(source, file);
+}
 
 /**
  * What loading would do, from configs and tensor headers alone: no weight is read, no GPU is touched.
@@ -44,7 +64,7 @@ export const openChat = ({
 export { load, type LoadOptions } from './surface/load.ts';
 export { models, openStorage } from './surface/page-storage.ts';
 export type { BrowserStorage } from './engine/browser-storage.ts';
-export { openSource, type ModelSource } from './engine/open-source.ts';
+export type { ModelSource } from './engine/model-source.ts';
 export { createChat } from './chat/chat.ts';
 export { checkSupport, type Support } from './engine/support.ts';
 export { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './engine/plan-defaults.ts';
@@ -63,7 +83,6 @@ export {
   WorkerLost,
 } from './errors.ts';
 export { filesSource } from './weights/files-source.ts';
-export { ggufSource } from './weights/gguf/gguf-source.ts';
 export { httpSource } from './weights/http-source.ts';
 export type { ChatSource } from './chat/source.ts';
 export type {

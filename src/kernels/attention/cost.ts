@@ -121,7 +121,26 @@ function latentAppend(c: ConstantsOf): Cost {
   });
 }
 
+/** Attention and its gates in, attention out. */
+const outputGate: CostRule = (c) => moves({ activationBytes: BYTES * c.tokens * 3 * c.number('N') });
+
+/** The chosen heads with k and v in and out, the logits, and what was chosen. */
+function pickHeads(c: ConstantsOf): Cost {
+  const [experts, topK] = [c.number('EXPERTS'), c.number('TOP_K')];
+  const values = (topK + 2) * c.number('GROUP') * c.number('SIZE');
+  return moves({ activationBytes: BYTES * c.tokens * (2 * values + experts + 2 * topK) });
+}
+
+function spreadHeads(c: ConstantsOf): Cost {
+  const values = c.number('GROUP') * c.number('SIZE');
+  const [experts, topK] = [c.number('EXPERTS'), c.number('TOP_K')];
+  return moves({ activationBytes: BYTES * c.tokens * ((topK + experts) * values + 2 * topK) });
+}
+
 export const ATTENTION_COSTS: Readonly<Record<string, CostRule>> = {
+  'attention/output_gate': outputGate,
+  'attention/pick_heads': pickHeads,
+  'attention/spread_heads': spreadHeads,
   'attention/attention_decode': decode,
   'attention/attention_prefill': prefill,
   'attention/attention_reduce': reduce,

@@ -28,12 +28,13 @@ const route: CostRule = (c) => {
   const routers = c.flag('PREDICT') ? 2 : 1;
   const gate = c.flag('SHARED_GATE') ? 1 : 0;
   const biases = (c.flag('LOGIT_BIAS') ? e : 0) + (c.flag('SELECTION_BIAS') ? e : 0);
+  const norm = c.isOn('NORM_BIAS') ? 2 * d : d;
   const log = 2 * k + (c.flag('PREDICT') ? c.number('PREDICTED') : 0) + (c.flag('LOGITS') ? e : 0);
   const tables = (c.flag('APPROXIMATE') ? e : 0) + (c.flag('INTERVENE') ? routers * (4 + e) : 0);
   const rows = alignUp(e, c.number('WG') / ROUTER_PARTS);
   return {
     // The shared gate of the next layer is not needed for its choice.
-    weightBytes: routers * (e * weightRowBytes(c) + BYTES * (d + biases)) + BYTES * gate * d,
+    weightBytes: routers * (e * weightRowBytes(c) + BYTES * (norm + biases)) + BYTES * gate * d,
     kvBytes: 0,
     activationBytes: BYTES * (tokens * (2 * d + log + gate) + tables),
     usefulFlops: 2 * tokens * d * (routers * e + gate),

@@ -7,7 +7,8 @@ import { Host, type OpenEngine } from '../host.ts';
 import { Peer } from '../port/peer.ts';
 import type { ModelState } from '../calls.ts';
 import { isGreeting, PROTOCOL, type Greeting } from './greeting.ts';
-import { receiveSource, type WireSource } from './wire-source.ts';
+import { receiveSource } from './receive-source.ts';
+import type { WireSource } from './wire-source.ts';
 
 /** The part of a worker's global that is used here; TypeScript's library for pages has none. */
 interface WorkerScope {

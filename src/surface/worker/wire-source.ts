@@ -1,10 +1,8 @@
-/** A model's source on its way to a worker: an address and files as data, anything else by messages to the page that has it. */
-import type { Caller, Handlers } from '../connection.ts';
+/** A model's source on its way to a worker: an address and files as data, anything else by messages to the page that has it. receive-source.ts is the other end. */
+import type { Handlers } from '../connection.ts';
 import { blobsByName } from '../../weights/files-source.ts';
-import { pickedSource } from '../../weights/gguf/picked.ts';
 import type { ByteSource } from '../../weights/source.ts';
 import { isRemote, type ModelSource } from '../../engine/model-source.ts';
-import { openSource, type OpenSourceOptions } from '../../engine/open-source.ts';
 import type { HubModel } from '../../weights/hub/hub-model.ts';
 
 export type WireSource =
@@ -13,7 +11,7 @@ export type WireSource =
   | { readonly kind: 'remote'; readonly label: string; readonly origin: ByteSource['origin'] };
 
 /** What a source knows of a file after a read, and tells at once: over there it is asked without waiting. */
-interface FileNews {
+export interface FileNews {
   readonly version?: string | null;
   readonly seeks?: boolean;
 }
@@ -30,11 +28,6 @@ export function sendSource(source: ModelSource): { readonly wire: WireSource; re
     return { wire: { kind: 'remote', label, origin }, handlers: sourceHandlers(source) };
   }
   return { wire: { kind: 'files', files: blobsByName(source as readonly File[]) }, handlers: none };
-}
-
-export async function receiveSource(wire: WireSource, page: Caller, options: OpenSourceOptions): Promise<ByteSource> {
-  if (wire.kind === 'named') return openSource(wire.name, options);
-  return wire.kind === 'files' ? pickedSource(wire.files) : remoteSource(wire, page);
 }
 
 function sourceHandlers(source: ByteSource): Handlers {
@@ -59,32 +52,5 @@ function sourceHandlers(source: ByteSource): Handlers {
       },
     },
     transfers: new Set(['source.stream']),
-  };
-}
-
-/** Pieces under way while the engine works on one. */
-const PIECES_AHEAD = 2;
-
-function remoteSource({ label, origin }: WireSource & { kind: 'remote' }, page: Caller): ByteSource {
-  const known = new Map<string, FileNews>();
-  const learn = (file: string, news: unknown): void => void known.set(file, news as FileNews);
-  return {
-    label,
-    ...(origin ? { origin } : {}),
-    async size(file, signal) {
-      const { size, news } = (await page.call('source.size', [file], { signal })) as {
-        size: number | null;
-        news: unknown;
-      };
-      learn(file, news);
-      return size;
-    },
-    async *stream(file, begin, end, signal) {
-      const pieces = page.stream('source.stream', [file, begin, end], { signal, ahead: PIECES_AHEAD });
-      learn(file, yield* pieces as AsyncGenerator<Uint8Array, unknown, void>);
-    },
-    version: (file) => known.get(file)?.version ?? null,
-    seeks: (file) => known.get(file)?.seeks ?? true,
-    willReadAll: () => void page.call('source.willReadAll', []).catch(() => undefined),
   };
 }

@@ -253,7 +253,7 @@ const granitemoe: Architecture = (file, base) => {
   };
 };
 
-export const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map<string, Architecture>([
+export const ARCHITECTURES: ReadonlyMap<string, Architecture> = /* @__PURE__ */ new Map<string, Architecture>([
   ['llama', llama],
   ['olmoe', olmoe],
   ['qwen2moe', qwen2moe],

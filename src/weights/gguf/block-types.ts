@@ -47,6 +47,6 @@ const ROWS: readonly Row[] = [
   [41, 'Q1_0', 128, 18],
 ];
 
-export const BLOCK_TYPES: ReadonlyMap<number, BlockType> = new Map(
+export const BLOCK_TYPES: ReadonlyMap<number, BlockType> = /* @__PURE__ */ new Map(
   ROWS.map(([id, name, weights, bytes]) => [id, { name, weights, bytes }]),
 );

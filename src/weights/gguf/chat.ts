@@ -4,7 +4,7 @@ import type { MetadataValue } from './values.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
 /** End of a turn in published vocabularies, for files that name the end of a text only. llama.cpp ends at them, too. */
-const TURN_ENDS = new Set(
+const TURN_ENDS = /* @__PURE__ */ new Set(
   `<|eot_id|> <|im_end|> <|end|> <end_of_turn> <|endoftext|> <|end_of_text|> <|eom_id|> <|return|> <|call|> <|user|> <|observation|>
   <EOT> _<EOT> [EOT] <｜end▁of▁sentence｜>`.split(/\s+/),
 );

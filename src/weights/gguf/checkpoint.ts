@@ -11,7 +11,16 @@ import type { GgufHeader, GgufTensor } from './header.ts';
 import { readSplits } from './splits.ts';
 
 /** Types that are numbers as safetensors knows them. */
-const PLAIN: ReadonlySet<string> = new Set(['F32', 'F16', 'BF16', 'F64', 'I8', 'I16', 'I32', 'I64'] satisfies DType[]);
+const PLAIN: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  'F32',
+  'F16',
+  'BF16',
+  'F64',
+  'I8',
+  'I16',
+  'I32',
+  'I64',
+] satisfies DType[]);
 
 const isPlain = ({ name }: BlockType): boolean => PLAIN.has(name);
 

@@ -14,7 +14,7 @@ export class Short extends Error {
 
 export type Fail = (fault: CheckpointFault, message: string, details?: Record<string, unknown>) => never;
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const utf8 = /* @__PURE__ */ new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export class HeaderCursor {
   readonly #bytes: Uint8Array;

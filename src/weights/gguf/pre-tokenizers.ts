@@ -73,6 +73,6 @@ const RULES: readonly Named[] = [
   ['tekken', { patterns: [cased('', '')], ignoreMerges: true, addBegin: true }],
 ];
 
-export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map(
+export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = /* @__PURE__ */ new Map(
   RULES.flatMap(([names, rule]) => names.split(' ').map((name): [string, PreTokenizer] => [name, rule])),
 );

@@ -23,7 +23,7 @@ function shortest(value: number): number {
 }
 
 /** 64-bit integers beyond 2^53 lose their last digits: nothing here counts that far. */
-const NUMBERS: ReadonlyMap<number, NumberType> = new Map<number, NumberType>([
+const NUMBERS: ReadonlyMap<number, NumberType> = /* @__PURE__ */ new Map<number, NumberType>([
   [0, { bytes: 1, get: (v, at) => v.getUint8(at) }],
   [1, { bytes: 1, get: (v, at) => v.getInt8(at) }],
   [2, { bytes: 2, get: (v, at) => v.getUint16(at, true) }],

@@ -196,9 +196,10 @@ test.each(thinned(PUBLISHED, 4))('%s is planned in every precision or told why n
 });
 
 test('an unsupported quantisation is named', async () => {
-  const error = await inspect(hollowSource(published('deepseek-v3')), DESKTOP).catch((e: unknown) => e);
+  const config = { ...published('deepseek-v3'), quantization_config: { quant_method: 'aqlm' } };
+  const error = await inspect(hollowSource(config), DESKTOP).catch((e: unknown) => e);
   expect(error).toBeInstanceOf(UnsupportedModel);
-  expect((error as UnsupportedModel).message).toContain('"fp8"');
+  expect((error as UnsupportedModel).message).toContain('"aqlm"');
 });
 
 describe('wishes', () => {

@@ -47,6 +47,9 @@ describe('the weights that a token reads', () => {
     return shape.length === 1 || /_bias$|shared_expert_gate/.test(name) ? 4 * values : 2 * values;
   };
 
+  /** A mixture of attention heads projects to those of all. */
+  const isOfExperts = /(?<!self_attn|self_attention)\.experts\.|\.(?:mlp|block_sparse_moe)\.(?:input|output)_linear/;
+
   it.each(FAMILY_FIXTURES)('%s: everything else once, K of E experts, one row of the embedding', async (folder) => {
     const { config, names } = loadConfig(folder);
     const moe = config.layers.map((l) => l.ffn).find((ffn) => ffn.kind === 'moe')!;
@@ -54,7 +57,9 @@ describe('the weights that a token reads', () => {
     for (const [name, tensor] of readModel(folder)) {
       if (names.ignored(name)) continue;
       const bytes = bytesOnGpu(name, tensor);
-      if (name.includes('.experts.')) experts += bytes;
+      // A bias on the sum of the chosen is a share in each expert's own, which come with those of gate and up.
+      if (name.endsWith('.mlp.bias')) expected += 4 * moe.topK * (2 * moe.width + config.hidden);
+      else if (isOfExperts.test(name)) experts += bytes;
       else if (name === `${names.embed}.weight`) expected += bytes / config.vocab + (config.tieEmbeddings ? bytes : 0);
       else expected += bytes;
     }
