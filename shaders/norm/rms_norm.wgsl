@@ -1,10 +1,10 @@
 // norm/rms_norm: out[t,d] = x[t,d] * rsqrt(mean over d of x[t,d]^2 + EPS) * gamma[d] (* OUT_SCALE + residual[t,d] with RESIDUAL), over D values starting
-//   at X_AT of a row of X_ROW
-// in   x [T,X_ROW] f32   gamma [D] f32   residual [T,D] f32
-// out  out [T,D] f32
-// grid [T folded], workgroup 64; one workgroup a token
+//   at X_AT of a row of X_ROW; GROUPS stretches of D, one after the other, are normed each by itself
+// in   x [T,X_ROW] f32   gamma [GROUPS D] f32   residual [T,GROUPS D] f32
+// out  out [T,GROUPS D] f32
+// grid [T GROUPS folded], workgroup 64; one workgroup a stretch of a token
 // num  f32 sums: per lane in d order, then a fixed tree; same bits every run
-// cost reads 2 D + D, writes D words a token
+// cost reads 2 D + D, writes D words a stretch
 // twin src/reference/norm/rms_norm.ts   entry src/kernels/norm/rms_norm.ts
 #import shared/step
 #import shared/fold
@@ -12,6 +12,7 @@ override D: u32;
 override X_ROW: u32;
 override X_AT: u32;
 override EPS: f32;
+override GROUPS: u32;
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> gamma: array<f32>;
@@ -30,9 +31,11 @@ fn rms_norm(
   @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let t = folded(workgroup, workgroups);
+  let id = folded(workgroup, workgroups);
+  let t = id / GROUPS;
+  let from_gamma = (id % GROUPS) * D;
   if (t >= u_step.tokens) { return; }
-  let from_x = t * X_ROW + X_AT;
+  let from_x = t * X_ROW + X_AT + from_gamma;
   var sum = 0.0;
   for (var i = 0u; i < (D + WG - 1u) / WG; i++) {
     let d = i * WG + lane;
@@ -51,11 +54,11 @@ fn rms_norm(
   for (var i = 0u; i < (D + WG - 1u) / WG; i++) {
     let d = i * WG + lane;
     if (d < D) {
-      var y = x[from_x + d] * scale * gamma[d];
+      var y = x[from_x + d] * scale * gamma[from_gamma + d];
 #if RESIDUAL
-      y = y * OUT_SCALE + residual[t * D + d];
+      y = y * OUT_SCALE + residual[id * D + d];
 #endif
-      out[t * D + d] = y;
+      out[id * D + d] = y;
     }
   }
 }

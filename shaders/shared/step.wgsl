@@ -15,5 +15,6 @@ struct Step {
   cache_prior: f32,        // 0: none
   prior_keep: u32,
   draw: u32,               // bit 0: logits are biased, bit 1: tokens are masked, from bit 8: how many top log-probabilities
+  side: u32,               // of recurrent states: read side, write 1 - side
 }
 @group(1) @binding(0) var<uniform> u_step: Step;

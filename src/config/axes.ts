@@ -1,6 +1,6 @@
 /** The parts of config.json that families share, with the checks that must hold before anything is allocated. */
 import { UnsupportedModel } from '../errors.ts';
-import type { Activation, ModelConfig, RouterConfig } from './model-config.ts';
+import type { Activation, MixerConfig, ModelConfig, RouterConfig } from './model-config.ts';
 import type { ConfigReader, Json } from './read.ts';
 
 /** Limits of the kernels (E, K) and of good sense: published models stay far below the others. */
@@ -14,6 +14,9 @@ export const LIMITS = {
   context: 2 ** 27,
   experts: 512,
   topK: 32,
+  taps: 64,
+  states: 1024,
+  expand: 64,
 } as const;
 
 export type LayerType = 'full_attention' | 'sliding_attention';
@@ -39,8 +42,11 @@ export interface Base {
   readonly layerCount: number; // L
 }
 
-/** What every decoder has. Families of this project leave the head untied unless the file says so. */
-export function readBase(config: ConfigReader, family: string): Base {
+/**
+ * What every decoder has. Families of this project leave the head untied unless the file says so.
+ * @param normEps the key of the norms' epsilon
+ */
+export function readBase(config: ConfigReader, family: string, normEps = 'rms_norm_eps'): Base {
   return {
     model: {
       family,
@@ -49,7 +55,7 @@ export function readBase(config: ConfigReader, family: string): Base {
       norm: 'rms',
       gainOffset: 0,
       postNorms: false,
-      normEps: config.number('rms_norm_eps', { min: 0 }),
+      normEps: config.number(normEps, { min: 0 }),
       embeddingScale: 1,
       residualScale: 1,
       head: { bias: false, scale: 1 },
@@ -181,6 +187,24 @@ export function readLayerTypes(
   if (types.length !== layerCount) config.fail('layer_types', `a list of num_hidden_layers (${layerCount}) entries`);
   return types.map((type) => {
     if (type === 'full_attention' || type === 'sliding_attention') return type;
+    throw new UnsupportedModel(`${config.path}: layers of type "${type}" are not supported (layer_types)`, {
+      path: config.path,
+      key: 'layer_types',
+      found: type,
+    });
+  });
+}
+
+/** The token mixer of each layer, as `layer_types` lists them by name. @throws UnsupportedModel for a name that is not in `mixers` */
+export function readMixerTypes(
+  config: ConfigReader,
+  layerCount: number,
+  mixers: Readonly<Record<string, MixerConfig>>,
+): readonly MixerConfig[] {
+  const types = config.list('layer_types', isString, 'strings');
+  if (types.length !== layerCount) config.fail('layer_types', `a list of num_hidden_layers (${layerCount}) entries`);
+  return types.map((type) => {
+    if (Object.hasOwn(mixers, type)) return mixers[type]!;
     throw new UnsupportedModel(`${config.path}: layers of type "${type}" are not supported (layer_types)`, {
       path: config.path,
       key: 'layer_types',

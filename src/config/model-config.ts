@@ -36,8 +36,63 @@ export interface ModelConfig {
 export type NormKind = 'rms' | 'layer' | 'layer-biased';
 
 export interface LayerConfig {
-  readonly attention: AttentionConfig;
+  readonly attention: MixerConfig;
   readonly ffn: FfnConfig;
+}
+
+/** What lets a token see those before it: attention over all of them, or a state of fixed size that they leave behind. */
+export type MixerConfig = AttentionConfig | RecurrentConfig;
+
+export type RecurrentConfig = ShortConvolution | Mamba1 | Mamba2 | DeltaNet;
+
+/** LFM2: B, C, x = in(h); out(C * conv(B * x)), a convolution over the last `taps` tokens, each of D channels by itself. */
+export interface ShortConvolution {
+  readonly kind: 'short-conv';
+  readonly taps: number;
+}
+
+/**
+ * Mamba as Jamba has it. x, z = in(h); x = silu(conv(x)); dt, B, C = select(x), each RMS-normed; dt = softplus(steps(dt) + bias);
+ * S = exp(dt A) S + dt x B; out((S C + D x) silu(z)). Every channel has a step and decays of its own.
+ */
+export interface Mamba1 {
+  readonly kind: 'mamba-1';
+  readonly channels: number;
+  readonly states: number; // N
+  readonly taps: number;
+  readonly convBias: boolean;
+  /** Of the steps' low rank. */
+  readonly rank: number;
+}
+
+/** Mamba-2. z, xBC, dt = in(h); x, B, C = silu(conv(xBC)); then as above, one step and decay a head, and an RMS norm before out. */
+export interface Mamba2 {
+  readonly kind: 'mamba-2';
+  readonly heads: number;
+  readonly headSize: number; // channels = heads * headSize
+  /** Neighbouring heads that share B and C. */
+  readonly groups: number;
+  readonly states: number; // N
+  readonly taps: number;
+  readonly convBias: boolean;
+  /** What steps are clamped to. */
+  readonly stepLimits: readonly [least: number, most: number];
+  /** The norm runs over the channels of a group, or over all. */
+  readonly normGroups: number;
+}
+
+/**
+ * Gated delta net (Qwen3-Next). q, k, v, z, b, a = in(h); q, k, v = silu(conv(q, k, v)); q and k of unit length, q / sqrt(key size); a head at a time
+ * S = exp(-exp(A) softplus(a + bias)) S; S = S + (v - S k) sigmoid(b) k; out(norm(S q) silu(z)).
+ */
+export interface DeltaNet {
+  readonly kind: 'delta-net';
+  readonly heads: number;
+  /** Heads of q and k, each for as many neighbouring heads. */
+  readonly keyHeads: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly taps: number;
 }
 
 export type AttentionConfig = GroupedAttention | LatentAttention;

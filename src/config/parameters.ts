@@ -1,5 +1,6 @@
 /** How many parameters a config describes. */
-import type { AttentionConfig, FfnConfig, ModelConfig, MoeFfn } from './model-config.ts';
+import { isRecurrent } from './mixers.ts';
+import type { AttentionConfig, FfnConfig, ModelConfig, MoeFfn, RecurrentConfig } from './model-config.ts';
 
 export interface ParameterCounts {
   readonly total: number;
@@ -34,6 +35,28 @@ function attentionParameters(attention: AttentionConfig, hidden: number): number
   return (2 * qRows + gate + 2 * kvRows) * hidden + norms + biases + (attention.sinks ? heads : 0);
 }
 
+function recurrentParameters(mixer: RecurrentConfig, hidden: number): number {
+  if (mixer.kind === 'short-conv') return (4 * hidden + mixer.taps) * hidden;
+  if (mixer.kind === 'delta-net') {
+    const { heads, keyHeads, keySize, valueSize } = mixer;
+    const [keys, values] = [keyHeads * keySize, heads * valueSize];
+    const rows = 2 * keys + 2 * values + 2 * heads;
+    return (rows + values) * hidden + (2 * keys + values) * mixer.taps + 2 * heads + valueSize;
+  }
+  const { states, taps, convBias } = mixer;
+  const convolution = (channels: number): number => (taps + (convBias ? 1 : 0)) * channels;
+  if (mixer.kind === 'mamba-1') {
+    const { channels, rank } = mixer;
+    const selected = rank + 2 * states;
+    // Besides: the biases of the steps and D, log(-A), three norms.
+    return (3 * hidden + selected + rank + 2 + states) * channels + convolution(channels) + selected;
+  }
+  const { heads, headSize, groups } = mixer;
+  const channels = heads * headSize;
+  const convolved = channels + 2 * groups * states;
+  return (2 * channels + convolved + heads) * hidden + convolution(convolved) + 3 * heads + channels;
+}
+
 const glu = (width: number, hidden: number): number => 3 * width * hidden;
 
 const expertParameters = ({ width, expertBias }: MoeFfn, hidden: number): number =>
@@ -64,7 +87,10 @@ export function parameterCounts({
   let all = 0;
   let chosen = 0;
   for (const { attention, ffn } of layers) {
-    common += attentionParameters(attention, hidden) + (postNorms ? 4 : 2) * gains;
+    const mixer = isRecurrent(attention)
+      ? recurrentParameters(attention, hidden)
+      : attentionParameters(attention, hidden);
+    common += mixer + (postNorms ? 4 : 2) * gains;
     all += ffnParameters(ffn, hidden, (moe) => moe.experts);
     chosen += ffnParameters(ffn, hidden, (moe) => moe.topK);
   }

@@ -1,11 +1,13 @@
 /** The buffers that a step computes in, and the strides inside the logs that it leaves: sizes, from the config alone. */
-import type { AttentionConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
+import { attentionLayers, isRecurrent, recurrentLayers } from '../config/mixers.ts';
+import type { AttentionConfig, MixerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
 import { BINDING_ALIGNMENT } from '../gpu/buffer.ts';
 import { partialsBytes } from '../kernels/attention/attention.ts';
 import { besideAt } from '../kernels/moe/beside.ts';
 import { tileBound } from '../kernels/moe/group.ts';
 import { interventionBytes } from '../kernels/moe/intervention.ts';
 import { predictedIds, routedBytes } from '../kernels/moe/route.ts';
+import { recurrentSizes, type RecurrentSizes } from '../layers/mixer_step.ts';
 import { alignUp, sum } from '../util/math.ts';
 
 /** Expert tile rows of the grouped GEMM. */
@@ -73,6 +75,20 @@ export function attentionSizes(a: AttentionConfig): AttentionSizes {
   };
 }
 
+/** Bytes of what a layer keeps of the tokens so far: keys and values, or a recurrent state, which takes the same however many they are. */
+export function cacheBytes(
+  mixer: MixerConfig,
+  hidden: number,
+  context: number,
+): { readonly keys: number; readonly values: number } | RecurrentSizes['state'] {
+  if (isRecurrent(mixer)) {
+    const { convolution, scan } = recurrentSizes(mixer, hidden).state;
+    return { convolution: 4 * convolution, scan: 4 * scan };
+  }
+  const { kvHeads, keySize, valueSize } = attentionSizes(mixer);
+  return { keys: 4 * kvHeads * context * keySize, values: 4 * kvHeads * context * valueSize };
+}
+
 export const moeLayers = (config: ModelConfig): MoeFfn[] =>
   config.layers.map((l) => l.ffn).filter((f) => f.kind === 'moe');
 
@@ -103,8 +119,9 @@ export function interventionOffsets(config: ModelConfig): number[] {
 /** Bytes of each buffer for chunks of `chunk` tokens in a context of `context`. */
 export function activationBytes(config: ModelConfig, chunk: number, context: number): Record<ActivationName, number> {
   const { hidden, vocab } = config;
-  const attention = config.layers.map((l) => l.attention);
+  const attention = attentionLayers(config);
   const sizes = attention.map(attentionSizes);
+  const recurrent = recurrentLayers(config).map((mixer) => recurrentSizes(mixer, hidden));
   const moes = moeLayers(config);
   const most = (values: readonly number[]): number => Math.max(1, ...values);
   const f32 = (values: number): number => 4 * values;
@@ -121,15 +138,23 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     residualC: f32(chunk * hidden),
     mids: Math.max(1, moes.length * midStride(hidden)),
     normed: f32(chunk * hidden),
-    mid: f32(chunk * most(sizes.map((s) => s.mid))),
-    qLatent: f32(chunk * most([...latent.map((a) => a.qRank ?? 0), ...mixed.map((a) => 2 * a.mixture!.topK)])),
-    kvLatent: f32(chunk * most(latent.map((a) => a.kvRank))),
+    mid: f32(chunk * most([...sizes.map((s) => s.mid), ...recurrent.map((s) => s.projected)])),
+    qLatent: f32(
+      chunk *
+        most([
+          ...latent.map((a) => a.qRank ?? 0),
+          ...mixed.map((a) => 2 * a.mixture!.topK),
+          ...recurrent.map((s) => s.b),
+        ]),
+    ),
+    kvLatent: f32(chunk * most([...latent.map((a) => a.kvRank), ...recurrent.map((s) => s.selected)])),
     // In decode the latent and the rope key go on behind q.
     qRaw: f32(
       chunk *
         most([
           ...latent.map((a) => a.heads * (a.nopeSize + a.ropeSize) + a.kvRank + a.ropeSize),
           ...mixed.map((a) => (a.heads + 2 * a.kvHeads) * a.headSize),
+          ...recurrent.map((s) => s.steps),
         ]),
     ),
     kvUp: f32(
@@ -137,10 +162,11 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
         most([
           ...latent.map((a) => a.heads * (a.nopeSize + a.valueSize)),
           ...mixed.map((a) => a.mixture!.experts * a.kvHeads * a.headSize),
+          ...recurrent.map((s) => s.c),
         ]),
     ),
-    q: f32(chunk * most(sizes.map((s) => s.heads * s.keySize))),
-    attended: f32(chunk * most(sizes.map((s) => s.heads * s.valueSize))),
+    q: f32(chunk * most([...sizes.map((s) => s.heads * s.keySize), ...recurrent.map((s) => s.convolved)])),
+    attended: f32(chunk * most([...sizes.map((s) => s.heads * s.valueSize), ...recurrent.map((s) => s.mixed)])),
     partials: most(
       sizes.map((s) =>
         partialsBytes({ heads: s.heads, valueSize: s.valueSize, capacity: context, tokens: DECODE_TOKENS }),

@@ -2,7 +2,7 @@
  * From names to work: finds every weight of a model in its checkpoint, checks shapes, and says in which layout and in how many parts it
  * goes to the GPU. Reads headers only; nothing is fetched.
  */
-import type { AttentionConfig, DenseFfn, FfnConfig, LayerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
+import type { DenseFfn, FfnConfig, LayerConfig, MixerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
 import type { Json } from '../config/read.ts';
 import { InvalidCheckpoint, OutOfBudget, UnsupportedModel } from '../errors.ts';
 import type {
@@ -26,12 +26,14 @@ import {
   findExpertBias,
   findExpertMatrix,
   findMatrix,
+  findTensor,
   findVector,
   type ExpertBias,
   type ExpertMatrices,
 } from '../weights/formats/index.ts';
 import { layoutName, planes, sameLayout, type Layout, type MatrixShape } from '../weights/layout.ts';
 import { rowsOf, sideBySide, type PublishedMatrix } from '../weights/matrix.ts';
+import { describeRecurrent } from './describe-mixers.ts';
 import { targetLayout, type MatrixRole, type Precision } from './precision.ts';
 
 /** Rows [begin, end) of a published matrix go to rows `target`, `target + stride`, ... of a part. */
@@ -109,6 +111,24 @@ interface Rows {
 const label = (name: MatrixName): string =>
   typeof name === 'string' ? name : `${name.of}[${name.first}..${name.first + name.rows}]`;
 
+/** Stretches of rows of one matrix that lie one below the other, or in one piece. */
+function inStretches(
+  names: MatrixName | readonly MatrixName[],
+  whole: MatrixShape,
+): (readonly [MatrixName, MatrixShape])[] {
+  if (!isList(names)) return [[names, whole]];
+  return names.map((name) => [name, { rows: typeof name === 'string' ? whole.rows : name.rows, cols: whole.cols }]);
+}
+
+const isList = (names: MatrixName | readonly MatrixName[]): names is readonly MatrixName[] => Array.isArray(names);
+
+function onlyOne(names: MatrixName | readonly MatrixName[]): MatrixName {
+  invariant(!isList(names), 'biases of rows in stretches are not supported');
+  return names;
+}
+
+const labelOf = (names: MatrixName | readonly MatrixName[]): string => label(isList(names) ? names[0]! : names);
+
 class Describer {
   readonly #in: DescribeInput;
 
@@ -139,17 +159,20 @@ class Describer {
     };
   }
 
-  attention(config: AttentionConfig, names: LayerNames['attention']): LayerSpec['attention'] {
+  attention(config: MixerConfig, names: LayerNames['attention']): LayerSpec['attention'] {
     if (config.kind === 'grouped') {
       invariant(names.kind === 'grouped', 'attention names of another kind than the config');
       return this.grouped(config, names);
     }
-    invariant(names.kind === 'latent', 'attention names of another kind than the config');
-    return this.latent(config, names);
+    if (config.kind === 'latent') {
+      invariant(names.kind === 'latent', 'attention names of another kind than the config');
+      return this.latent(config, names);
+    }
+    return describeRecurrent(this, config, names, this.#in.config.hidden);
   }
 
   grouped(
-    config: Extract<AttentionConfig, { kind: 'grouped' }>,
+    config: Extract<MixerConfig, { kind: 'grouped' }>,
     names: GroupedAttentionNames,
   ): GroupedWeights<MatrixSpec, VectorSpec> {
     const { hidden } = this.#in.config;
@@ -162,16 +185,16 @@ class Describer {
     return {
       kind: 'grouped',
       qkv: this.stacked(
-        `${label(names.q)} + k + v`,
+        `${labelOf(names.q)} + k + v`,
         [
-          [names.q, { rows: qRows, cols: hidden }],
+          ...inStretches(names.q, { rows: qRows, cols: hidden }),
           [names.k, { rows: kvRows, cols: hidden }],
           [names.v, { rows: kvRows, cols: hidden }],
-          ...(names.gate && config.outputGate ? [[names.gate, { rows: qRows, cols: hidden }] as const] : []),
+          ...(names.gate && config.outputGate ? inStretches(names.gate, { rows: qRows, cols: hidden }) : []),
         ],
         'linear',
       ),
-      qkvBias: config.bias.qkv ? this.stackedBias([names.q, names.k, names.v], [qRows, kvRows, kvRows]) : null,
+      qkvBias: config.bias.qkv ? this.stackedBias([onlyOne(names.q), names.k, names.v], [qRows, kvRows, kvRows]) : null,
       o: this.matrix(names.o, { rows: hidden, cols: qRows }, 'linear'),
       oBias: config.bias.o ? this.vector(`${names.o}.bias`, hidden) : null,
       qNorm: norm(names.qNorm, qRows),
@@ -182,7 +205,7 @@ class Describer {
 
   /** Of a mixture of attention heads: rows of all experts' q, k, v, the router's; and the ways out of all experts side by side. */
   mixture(
-    config: Extract<AttentionConfig, { kind: 'grouped' }>,
+    config: Extract<MixerConfig, { kind: 'grouped' }>,
     names: GroupedAttentionNames,
   ): GroupedWeights<MatrixSpec, VectorSpec> {
     const { hidden } = this.#in.config;
@@ -219,7 +242,7 @@ class Describer {
   }
 
   latent(
-    config: Extract<AttentionConfig, { kind: 'latent' }>,
+    config: Extract<MixerConfig, { kind: 'latent' }>,
     names: LatentAttentionNames,
   ): LatentWeights<MatrixSpec, VectorSpec> {
     const { hidden } = this.#in.config;
@@ -376,6 +399,12 @@ class Describer {
     return { label: name, length, load: findVector(this.#in.checkpoint, name, length) };
   }
 
+  /** A small tensor of any rank, stored plainly in every format. */
+  tensor(name: string, shape: readonly number[]): VectorSpec {
+    const length = shape.reduce((a, b) => a * b, 1);
+    return { label: name, length, load: findTensor(this.#in.checkpoint, name, shape) };
+  }
+
   /** A [1, D] matrix read as a vector. */
   row(name: string, length: number): VectorSpec {
     return this.vector(`${name}.weight`, length);
@@ -386,9 +415,13 @@ class Describer {
       label: parts.map((p) => p.label).join(' + '),
       length: parts.reduce((n, p) => n + p.length, 0),
       load: async (signal) => {
-        const loaded: number[] = [];
-        for (const p of parts) loaded.push(...(await p.load(signal)));
-        return Float32Array.from(loaded);
+        const loaded = new Float32Array(parts.reduce((n, p) => n + p.length, 0));
+        let at = 0;
+        for (const p of parts) {
+          loaded.set(await p.load(signal), at);
+          at += p.length;
+        }
+        return loaded;
       },
     };
   }

@@ -1,9 +1,17 @@
 /** The model as a list of steps: embed, layers, head. Buffers, bind groups and pipelines are made here, once; a token only encodes. */
+import { isRecurrent, recurrentLayers } from '../config/mixers.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { subview, wholeBuffer, type BufferView } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { Recorder, type Program } from '../gpu/recording.ts';
-import { STEP_BYTES, writeStep, type ApproximateParams, type DrawOptions, type SamplingParams } from '../gpu/step.ts';
+import {
+  STEP_BYTES,
+  writeStep,
+  type ApproximateParams,
+  type DrawOptions,
+  type SamplingParams,
+  type StateSide,
+} from '../gpu/step.ts';
 import { embedRows } from '../kernels/embed/embed_rows.ts';
 import { predictedIds } from '../kernels/moe/route.ts';
 import { sample, tokenSetWords } from '../kernels/sample/sample.ts';
@@ -17,14 +25,18 @@ import {
 } from '../layers/attention.ts';
 import { denseLayer } from '../layers/ffn.ts';
 import { linear } from '../layers/linear.ts';
+import type { RecurrentState } from '../layers/mixer_step.ts';
 import { norm } from '../layers/norm.ts';
+import type { DeviceParts } from '../layers/parts.ts';
+import { recurrentMixer } from '../layers/recurrent.ts';
+import type { RecurrentWeights } from '../layers/weights.ts';
 import { ropeTable } from '../layers/rope.ts';
 import { moeLayer, type MoeMarks } from '../moe/block.ts';
 import type { ExpertHomes } from '../moe/homes.ts';
 import { invariant } from '../util/assert.ts';
 import {
   ACTIVATIONS,
-  attentionSizes,
+  cacheBytes,
   DECODE_TOKENS,
   interventionOffsets,
   midStride,
@@ -97,6 +109,11 @@ function predictable(config: ModelConfig, { layers }: DeviceWeights): number[] {
   });
 }
 
+type MixerWeights = DeviceWeights['layers'][number]['attention'];
+
+const isRecurrentWeights = (w: MixerWeights): w is RecurrentWeights<DeviceParts, BufferView> =>
+  w.kind !== 'grouped' && w.kind !== 'latent';
+
 export class Forward {
   readonly config: ModelConfig;
   readonly plan: Plan;
@@ -104,8 +121,12 @@ export class Forward {
   readonly #weights: DeviceWeights;
   readonly homes: ExpertHomes;
   readonly #activations: Record<ActivationName, BufferView>;
-  readonly #caches: readonly KvCache[];
-  readonly #ropes: readonly BufferView[];
+  /** By layer: keys and values, or a recurrent state. */
+  readonly #caches: readonly (KvCache | RecurrentState)[];
+  /** By layer; null where the token mixer is no attention. */
+  readonly #ropes: readonly (BufferView | null)[];
+  /** The side of the recurrent states that the next step reads. */
+  #side: StateSide = 0;
   readonly #step: BufferView;
   readonly #stepBytes = new ArrayBuffer(STEP_BYTES);
   /** [V] token counts for the penalties: see kernels/sample. */
@@ -126,6 +147,9 @@ export class Forward {
   /** By MoE layer: how many ids a decode step predicts there. */
   readonly #predicted: readonly number[];
 
+  /** Whether some layer carries a state in place of keys and values. */
+  readonly isRecurrent: boolean;
+
   private constructor(
     gpu: Gpu,
     config: ModelConfig,
@@ -137,6 +161,7 @@ export class Forward {
     this.#gpu = gpu;
     this.homes = homes;
     this.config = config;
+    this.isRecurrent = recurrentLayers(config).length > 0;
     this.plan = plan;
     this.#weights = weights;
     this.#approximate = options.approximate ?? false;
@@ -147,16 +172,19 @@ export class Forward {
       ACTIVATIONS.map((name) => [name, buffer(name, 'activations', plan.activations[name])]),
     ) as Record<ActivationName, BufferView>;
     const { contextLength: capacity } = plan;
-    this.#caches = config.layers.map((layer, i) => {
-      const { kvHeads, keySize, valueSize } = attentionSizes(layer.attention);
-      return {
-        keys: buffer(`keys ${i}`, 'kv', 4 * kvHeads * capacity * keySize),
-        values: buffer(`values ${i}`, 'kv', 4 * kvHeads * capacity * valueSize),
-        capacity,
-      };
+    this.#caches = config.layers.map(({ attention: mixer }, i) => {
+      const bytes = cacheBytes(mixer, config.hidden, capacity);
+      if ('keys' in bytes) {
+        const [keys, values] = [buffer(`keys ${i}`, 'kv', bytes.keys), buffer(`values ${i}`, 'kv', bytes.values)];
+        return { keys, values, capacity };
+      }
+      const convolution = buffer(`convolution ${i}`, 'kv', bytes.convolution);
+      return { convolution, scan: buffer(`scan ${i}`, 'kv', bytes.scan) };
     });
     const tables = new Map<string, BufferView>();
-    this.#ropes = config.layers.map(({ attention: { rope } }) => {
+    this.#ropes = config.layers.map(({ attention: mixer }) => {
+      if (isRecurrent(mixer)) return null;
+      const { rope } = mixer;
       const key = JSON.stringify(rope);
       let view = tables.get(key);
       if (!view) {
@@ -246,7 +274,13 @@ export class Forward {
     approximate?: ApproximateParams,
   ): void {
     invariant(position + tokens <= this.plan.contextLength, `step past the context: ${position} + ${tokens}`);
-    this.#gpu.write(this.#step, new Uint8Array(writeStep(this.#stepBytes, tokens, position, sampling, approximate)));
+    const step = writeStep(this.#stepBytes, tokens, position, sampling, approximate, this.#side);
+    this.#gpu.write(this.#step, new Uint8Array(step));
+  }
+
+  /** The last step counts: the next one goes on from the recurrent states that it left. Until then it may run again, whole or in part. */
+  acceptStep(): void {
+    this.#side = this.#side === 0 ? 1 : 0;
   }
 
   recorder(): Recorder {
@@ -287,7 +321,7 @@ export class Forward {
     this.config.layers.forEach((config, i) => {
       const weights = layers[i]!;
       const between = batch === 'one' && config.ffn.kind === 'moe' ? mid(marks.length) : a.residualB;
-      const attention: AttentionStep = {
+      this.#mix(r, i, {
         label: `layer ${i}`,
         phase,
         normKind: this.config.norm,
@@ -295,19 +329,8 @@ export class Forward {
         scale,
         x: a.residualA,
         out: between,
-        norm: weights.attentionNorm,
         postNorm: weights.attentionPostNorm,
-        rope: this.#ropes[i]!,
-        cache: this.#caches[i]!,
-        scratch: a,
-      };
-      if (config.attention.kind === 'grouped') {
-        invariant(weights.attention.kind === 'grouped', 'weights of another kind than the config');
-        groupedAttention(r, config.attention, weights.attention, attention);
-      } else {
-        invariant(weights.attention.kind === 'latent', 'weights of another kind than the config');
-        latentAttention(r, config.attention, weights.attention, attention);
-      }
+      });
       const ffn = {
         label: `layer ${i}`,
         phase,
@@ -352,6 +375,40 @@ export class Forward {
       if (i + 1 < this.config.layers.length) tap(i + 1);
     });
     return { program: await r.finish(), marks };
+  }
+
+  /** The token mixer of layer `i`: attention, or one with a recurrent state. */
+  #mix(r: Recorder, i: number, io: Omit<AttentionStep, 'norm' | 'rope' | 'cache' | 'scratch'>): void {
+    const a = this.#activations;
+    const mixer = this.config.layers[i]!.attention;
+    const { attention: weights, attentionNorm: norm } = this.#weights.layers[i]!;
+    const cache = this.#caches[i]!;
+    if (isRecurrent(mixer)) {
+      invariant(isRecurrentWeights(weights) && 'scan' in cache, 'weights of another kind than the config');
+      invariant(io.postNorm === null, 'a recurrent token mixer before a post norm');
+      // Scratch of attention, which no other layer needs at the same time.
+      const scratch = {
+        normed: a.normed,
+        projected: a.mid,
+        convolved: a.q,
+        selected: a.kvLatent,
+        b: a.qLatent,
+        c: a.kvUp,
+        steps: a.qRaw,
+        mixed: a.attended,
+      };
+      recurrentMixer(r, mixer, weights, { ...io, norm, state: cache, scratch });
+      return;
+    }
+    invariant('keys' in cache, 'an attention layer without keys');
+    const step = { ...io, norm, rope: this.#ropes[i]!, cache, scratch: a };
+    if (mixer.kind === 'grouped') {
+      invariant(weights.kind === 'grouped', 'weights of another kind than the config');
+      groupedAttention(r, mixer, weights, step);
+    } else {
+      invariant(weights.kind === 'latent', 'weights of another kind than the config');
+      latentAttention(r, mixer, weights, step);
+    }
   }
 
   /** Of a layer; where it predicts for the next, of both. */

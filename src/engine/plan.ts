@@ -1,24 +1,25 @@
 /** What a model will take, before anything is taken: a pure function of config, weights found, device limits and wishes. */
-import type { ModelConfig } from '../config/model-config.ts';
+import { attentionLayers } from '../config/mixers.ts';
+import type { ModelConfig, RopeConfig } from '../config/model-config.ts';
 import { InvalidRequest, OutOfBudget } from '../errors.ts';
 import { bufferBytes } from '../gpu/buffer.ts';
 import { STEP_BYTES } from '../gpu/step.ts';
 import { QUANTIZE_PARAMS_BYTES } from '../kernels/repack/quantize.ts';
 import { tokenSetWords } from '../kernels/sample/sample.ts';
 import { MOST_SAMPLED_BYTES } from '../kernels/sample/top_logprobs.ts';
+import { mixerMatrices, mixerVectors } from '../layers/weights.ts';
 import { sum } from '../util/math.ts';
 import { layoutName, planes, sameLayout } from '../weights/layout.ts';
 import type { PublishedMatrix } from '../weights/matrix.ts';
 import {
   activationBytes,
-  attentionSizes,
+  cacheBytes,
   DECODE_TOKENS,
   interventionOffsets,
   moeLayers,
   routedStride,
   slotTableStride,
   type ActivationName,
-  type AttentionSizes,
 } from './activations.ts';
 import {
   arenaBytes,
@@ -147,15 +148,12 @@ function layerParts(layer: LayerSpec): LayerParts {
   const present = <T>(values: readonly (T | null)[]): T[] => values.filter((v): v is T => v !== null);
   const dense = ffn.kind === 'dense' ? ffn : ffn.shared;
   return {
-    matrices: present<MatrixSpec>([
-      ...(a.kind === 'grouped' ? [a.qkv, a.o] : [a.down, a.qUp, a.kvUp, a.o]),
-      ...(dense ? [dense.gateUp, dense.down] : []),
-    ]),
+    matrices: present<MatrixSpec>([...mixerMatrices(a), ...(dense ? [dense.gateUp, dense.down] : [])]),
     vectors: present<VectorSpec>([
       layer.attentionNorm,
       layer.attentionPostNorm,
       layer.ffnPostNorm,
-      ...(a.kind === 'grouped' ? [a.qkvBias, a.oBias, a.qNorm, a.kNorm, a.sinks] : [a.qNorm, a.kvNorm]),
+      ...mixerVectors(a),
       ffn.kind === 'dense' ? ffn.norm : null,
     ]),
     moe: ffn.kind === 'moe' ? ffn : null,
@@ -329,12 +327,8 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
     });
   }
   const prefillChunk = Math.min(wishedChunk, contextLength);
-  const sizes = config.layers.map((l) => attentionSizes(l.attention));
-  const kvOf = (s: AttentionSizes): number[] => [
-    4 * s.kvHeads * contextLength * s.keySize,
-    4 * s.kvHeads * contextLength * s.valueSize,
-  ];
-  const largestKv = Math.max(...sizes.flatMap(kvOf));
+  const caches = config.layers.map((l) => cacheBytes(l.attention, config.hidden, contextLength));
+  const largestKv = Math.max(...caches.flatMap((cache) => Object.values(cache)));
   if (largestKv > bindingBytes) {
     throw new OutOfBudget(
       `A context of ${contextLength} tokens takes ${largestKv} bytes a layer, more than this GPU binds at once (${bindingBytes}): ask for a shorter contextLength`,
@@ -353,16 +347,16 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
     );
   }
   const partBytes = matrices.flatMap((m) => m.parts).map((p) => planes(p.layout, p).bytes);
-  const ropes = new Set(config.layers.map((l) => JSON.stringify(l.attention.rope)));
+  const ropes = new Set(attentionLayers(config).map((a) => JSON.stringify(a.rope)));
   const routedByOne = sum(moeLayers(config).map((m) => routedStride(DECODE_TOKENS, m, true)));
   const bytes = {
     weights: sum(partBytes) + sum(vectors.map((v) => 4 * v.length)) + sum(routers.map((r) => r.bytes)),
-    kv: sum(sizes.flatMap(kvOf)),
+    kv: sum(caches.flatMap((cache) => Object.values(cache).map(bufferBytes))),
     activations: sum(Object.values(activations).map(bufferBytes)) + MOST_SAMPLED_BYTES + bufferBytes(routedByOne),
     tables:
       sum(
-        [...ropes].map(
-          (key) => (JSON.parse(key) as { inverseFrequencies: number[] }).inverseFrequencies.length * 8 * contextLength,
+        [...ropes].map((key) =>
+          bufferBytes((JSON.parse(key) as RopeConfig).inverseFrequencies.length * 8 * contextLength),
         ),
       ) +
       (experts.length + 1) * 4 * slotTableStride(config) +

@@ -112,12 +112,15 @@ export class Session implements Scorer {
     return this.#cached;
   }
 
-  /** How many leading tokens of `ids` need not be computed again; the last one always is, for its logits. */
+  /**
+   * How many leading tokens of `ids` need not be computed again; the last one always is, for its logits. A recurrent state knows the end of what
+   * made it and no earlier place: it goes on from there, or starts anew.
+   */
   reusable(ids: readonly number[]): number {
     const most = Math.min(this.#cached.length, ids.length - 1);
     let n = 0;
     while (n < most && this.#cached[n] === ids[n]) n++;
-    return n;
+    return n < this.#cached.length && this.#forward.isRecurrent ? 0 : n;
   }
 
   forget(): void {
@@ -208,6 +211,7 @@ export class Session implements Scorer {
   #append(step: LoggedStep): void {
     this.#cached.push(...step.tokens);
     this.#log.add(step);
+    this.#forward.acceptStep();
   }
 
   /**

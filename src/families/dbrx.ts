@@ -76,7 +76,16 @@ function layerNames(layer: string, { heads, kvHeads, headSize }: GroupedAttentio
   return {
     attentionNorm: `${block}.norm_1.weight`,
     ffnNorm: `${block}.norm_2.weight`,
-    attention: { kind: 'grouped', q, k, v, o: `${block}.attn.out_proj`, qNorm: null, kNorm: null, sinks: null },
+    attention: {
+      kind: 'grouped',
+      q,
+      k,
+      v,
+      o: `${block}.attn.out_proj`,
+      qNorm: null,
+      kNorm: null,
+      sinks: null,
+    },
     ffn: {
       kind: 'moe',
       router: `${layer}.ffn.router.layer`,

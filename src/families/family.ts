@@ -58,14 +58,14 @@ export interface LayerNames {
   /** Of what joins the residual stream; only with `postNorms`. */
   readonly attentionPostNorm?: string;
   readonly ffnPostNorm?: string;
-  readonly attention: GroupedAttentionNames | LatentAttentionNames;
+  readonly attention: GroupedAttentionNames | LatentAttentionNames | RecurrentNames;
   readonly ffn: DenseFfnNames | MoeFfnNames;
 }
 
 export interface GroupedAttentionNames {
   readonly kind: 'grouped';
-  /** All three as rows of one matrix, or none. */
-  readonly q: MatrixName;
+  /** All three as rows of one matrix, or none. Only with an output gate, q may lie in several stretches, one below the other. */
+  readonly q: MatrixName | readonly MatrixName[];
   readonly k: MatrixName;
   readonly v: MatrixName;
   readonly o: string;
@@ -73,8 +73,8 @@ export interface GroupedAttentionNames {
   readonly qNorm: string | null;
   readonly kNorm: string | null;
   readonly sinks: string | null;
-  /** Only with `outputGate`. */
-  readonly gate?: MatrixName;
+  /** Only with `outputGate`; in one piece or in stretches, as q. */
+  readonly gate?: MatrixName | readonly MatrixName[];
   /** Only with `mixture`, where `q` and `out` are full names of rank 3 tensors, [E, Hk A, D] and [E, D, Hk A]. */
   readonly mixture?: { readonly router: string; readonly out: string };
 }
@@ -89,6 +89,60 @@ export interface LatentAttentionNames {
   /** Rows: per head, nope key rows then value rows. */
   readonly kvUp: string;
   readonly o: string;
+}
+
+export type RecurrentNames = ShortConvolutionNames | Mamba1Names | Mamba2Names | DeltaNetNames;
+
+export interface ShortConvolutionNames {
+  readonly kind: 'short-conv';
+  /** Rows: B, C, x. */
+  readonly inProj: string;
+  /** Full tensor name, [D, 1, taps]. */
+  readonly conv: string;
+  readonly outProj: string;
+}
+
+/** What both Mambas have; full tensor names, but for the two projections. */
+interface MambaNames {
+  readonly inProj: string;
+  /** [channels, 1, taps] */
+  readonly conv: string;
+  /** null when the config has none. */
+  readonly convBias: string | null;
+  /** log(-A): [channels, N], or [heads]. */
+  readonly aLog: string;
+  /** D: [channels], or [heads]. */
+  readonly skip: string;
+  readonly outProj: string;
+}
+
+export interface Mamba1Names extends MambaNames {
+  readonly kind: 'mamba-1';
+  /** Rows: the steps' low rank, B, C. */
+  readonly selectProj: string;
+  /** Low rank to channels, with a bias. */
+  readonly stepProj: string;
+  readonly stepNorm: string;
+  readonly bNorm: string;
+  readonly cNorm: string;
+}
+
+export interface Mamba2Names extends MambaNames {
+  readonly kind: 'mamba-2';
+  readonly stepBias: string; // [heads]
+  readonly norm: string; // [channels]
+}
+
+export interface DeltaNetNames {
+  readonly kind: 'delta-net';
+  /** Stretches of rows, one below the other: all of q, k, v, z, b, a. */
+  readonly inProj: readonly RowsOf[];
+  /** [channels, 1, taps] of q, k, v. */
+  readonly conv: string;
+  readonly aLog: string; // [heads]
+  readonly stepBias: string; // [heads]
+  readonly norm: string; // [value size]
+  readonly outProj: string;
 }
 
 export interface GluNames<Name extends MatrixName = string> {

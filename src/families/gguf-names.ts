@@ -1,4 +1,5 @@
 /** What llama.cpp calls the tensors of a model, by what its config says and not by its family: one naming serves all of them. */
+import { isAttention } from '../config/mixers.ts';
 import type { AttentionConfig, LayerConfig, ModelConfig } from '../config/model-config.ts';
 import { UnsupportedModel } from '../errors.ts';
 import type { ExpertStorage, GluNames, LayerNames, MoeFfnNames, TensorNames } from './family.ts';
@@ -86,7 +87,9 @@ export function ggufNames(config: ModelConfig, own: TensorNames, has: Has): Tens
         ...own.layer(index),
         attentionNorm: `${blk}.attn_norm.weight`,
         ffnNorm: ffnNorm.find(has) ?? ffnNorm[0]!,
-        attention: attentionNames(blk, layer.attention, config.family),
+        attention: isAttention(layer.attention)
+          ? attentionNames(blk, layer.attention, config.family)
+          : own.layer(index).attention,
         ffn: moeNames(blk, layer) ?? { kind: 'dense', ...glu(blk, '') },
       };
     },

@@ -28,12 +28,22 @@ const experts: MoeNaming['experts'] = (block) => [
   },
 ];
 
-function sharedNames(layer: string, width: number): ReturnType<Exclude<MoeNaming['shared'], string | undefined>> {
+export function sharedNames(
+  layer: string,
+  width: number,
+): ReturnType<Exclude<MoeNaming['shared'], string | undefined>> {
   const [gate, up] = stackedRows(`${layer}.shared_mlp.input_linear`, [width, width]);
   return { gate, up, down: `${layer}.shared_mlp.output_linear` };
 }
 
-function readMoe(c: ConfigReader): MoeFfn {
+export const GRANITE_NAMING: MoeNaming = {
+  block: 'block_sparse_moe',
+  router: 'router.layer',
+  experts,
+  shared: sharedNames,
+};
+
+export function readGraniteMoe(c: ConfigReader): MoeFfn {
   const shared = c.integer('shared_intermediate_size', { min: 0, max: LIMITS.width, fallback: 0 });
   return {
     kind: 'moe',
@@ -64,11 +74,10 @@ export const graniteMoe: Family = {
         scale: multipliers.attention,
         bias: { qkv: biased, o: biased },
       }),
-      ffn: readMoe(c),
+      ffn: readGraniteMoe(c),
     };
     return { ...model, ...multipliers.model, layers: Array.from({ length: layerCount }, () => layer) };
   },
 
-  names: (config) =>
-    llamaNames(config, { block: 'block_sparse_moe', router: 'router.layer', experts, shared: sharedNames }),
+  names: (config) => llamaNames(config, GRANITE_NAMING),
 };

@@ -16,8 +16,11 @@ import { glm4MoeLite } from './glm4-moe-lite.ts';
 import { glm4Moe } from './glm4-moe.ts';
 import { gptOss } from './gpt-oss.ts';
 import { graniteMoe } from './granitemoe.ts';
+import { graniteMoeHybrid } from './granitemoehybrid.ts';
 import { hunyuanV1Moe } from './hunyuan-v1-moe.ts';
+import { jamba } from './jamba.ts';
 import { jetmoe } from './jetmoe.ts';
+import { lfm2Moe } from './lfm2-moe.ts';
 import { llama } from './llama.ts';
 import { mellum } from './mellum.ts';
 import { minimaxM2 } from './minimax-m2.ts';
@@ -27,6 +30,7 @@ import { olmoe } from './olmoe.ts';
 import { phimoe } from './phimoe.ts';
 import { qwen2Moe } from './qwen2-moe.ts';
 import { qwen3Moe } from './qwen3-moe.ts';
+import { qwen3Next } from './qwen3-next.ts';
 
 export const FAMILIES: readonly Family[] = [
   mixtral,
@@ -52,6 +56,10 @@ export const FAMILIES: readonly Family[] = [
   afmoe,
   llama,
   gemma,
+  lfm2Moe,
+  jamba,
+  graniteMoeHybrid,
+  qwen3Next,
 ];
 
 type Config = Readonly<Record<string, Json>>;

@@ -2,8 +2,18 @@
  * The naming that most families share: `model.layers.{i}.self_attn.q_proj` and so on. What a layer has, the config says; a family only
  * says what its Mixture-of-Experts block is called.
  */
-import type { AttentionConfig, FfnConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
-import type { ExpertStorage, GluNames, LayerNames, MatrixName, MoeFfnNames, TensorNames } from './family.ts';
+import { isAttention } from '../config/mixers.ts';
+import type { AttentionConfig, FfnConfig, ModelConfig, MoeFfn, RecurrentConfig } from '../config/model-config.ts';
+import { invariant } from '../util/assert.ts';
+import type {
+  ExpertStorage,
+  GluNames,
+  LayerNames,
+  MatrixName,
+  MoeFfnNames,
+  RecurrentNames,
+  TensorNames,
+} from './family.ts';
 
 export interface MoeNaming {
   /** As in `mlp` of `model.layers.0.mlp.gate`. */
@@ -25,6 +35,8 @@ export interface MoeNaming {
   readonly qkNorms?: readonly [q: string, k: string];
   /** The checkpoint has more layers than the config counts: heads that predict several tokens, which nothing here reads. */
   readonly extraLayers?: boolean;
+  /** Names of a token mixer that is no attention, in a layer such as `model.layers.0`. */
+  readonly recurrent?: (layer: string, mixer: RecurrentConfig) => RecurrentNames;
 }
 
 const glu = (prefix: string, [gate, up, down]: readonly [string, string, string]): GluNames => ({
@@ -95,6 +107,11 @@ function moeNames(layer: string, ffn: MoeFfn, naming: MoeNaming): MoeFfnNames {
 const ffnNames = (layer: string, ffn: FfnConfig, naming: MoeNaming): LayerNames['ffn'] =>
   ffn.kind === 'moe' ? moeNames(layer, ffn, naming) : { kind: 'dense', ...glu(`${layer}.mlp`, PROJECTIONS) };
 
+function recurrentNames(layer: string, mixer: RecurrentConfig, { recurrent }: MoeNaming): RecurrentNames {
+  invariant(recurrent, 'a recurrent token mixer in a family that names none');
+  return recurrent(layer, mixer);
+}
+
 function normNames(layer: string, { norms }: MoeNaming): Omit<LayerNames, 'attention' | 'ffn'> {
   const at = (name: string): string => `${layer}.${name}.weight`;
   if (!norms) return { attentionNorm: at('input_layernorm'), ffnNorm: at('post_attention_layernorm') };
@@ -118,7 +135,9 @@ export function llamaNames(config: ModelConfig, naming: MoeNaming): TensorNames 
       const { attention, ffn } = config.layers[index]!;
       return {
         ...normNames(layer, naming),
-        attention: attentionNames(`${layer}.self_attn`, attention, naming),
+        attention: isAttention(attention)
+          ? attentionNames(`${layer}.self_attn`, attention, naming)
+          : recurrentNames(layer, attention, naming),
         ffn: ffnNames(layer, ffn, naming),
       };
     },

@@ -56,6 +56,12 @@ export interface ApproximateParams {
 
 export const EXACT: ApproximateParams = { keepExperts: 0, dropBelow: 0, cachePrior: 0, priorKeep: 0 };
 
+/**
+ * Which of its two copies of a recurrent state a step reads; it writes the other. A step that runs again, whole or from some layer on, so finds what
+ * it started from.
+ */
+export type StateSide = 0 | 1;
+
 export const STEP_BYTES = 64;
 
 /** @param out at least STEP_BYTES; reused from step to step */
@@ -65,6 +71,7 @@ export function writeStep(
   position: number,
   sampling: SamplingParams & DrawOptions = GREEDY,
   approximate: ApproximateParams = EXACT,
+  side: StateSide = 0,
 ): ArrayBuffer {
   const u = new Uint32Array(out);
   const f = new Float32Array(out);
@@ -83,5 +90,6 @@ export function writeStep(
   f[12] = approximate.cachePrior;
   u[13] = approximate.priorKeep;
   u[14] = drawWord(sampling);
+  u[15] = side;
   return out;
 }

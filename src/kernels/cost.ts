@@ -3,7 +3,7 @@
  * its folder; all of them count like this:
  *
  *   bytes   every value once, however many workgroups read it: what has to come from, or go to, memory when caches do what they can
- *   flops   two for each multiply-add of a matrix product or of attention; norms, rotations, activations and draws count nothing
+ *   flops   two for each multiply-add of a matrix product, of attention, of a convolution or a recurrence; norms, rotations, activations and draws nothing
  *   issued  the same with what lanes do for nothing: rows of a tile that no token fills, columns up to a whole chunk, keys beyond the last
  *
  * An expert that no token chose costs nothing.
@@ -14,7 +14,7 @@ import { invariant } from '../util/assert.ts';
 export interface Cost {
   /** Bytes of weights in their layout: values, scales, zero points, norms, biases. */
   readonly weightBytes: number;
-  /** Bytes of keys and values, read and written. */
+  /** Bytes of keys and values, and of recurrent states, read and written. */
   readonly kvBytes: number;
   /** Bytes of all else, read and written: activations, ids, tables. */
   readonly activationBytes: number;

@@ -5,6 +5,7 @@ import { ATTENTION_COSTS } from './attention/cost.ts';
 import { ConstantsOf, type Cost, type CostRule, type ExpertTraffic } from './cost.ts';
 import { EMBED_COSTS } from './embed/cost.ts';
 import { LINEAR_COSTS } from './linear/cost.ts';
+import { MIXER_COSTS } from './mixer/cost.ts';
 import { MOE_COSTS } from './moe/cost.ts';
 import { NORM_COSTS } from './norm/cost.ts';
 import { REPACK_COSTS } from './repack/cost.ts';
@@ -14,6 +15,7 @@ export const COST_RULES: Readonly<Record<string, CostRule>> = {
   ...ATTENTION_COSTS,
   ...EMBED_COSTS,
   ...LINEAR_COSTS,
+  ...MIXER_COSTS,
   ...MOE_COSTS,
   ...NORM_COSTS,
   ...REPACK_COSTS,

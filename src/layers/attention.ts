@@ -56,7 +56,7 @@ export interface AttentionStep {
 }
 
 /** y = W norm(x). */
-function normedLinear(
+export function normedLinear(
   r: Recorder,
   label: string,
   phase: Phase,

@@ -18,7 +18,7 @@ export interface LayerWeights<M, V, X, R> {
   /** Of what joins the residual stream; null where it joins as it is. */
   readonly attentionPostNorm: V | null;
   readonly ffnPostNorm: V | null;
-  readonly attention: GroupedWeights<M, V> | LatentWeights<M, V>;
+  readonly attention: GroupedWeights<M, V> | LatentWeights<M, V> | RecurrentWeights<M, V>;
   readonly ffn: DenseLayerWeights<M, V> | MoeWeights<M, X, R>;
 }
 
@@ -46,6 +46,60 @@ export interface LatentWeights<M, V> {
   readonly o: M;
 }
 
+export type RecurrentWeights<M, V> =
+  DeltaNetWeights<M, V> | ShortConvolutionWeights<M, V> | Mamba1Weights<M, V> | Mamba2Weights<M, V>;
+
+export interface ShortConvolutionWeights<M, V> {
+  readonly kind: 'short-conv';
+  /** Rows: B, C, x. */
+  readonly inProj: M; // [3 D, D]
+  readonly taps: V; // [D, taps]
+  readonly outProj: M; // [D, D]
+}
+
+export interface Mamba1Weights<M, V> {
+  readonly kind: 'mamba-1';
+  /** Rows: x, z. */
+  readonly inProj: M; // [2 channels, D]
+  readonly taps: V; // [channels, taps]
+  readonly convBias: V | null; // [channels]
+  /** Rows: the steps' low rank, B, C. */
+  readonly selectProj: M; // [R + 2 N, channels]
+  readonly stepNorm: V; // [R]
+  readonly bNorm: V; // [N]
+  readonly cNorm: V; // [N]
+  readonly stepProj: M; // [channels, R]
+  /** Bias of the steps, D, log(-A). */
+  readonly scan: V; // [channels, channels, channels N]
+  readonly outProj: M; // [D, channels]
+}
+
+export interface Mamba2Weights<M, V> {
+  readonly kind: 'mamba-2';
+  /** Rows: z, x, B, C, steps. */
+  readonly inProj: M; // [2 channels + 2 G N + heads, D]
+  readonly taps: V; // [channels + 2 G N, taps]
+  readonly convBias: V | null; // [channels + 2 G N]
+  /** Bias of the steps, D, log(-A). */
+  readonly scan: V; // [heads, heads, heads]
+  readonly norm: V; // [channels]
+  readonly outProj: M; // [D, channels]
+}
+
+export interface DeltaNetWeights<M, V> {
+  readonly kind: 'delta-net';
+  /** Rows: q, k, v, z, b, a. */
+  readonly inProj: M; // [2 key heads * key size + 2 heads * value size + 2 heads, D]
+  readonly taps: V; // [q, k and v, taps]
+  /** What makes an RMS norm one to unit length, and q as much shorter as attention's scale says. */
+  readonly qkGains: V; // [2, key heads, key size]
+  /** log of the rates, bias of a. */
+  readonly rates: V; // [heads, heads]
+  /** The same for every head. */
+  readonly norm: V; // [heads, value size]
+  readonly outProj: M; // [D, heads * value size]
+}
+
 export interface DenseWeights<M> {
   readonly kind: 'dense';
   /** Rows 2j are gate, 2j + 1 up. */
@@ -66,11 +120,68 @@ export interface MoeWeights<M, X, R> {
   readonly shared: DenseWeights<M> | null;
 }
 
+/** Every matrix of a layer's token mixer. */
+export function mixerMatrices<M, V>(w: LayerWeights<M, V, unknown, unknown>['attention']): (M | null)[] {
+  if (w.kind === 'grouped') return [w.qkv, w.o];
+  if (w.kind === 'latent') return [w.down, w.qUp, w.kvUp, w.o];
+  if (w.kind === 'mamba-1') return [w.inProj, w.selectProj, w.stepProj, w.outProj];
+  return [w.inProj, w.outProj];
+}
+
+/** Every vector of a layer's token mixer. */
+export function mixerVectors<M, V>(w: LayerWeights<M, V, unknown, unknown>['attention']): (V | null)[] {
+  if (w.kind === 'grouped') return [w.qkvBias, w.oBias, w.qNorm, w.kNorm, w.sinks];
+  if (w.kind === 'latent') return [w.qNorm, w.kvNorm];
+  if (w.kind === 'short-conv') return [w.taps];
+  if (w.kind === 'mamba-1') return [w.taps, w.convBias, w.stepNorm, w.bNorm, w.cNorm, w.scan];
+  if (w.kind === 'delta-net') return [w.taps, w.qkGains, w.rates, w.norm];
+  return [w.taps, w.convBias, w.scan, w.norm];
+}
+
 export interface WeightMapper<M, V, X, R, M2, V2, X2, R2> {
   matrix(matrix: M): Promise<M2>;
   vector(vector: V): Promise<V2>;
   experts(experts: X): Promise<X2>;
   router(router: R): Promise<R2>;
+}
+
+async function mapRecurrent<M, V, M2, V2>(
+  w: RecurrentWeights<M, V>,
+  to: Pick<WeightMapper<M, V, never, never, M2, V2, never, never>, 'matrix' | 'vector'>,
+): Promise<RecurrentWeights<M2, V2>> {
+  const inProj = await to.matrix(w.inProj);
+  const taps = await to.vector(w.taps);
+  if (w.kind === 'short-conv') return { kind: w.kind, inProj, taps, outProj: await to.matrix(w.outProj) };
+  if (w.kind === 'delta-net') {
+    const qkGains = await to.vector(w.qkGains);
+    const [rates, norm] = [await to.vector(w.rates), await to.vector(w.norm)];
+    return { kind: w.kind, inProj, taps, qkGains, rates, norm, outProj: await to.matrix(w.outProj) };
+  }
+  const convBias = w.convBias === null ? null : await to.vector(w.convBias);
+  if (w.kind === 'mamba-1') {
+    return {
+      kind: w.kind,
+      inProj,
+      taps,
+      convBias,
+      selectProj: await to.matrix(w.selectProj),
+      stepNorm: await to.vector(w.stepNorm),
+      bNorm: await to.vector(w.bNorm),
+      cNorm: await to.vector(w.cNorm),
+      stepProj: await to.matrix(w.stepProj),
+      scan: await to.vector(w.scan),
+      outProj: await to.matrix(w.outProj),
+    };
+  }
+  return {
+    kind: w.kind,
+    inProj,
+    taps,
+    convBias,
+    scan: await to.vector(w.scan),
+    norm: await to.vector(w.norm),
+    outProj: await to.matrix(w.outProj),
+  };
 }
 
 /** Turns every weight of a model into something else, in the order of the forward pass; a tied head stays tied. */
@@ -89,27 +200,32 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
   });
   const vector = (v: V): Promise<V2> => to.vector(v);
 
-  const attention = async (w: From['attention']): Promise<To['attention']> =>
-    w.kind === 'grouped'
-      ? {
-          kind: 'grouped',
-          qkv: await to.matrix(w.qkv),
-          qkvBias: await optional(w.qkvBias, vector),
-          o: await to.matrix(w.o),
-          oBias: await optional(w.oBias, vector),
-          qNorm: await optional(w.qNorm, vector),
-          kNorm: await optional(w.kNorm, vector),
-          sinks: await optional(w.sinks, vector),
-        }
-      : {
-          kind: 'latent',
-          down: await to.matrix(w.down),
-          qNorm: await optional(w.qNorm, vector),
-          qUp: await optional(w.qUp, (m) => to.matrix(m)),
-          kvNorm: await vector(w.kvNorm),
-          kvUp: await to.matrix(w.kvUp),
-          o: await to.matrix(w.o),
-        };
+  const attention = async (w: From['attention']): Promise<To['attention']> => {
+    if (w.kind === 'grouped') {
+      return {
+        kind: 'grouped',
+        qkv: await to.matrix(w.qkv),
+        qkvBias: await optional(w.qkvBias, vector),
+        o: await to.matrix(w.o),
+        oBias: await optional(w.oBias, vector),
+        qNorm: await optional(w.qNorm, vector),
+        kNorm: await optional(w.kNorm, vector),
+        sinks: await optional(w.sinks, vector),
+      };
+    }
+    if (w.kind === 'latent') {
+      return {
+        kind: 'latent',
+        down: await to.matrix(w.down),
+        qNorm: await optional(w.qNorm, vector),
+        qUp: await optional(w.qUp, (m) => to.matrix(m)),
+        kvNorm: await vector(w.kvNorm),
+        kvUp: await to.matrix(w.kvUp),
+        o: await to.matrix(w.o),
+      };
+    }
+    return mapRecurrent(w, to);
+  };
 
   const ffn = async (w: From['ffn']): Promise<To['ffn']> =>
     w.kind === 'dense'

@@ -4,7 +4,7 @@
  */
 import type { ModelConfig } from '../config/model-config.ts';
 import type { TensorNames } from '../families/family.ts';
-import { attention } from './model/attention.ts';
+import { mix } from './model/mix.ts';
 import { feedForward, type Route, type RouteChange } from './model/moe.ts';
 import { add, matVec, need, normed, type Weights } from './model/tensors.ts';
 
@@ -54,7 +54,7 @@ export function referenceModel(
   };
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
-    join(attention(atNorm(n.attentionNorm), layer.attention, n.attention, weights, config), n.attentionPostNorm);
+    join(mix(atNorm(n.attentionNorm), layer.attention, n.attention, weights, config), n.attentionPostNorm);
     const ffn = feedForward(atNorm(n.ffnNorm), layer.ffn, n.ffn, weights, changes[routes.length]);
     join(ffn.out, n.ffnPostNorm);
     if (ffn.routes) {

@@ -6,7 +6,13 @@ import { expect } from 'vitest';
 import type { BufferView } from '../../src/gpu/buffer.ts';
 import type { Gpu } from '../../src/gpu/gpu.ts';
 import { Recorder, type StepShape } from '../../src/gpu/recording.ts';
-import { STEP_BYTES, writeStep, type ApproximateParams, type SamplingParams } from '../../src/gpu/step.ts';
+import {
+  STEP_BYTES,
+  writeStep,
+  type ApproximateParams,
+  type SamplingParams,
+  type StateSide,
+} from '../../src/gpu/step.ts';
 
 export type Words = Float32Array | Uint32Array | Int32Array;
 
@@ -20,7 +26,11 @@ export interface KernelRun {
   readonly inputs: Readonly<Record<string, Words>>;
   /** Outputs: a length in words (starts poisoned) or initial contents (in-place buffers). */
   readonly outputs: Readonly<Record<string, number | Words>>;
-  readonly step: StepShape & { readonly sampling?: SamplingParams; readonly approximate?: ApproximateParams };
+  readonly step: StepShape & {
+    readonly sampling?: SamplingParams;
+    readonly approximate?: ApproximateParams;
+    readonly side?: StateSide;
+  };
   /** Records the kernel under test; `views` has one view for each input and output. */
   readonly record: (recorder: Recorder, views: Readonly<Record<string, BufferView>>) => void;
 }
@@ -49,8 +59,8 @@ export async function runKernel(gpu: Gpu, run: KernelRun): Promise<Record<string
     const stepBuffer = gpu.createBuffer('step', 'staging', STEP_BYTES, GPUBufferUsage.UNIFORM);
     buffers.push(stepBuffer);
     const stepView = { buffer: stepBuffer, offset: 0, size: STEP_BYTES };
-    const { tokens, position, sampling, approximate } = run.step;
-    const step = writeStep(new ArrayBuffer(STEP_BYTES), tokens, position, sampling, approximate);
+    const { tokens, position, sampling, approximate, side } = run.step;
+    const step = writeStep(new ArrayBuffer(STEP_BYTES), tokens, position, sampling, approximate, side);
     gpu.write(stepView, new Uint8Array(step));
     gpu.device.pushErrorScope('validation');
     const recorder = new Recorder(gpu, stepView);

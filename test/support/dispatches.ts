@@ -1,12 +1,44 @@
 /** What a step may cost in dispatches: by parts, so that it holds for any family; and by fixture, as docs/performance-dispatches.md lists them. */
 import { readFileSync } from 'node:fs';
-import type { LayerConfig, ModelConfig } from '../../src/config/model-config.ts';
+import { isRecurrent } from '../../src/config/mixers.ts';
+import type { AttentionConfig, LayerConfig, ModelConfig, RecurrentConfig } from '../../src/config/model-config.ts';
 import type { KernelChoice } from '../../src/gpu/device.ts';
 
 export type Phase = 'decode' | 'prefill';
 
 /** Embedding, head, sampling. */
 const OUTSIDE = 3;
+
+/** Norms before a projection that are dispatches of their own: inside a token mixer they are RMS norms, whatever the model's own are. */
+interface OwnNorms {
+  readonly before: number;
+  readonly inside: number;
+}
+
+/** in (norm folded in), convolution, what each has besides, out. */
+function recurrentDispatches({ kind }: RecurrentConfig, { before, inside }: OwnNorms): number {
+  const besides = {
+    'short-conv': 0,
+    'mamba-1': 5 + inside, // select, steps (norm folded in), norms of B and C, scan
+    'mamba-2': 2, // scan, norm
+    'delta-net': 4, // norm of q and k, rule, norm, gate
+  }[kind];
+  return 3 + before + besides;
+}
+
+function attentionDispatches(
+  attention: AttentionConfig,
+  { before, inside }: OwnNorms,
+  phase: Phase,
+  kernels: KernelChoice,
+): number {
+  const isLatent = attention.kind === 'latent';
+  const rises = isLatent && phase === 'decode' && kernels === 'gpu'; // the decode kernel makes keys and values itself
+  const inner = isLatent ? Number(attention.qRank !== null) + Number(!rises) : 0;
+  const aside = isLatent ? 0 : Number(attention.outputGate ?? false) + (attention.mixture ? 2 : 0);
+  const appends = phase === 'prefill' ? 1 : 0;
+  return 1 + before + inner * (1 + inside) + appends + 2 + aside; // attend, out
+}
 
 /** Of one layer, while all keys lie in one split of the decode kernel. */
 export function layerDispatches(
@@ -15,16 +47,13 @@ export function layerDispatches(
   phase: Phase,
   kernels: KernelChoice,
 ): number {
-  // Inside latent attention, RMS norms fold in whatever the model's own are.
-  const innerNorm = Number(phase === 'prefill' && kernels === 'software');
-  const ownNorm = norm === 'rms' ? innerNorm : 1;
-  const isLatent = attention.kind === 'latent';
-  const rises = isLatent && phase === 'decode' && kernels === 'gpu'; // the decode kernel makes keys and values itself
-  const inner = isLatent ? Number(attention.qRank !== null) + Number(!rises) : 0;
-  const aside = isLatent ? 0 : Number(attention.outputGate ?? false) + (attention.mixture ? 2 : 0);
-  const appends = phase === 'prefill' ? 1 : 0;
-  const attending = 1 + ownNorm + inner * (1 + innerNorm) + appends + 2 + aside + Number(postNorms); // attend, out
-  if (ffn.kind === 'dense') return attending + 2 + ownNorm + Number(postNorms);
+  const inside = Number(phase === 'prefill' && kernels === 'software');
+  const own = { inside, before: norm === 'rms' ? inside : 1 };
+  const mixing = isRecurrent(attention)
+    ? recurrentDispatches(attention, own)
+    : attentionDispatches(attention, own, phase, kernels);
+  const attending = mixing + Number(postNorms);
+  if (ffn.kind === 'dense') return attending + 2 + own.before + Number(postNorms);
   const shared = ffn.shared && kernels === 'software' ? 2 : 0;
   return attending + (phase === 'decode' ? 3 : 5) + shared + Number(postNorms);
 }

@@ -14,8 +14,9 @@ const SWEPT_FAMILIES = [
   'gpt-oss',
   'granitemoeshared',
   'phimoe',
+  'jamba',
 ];
-const OTHER_FAMILIES = ['granitemoe', 'ernie4-5-moe', 'hunyuan-v1-moe', 'dbrx', 'jetmoe'];
+const OTHER_FAMILIES = ['granitemoe', 'ernie4-5-moe', 'hunyuan-v1-moe', 'dbrx', 'jetmoe', 'lfm2-moe'];
 const SWEPT_FORMATS = ['qwen3-moe-ct-int4', 'gpt-oss-mxfp4'];
 
 const folders = (families: readonly string[], formats: readonly string[]): string[] => [

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { readModelConfig } from '../../src/config/load.ts';
 import { FAMILIES } from '../../src/families/index.ts';
-import { configOf, FAMILIES_WITHOUT_GOLDEN, hasVersion4 } from './configs.ts';
+import { configOf, FAMILIES_WITHOUT_GOLDEN, hasVersion4, ODD_FAMILIES } from './configs.ts';
 import { FIXTURES, fixturePath, SWEPT } from './fixture-list.ts';
 
 interface Shown {
@@ -20,10 +20,14 @@ function shown(fixture: string): Shown {
 }
 
 const FIXED = FIXTURES.map(shown);
-const OTHERS = FAMILIES_WITHOUT_GOLDEN.map((name) => ({
+const named = (name: string): { readonly name: string; readonly family: string } => ({
   name,
   family: readModelConfig(JSON.stringify(configOf(name))).family.id,
-}));
+});
+const OTHERS = [
+  ...FAMILIES_WITHOUT_GOLDEN.map(named),
+  ...ODD_FAMILIES.map(named).filter((o) => !FIXED.some((f) => f.family === o.family)),
+];
 
 const unique = (values: readonly string[]): string => [...new Set(values)].join(', ');
 
@@ -45,7 +49,7 @@ What runs, and what shows it. A model is recognised by \`model_type\` in its con
 by \`node scripts/models-table.mjs\` from what the tests list.
 
 - **Held to**: tiny checkpoints with values from \`transformers\` (\`vitest --project gpu test/model/fixtures\`), or, where no such values exist, random weights and the forward pass in doubles
-  (\`vitest --project gpu test/model/families\`), whose parts the fixtures hold to golden values.
+  (\`vitest --project gpu test/model/families test/model/odd-sizes\`), whose parts the fixtures hold to golden values.
 - **Config**: as transformers 4 writes config.json, and as 5 does.
 - **Weights**: forms of the checkpoints in this row. Any family's bf16, f16, f32, F8 and compressed-tensors matrices take the same path: \`vitest --project gpu test/model/formats\`.
 - **Streamed**: with as few as K + 1 experts on the GPU, bit for bit the same (\`vitest --project gpu test/model/store-sizes\`). Every other family's experts go through the same store.

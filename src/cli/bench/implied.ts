@@ -30,8 +30,14 @@ function unsaid(what: string): never {
 }
 
 /** Of a stored matrix with the rows of several, the first stands for all. */
-function stacked(name: MatrixName, rows: number, suffix: 'weight' | 'bias', ...more: Shape): Entry[] {
+function stacked(
+  name: MatrixName | readonly MatrixName[],
+  rows: number,
+  suffix: 'weight' | 'bias',
+  ...more: Shape
+): Entry[] {
   if (typeof name === 'string') return [[`${name}.${suffix}`, [rows, ...more]]];
+  if (!('of' in name)) return name.flatMap((stretch) => stacked(stretch, rows, suffix, ...more));
   return name.first === 0 ? [[`${name.of}.${suffix}`, [name.total, ...more]]] : [];
 }
 
@@ -52,6 +58,7 @@ function grouped(a: GroupedAttention, n: GroupedAttentionNames, hidden: number):
   return [
     ...projections.flatMap(([name, rows]) => stacked(name, rows, 'weight', hidden)),
     ...(a.bias.qkv ? projections.flatMap(([name, rows]) => stacked(name, rows, 'bias')) : []),
+    ...(n.gate && a.outputGate ? stacked(n.gate, q, 'weight', hidden) : []),
     [`${n.o}.weight`, [hidden, q]],
     ...(a.bias.o ? [[`${n.o}.bias`, [hidden]] as const] : []),
     ...(n.qNorm ? [[n.qNorm, [normed(q)]] as const] : []),

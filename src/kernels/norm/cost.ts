@@ -3,8 +3,8 @@ import { BYTES, moves, type CostRule } from '../cost.ts';
 export const NORM_COSTS: Readonly<Record<string, CostRule>> = {
   'norm/rms_norm': (c) =>
     moves({
-      weightBytes: BYTES * c.number('D'),
-      activationBytes: BYTES * c.tokens * (c.isOn('RESIDUAL') ? 3 : 2) * c.number('D'),
+      weightBytes: BYTES * c.number('GROUPS') * c.number('D'),
+      activationBytes: BYTES * c.tokens * (c.isOn('RESIDUAL') ? 3 : 2) * c.number('GROUPS') * c.number('D'),
     }),
   'norm/layer_norm': (c) =>
     moves({

@@ -4,14 +4,16 @@ import { invariant } from '../../util/assert.ts';
 
 export interface RmsNorm {
   readonly x: BufferView; // [T, row]
-  readonly gamma: BufferView; // [D]
+  readonly gamma: BufferView; // [groups, D]
   /** Is added; `out` is another buffer. */
-  readonly residual?: BufferView; // [T, D]
-  readonly out: BufferView; // [T, D]
+  readonly residual?: BufferView; // [T, groups, D]
+  readonly out: BufferView; // [T, groups, D]
 }
 
 export interface RmsNormShape {
   readonly size: number; // D
+  /** Stretches of D values, one after the other, each normed by itself; default 1. */
+  readonly groups?: number;
   readonly eps: number;
   /** Norm only D values of a longer row: its length and where they start. */
   readonly row?: number;
@@ -22,7 +24,7 @@ export interface RmsNormShape {
 
 /** out = x / rms(x) * gamma (* scale + residual), token by token. */
 export function rmsNorm(recorder: Recorder, label: string, io: RmsNorm, shape: RmsNormShape): void {
-  const { size, eps, row = size, at = 0, scale = 1 } = shape;
+  const { size, eps, groups = 1, row = groups * size, at = 0, scale = 1 } = shape;
   const { residual } = io;
   invariant(residual || scale === 1, `${label}: a scale without a residual`);
   recorder.dispatch({
@@ -33,10 +35,11 @@ export function rmsNorm(recorder: Recorder, label: string, io: RmsNorm, shape: R
       X_ROW: row,
       X_AT: at,
       EPS: eps,
+      GROUPS: groups,
       RESIDUAL: residual !== undefined,
       ...(residual ? { OUT_SCALE: scale } : {}),
     },
     bindings: { x: io.x, gamma: io.gamma, out: io.out, ...(residual ? { residual } : {}) },
-    grid: ({ tokens }) => foldGrid(tokens),
+    grid: ({ tokens }) => foldGrid(tokens * groups),
   });
 }

@@ -1,6 +1,6 @@
 /** Attention over a whole sequence: every key and value is made in full, also for latent attention. */
 import type { AttentionConfig, GroupedAttention, LatentAttention, RopeConfig } from '../../config/model-config.ts';
-import type { GroupedAttentionNames, LatentAttentionNames, LayerNames, MatrixName } from '../../families/family.ts';
+import type { GroupedAttentionNames, LatentAttentionNames, MatrixName } from '../../families/family.ts';
 import {
   matVec,
   need,
@@ -76,6 +76,10 @@ function attend(heads: Heads, mask: Mask): Float64Array[] {
   return heads.q.map((q, t) => joined(q.map((_, h) => attendHead(heads, t, h, mask))));
 }
 
+/** The stretches of a matrix that may lie in one piece. */
+const stretches = (names: MatrixName | readonly MatrixName[]): readonly MatrixName[] =>
+  typeof names === 'string' || 'of' in names ? [names] : names;
+
 function groupedHeads(
   x: readonly Float64Array[],
   c: GroupedAttention,
@@ -85,9 +89,9 @@ function groupedHeads(
 ): Heads {
   const rms = (values: Float64Array, name: string): Float64Array => normed(values, w, name, { ...norm, norm: 'rms' });
   const bias = (name: MatrixName): Float64Array | null => (c.bias.qkv ? needBias(w, name) : null);
-  const project = (name: MatrixName, normName: string | null): Float64Array[][] =>
+  const project = (names: readonly MatrixName[], normName: string | null): Float64Array[][] =>
     x.map((token) => {
-      let all = matVec(needMatrix(w, name, token.length), token, bias(name));
+      let all = joined(names.map((name) => matVec(needMatrix(w, name, token.length), token, bias(name))));
       if (normName && c.qkNorm === 'full') all = rms(all, normName);
       const { clip } = c;
       if (clip !== null) all = all.map((v) => Math.max(-clip, Math.min(clip, v)));
@@ -101,8 +105,8 @@ function groupedHeads(
         return normName && c.qkNorm === 'per-head-rotated' ? rms(out, normName) : out;
       }),
     );
-  const q = turned(project(n.q, n.qNorm), n.qNorm);
-  return { q, k: turned(project(n.k, n.kNorm), n.kNorm), v: project(n.v, null) };
+  const q = turned(project(stretches(n.q), n.qNorm), n.qNorm);
+  return { q, k: turned(project([n.k], n.kNorm), n.kNorm), v: project([n.v], null) };
 }
 
 function latentHeads(x: readonly Float64Array[], c: LatentAttention, n: LatentAttentionNames, w: Weights): Heads {
@@ -173,7 +177,7 @@ function mixtureOfHeads(
 export function attention(
   x: readonly Float64Array[],
   config: AttentionConfig,
-  names: LayerNames['attention'],
+  names: GroupedAttentionNames | LatentAttentionNames,
   weights: Weights,
   norm: NormOf,
 ): Float64Array[] {
@@ -188,10 +192,9 @@ export function attention(
   const heads = groupedHeads(x, config, names, weights, norm);
   const sinks = names.sinks === null ? null : need(weights, names.sinks);
   const bias = config.bias.o ? need(weights, `${names.o}.bias`) : null;
-  const { gate } = names;
-  const open = gate && config.outputGate ? needMatrix(weights, gate, x[0]!.length) : null;
+  const open = names.gate && config.outputGate ? stretches(names.gate) : null;
   return attend(heads, { scale: config.scale, window: config.window, sinks }).map((y, t) => {
-    const gates = open && matVec(open, x[t]!);
+    const gates = open && joined(open.map((name) => matVec(needMatrix(weights, name, x[t]!.length), x[t]!)));
     return matVec(o, gates ? y.map((v, i) => v * sigmoid(gates[i]!)) : y, bias);
   });
 }

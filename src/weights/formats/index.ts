@@ -218,6 +218,18 @@ export function findVector(
   return (signal) => readFloats(checkpoint, info, 0, length, signal);
 }
 
+/** As `findVector`, for a tensor of exactly this shape: its values in the order of the file. @throws InvalidCheckpoint `wrong-shape` */
+export function findTensor(
+  checkpoint: Checkpoint,
+  name: string,
+  shape: readonly number[],
+): (signal?: AbortSignal) => Promise<Float32Array> {
+  const info = checkpoint.tensor(name);
+  expectShape(info, shape);
+  const length = shape.reduce((a, b) => a * b, 1);
+  return (signal) => readFloats(checkpoint, info, 0, length, signal);
+}
+
 export interface ExpertBias {
   /** [2F]: gate_0, up_0, gate_1, up_1, ... */
   readonly gateUp: Float32Array;

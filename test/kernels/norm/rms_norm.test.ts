@@ -12,6 +12,7 @@ interface Case {
   name: string;
   tokens: number;
   size: number;
+  groups?: number;
   row?: number;
   at?: number;
   scale?: number;
@@ -25,30 +26,33 @@ const cases: Case[] = [
   { name: 'less_than_a_workgroup', tokens: 2, size: 37 },
   { name: 'prime_sizes', tokens: 7, size: 577 },
   { name: 'part_of_a_row', tokens: 5, size: 24, row: 40, at: 9 },
+  { name: 'groups_inside_a_row', tokens: 3, size: 12, groups: 3, row: 40, at: 2 },
   { name: 'added', tokens: 3, size: 70, residual: true },
+  { name: 'groups_added', tokens: 3, size: 12, groups: 3, residual: true },
   { name: 'large_values', tokens: 2, size: 128, scale: 1e5 },
   { name: 'tiny_values', tokens: 2, size: 128, scale: 1e-12 },
 ];
 
-async function check({ name, tokens, size, row = size, at = 0, scale = 1, ...c }: Case): Promise<void> {
+async function check({ name, tokens, size, groups = 1, ...c }: Case): Promise<void> {
+  const { row = groups * size, at = 0, scale = 1 } = c;
   const x = normals(1, tokens * row, scale);
-  const gamma = normals(2, size, 0.2, 1);
+  const gamma = normals(2, groups * size, 0.2, 1);
   const eps = 1e-5;
-  const residual = normals(3, tokens * size);
+  const residual = normals(3, tokens * groups * size);
   const outer = c.residual ? { scale: 0.3 } : {};
   const got = await runKernel(gpu, {
     inputs: { x, gamma, ...(c.residual ? { residual } : {}) },
-    outputs: { out: tokens * size },
+    outputs: { out: tokens * groups * size },
     step: { tokens, position: 0 },
     record: (r, v) => {
       const added = v.residual ? { residual: v.residual } : {};
-      rmsNorm(r, name, { x: v.x!, gamma: v.gamma!, out: v.out!, ...added }, { size, eps, row, at, ...outer });
+      rmsNorm(r, name, { x: v.x!, gamma: v.gamma!, out: v.out!, ...added }, { size, eps, groups, row, at, ...outer });
     },
   });
   // Sums of up to 577 f32 squares, an inverseSqrt of 2 ulp and two products: a few 1e-7 each.
   expectClose(
     asF32(got.out!),
-    twin(x, gamma, { tokens, size, eps, row, at, ...outer }, c.residual ? residual : undefined),
+    twin(x, gamma, { tokens, size, eps, groups, row, at, ...outer }, c.residual ? residual : undefined),
     5e-6,
     name,
   );
@@ -58,10 +62,12 @@ describe('norm/rms_norm', () => {
   it.each(cases)('$name', check);
   it.each([
     ['forgets epsilon', (s: string) => s.replace('+ EPS', '')],
-    ['forgets gamma', (s: string) => s.replace(' * gamma[d]', '')],
+    ['forgets gamma', (s: string) => s.replace(' * gamma[from_gamma + d]', '')],
+    ['norms all groups alike', (s: string) => s.replace('(id % GROUPS) * D', '0u')],
+    ['adds the same residual to all groups', (s: string) => s.replace('residual[id * D + d]', 'residual[t * D + d]')],
     [
       'scales the residual too',
-      (s: string) => s.replace('y * OUT_SCALE + residual[t * D + d]', '(y + residual[t * D + d]) * OUT_SCALE'),
+      (s: string) => s.replace('y * OUT_SCALE + residual[id * D + d]', '(y + residual[id * D + d]) * OUT_SCALE'),
     ],
     ['drops the row offset', (s: string) => s.replace('t * X_ROW + X_AT', 't * X_ROW')],
   ])('notices a kernel that %s', async (_what, mutate) => {

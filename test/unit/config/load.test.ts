@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { readGenerationConfig, readModelConfig } from '../../../src/config/load.ts';
 import { MAX_JSON_LENGTH, parseJson } from '../../../src/config/json.ts';
+import { isAttention } from '../../../src/config/mixers.ts';
 import type { GroupedAttention, MoeFfn } from '../../../src/config/model-config.ts';
 import { InvalidCheckpoint, UnsupportedModel, WebmoeError } from '../../../src/errors.ts';
 import type { Json } from '../../../src/config/read.ts';
@@ -24,7 +25,9 @@ function attempt(config: JsonObject): void {
   try {
     const { config: loaded } = readModelConfig(JSON.stringify(config));
     const { attention } = loaded.layers[0]!;
-    const used = [attention.scale, attention.rope.amplitude, ...attention.rope.inverseFrequencies];
+    const used = isAttention(attention)
+      ? [attention.scale, attention.rope.amplitude, ...attention.rope.inverseFrequencies]
+      : [];
     expect(used.every(Number.isFinite), JSON.stringify(config)).toBe(true);
   } catch (error) {
     if (!(error instanceof WebmoeError)) throw error;
@@ -120,11 +123,11 @@ test.each(PUBLISHED)('%s with any one value replaced by junk loads, or throws an
 });
 
 test('an unknown family is named, with what is supported and what is nearest', () => {
-  const error = caught(() => load(QWEN, { model_type: 'qwen3_next', architectures: ['Qwen3NextForCausalLM'] }));
+  const error = caught(() => load(QWEN, { model_type: 'qwen3_novel', architectures: ['Qwen3NovelForCausalLM'] }));
   expect(error).toBeInstanceOf(UnsupportedModel);
-  expect(error.message).toContain('qwen3_next');
-  expect(error.message).toContain('Qwen3NextForCausalLM');
-  expect(error.details).toMatchObject({ modelType: 'qwen3_next', nearest: 'qwen3_moe' });
+  expect(error.message).toContain('qwen3_novel');
+  expect(error.message).toContain('Qwen3NovelForCausalLM');
+  expect(error.details).toMatchObject({ modelType: 'qwen3_novel', nearest: 'qwen3_moe' });
   expect(error.details.supported).toContain('gpt_oss');
 });
 

@@ -23,15 +23,17 @@ export function toV5(config: JsonObject): JsonObject {
     ...rest
   } = config;
   const { type, rope_type, ...scaling } = (rope_scaling ?? {}) as JsonObject;
+  const rope_parameters: Json = {
+    ...scaling,
+    rope_theta: rope_theta ?? null,
+    rope_type: rope_type ?? type ?? 'default',
+    ...(partial === undefined ? {} : { partial_rotary_factor: partial }),
+  };
   return {
     ...rest,
     dtype,
-    rope_parameters: {
-      ...scaling,
-      rope_theta: rope_theta ?? null,
-      rope_type: rope_type ?? type ?? 'default',
-      ...(partial === undefined ? {} : { partial_rotary_factor: partial }),
-    },
+    // A model without positions has none.
+    ...(rope_theta === undefined && rope_scaling === undefined ? {} : { rope_parameters }),
     ...(experts === undefined ? {} : { num_local_experts: experts }),
     transformers_version: '5.18.0',
   };

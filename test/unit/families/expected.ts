@@ -1,5 +1,6 @@
 /** Every tensor that a config implies, by the name its family gives it, with its shape in plain form. */
-import type { AttentionConfig, FfnConfig, ModelConfig, MoeFfn } from '../../../src/config/model-config.ts';
+import { isAttention } from '../../../src/config/mixers.ts';
+import type { AttentionConfig, FfnConfig, MixerConfig, ModelConfig, MoeFfn } from '../../../src/config/model-config.ts';
 import type {
   ExpertStorage,
   GluNames,
@@ -8,6 +9,7 @@ import type {
   MoeFfnNames,
   TensorNames,
 } from '../../../src/families/family.ts';
+import { mixerShapes } from '../../support/mixer-shapes.ts';
 
 export type Shapes = Map<string, readonly number[]>;
 
@@ -58,15 +60,19 @@ function addAttention(shapes: Shapes, a: AttentionConfig, n: LayerNames['attenti
     return;
   }
   const rows = { q: heads * a.headSize, k: a.kvHeads * a.headSize, v: a.kvHeads * a.headSize };
-  for (const p of ['q', 'k', 'v'] as const) {
-    addMatrix(shapes, n[p], rows[p], hidden, a.bias.qkv);
-  }
+  const anyStretch = (names: MatrixName | readonly MatrixName[]): MatrixName => ([names].flat() as MatrixName[])[0]!; // names the whole
+  for (const p of ['q', 'k', 'v'] as const) addMatrix(shapes, anyStretch(n[p]), rows[p], hidden, a.bias.qkv);
   shapes.set(weight(n.o), [hidden, rows.q]);
   if (a.bias.o) shapes.set(`${n.o}.bias`, [hidden]);
   if (n.qNorm) shapes.set(n.qNorm, [a.qkNorm === 'full' ? rows.q : a.headSize]);
   if (n.kNorm) shapes.set(n.kNorm, [a.qkNorm === 'full' ? rows.k : a.headSize]);
   if (n.sinks) shapes.set(n.sinks, [heads]);
-  if (n.gate && a.outputGate) addMatrix(shapes, n.gate, rows.q, hidden);
+  if (n.gate && a.outputGate) addMatrix(shapes, anyStretch(n.gate), rows.q, hidden);
+}
+
+function addMixer(shapes: Shapes, mixer: MixerConfig, n: LayerNames['attention'], hidden: number): void {
+  if (isAttention(mixer)) return addAttention(shapes, mixer, n, hidden);
+  for (const [name, shape] of Object.entries(mixerShapes(mixer, n, hidden))) shapes.set(name, shape);
 }
 
 function addExperts(shapes: Shapes, storage: ExpertStorage, ffn: MoeFfn, hidden: number): void {
@@ -117,7 +123,7 @@ export function expectedTensors(config: ModelConfig, names: TensorNames, experts
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
     for (const name of [n.attentionNorm, n.attentionPostNorm, n.ffnPostNorm]) if (name) addNorm(shapes, config, name);
-    addAttention(shapes, layer.attention, n.attention, hidden);
+    addMixer(shapes, layer.attention, n.attention, hidden);
     addNorm(shapes, config, n.ffnNorm);
     addFfn(shapes, layer.ffn, n.ffn, hidden, experts);
   });

@@ -10,6 +10,7 @@ import type { KernelChoice } from '../../../../src/gpu/device.ts';
 import { shaderText } from '../../../../src/gpu/shaders.gen.ts';
 import { COST_RULES, costOf } from '../../../../src/kernels/costs.ts';
 import type { ByteSource } from '../../../../src/weights/source.ts';
+import { alignUp } from '../../../../src/util/math.ts';
 import { pathSource } from '../../../../src/weights/node-source.ts';
 import { hollowSource } from '../../../support/hollow.ts';
 import { fixturePath, SHIPPED } from '../../../support/models.ts';
@@ -41,10 +42,12 @@ test('every kernel has a cost rule, and every rule a kernel', () => {
 });
 
 describe('the weights that a token reads', () => {
-  /** Of tensors in bf16: vectors lie in f32 on the GPU, biases of experts and the gate of a shared expert among them. */
+  /** Of tensors in bf16: vectors lie in f32 on the GPU, biases of experts, the gate of a shared expert and what recurrent states are made with among them. */
   const bytesOnGpu = (name: string, { shape }: { readonly shape: readonly number[] }): number => {
-    const values = shape.reduce((x, y) => x * y, 1);
-    return shape.length === 1 || /_bias$|shared_expert_gate/.test(name) ? 4 * values : 2 * values;
+    const isVector = shape.length === 1 || /_bias$|shared_expert_gate|conv(?:1d)?\.weight$|A_log$/.test(name);
+    // Rows of matrices are filled up to whole chunks of 32.
+    const cols = isVector ? shape.at(-1)! : alignUp(shape.at(-1)!, 32);
+    return shape.slice(0, -1).reduce((x, y) => x * y, cols) * (isVector ? 4 : 2);
   };
 
   /** A mixture of attention heads projects to those of all. */

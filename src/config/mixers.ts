@@ -1,0 +1,14 @@
+/** Which token mixers carry a state in place of keys and values. */
+import type { AttentionConfig, MixerConfig, ModelConfig, RecurrentConfig } from './model-config.ts';
+
+export const isAttention = (mixer: MixerConfig): mixer is AttentionConfig =>
+  mixer.kind === 'grouped' || mixer.kind === 'latent';
+
+export const isRecurrent = (mixer: MixerConfig): mixer is RecurrentConfig => !isAttention(mixer);
+
+/** Of all layers that have it. */
+export const attentionLayers = ({ layers }: ModelConfig): AttentionConfig[] =>
+  layers.map((l) => l.attention).filter(isAttention);
+
+export const recurrentLayers = ({ layers }: ModelConfig): RecurrentConfig[] =>
+  layers.map((l) => l.attention).filter(isRecurrent);

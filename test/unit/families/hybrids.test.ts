@@ -1,0 +1,169 @@
+/** Families whose layers mostly carry a recurrent state: what their published sizes come to, and what is refused. */
+import { expect, test } from 'vitest';
+import { readModelConfig } from '../../../src/config/load.ts';
+import type { ModelConfig } from '../../../src/config/model-config.ts';
+import { parameterCounts } from '../../../src/config/parameters.ts';
+import { InvalidCheckpoint, UnsupportedModel } from '../../../src/errors.ts';
+
+const attends = (layers: number, at: readonly number[], names: readonly [string, string]): string[] =>
+  Array.from({ length: layers }, (_, i) => names[at.includes(i) ? 1 : 0]);
+
+const LFM2_8B_A1B = {
+  model_type: 'lfm2_moe',
+  vocab_size: 65_536,
+  hidden_size: 2048,
+  intermediate_size: 7168,
+  moe_intermediate_size: 1792,
+  num_hidden_layers: 24,
+  num_dense_layers: 2,
+  num_attention_heads: 32,
+  num_key_value_heads: 8,
+  num_experts: 32,
+  num_experts_per_tok: 4,
+  norm_topk_prob: true,
+  use_expert_bias: true,
+  routed_scaling_factor: 1,
+  conv_L_cache: 3,
+  conv_bias: false,
+  norm_eps: 1e-5,
+  rope_theta: 1_000_000,
+  max_position_embeddings: 128_000,
+  layer_types: attends(24, [2, 6, 10, 14, 18, 21], ['conv', 'full_attention']),
+};
+
+const GRANITE_4_H_TINY = {
+  model_type: 'granitemoehybrid',
+  vocab_size: 100_352,
+  hidden_size: 1536,
+  intermediate_size: 512,
+  shared_intermediate_size: 1024,
+  num_hidden_layers: 40,
+  num_attention_heads: 12,
+  num_key_value_heads: 4,
+  num_local_experts: 64,
+  num_experts_per_tok: 6,
+  attention_multiplier: 0.0078125,
+  embedding_multiplier: 12,
+  residual_multiplier: 0.22,
+  logits_scaling: 6,
+  mamba_n_heads: 48,
+  mamba_d_head: 64,
+  mamba_d_state: 128,
+  mamba_n_groups: 1,
+  mamba_d_conv: 4,
+  mamba_expand: 2,
+  mamba_chunk_size: 256,
+  mamba_conv_bias: true,
+  mamba_proj_bias: false,
+  position_embedding_type: 'nope',
+  rms_norm_eps: 1e-5,
+  tie_word_embeddings: true,
+  max_position_embeddings: 131_072,
+  layer_types: attends(40, [5, 15, 25, 35], ['mamba', 'attention']),
+};
+
+const JAMBA_MINI = {
+  model_type: 'jamba',
+  vocab_size: 65_536,
+  hidden_size: 4096,
+  intermediate_size: 14_336,
+  num_hidden_layers: 32,
+  num_attention_heads: 32,
+  num_key_value_heads: 8,
+  num_experts: 16,
+  num_experts_per_tok: 2,
+  attn_layer_period: 8,
+  attn_layer_offset: 4,
+  expert_layer_period: 2,
+  expert_layer_offset: 1,
+  mamba_d_state: 16,
+  mamba_d_conv: 4,
+  mamba_dt_rank: 256,
+  mamba_expand: 2,
+  rms_norm_eps: 1e-6,
+  max_position_embeddings: 262_144,
+};
+
+const QWEN3_NEXT = {
+  model_type: 'qwen3_next',
+  vocab_size: 151_936,
+  hidden_size: 2048,
+  intermediate_size: 5120,
+  moe_intermediate_size: 512,
+  shared_expert_intermediate_size: 512,
+  num_hidden_layers: 48,
+  full_attention_interval: 4,
+  num_attention_heads: 16,
+  num_key_value_heads: 2,
+  head_dim: 256,
+  partial_rotary_factor: 0.25,
+  rope_theta: 10_000_000,
+  num_experts: 512,
+  num_experts_per_tok: 10,
+  norm_topk_prob: true,
+  linear_num_key_heads: 16,
+  linear_num_value_heads: 32,
+  linear_key_head_dim: 128,
+  linear_value_head_dim: 128,
+  linear_conv_kernel_dim: 4,
+  rms_norm_eps: 1e-6,
+  max_position_embeddings: 262_144,
+};
+
+const config = (json: object): ModelConfig => readModelConfig(JSON.stringify(json)).config;
+
+test.each([
+  // Billions of the model cards: 8.3 and 1.5; 7 and 1; 80 and 3 (without the head); 52 and 12.
+  ['LFM2-8B-A1B', 8.34, 1.56, LFM2_8B_A1B],
+  ['Granite-4.0-H-Tiny', 6.94, 1.47, GRANITE_4_H_TINY],
+  ['Qwen3-Next-80B-A3B', 79.67, 3.87, QWEN3_NEXT],
+  ['Jamba-Mini', 51.57, 12.11, JAMBA_MINI],
+])('%s has %d B parameters, %d B active', (_, total, active, json) => {
+  const counts = parameterCounts(config(json));
+  expect(counts.total / 1e9).toBeCloseTo(total, 2);
+  expect(counts.active / 1e9).toBeCloseTo(active, 2);
+});
+
+test('token mixers lie where the config says', () => {
+  const kinds = (json: object): string =>
+    config(json)
+      .layers.map((l) => l.attention.kind[0])
+      .join('');
+  expect(kinds(LFM2_8B_A1B)).toBe('ssgsssgsssgsssgsssgssgss');
+  expect(kinds(QWEN3_NEXT)).toBe('dddg'.repeat(12));
+  expect(kinds(JAMBA_MINI)).toBe('mmmmgmmm'.repeat(4));
+  expect(kinds({ ...GRANITE_4_H_TINY, num_hidden_layers: 3, layer_types: ['mamba', 'attention', 'mamba'] })).toBe(
+    'mgm',
+  );
+});
+
+test('Granite 4 without experts is dense', () => {
+  const { layers } = config({ ...GRANITE_4_H_TINY, num_local_experts: 0, num_experts_per_tok: 0 });
+  expect(layers.every(({ ffn }) => ffn.kind === 'dense' && ffn.width === 1024)).toBe(true);
+});
+
+test('an untied LFM2 is possible, by either name', () => {
+  expect(config(LFM2_8B_A1B).tieEmbeddings).toBe(true);
+  expect(config({ ...LFM2_8B_A1B, tie_embedding: false }).tieEmbeddings).toBe(false);
+  expect(config({ ...LFM2_8B_A1B, tie_word_embeddings: false }).tieEmbeddings).toBe(false);
+});
+
+test.each<[string, object, typeof InvalidCheckpoint | typeof UnsupportedModel, string]>([
+  ['an unknown mixer', { ...LFM2_8B_A1B, layer_types: Array(24).fill('mamba') }, UnsupportedModel, 'mamba'],
+  ['a biased convolution', { ...LFM2_8B_A1B, conv_bias: true }, UnsupportedModel, 'conv_bias'],
+  ['too few layer types', { ...LFM2_8B_A1B, layer_types: ['conv'] }, InvalidCheckpoint, 'layer_types'],
+  ['heads that are not the channels', { ...GRANITE_4_H_TINY, mamba_d_head: 32 }, InvalidCheckpoint, 'mamba_d_head'],
+  ['groups that do not divide', { ...GRANITE_4_H_TINY, mamba_n_groups: 5 }, InvalidCheckpoint, 'mamba_n_groups'],
+  ['biased projections', { ...JAMBA_MINI, mamba_proj_bias: true }, UnsupportedModel, 'mamba_proj_bias'],
+  ['an offset beyond its period', { ...JAMBA_MINI, attn_layer_offset: 8 }, InvalidCheckpoint, 'attn_layer_offset'],
+])('%s is refused by name', (_, json, type, key) => {
+  const error = ((): unknown => {
+    try {
+      return config(json);
+    } catch (e) {
+      return e;
+    }
+  })();
+  expect(error).toBeInstanceOf(type);
+  expect((error as Error).message).toContain(key);
+});
