@@ -403,6 +403,7 @@ describe('whatever happens', () => {
         const fake = fakeStore(Array<number>(layers).fill(8), [arenaShape([0, 1, 2, 3], K + 1)], {
           turns: () => below(3),
         });
+        const fills: Promise<unknown>[] = []; // one that waited for another's fetch may begin its own after `settle`
         for (let token = 0; token < 6; token++) {
           for (let layer = 0; layer < layers; layer++) {
             const experts = [...new Set(Array.from({ length: K }, () => below(8)))];
@@ -423,9 +424,10 @@ describe('whatever happens', () => {
             const inUse = (l: number, e: number): boolean => l === layer && experts.includes(e);
             for (let g = 0; g < below(4); g++)
               void fake.store.guess((layer + 1) % layers, below(8), at(layer, { isKept: inUse }), below(2) === 0);
-            if (below(4) === 0) void fake.store.fillFree(below(layers), below(8)).catch(() => undefined);
+            if (below(4) === 0) fills.push(fake.store.fillFree(below(layers), below(8)).catch(() => undefined));
           }
         }
+        await Promise.all(fills);
         await fake.store.settle();
         expect(fake.fetches.open).toEqual([]);
         expectConsistent(fake);
