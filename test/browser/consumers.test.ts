@@ -1,4 +1,6 @@
 /** The packed package in the toolchains of its users: each loads a tiny model and generates what transformers did. */
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MoeElement } from '../../src/viz/index.ts';
@@ -179,9 +181,11 @@ describe('examples', () => {
     expect(complaints).toEqual([]);
     // Two views of 23, and of the other entries only what reads files.
     expect(paths.filter((path) => /\/viz-(heatmap|token-strip)-/.test(path))).toHaveLength(2);
-    expect(paths.filter((path) => /\/(viz-(atlas|flow|history|policies)|load|chat|worker|index)\b/.test(path))).toEqual(
-      [],
-    );
+    expect(paths.filter((path) => /\/(viz-(atlas|flow|history|policies)|chat|worker|index)\b/.test(path))).toEqual([]);
+    const code = paths.filter((path) => path.includes('/webmoe/dist/'));
+    expect(code.length).toBeGreaterThan(3);
+    const hasEngine = (path: string): boolean => /requestAdapter/.test(readFileSync(`dist/${basename(path)}`, 'utf8'));
+    expect(code.filter(hasEngine)).toEqual([]);
   });
 
   it('a second copy of the views in a page leaves the first ones in place', async () => {
