@@ -17,6 +17,7 @@ const PARTS = [
   ['published weight formats', 'src/weights/formats/'],
   ['experts kept on disk, their records', 'src/weights/records/'],
   ['models on a Hub', 'src/weights/hub/'],
+  ['GGUF: one file as a folder', 'src/weights/gguf/'],
   ['safetensors, files, HTTP', 'src/weights/'],
   ['model families, configs', 'src/families/'],
   ['model families, configs', 'src/config/'],
