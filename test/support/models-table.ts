@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { readModelConfig } from '../../src/config/load.ts';
 import { FAMILIES } from '../../src/families/index.ts';
 import { configOf, FAMILIES_WITHOUT_GOLDEN, hasVersion4, ODD_FAMILIES } from './configs.ts';
-import { FIXTURES, fixturePath, SWEPT } from './fixture-list.ts';
+import { FIXTURES, fixturePath, MORE_FORMATS, SWEPT } from './fixture-list.ts';
 
 interface Shown {
   readonly fixture: string;
@@ -19,7 +19,9 @@ function shown(fixture: string): Shown {
   return { fixture, family: family.id, weights: method ?? 'bf16' };
 }
 
-const FIXED = FIXTURES.map(shown);
+const FIXED = [...FIXTURES, ...MORE_FORMATS].map(shown);
+/** Whose layers `test/model/adapter` merges LoRA into. */
+const ADAPTED = ['mixtral'];
 const named = (name: string): { readonly name: string; readonly family: string } => ({
   name,
   family: readModelConfig(JSON.stringify(configOf(name))).family.id,
@@ -39,7 +41,15 @@ function row({ id, modelTypes }: (typeof FAMILIES)[number]): string {
   const forms = others.every((o) => hasVersion4(o.name)) ? 'v4, v5' : 'v5';
   const streamed = fixtures.some((f) => SWEPT.includes(f.fixture)) ? 'yes' : '';
   const weights = unique([...fixtures.map((f) => f.weights), ...(others.length ? ['f32'] : [])]);
-  const cells = [id, modelTypes.map((t) => `\`${t}\``).join(', '), golden || doubles, forms, weights, streamed, ''];
+  const cells = [
+    id,
+    modelTypes.map((t) => `\`${t}\``).join(', '),
+    golden || doubles,
+    forms,
+    weights,
+    streamed,
+    ADAPTED.includes(id) ? 'yes' : '',
+  ];
   return `| ${cells.join(' | ')} |`;
 }
 
@@ -53,7 +63,7 @@ by \`node scripts/models-table.mjs\` from what the tests list.
 - **Config**: as transformers 4 writes config.json, and as 5 does.
 - **Weights**: forms of the checkpoints in this row. Any family's bf16, f16, f32, F8 and compressed-tensors matrices take the same path: \`vitest --project gpu test/model/formats\`.
 - **Streamed**: with as few as K + 1 experts on the GPU, bit for bit the same (\`vitest --project gpu test/model/store-sizes\`). Every other family's experts go through the same store.
-- **Adapter**: LoRA. None is read so far.
+- **Adapter**: LoRA merged into attention and experts while they load (\`vitest --project gpu test/model/adapter\`); matrices of every family take the same path: [formats.md](formats.md).
 
 | family | model types | held to | config | weights | streamed | adapter |
 | --- | --- | --- | --- | --- | --- | --- |
