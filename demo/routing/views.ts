@@ -19,6 +19,9 @@ export interface RoutingViews {
 }
 
 const VIEWS = ['moe-token-grid', 'moe-token-strip', 'moe-heatmap'] as const;
+/** Shares over the whole text change little with a token: it is drawn once a second. */
+const SLOW: string = VIEWS[2];
+const SLOW_MS = 1000;
 const NAME_LENGTH = 60;
 
 export function routingViews(model: Pick<Model, 'config' | 'plan'>, name: string): RoutingViews {
@@ -30,10 +33,15 @@ export function routingViews(model: Pick<Model, 'config' | 'plan'>, name: string
     return element;
   });
   let frame: number | null = null;
+  let isOver = false;
+  let slowAt = -Infinity;
   const show = (): void => {
     frame = null;
     const snapshot = trace.snapshot();
-    if (snapshot.steps.length) for (const element of elements) element.trace = snapshot;
+    if (snapshot.steps.length === 0) return;
+    const isDue = isOver || performance.now() - slowAt >= SLOW_MS;
+    if (isDue) slowAt = performance.now();
+    for (const element of elements) if (isDue || element.localName !== SLOW) element.trace = snapshot;
   };
   /** Tokens come faster than frames. */
   const changed = (): void => {
@@ -42,13 +50,14 @@ export function routingViews(model: Pick<Model, 'config' | 'plan'>, name: string
   return {
     elements,
     begin(prompt) {
+      isOver = false;
       trace.begin({ name: prompt.slice(0, NAME_LENGTH), domain: null });
       brush.select({ token: null, chat: null, range: null });
       return {
         prompt: (chunk) => (trace.prompt(chunk), changed()),
         token: (token) => (trace.token(token), changed()),
         step: (event) => trace.step(event),
-        end: changed,
+        end: () => ((isOver = true), changed()),
       };
     },
     dispose() {
