@@ -352,6 +352,21 @@ describe('a model that answers', () => {
     expect(first.logits?.some((value) => Number.isFinite(value))).toBe(true);
     await expect.poll(() => strip(page).locator('g.token').count()).toBe(tokensOf(first.steps));
 
+    const view = page.locator('moe-interventions');
+    await view.getByLabel('Prompt').fill('abcdefgh');
+    await view.getByRole('button', { name: 'Run with and without' }).click();
+    await expect.poll(() => view.locator('.summary').innerText(), { timeout: 60_000 }).toMatch(/KL \S+ nats \(back/);
+    await view.getByRole('button', { name: /^Switch off each expert of layer 0/ }).click();
+    await expect
+      .poll(() => view.locator('.summary').innerText(), { timeout: 60_000 })
+      .toMatch(/of 8 without any effect/);
+    const csv = await view.evaluate((element: HTMLElement & { csv: string | null }) => element.csv);
+    const rows = csv!.trim().split('\r\n').slice(1);
+    expect(rows.map((row) => row.split(',').slice(0, 2).map(Number))).toEqual(rows.map((_, expert) => [0, expert]));
+    expect(rows.every((row) => Number(row.split(',')[3]) >= 0)).toBe(true);
+    // An expert that the last token did not take may still have changed the tokens before it; one without any part changes no bit.
+    expect(rows.some((row) => Number(row.split(',')[3]) > 0)).toBe(true);
+
     const badges: Record<string, string> = {};
     for (const { id, views } of GROUPS) {
       await page.evaluate((group) => (location.hash = `group=${group}`), id);
@@ -367,21 +382,6 @@ describe('a model that answers', () => {
     await page.evaluate(() => (location.hash = 'group=memory'));
     await expect.poll(() => places.innerText()).toMatch(/^The model that is loaded\. 32 of 32 experts on the card\.$/);
     await page.evaluate(() => (location.hash = 'group=what-if'));
-
-    const view = page.locator('moe-interventions');
-    await view.getByLabel('Prompt').fill('abcdefgh');
-    await view.getByRole('button', { name: 'Run with and without' }).click();
-    await expect.poll(() => view.locator('.summary').innerText(), { timeout: 60_000 }).toMatch(/KL \S+ nats \(back/);
-    await view.getByRole('button', { name: /^Switch off each expert of layer 0/ }).click();
-    await expect
-      .poll(() => view.locator('.summary').innerText(), { timeout: 60_000 })
-      .toMatch(/of 8 without any effect/);
-    const csv = await view.evaluate((element: HTMLElement & { csv: string | null }) => element.csv);
-    const rows = csv!.trim().split('\r\n').slice(1);
-    expect(rows.map((row) => row.split(',').slice(0, 2).map(Number))).toEqual(rows.map((_, expert) => [0, expert]));
-    expect(rows.every((row) => Number(row.split(',')[3]) >= 0)).toBe(true);
-    // An expert that the last token did not take may still have changed the tokens before it; one without any part changes no bit.
-    expect(rows.some((row) => Number(row.split(',')[3]) > 0)).toBe(true);
 
     await page.locator('#tokens').fill('100');
     await page.getByRole('button', { name: 'Ask' }).click();
