@@ -3,7 +3,7 @@ import { openDawn } from './cli/dawn.ts';
 import { openNodeSource } from './cli/node-source.ts';
 import { plan as planSource, type LoadOptions } from './engine/load.ts';
 import { storedModels, type StoredModels } from './engine/models.ts';
-import type { ModelSource } from './engine/open-source.ts';
+import type { ModelSource } from './engine/model-source.ts';
 import type { Plan } from './engine/plan.ts';
 import type { Storage } from './engine/keeping.ts';
 import { connectHere } from './surface/here.ts';

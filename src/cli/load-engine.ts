@@ -1,7 +1,7 @@
 /** The engine itself, without the surface that pages get: the command line reads more of a model than apps do. */
 import { load as loadSource, type LoadOptions } from '../engine/load.ts';
 import type { Model } from '../engine/model.ts';
-import type { ModelSource } from '../engine/open-source.ts';
+import type { ModelSource } from '../engine/model-source.ts';
 import { openDawn } from './dawn.ts';
 import { openNodeSource } from './node-source.ts';
 

@@ -1,6 +1,6 @@
 /** Which model a command line names. */
 import { InvalidRequest } from '../errors.ts';
-import type { ModelSource } from '../engine/open-source.ts';
+import type { ModelSource } from '../engine/model-source.ts';
 import { parseHubId } from '../weights/hub/hub-model.ts';
 import type { OptionSpec, Options } from './args.ts';
 

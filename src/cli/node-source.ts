@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { SourceError } from '../errors.ts';
-import { hubModelOf, openSource, type ModelSource, type OpenSourceOptions } from '../engine/open-source.ts';
+import { hubModelOf, type ModelSource } from '../engine/model-source.ts';
+import { openSource, type OpenSourceOptions } from '../engine/open-source.ts';
 import type { HubModel } from '../weights/hub/hub-model.ts';
 import { ggufSource } from '../weights/gguf/gguf-source.ts';
 import { pathSource } from '../weights/node-source.ts';

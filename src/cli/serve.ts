@@ -1,7 +1,7 @@
 /** `webmoe serve`: the model as an OpenAI-compatible server. */
 import { createChat } from '../chat/chat.ts';
 import { modelSource } from '../chat/model-source.ts';
-import { sourceName } from '../engine/open-source.ts';
+import { sourceName } from '../engine/model-source.ts';
 import { InvalidRequest } from '../errors.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { loadModel, MODEL_OPTIONS, type Output } from './common.ts';

@@ -13,8 +13,6 @@ import { StorageError } from '../errors.ts';
 import type { Storage } from './keeping.ts';
 import { hubModelOf, type ModelSource } from './model-source.ts';
 
-export { hubModelOf, isRemote, sourceName, type ModelSource } from './model-source.ts';
-
 export interface OpenSourceOptions extends Pick<HubOptions, 'fetch' | 'retry' | 'signal'> {
   /** Where weights will be kept: the commit that was used last is remembered there, for when the Hub is away. */
   readonly storage?: Storage | null | undefined;

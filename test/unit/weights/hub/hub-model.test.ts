@@ -1,7 +1,7 @@
 /** Which strings are Hub ids, and which ids, revisions, endpoints and tokens are refused. */
 import { describe, expect, it } from 'vitest';
 import { InvalidRequest } from '../../../../src/errors.ts';
-import { hubModelOf, isRemote } from '../../../../src/engine/open-source.ts';
+import { hubModelOf, isRemote } from '../../../../src/engine/model-source.ts';
 import { parseHubId, readHubModel, type HubModel } from '../../../../src/weights/hub/hub-model.ts';
 
 describe('a string', () => {
