@@ -138,7 +138,7 @@ it('writes a file, reads it back, and is the same after a reload', STEP, async (
   await page
     .locator('.conversations input[type=file]')
     .setInputFiles({ name: 'all.json', mimeType: 'application/json', buffer: Buffer.from(text) });
-  await page.getByText('1 conversation imported.').waitFor(); // said when it is on the disk
+  await page.locator('#main').getByText('1 conversation imported.').waitFor(); // said when it is on the disk
   expect(await page.locator('.row').count()).toBe(2);
   await page.reload();
   await page.getByText('(129 MB)').waitFor(WAIT);

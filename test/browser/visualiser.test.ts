@@ -359,7 +359,7 @@ describe('a model that answers', () => {
     await view.getByRole('button', { name: /^Switch off each expert of layer 0/ }).click();
     await expect
       .poll(() => view.locator('.summary').innerText(), { timeout: 60_000 })
-      .toMatch(/of 8 without any effect/);
+      .toMatch(/of 16 without any effect/);
     const csv = await view.evaluate((element: HTMLElement & { csv: string | null }) => element.csv);
     const rows = csv!.trim().split('\r\n').slice(1);
     expect(rows.map((row) => row.split(',').slice(0, 2).map(Number))).toEqual(rows.map((_, expert) => [0, expert]));
