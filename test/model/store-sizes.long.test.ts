@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { LoadOptions } from '../../src/engine/load.ts';
 import { openTestGpu } from '../support/gpu.ts';
-import { fixturePath, SWEPT, SHIPPED, withModel } from '../support/models.ts';
+import { fixturePath, FIXTURES, SWEPT, SHIPPED, withModel } from '../support/models.ts';
 import { draw, outcomeOf, type Outcome } from '../support/outcome.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
@@ -11,8 +11,11 @@ const software = await openTestGpu({ asSoftware: true });
 const run = (fixture: string, options: Omit<LoadOptions, 'gpu'>): Promise<Outcome> =>
   withModel(gpu, fixturePath(fixture), { prefillChunk: 8, ...options }, (model) => outcomeOf(model, 16));
 
+/** WEBMOE_STORE_FIXTURES=all: also those whose mechanisms another one of the list has. */
+const MODELS = process.env.WEBMOE_STORE_FIXTURES === 'all' ? FIXTURES : SWEPT;
+
 describe('every fixture', () => {
-  it.each(SWEPT)('%s', async (fixture) => {
+  it.each(MODELS)('%s', async (fixture) => {
     const want = await run(fixture, {});
     for (const mode of ['optimistic', 'lockstep'] as const) {
       for (const expertsResident of [0.75, 0.5, 0.25, 0]) {
