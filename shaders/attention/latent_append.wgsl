@@ -1,7 +1,8 @@
 // attention/latent_append: per-head q, k, v of latent attention; the rope part of q turns, k = [own nope part ; the token's shared rope key, turned]
 // in   q_raw [T,Q_ROW] f32: HEADS (NOPE + ROPE) values at Q_AT   kv_up [T,UP_ROW] f32: HEADS (NOPE + VALUE) values at UP_AT: nope key, value
 //      down [T,DOWN_ROW] f32: ROPE values at KEY_AT   rope [positions, 2, PAIRS] f32
-// out  q_out [T,HEADS,NOPE+ROPE] f32   k_cache [HEADS,CAPACITY,NOPE+ROPE], v_cache [HEADS,CAPACITY,VALUE] f32, at position .. position + T - 1
+// out  q_out [T,HEADS,NOPE+ROPE] f32   k_cache [HEADS,CAPACITY,NOPE+ROPE], v_cache [HEADS,CAPACITY,VALUE] f32, at position .. position + T - 1;
+//      with PAGED [pages,HEADS,PAGE,...], at the place that `rows` (shared/place) names for each token
 // grid [T HEADS folded], workgroup 64; one workgroup a head of a token
 // num  two products a turned value; cos and sin were computed in doubles
 // cost reads about 2 and writes 1 word a value
@@ -9,14 +10,15 @@
 #import shared/step
 #import shared/fold
 #import attention/latent_heads
+#import shared/place
 override HEADS: u32;
-override CAPACITY: u32;
 
 @group(0) @binding(1) var<storage, read_write> q_out: array<f32>;
 @group(0) @binding(2) var<storage, read_write> k_cache: array<f32>;
 @group(0) @binding(3) var<storage, read_write> v_cache: array<f32>;
 
 const WG: u32 = 64u;
+const CACHED: u32 = HEADS;
 const KEY_TRIPS: u32 = (KEY + WG - 1u) / WG;
 const VALUE_TRIPS: u32 = (VALUE + WG - 1u) / WG;
 
@@ -30,9 +32,9 @@ fn latent_append(
   let t = id / HEADS;
   let h = id % HEADS;
   if (t >= u_step.tokens) { return; }
-  let position = u_step.position + t;
-  let to_k = (h * CAPACITY + position) * KEY;
-  let to_v = (h * CAPACITY + position) * VALUE;
+  let position = position_of(t);
+  let to_k = cache_row(h, t) * KEY;
+  let to_v = cache_row(h, t) * VALUE;
   for (var i = 0u; i < KEY_TRIPS; i++) {
     let d = i * WG + lane;
     if (d < KEY) {

@@ -94,6 +94,11 @@ export class Answer {
     };
   }
 
+  /** Tokens that prompt and answer may come to. */
+  get mostTokens(): number {
+    return this.prompt.length + this.#limit;
+  }
+
   /** The clock runs from here. */
   start(): void {
     this.#startedAt = this.#firstAt = performance.now();

@@ -13,6 +13,7 @@ import {
   type StateSide,
 } from '../gpu/step.ts';
 import { embedRows } from '../kernels/embed/embed_rows.ts';
+import type { KvPages } from '../kernels/attention/pages.ts';
 import { predictedIds } from '../kernels/moe/route.ts';
 import { sample, tokenSetWords } from '../kernels/sample/sample.ts';
 import { MOST_SAMPLED_BYTES, topLogprobs } from '../kernels/sample/top_logprobs.ts';
@@ -89,6 +90,8 @@ export interface BodyOptions {
   readonly waves?: boolean;
   /** Where routing goes; default: `Forward.logs`. */
   readonly logs?: RoutingLogs | undefined;
+  /** Chunks only: by layer, the pages where keys and values of many sequences are, in place of the one that the caches hold. */
+  readonly pages?: readonly KvPages[] | undefined;
 }
 
 /** Where the residual stream goes after the embedding and each layer but the last. */
@@ -232,6 +235,11 @@ export class Forward {
     return this.#activations.logits;
   }
 
+  /** [chunk, D], free after the last layer. */
+  get normed(): BufferView {
+    return this.#activations.normed;
+  }
+
   /** @param make the buffer, given its size */
   #log(batch: Batch, make: (bytes: number) => BufferView, logits = false): RoutingLog {
     const isOne = batch === 'one';
@@ -283,8 +291,9 @@ export class Forward {
     this.#side = this.#side === 0 ? 1 : 0;
   }
 
-  recorder(): Recorder {
-    return new Recorder(this.#gpu, this.#step);
+  /** @param step the uniform to read; default: the one that `setStep` sets */
+  recorder(step = this.#step): Recorder {
+    return new Recorder(this.#gpu, step);
   }
 
   /** Rows of each expert in the layer that ran last: prompts only. */
@@ -293,7 +302,7 @@ export class Forward {
   }
 
   /** Embedding and all layers; the residual stream ends in `residualA`. */
-  async body(batch: Batch, { taps, waves = false, logs = this.logs }: BodyOptions = {}): Promise<Body> {
+  async body(batch: Batch, { taps, waves = false, logs = this.logs, pages }: BodyOptions = {}): Promise<Body> {
     const r = this.recorder();
     const phase: Phase = batch === 'one' ? 'decode' : 'prefill';
     const { embed, layers } = this.#weights;
@@ -321,7 +330,7 @@ export class Forward {
     this.config.layers.forEach((config, i) => {
       const weights = layers[i]!;
       const between = batch === 'one' && config.ffn.kind === 'moe' ? mid(marks.length) : a.residualB;
-      this.#mix(r, i, {
+      this.#mix(r, i, pages?.[i], {
         label: `layer ${i}`,
         phase,
         normKind: this.config.norm,
@@ -378,7 +387,12 @@ export class Forward {
   }
 
   /** The token mixer of layer `i`: attention, or one with a recurrent state. */
-  #mix(r: Recorder, i: number, io: Omit<AttentionStep, 'norm' | 'rope' | 'cache' | 'scratch'>): void {
+  #mix(
+    r: Recorder,
+    i: number,
+    pages: KvPages | undefined,
+    io: Omit<AttentionStep, 'norm' | 'rope' | 'cache' | 'scratch'>,
+  ): void {
     const a = this.#activations;
     const mixer = this.config.layers[i]!.attention;
     const { attention: weights, attentionNorm: norm } = this.#weights.layers[i]!;
@@ -401,7 +415,7 @@ export class Forward {
       return;
     }
     invariant('keys' in cache, 'an attention layer without keys');
-    const step = { ...io, norm, rope: this.#ropes[i]!, cache, scratch: a };
+    const step = { ...io, norm, rope: this.#ropes[i]!, cache: pages ?? cache, scratch: a };
     if (mixer.kind === 'grouped') {
       invariant(weights.kind === 'grouped', 'weights of another kind than the config');
       groupedAttention(r, mixer, weights, step);
@@ -433,12 +447,21 @@ export class Forward {
     return r.finish();
   }
 
-  /** Final norm and logits of every token of the step. `out` is [T, V]; `normed` receives the final norm's output. */
-  allLogits(out: BufferView, normed: BufferView): Promise<Program> {
-    const r = this.recorder();
+  /**
+   * Final norm and logits of every token of the step. `out` is [T, outRow]; `normed` receives the final norm's output.
+   * @param options.outRow default V
+   * @param options.step as `recorder` takes it
+   */
+  allLogits(
+    out: BufferView,
+    normed: BufferView,
+    { outRow, step }: { readonly outRow?: number; readonly step?: BufferView } = {},
+  ): Promise<Program> {
+    const r = this.recorder(step);
     this.#recordFinalNorm(r, normed);
     const { head: weights, headBias: bias } = this.#weights;
-    linear(r, 'head', { x: normed, weights, bias, out }, { phase: 'prefill', scale: this.config.head.scale });
+    const options = { phase: 'prefill', scale: this.config.head.scale, ...(outRow && { outRow }) } as const;
+    linear(r, 'head', { x: normed, weights, bias, out }, options);
     return r.finish();
   }
 

@@ -17,12 +17,15 @@ import type { PreparedModel } from './prepare.ts';
 import type { Recovery, RecoveryEvent } from './recovery.ts';
 import type { Runtime } from './runtime.ts';
 import { scoreLogits, type LogitsResult } from './scoring.ts';
+import { canShare, Serving } from './serving/serving.ts';
 import type { DrawnToken } from './session.ts';
 import { promptIds, type ModelText, type Prompt } from './text.ts';
 
 export class Model {
   readonly #prepared: PreparedModel;
   readonly #recovery: Recovery;
+  /** Answers several requests at once; null: one after the other. */
+  readonly #serving: Serving | null;
   /** Settles when the requests so far are done: a queue. */
   #busy: Promise<void> = Promise.resolve();
   readonly #running = new Set<() => void>();
@@ -34,6 +37,16 @@ export class Model {
   constructor(prepared: PreparedModel, recovery: Recovery) {
     this.#prepared = prepared;
     this.#recovery = recovery;
+    const { requests, prefillChunk } = recovery.live.experts.plan;
+    this.#serving =
+      requests &&
+      new Serving({
+        plan: requests,
+        rows: prefillChunk,
+        run: (work) => this.#run(work, this.#disposal.signal),
+        acquire: () => this.#acquire(),
+        isAwaited: () => this.#running.size > 1,
+      });
   }
 
   get config(): ModelConfig {
@@ -66,6 +79,11 @@ export class Model {
 
   get gpuBytes(): Readonly<Record<BufferRole, number>> {
     return this.#live.gpu.ledger.bytesByRole();
+  }
+
+  /** Pages of keys and values that requests which run at once use: 0 when none does. */
+  get pagesUsed(): number {
+    return this.#serving?.usedPages ?? 0;
   }
 
   /** What is kept on disk (or in memory) for the next start; null when nothing is. */
@@ -153,7 +171,7 @@ export class Model {
 
   /**
    * Generates token by token. The keys and values of earlier turns are kept: a prompt that starts like the last conversation only pays for
-   * what is new. Calls queue up; leaving the loop early is fine.
+   * what is new. Calls queue up, or run together where the model was loaded with `requests`; leaving the loop early is fine.
    * @throws InvalidRequest for bad options, an empty prompt, or one that leaves no room in the context; DeviceLost when the GPU is gone for good
    */
   async *generate(
@@ -164,6 +182,7 @@ export class Model {
     const { config, generation } = opened;
     const { contextLength } = this.plan;
     const answer = new Answer(prompt, options, { text, config, generation, endTokens, contextLength });
+    if (this.#serving && canShare(options)) return yield* this.#together(this.#serving, answer, options.signal);
     const release = await this.#acquire();
     const signal = this.#orDisposed(options.signal);
     const summary = (finishReason: GenerateSummary['finishReason']): GenerateSummary => {
@@ -195,6 +214,22 @@ export class Model {
       throw error;
     } finally {
       release();
+    }
+  }
+
+  /** An answer among those that run at once. What it draws is exact: approximations are for experts that are missing. */
+  async *#together(
+    serving: Serving,
+    answer: Answer,
+    asked: AbortSignal | undefined,
+  ): AsyncGenerator<GeneratedToken, GenerateSummary, void> {
+    try {
+      const finishReason = yield* serving.generate(answer, this.#orDisposed(asked));
+      this.#recovery.finished();
+      return answer.summary(finishReason, []);
+    } catch (error) {
+      if (asked?.aborted && error === asked.reason) return answer.summary('abort', []);
+      throw error;
     }
   }
 

@@ -42,6 +42,7 @@ import {
 } from './describe.ts';
 import { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './plan-defaults.ts';
 import type { StoreMode } from './expert-stats.ts';
+import { planRequests, type RequestsOptions, type RequestsPlan } from './serving/sizes.ts';
 import type { Precision } from './precision.ts';
 import { predict, TYPICAL_HARDWARE, type Hardware, type TokenWork } from './predict.ts';
 
@@ -54,6 +55,10 @@ export interface PlanOptions {
   readonly gpuBytes?: number | undefined;
   /** The share of the experts, 0 to 1, that have a slot on the GPU, in place of what `gpuBytes` leaves room for; at least K + 1 an arena. */
   readonly expertsResident?: number | undefined;
+  /**
+   * Answers several requests at once, from one pool of keys and values: docs/serving.md. Every expert must have its slot. Default: one after the other.
+   */
+  readonly requests?: RequestsOptions | undefined;
   /** What tokens a second are worked out from; null: they are not. Default: a middling graphics card. */
   readonly hardware?: Hardware | null | undefined;
 }
@@ -112,6 +117,8 @@ export interface Plan {
   readonly routers: readonly RouterBuffer[];
   /** The token embedding's share of `bytes.weights`. */
   readonly embeddingBytes: number;
+  /** Of several requests at once; null: one after the other. Its bytes are among those above. */
+  readonly requests: RequestsPlan | null;
   /** Bytes of each activation buffer by name. */
   readonly activations: Readonly<Record<ActivationName, number>>;
 }
@@ -348,11 +355,19 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
   }
   const partBytes = matrices.flatMap((m) => m.parts).map((p) => planes(p.layout, p).bytes);
   const ropes = new Set(attentionLayers(config).map((a) => JSON.stringify(a.rope)));
+  const requests = options.requests
+    ? planRequests(config, options.requests, { contextLength, prefillChunk, bindingBytes })
+    : null;
+  const ofRequests = requests?.bytes ?? { kv: 0, activations: 0, tables: 0, readback: 0 };
   const routedByOne = sum(moeLayers(config).map((m) => routedStride(DECODE_TOKENS, m, true)));
   const bytes = {
     weights: sum(partBytes) + sum(vectors.map((v) => 4 * v.length)) + sum(routers.map((r) => r.bytes)),
-    kv: sum(caches.flatMap((cache) => Object.values(cache).map(bufferBytes))),
-    activations: sum(Object.values(activations).map(bufferBytes)) + MOST_SAMPLED_BYTES + bufferBytes(routedByOne),
+    kv: sum(caches.flatMap((cache) => Object.values(cache).map(bufferBytes))) + ofRequests.kv,
+    activations:
+      sum(Object.values(activations).map(bufferBytes)) +
+      MOST_SAMPLED_BYTES +
+      bufferBytes(routedByOne) +
+      ofRequests.activations,
     tables:
       sum(
         [...ropes].map((key) =>
@@ -362,12 +377,22 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
       (experts.length + 1) * 4 * slotTableStride(config) +
       bufferBytes(interventionOffsets(config).at(-1)!) +
       4 * (2 * config.vocab + tokenSetWords(config.vocab)) + // token counts, bias, the tokens allowed
-      STEP_BYTES,
-    readback: MOST_SAMPLED_BYTES + bufferBytes(routedByOne) + 4 * Math.max(1, ...experts.map((x) => x.count)),
+      STEP_BYTES +
+      ofRequests.tables,
+    readback:
+      MOST_SAMPLED_BYTES +
+      bufferBytes(routedByOne) +
+      4 * Math.max(1, ...experts.map((x) => x.count)) +
+      ofRequests.readback,
   };
   const budgetBytes = options.gpuBytes ?? DEFAULT_GPU_BYTES;
   const home = planHome(spec, { bindingBytes, restBytes: sum(Object.values(bytes)), budgetBytes }, options);
   const { arenas, verdict, slots, fullBytes, minimumBytes } = home;
+  if (requests && verdict === 'streams')
+    throw new OutOfBudget(
+      `Several requests at once need every expert on the GPU, ${fullBytes} bytes in all, the budget is ${budgetBytes}: raise gpuBytes, or load without requests`,
+      { totalBytes: fullBytes, budgetBytes, suggestedGpuBytes: fullBytes },
+    );
   const all = { ...bytes, experts: arenaBytes(arenas), staging: home.staging };
   return Object.freeze({
     precision,
@@ -386,6 +411,7 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
     arenas,
     routers,
     embeddingBytes: sum(spec.embed.parts.map((p) => planes(p.layout, p).bytes)),
+    requests,
     activations,
   });
 }

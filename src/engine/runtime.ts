@@ -18,6 +18,7 @@ import { allocateHomes } from './open-store.ts';
 import { fileBytes, type Plan } from './plan.ts';
 import type { PreparedModel } from './prepare.ts';
 import type { ProgressMeter } from './progress.ts';
+import { BatchRunner } from './serving/batch-runner.ts';
 import { Session } from './session.ts';
 import { withSuggestion } from './suggest.ts';
 import { Uploader } from './upload.ts';
@@ -27,6 +28,8 @@ export interface Runtime {
   readonly session: Session;
   readonly experts: ExpertService;
   readonly modes: ModePicker;
+  /** Of several requests at once; null: one after the other. */
+  readonly batch: BatchRunner | null;
 }
 
 export interface RuntimeOptions {
@@ -134,6 +137,7 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
       experts.onStep();
     },
   });
+  const batch = plan.requests && (await BatchRunner.create(gpu, forward, plan.requests));
   const experts = new ExpertService({
     store,
     monitor,
@@ -145,7 +149,10 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
     plan,
     ...(from && { wanted: from.experts.wanted }),
     collects: options.collect ?? true,
-    rerecord: () => session.rerecord(),
+    rerecord: async () => {
+      await session.rerecord();
+      await batch?.rerecord();
+    },
   });
   if (from) {
     monitor.moved(store, plan, storage);
@@ -155,5 +162,5 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
   progress.enter('ready');
   isLoading = false;
   experts.start();
-  return { gpu, session, experts, modes };
+  return { gpu, session, experts, modes, batch };
 }

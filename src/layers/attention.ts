@@ -3,16 +3,19 @@ import type { GroupedAttention, LatentAttention, NormKind } from '../config/mode
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
 import { attention } from '../kernels/attention/attention.ts';
+import { attentionPaged } from '../kernels/attention/attention_paged.ts';
 import { splitCount } from '../kernels/attention/attention_plan.ts';
 import { canMakeHeads, type HeadsSource } from '../kernels/attention/heads.ts';
-import { latentAppend, latentHeads, risingHeads } from '../kernels/attention/latent_append.ts';
+import { latentAppend, latentAppendPaged, latentHeads, risingHeads } from '../kernels/attention/latent_append.ts';
 import { outputGate } from '../kernels/attention/output_gate.ts';
+import type { KvPages } from '../kernels/attention/pages.ts';
 import { pickHeads, spreadHeads } from '../kernels/attention/pick_heads.ts';
-import { groupedHeads, rotateAppend } from '../kernels/attention/rotate_append.ts';
+import { groupedHeads, rotateAppend, rotateAppendPaged } from '../kernels/attention/rotate_append.ts';
 import type { LinearOptions } from '../kernels/linear/linear.ts';
 import { fusesNorm } from '../kernels/linear/shared.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { linear } from './linear.ts';
+import { invariant } from '../util/assert.ts';
 import { norm } from './norm.ts';
 import { onlyPart, type DeviceParts } from './parts.ts';
 import type { GroupedWeights, LatentWeights } from './weights.ts';
@@ -25,6 +28,8 @@ export interface KvCache {
   readonly values: BufferView; // [Hk, C, value size]
   readonly capacity: number; // C
 }
+
+const isPaged = (cache: KvCache | KvPages): cache is KvPages => 'rows' in cache;
 
 export interface AttentionStep {
   readonly label: string;
@@ -41,7 +46,8 @@ export interface AttentionStep {
   /** Gains and biases: see layers/norm.ts. */
   readonly norm: BufferView; // [D] or [2 D]
   readonly rope: BufferView;
-  readonly cache: KvCache;
+  /** Of the one sequence whose tokens follow each other; or pages, of whichever sequence each token is, in phase `prefill`. */
+  readonly cache: KvCache | KvPages;
   readonly scratch: {
     readonly normed: BufferView; // [T, D]
     readonly mid: BufferView; // [T, qkv or latents]
@@ -122,8 +128,12 @@ export function groupedAttention(
   const options = { attention: config, normEps: eps };
   const made = headsOnTheWay(s, groupedHeads(label, io, options), weights.sinks !== null);
   if (!made) {
-    const to = { q: scratch.q, kCache: cache.keys, vCache: cache.values };
-    rotateAppend(r, `${label} rotate`, { ...io, ...to }, { ...options, capacity: cache.capacity });
+    const { q } = scratch;
+    if (isPaged(cache)) rotateAppendPaged(r, `${label} rotate`, { ...io, q, pages: cache }, options);
+    else {
+      const to = { q, kCache: cache.keys, vCache: cache.values };
+      rotateAppend(r, `${label} rotate`, { ...io, ...to }, { ...options, capacity: cache.capacity });
+    }
   }
   const shape = { heads, kvHeads, keySize: headSize, valueSize: headSize, scale, window };
   attend(r, s, shape, { q: made ?? scratch.q, sinks: weights.sinks });
@@ -228,13 +238,18 @@ function appendedHeads(
   const options = { attention: config, qRow, qAt: 0, kvDownRow: row, kvDownAt: kvAt };
   const made = headsOnTheWay(s, latentHeads(label, io, options), false);
   if (made) return made;
-  const to = { qOut: scratch.q, kCache: cache.keys, vCache: cache.values };
-  latentAppend(r, `${label} rotate`, { ...io, ...to }, { ...options, capacity: cache.capacity });
-  return scratch.q;
+  const qOut = scratch.q;
+  if (isPaged(cache)) latentAppendPaged(r, `${label} rotate`, { ...io, qOut, pages: cache }, options);
+  else {
+    const to = { qOut, kCache: cache.keys, vCache: cache.values };
+    latentAppend(r, `${label} rotate`, { ...io, ...to }, { ...options, capacity: cache.capacity });
+  }
+  return qOut;
 }
 
 /** Heads that the decode kernel makes itself; null where a dispatch of its own has to: for prompts, whose keys are shared among tokens. */
 function headsOnTheWay({ phase, cache }: AttentionStep, source: HeadsSource, sinks: boolean): HeadsSource | null {
+  if (isPaged(cache)) return null;
   return phase === 'decode' && canMakeHeads(source, { splits: splitCount(cache.capacity), sinks }) ? source : null;
 }
 
@@ -244,6 +259,12 @@ function attend(
   shape: { heads: number; kvHeads: number; keySize: number; valueSize: number; scale: number; window: number | null },
   { q, sinks }: { q: BufferView | HeadsSource; sinks: BufferView | null },
 ): void {
+  if (isPaged(cache)) {
+    invariant('buffer' in q && phase === 'prefill', `${label}: pages are for phase prefill`);
+    const io = { q, pages: cache, out: scratch.attended, ...(sinks ? { sinks } : {}) };
+    attentionPaged(r, `${label} attend`, io, shape);
+    return;
+  }
   attention(
     r,
     `${label} attend`,

@@ -37,7 +37,7 @@ export interface AttentionShape {
 }
 
 /** The shader's WINDOW where every key is seen: more than any position, and position + 1 still fits. */
-const NO_WINDOW = 0x7fffffff;
+export const NO_WINDOW = 0x7fffffff;
 
 /** out[t, h] = Σ softmax(scale q[t, h]·k[j]) v[j] over the keys j ≤ position + t inside the window. */
 export function attention(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {

@@ -94,6 +94,15 @@ function prefill(c: ConstantsOf): Cost {
   return attends(c, heads * c.number('VALUE_SIZE'), 2 * heads * pairs * (slices + values));
 }
 
+/** As if the rows were one sequence's, of which each reads all of its keys. */
+function paged(c: ConstantsOf): Cost {
+  const [heads, keySize, valueSize] = [c.number('HEADS'), c.number('KEY_SIZE'), c.number('VALUE_SIZE')];
+  const turns = sum(visible(c).map((keys) => alignUp(keys, DECODE_KEYS)));
+  const issued = 2 * heads * turns * (keySize + alignUp(valueSize, WORKGROUP));
+  const kvBytes = BYTES * c.number('KV_HEADS') * sum(visible(c)) * (keySize + valueSize);
+  return { ...attends(c, heads * valueSize, issued), kvBytes };
+}
+
 /** Partial sums in, one result out. */
 function reduce(c: ConstantsOf): Cost {
   const heads = c.number('HEADS');
@@ -142,6 +151,7 @@ export const ATTENTION_COSTS: Readonly<Record<string, CostRule>> = {
   'attention/pick_heads': pickHeads,
   'attention/spread_heads': spreadHeads,
   'attention/attention_decode': decode,
+  'attention/attention_paged': paged,
   'attention/attention_prefill': prefill,
   'attention/attention_reduce': reduce,
   'attention/rotate_append': rotateAppend,

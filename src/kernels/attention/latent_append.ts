@@ -6,6 +6,7 @@ import { weightFormat } from '../../weights/layout.ts';
 import type { DeviceMatrix } from '../matrix.ts';
 import { assertFits } from './capacity.ts';
 import type { HeadsSource } from './heads.ts';
+import { PAGE_TOKENS, type KvPages } from './pages.ts';
 
 /** What q, k and v of the step's tokens are made from. */
 export interface LatentHeads {
@@ -23,6 +24,11 @@ export interface LatentAppend extends LatentHeads {
   readonly qOut: BufferView; // [T, H, nope + rope]
   readonly kCache: BufferView; // [H, capacity, nope + rope]
   readonly vCache: BufferView; // [H, capacity, value]
+}
+
+export interface LatentAppendPaged extends LatentHeads {
+  readonly qOut: BufferView; // [T, H, nope + rope]
+  readonly pages: KvPages;
 }
 
 export interface LatentAppendShape {
@@ -118,11 +124,30 @@ export function latentAppend(recorder: Recorder, label: string, io: LatentAppend
   recorder.dispatch({
     shader: 'attention/latent_append',
     label,
-    constants: { ...constants, HEADS: attention.heads, CAPACITY: capacity },
+    constants: { ...constants, HEADS: attention.heads, PAGED: false, CAPACITY: capacity },
     bindings: { ...bindings, q_out: io.qOut, k_cache: io.kCache, v_cache: io.vCache },
     grid: (step) => {
       assertFits(label, step, capacity);
       return foldGrid(step.tokens * attention.heads);
     },
+  });
+}
+
+/** As `latentAppend`, k and v going to the place in the pages that is each token's. */
+export function latentAppendPaged(
+  recorder: Recorder,
+  label: string,
+  io: LatentAppendPaged,
+  shape: Omit<LatentAppendShape, 'capacity'>,
+): void {
+  const { heads } = shape.attention;
+  const { constants, bindings } = latentHeads(label, io, shape);
+  const { keys, values, rows } = io.pages;
+  recorder.dispatch({
+    shader: 'attention/latent_append',
+    label,
+    constants: { ...constants, HEADS: heads, PAGED: true, PAGE: PAGE_TOKENS },
+    bindings: { ...bindings, q_out: io.qOut, k_cache: keys, v_cache: values, rows },
+    grid: (step) => foldGrid(step.tokens * heads),
   });
 }

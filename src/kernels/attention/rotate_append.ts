@@ -4,6 +4,7 @@ import { foldGrid, type Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import { assertFits } from './capacity.ts';
 import type { HeadsSource } from './heads.ts';
+import { PAGE_TOKENS, type KvPages } from './pages.ts';
 
 /** What q, k and v of the step's tokens are made from. */
 export interface GroupedHeads {
@@ -20,6 +21,11 @@ export interface RotateAppend extends GroupedHeads {
   readonly q: BufferView; // [T, H, A]
   readonly kCache: BufferView; // [Hk, capacity, A]
   readonly vCache: BufferView; // [Hk, capacity, A]
+}
+
+export interface RotateAppendPaged extends GroupedHeads {
+  readonly q: BufferView; // [T, H, A]
+  readonly pages: KvPages;
 }
 
 export interface RotateAppendShape {
@@ -67,6 +73,25 @@ export function groupedHeads(
   };
 }
 
+/** As `rotateAppend`, k and v going to the place in the pages that is each token's. */
+export function rotateAppendPaged(
+  recorder: Recorder,
+  label: string,
+  io: RotateAppendPaged,
+  shape: Omit<RotateAppendShape, 'capacity'>,
+): void {
+  const { heads, kvHeads } = shape.attention;
+  const { constants, bindings } = groupedHeads(label, io, shape);
+  const { keys, values, rows } = io.pages;
+  recorder.dispatch({
+    shader: 'attention/rotate_append',
+    label,
+    constants: { ...constants, HEADS: heads, KV_HEADS: kvHeads, PAGED: true, PAGE: PAGE_TOKENS },
+    bindings: { ...bindings, q: io.q, k_cache: keys, v_cache: values, rows },
+    grid: (step) => foldGrid(step.tokens * (heads + 2 * kvHeads)),
+  });
+}
+
 /** Makes q, k, v of T tokens as the config says; q goes to `q`, k and v to the caches at `position`. */
 export function rotateAppend(recorder: Recorder, label: string, io: RotateAppend, shape: RotateAppendShape): void {
   const { attention, capacity } = shape;
@@ -75,7 +100,7 @@ export function rotateAppend(recorder: Recorder, label: string, io: RotateAppend
   recorder.dispatch({
     shader: 'attention/rotate_append',
     label,
-    constants: { ...constants, HEADS: heads, KV_HEADS: kvHeads, CAPACITY: capacity },
+    constants: { ...constants, HEADS: heads, KV_HEADS: kvHeads, PAGED: false, CAPACITY: capacity },
     bindings: { ...bindings, q: io.q, k_cache: io.kCache, v_cache: io.vCache },
     grid: (step) => {
       assertFits(label, step, capacity);
