@@ -4,6 +4,7 @@ import { foldGrid, type Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import { assertFits } from './capacity.ts';
 import type { HeadsSource } from './heads.ts';
+import { kvAccess, kvFlags, type KvFormat } from './kv_format.ts';
 
 /** What q, k and v of the step's tokens are made from. */
 export interface GroupedHeads {
@@ -18,8 +19,8 @@ export interface GroupedHeads {
 
 export interface RotateAppend extends GroupedHeads {
   readonly q: BufferView; // [T, H, A]
-  readonly kCache: BufferView; // [Hk, capacity, A]
-  readonly vCache: BufferView; // [Hk, capacity, A]
+  readonly kCache: BufferView; // [Hk, capacity, A] in the format `kv`
+  readonly vCache: BufferView; // [Hk, capacity, A] in the format `kv`
 }
 
 export interface RotateAppendShape {
@@ -27,13 +28,15 @@ export interface RotateAppendShape {
   /** Positions that the caches hold. */
   readonly capacity: number;
   readonly normEps: number;
+  /** Default `f32`. */
+  readonly kv?: KvFormat | undefined;
 }
 
 /** Norms, clamps and turns q, k, v as the config says. */
 export function groupedHeads(
   label: string,
   { qkv, qGamma, kGamma, rope }: GroupedHeads,
-  { attention, normEps }: Omit<RotateAppendShape, 'capacity'>,
+  { attention, normEps }: Omit<RotateAppendShape, 'capacity' | 'kv'>,
 ): HeadsSource {
   const { heads, kvHeads, headSize, qkNorm, clip, outputGate = false } = attention;
   const { inverseFrequencies, interleaved } = attention.rope;
@@ -69,13 +72,24 @@ export function groupedHeads(
 
 /** Makes q, k, v of T tokens as the config says; q goes to `q`, k and v to the caches at `position`. */
 export function rotateAppend(recorder: Recorder, label: string, io: RotateAppend, shape: RotateAppendShape): void {
-  const { attention, capacity } = shape;
-  const { heads, kvHeads } = attention;
+  const { attention, capacity, kv = 'f32' } = shape;
+  const { heads, kvHeads, headSize: size } = attention;
+  const use = { size, quads: false, writes: true };
+  const [k, v] = [kvAccess(kv, 'k_', use), kvAccess(kv, 'v_', use)];
   const { constants, bindings } = groupedHeads(label, io, shape);
   recorder.dispatch({
     shader: 'attention/rotate_append',
     label,
-    constants: { ...constants, HEADS: heads, KV_HEADS: kvHeads, CAPACITY: capacity },
+    constants: {
+      ...constants,
+      ...k.constants,
+      ...v.constants,
+      ...kvFlags(kv),
+      HEADS: heads,
+      KV_HEADS: kvHeads,
+      CAPACITY: capacity,
+    },
+    imports: { ...k.imports, ...v.imports },
     bindings: { ...bindings, q: io.q, k_cache: io.kCache, v_cache: io.vCache },
     grid: (step) => {
       assertFits(label, step, capacity);
