@@ -1,7 +1,9 @@
 // attention/attention_decode: attention of few tokens, the keys split over workgroups; formula and visible keys as in attention_prefill
-//   with FRESH the step's own q, k and v are not there yet: they are made on the way as `heads` (attention/grouped_heads or latent_heads) says
-// in   q [T,HEADS,KEY_SIZE] f32, or with FRESH what `heads` reads   k_cache [KV_HEADS,CAPACITY,KEY_SIZE] f32   v_cache [KV_HEADS,CAPACITY,VALUE_SIZE] f32   sinks [HEADS] f32
-// out  out [T,HEADS,VALUE_SIZE] f32 when the step's keys lie in one split, else
+//   with FRESH the step's own q, k and v are not there yet: they are made on the way as `heads` (attention/grouped_heads) says
+//   with LATENT, which comes with FRESH, as attention/latent_heads says: v_cache is in k_cache, and what comes out goes up through the head's value rows
+// in   q [T,HEADS,KEY_SIZE] f32, or with FRESH what `heads` reads   k_cache [KV_HEADS,CAPACITY,KEY_SIZE] v_cache [KV_HEADS,CAPACITY,VALUE_SIZE]: see kv/
+//      sinks [HEADS] f32
+// out  out [T,HEADS,VALUE_SIZE] f32, with LATENT [T,HEADS,VALUE], when the step's keys lie in one split, else
 //      partials [T,HEADS,SPLITS,VALUE_SIZE + 2] f32: unnormalised sums, maximum, denominator, for attention_reduce
 //      with FRESH also k_cache and v_cache at positions position .. position + T - 1
 // grid [splits that the step sees, HEADS / ROWS, T], workgroup 64; one workgroup ROWS query heads of one kv head against up to CHUNK keys
@@ -31,14 +33,24 @@ const UNITS: u32 = KEY_SIZE;
 fn product(a: Unit, b: Unit) -> f32 { return a * b; }
 #endif
 
+#import kv_format as k_
 #if FRESH
 #import heads
-@group(0) @binding(1) var<storage, read_write> k_cache: array<Unit>;
-@group(0) @binding(2) var<storage, read_write> v_cache: array<f32>;
+@group(0) @binding(1) var<storage, read_write> k_cache: array<k_Cell>;
 #else
 @group(0) @binding(0) var<storage, read> q: array<Unit>;
-@group(0) @binding(1) var<storage, read> k_cache: array<Unit>;
-@group(0) @binding(2) var<storage, read> v_cache: array<f32>;
+@group(0) @binding(1) var<storage, read> k_cache: array<k_Cell>;
+#endif
+#if LATENT
+fn cached_value(row: u32, d: u32) -> f32 { return k_value(row, d); }
+#else
+#import kv_format as v_
+#if FRESH
+@group(0) @binding(2) var<storage, read_write> v_cache: array<v_Cell>;
+#else
+@group(0) @binding(2) var<storage, read> v_cache: array<v_Cell>;
+#endif
+fn cached_value(row: u32, d: u32) -> f32 { return v_value(row, d); }
 #endif
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 #if SPLIT
@@ -72,6 +84,8 @@ var<workgroup> decay: array<f32, ROWS>;
 const UNIT_LOADS: u32 = (UNITS + WG - 1u) / WG;
 var<workgroup> fresh: array<Unit, UNITS>;
 
+#if LATENT
+#else
 fn unit_at(head: Head, u: u32, position: u32) -> Unit {
 #if VEC4
   let d = 4u * u;
@@ -85,6 +99,22 @@ fn unit_at(head: Head, u: u32, position: u32) -> Unit {
   return rotated(head, u, position);
 #endif
 }
+#endif
+#if SCALED
+/// The largest of what all lanes have, who call it together.
+fn lane_max(value: f32, lane: u32) -> f32 {
+  shares[lane] = value;
+  workgroupBarrier();
+  var top = 0.0;
+  for (var i = 0u; i < WG; i++) { top = max(top, shares[i]); }
+  workgroupBarrier();
+  return top;
+}
+fn largest(x: vec4<f32>) -> f32 {
+  let a = abs(x);
+  return max(max(a.x, a.y), max(a.z, a.w));
+}
+#endif
 /// The sum over all lanes, which call it together.
 fn lane_sum(value: f32, lane: u32) -> f32 {
   shares[lane] = value;
@@ -97,6 +127,8 @@ fn lane_sum(value: f32, lane: u32) -> f32 {
   return (sums.x + sums.y) + (sums.z + sums.w);
 }
 
+#if LATENT
+#else
 #if NORMED
 /// The head with its norm's scale. All lanes call it together.
 fn scaled(head: Head, lane: u32, position: u32) -> Head {
@@ -107,6 +139,26 @@ fn scaled(head: Head, lane: u32, position: u32) -> Head {
 #else
 fn scaled(head: Head, lane: u32, position: u32) -> Head { return head; }
 #endif
+#if PACKED
+const VALUE_UNITS: u32 = VALUE_SIZE / 4u;
+const VALUE_LOADS: u32 = (VALUE_UNITS + WG - 1u) / WG;
+var<workgroup> fresh_value: array<vec4<f32>, VALUE_UNITS>;
+#endif
+#endif
+
+/// Of the row of the cache that `fresh` becomes: what its values are scaled by.
+fn key_most(lane: u32) -> f32 {
+#if SCALED
+  var top = 0.0;
+  for (var i = 0u; i < UNIT_LOADS; i++) {
+    let u = i * WG + lane;
+    if (u < UNITS) { top = max(top, largest(fresh[u])); }
+  }
+  return lane_max(top, lane);
+#else
+  return 1.0;
+#endif
+}
 #endif
 
 @compute @workgroup_size(WG)
@@ -130,11 +182,15 @@ fn attention_decode(
   let from_kv = kv_head * CAPACITY;
 #if FRESH
   for (var r = 0u; r < ROWS; r++) {
+#if LATENT
+    absorb(t, first_head + r, r, lane, position);
+#else
     let head = scaled(head_at(t, first_head + r), lane, position);
     for (var i = 0u; i < UNIT_LOADS; i++) {
       let u = i * WG + lane;
       if (u < UNITS) { queries[r * UNITS + u] = unit_at(head, u, position); }
     }
+#endif
   }
 #else
   let from_q = (t * HEADS + first_head) * UNITS;
@@ -158,19 +214,66 @@ fn attention_decode(
   // The step's own keys, one by one: other workgroups write them to the cache meanwhile.
   let cached = min(end, u_step.position);
   for (var own = max(begin, u_step.position); own < end; own++) {
-#if RISES
-    raise(own - u_step.position, kv_head, lane);
-#endif
-    let key = scaled(head_at(own - u_step.position, HEADS + kv_head), lane, own);
-    let value = head_at(own - u_step.position, HEADS + KV_HEADS + kv_head);
+    let own_t = own - u_step.position;
     let appends = own == position && first_head % (HEADS / KV_HEADS) == 0u;
+#if LATENT
+    let norm = latent_scale(own_t, lane);
+#else
+    let key = scaled(head_at(own_t, HEADS + kv_head), lane, own);
+    let value = head_at(own_t, HEADS + KV_HEADS + kv_head);
+#endif
+    for (var i = 0u; i < UNIT_LOADS; i++) {
+      let u = i * WG + lane;
+#if LATENT
+      if (u < UNITS) { fresh[u] = latent_unit(own_t, u, norm, own); }
+#else
+      if (u < UNITS) { fresh[u] = unit_at(key, u, own); }
+#endif
+    }
+    let most = key_most(lane);
     for (var i = 0u; i < UNIT_LOADS; i++) {
       let u = i * WG + lane;
       if (u < UNITS) {
-        fresh[u] = unit_at(key, u, own);
-        if (appends) { k_cache[(from_kv + own) * UNITS + u] = fresh[u]; }
+#if PACKED
+        // What a token sees does not depend on how a step is cut: its own key, too, is what the cache will hold.
+        fresh[u] = k_kept(fresh[u], most);
+#endif
+        if (appends) { k_put(from_kv + own, u, fresh[u], most); }
       }
     }
+#if PACKED
+#if LATENT
+#else
+    var value_most = 1.0;
+    for (var i = 0u; i < VALUE_LOADS; i++) {
+      let u = i * WG + lane;
+      if (u < VALUE_UNITS) {
+        let d = 4u * u;
+        fresh_value[u] = vec4<f32>(
+          rotated(value, d, own),
+          rotated(value, d + 1u, own),
+          rotated(value, d + 2u, own),
+          rotated(value, d + 3u, own),
+        );
+      }
+    }
+#if SCALED
+    value_most = 0.0;
+    for (var i = 0u; i < VALUE_LOADS; i++) {
+      let u = i * WG + lane;
+      if (u < VALUE_UNITS) { value_most = max(value_most, largest(fresh_value[u])); }
+    }
+    value_most = lane_max(value_most, lane);
+#endif
+    for (var i = 0u; i < VALUE_LOADS; i++) {
+      let u = i * WG + lane;
+      if (u < VALUE_UNITS) {
+        fresh_value[u] = v_kept(fresh_value[u], value_most);
+        if (appends) { v_put(from_kv + own, u, fresh_value[u], value_most); }
+      }
+    }
+#endif
+#endif
     workgroupBarrier();
     if (lane < ROWS * LANES) {
       var chain = 0.0;
@@ -195,8 +298,16 @@ fn attention_decode(
     for (var i = 0u; i < DIMS; i++) {
       let d = i * WG + lane;
       if (d >= VALUE_SIZE) { continue; }
+#if LATENT
+      let v = fresh[d / 4u][d % 4u];
+#else
+#if PACKED
+      let v = fresh_value[d / 4u][d % 4u];
+#else
       let v = rotated(value, d, own);
-      if (appends) { v_cache[(from_kv + own) * VALUE_SIZE + d] = v; }
+      if (appends) { v_put(from_kv + own, d, v, 1.0); }
+#endif
+#endif
       for (var r = 0u; r < ROWS; r++) { sums[r * DIMS + i] = sums[r * DIMS + i] * decay[r] + weights[r] * v; }
     }
     workgroupBarrier();
@@ -214,7 +325,7 @@ fn attention_decode(
         // Past the end the last key stands in: memory there was never written, and its weight is 0, but 0 * NaN is NaN.
         var k: array<Unit, TURNS>;
         for (var n = 0u; n < TURNS; n++) {
-          k[n] = k_cache[(from_kv + min(base + n * (WG / LANES) + lane / LANES, cached - 1u)) * UNITS + u];
+          k[n] = k_unit(from_kv + min(base + n * (WG / LANES) + lane / LANES, cached - 1u), u);
         }
         for (var r = 0u; r < ROWS; r++) {
           let query = queries[r * UNITS + u];
@@ -257,9 +368,9 @@ fn attention_decode(
       for (var i = 0u; i < DIMS; i++) { sums[r * DIMS + i] *= decay[r]; }
     }
     for (var j = 0u; j < TILE; j++) {
-      let start = (from_kv + min(base + j, cached - 1u)) * VALUE_SIZE;
+      let row = from_kv + min(base + j, cached - 1u);
       var value: array<f32, DIMS>;
-      for (var i = 0u; i < DIMS; i++) { value[i] = v_cache[start + min(i * WG + lane, VALUE_SIZE - 1u)]; }
+      for (var i = 0u; i < DIMS; i++) { value[i] = cached_value(row, min(i * WG + lane, VALUE_SIZE - 1u)); }
       for (var r = 0u; r < ROWS; r++) {
         let weight = weights[r * TILE + j];
         denominator[r] += weight;
@@ -273,7 +384,11 @@ fn attention_decode(
     for (var i = 0u; i < DIMS; i++) {
       let d = i * WG + lane;
       if (d >= VALUE_SIZE) { continue; }
+#if LATENT
+      if (alone) { lifted[d] = sums[r * DIMS + i] / denominator[r]; }
+#else
       if (alone) { out[pair * VALUE_SIZE + d] = sums[r * DIMS + i] / denominator[r]; }
+#endif
 #if SPLIT
       else { partials[(pair * SPLITS + split) * (VALUE_SIZE + 2u) + d] = sums[r * DIMS + i]; }
 #endif
@@ -283,6 +398,13 @@ fn attention_decode(
       let at = (pair * SPLITS + split) * (VALUE_SIZE + 2u) + VALUE_SIZE;
       partials[at] = next_max[r];
       partials[at + 1u] = denominator[r];
+    }
+#endif
+#if LATENT
+    if (alone) {
+      if (lane < W_CHUNKS * 32u - VALUE_SIZE) { lifted[VALUE_SIZE + lane] = 0.0; }
+      workgroupBarrier();
+      raise(first_head + r, 0u, (VALUE + PASS_ROWS - 1u) / PASS_ROWS, pair * VALUE, lane);
     }
 #endif
   }

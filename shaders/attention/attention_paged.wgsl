@@ -1,7 +1,7 @@
 // attention/attention_paged: attention of tokens of many sequences, whose keys lie in pages: for row t of the sequence and position that `rows` names,
 //   out[t,h] = softmax over visible j of (SCALE q[t,h] . k[j]) times v[j]; visible j: position - WINDOW < j <= position; a sink joins the denominator only
 //   head h reads kv head h / (HEADS / KV_HEADS); key j of a sequence is token j % PAGE of the page at j / PAGE of its list
-// in   q [T,HEADS,KEY_SIZE] f32   k_pages [pages,KV_HEADS,PAGE,KEY_SIZE] f32   v_pages [pages,KV_HEADS,PAGE,VALUE_SIZE] f32   sinks [HEADS] f32
+// in   q [T,HEADS,KEY_SIZE] f32   k_pages [pages,KV_HEADS,PAGE,KEY_SIZE] f32   v_pages [pages,KV_HEADS,PAGE,V_ROW] f32   sinks [HEADS] f32
 //      rows u32: [T,4] position, place, first word of its list of pages, 0; the lists somewhere behind
 // out  out [T,HEADS,VALUE_SIZE] f32
 // grid [HEADS / ROWS, T], workgroup 64; one workgroup ROWS query heads of one kv head of a token, walking over its keys by 32
@@ -15,6 +15,7 @@ override HEADS: u32;
 override KV_HEADS: u32;
 override KEY_SIZE: u32;
 override VALUE_SIZE: u32;
+override V_ROW: u32;     // values are the first of so many: a latent is key and value
 override PAGE: u32;
 override SCALE: f32;
 override ROWS: u32;      // query heads of a workgroup; divides HEADS / KV_HEADS
@@ -139,7 +140,7 @@ fn attention_paged(
       for (var i = 0u; i < DIMS; i++) { sums[r * DIMS + i] *= decay[r]; }
     }
     for (var j = 0u; j < TILE; j++) {
-      let start = places[j] * VALUE_SIZE;
+      let start = places[j] * V_ROW;
       var value: array<f32, DIMS>;
       for (var i = 0u; i < DIMS; i++) { value[i] = v_pages[start + min(i * WG + lane, VALUE_SIZE - 1u)]; }
       for (var r = 0u; r < ROWS; r++) {

@@ -1,6 +1,6 @@
 // attention/attention_prefill: out[t,h] = softmax over visible j of (SCALE q[t,h] . k[j]) times v[j], for many tokens (flash attention)
 //   visible j: position + t - WINDOW < j <= position + t; head h reads kv head h / (HEADS / KV_HEADS); a sink joins the denominator only
-// in   q [T,HEADS,KEY_SIZE] f32   k_cache [KV_HEADS,CAPACITY,KEY_SIZE] f32   v_cache [KV_HEADS,CAPACITY,VALUE_SIZE] f32   sinks [HEADS] f32
+// in   q [T,HEADS,KEY_SIZE] f32   k_cache [KV_HEADS,CAPACITY,KEY_SIZE] v_cache [KV_HEADS,CAPACITY,VALUE_SIZE or, of latents, KEY_SIZE]: see kv/   sinks [HEADS] f32
 // out  out [T,HEADS,VALUE_SIZE] f32
 // grid [ceil(T / QUERIES), HEADS], workgroup 64; one workgroup a head of QUERIES tokens, walking over tiles of KEYS keys
 // num  f32; each score one chain over d; running maximum and sum per query, tiles in key order; same bits every run
@@ -18,8 +18,10 @@ override QUERIES: u32;   // tokens of a workgroup: 8, 16 or 32
 override SLICE: u32;     // of the KEY_SIZE dimensions staged at a time, at most QUERIES
 
 @group(0) @binding(0) var<storage, read> q: array<f32>;
-@group(0) @binding(1) var<storage, read> k_cache: array<f32>;
-@group(0) @binding(2) var<storage, read> v_cache: array<f32>;
+#import kv_format as k_
+@group(0) @binding(1) var<storage, read> k_cache: array<k_Cell>;
+#import kv_format as v_
+@group(0) @binding(2) var<storage, read> v_cache: array<v_Cell>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 #if SINKS
 @group(0) @binding(4) var<storage, read> sinks: array<f32>;
@@ -93,8 +95,9 @@ fn attention_prefill(
           let d = slice * SLICE + at % SLICE;
           // Past the end the last key stands in: memory there was never written, and its weight is 0, but 0 * NaN is NaN.
           let key = min(base + at / SLICE * 4u + vec4(0u, 1u, 2u, 3u), vec4(end - 1u));
-          let start = (from_kv + key) * KEY_SIZE + min(d, KEY_SIZE - 1u);
-          let column = vec4(k_cache[start.x], k_cache[start.y], k_cache[start.z], k_cache[start.w]);
+          let row = from_kv + key;
+          let c = min(d, KEY_SIZE - 1u);
+          let column = vec4(k_value(row.x, c), k_value(row.y, c), k_value(row.z, c), k_value(row.w, c));
           tile[at % SLICE * K_ROW + at / SLICE] = select(vec4(0.0), column, d < KEY_SIZE);
         }
       }
@@ -139,9 +142,9 @@ fn attention_prefill(
       for (var i = 0u; i < DIMS; i++) { sums[i * QUADS + o] *= fade; }
     }
     for (var j = 0u; j < KEYS; j++) {
-      let start = (from_kv + min(base + j, end - 1u)) * VALUE_SIZE;
+      let row = from_kv + min(base + j, end - 1u);
       var value: array<f32, DIMS>;
-      for (var i = 0u; i < DIMS; i++) { value[i] = v_cache[start + min(i * WG + lane, VALUE_SIZE - 1u)]; }
+      for (var i = 0u; i < DIMS; i++) { value[i] = v_value(row, min(i * WG + lane, VALUE_SIZE - 1u)); }
       for (var o = 0u; o < QUADS; o++) {
         let weight = tile[j * QUADS + o];
         for (var i = 0u; i < DIMS; i++) { sums[i * QUADS + o] += weight * value[i]; }

@@ -5,6 +5,7 @@ import type { Model } from '../engine/model.ts';
 import type { LoadProgress } from '../engine/progress.ts';
 import type { WeightsOption } from '../engine/precision.ts';
 import type { KernelChoice } from '../gpu/device.ts';
+import { KV_FORMATS, type KvFormat } from '../kernels/attention/kv_format.ts';
 import type { ModeOption } from '../engine/mode.ts';
 import { diskStorage } from '../node.ts';
 import { load } from './load-engine.ts';
@@ -37,6 +38,12 @@ export const MODEL_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   },
   'context-length': { type: 'whole', value: 'N', help: 'longest conversation in tokens', min: 1 },
   'prefill-chunk': { type: 'whole', value: 'N', help: 'prompt tokens that go through the model at once', min: 1 },
+  kv: {
+    type: 'choice',
+    value: 'F',
+    help: 'how keys and values are kept: f32 (default), f16 or int8',
+    choices: KV_FORMATS,
+  },
   'gpu-budget': { type: 'bytes', value: 'BYTES', help: 'GPU memory to use at most (default 6GiB)' },
   'experts-resident': {
     type: 'number',
@@ -120,6 +127,7 @@ export function loadOptions(options: Options): LoadOptions {
     weights: options.text('weights') as WeightsOption | undefined,
     contextLength: options.number('context-length'),
     prefillChunk: options.number('prefill-chunk'),
+    kv: options.text('kv') as KvFormat | undefined,
     gpuBytes: options.number('gpu-budget'),
     expertsResident: options.number('experts-resident'),
     mode: options.text('mode') as ModeOption | undefined,

@@ -6,6 +6,7 @@ import type { Model } from '../engine/model.ts';
 import type { WeightsOption } from '../engine/precision.ts';
 import { InvalidRequest } from '../errors.ts';
 import { Gpu } from '../gpu/gpu.ts';
+import type { KvFormat } from '../kernels/attention/kv_format.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { loadOptions, MODEL_OPTIONS, parseIds, type Output } from './common.ts';
 import { openDawn } from './dawn.ts';
@@ -23,6 +24,7 @@ const AGAINST: Readonly<Record<string, OptionSpec>> = {
     help: 'compared with --model: another checkpoint with the same vocabulary',
   },
   'against-weights': { ...MODEL_OPTIONS.weights!, help: 'its weights: as-is, q8 or q4' },
+  'against-kv': { ...MODEL_OPTIONS.kv!, help: 'its keys and values: f32, f16 or int8' },
   'against-top-k': { type: 'whole', value: 'K', help: 'its experts a token, fewer than the model has', min: 1 },
   'against-keep-experts': MODEL_OPTIONS['keep-experts']!,
   'against-drop-below': MODEL_OPTIONS['drop-below']!,
@@ -71,10 +73,11 @@ function sides(options: Options): readonly [Side, Side] {
     ...numberOf(options, 'against-cache-prior', 'cachePrior'),
   };
   const weights = (options.text('against-weights') as WeightsOption | undefined) ?? base.weights;
+  const kv = (options.text('against-kv') as KvFormat | undefined) ?? base.kv;
   const second: Side = {
     name,
     model: options.text('against-model') ?? model,
-    load: { ...common, weights, approximate },
+    load: { ...common, weights, kv, approximate },
     topK: options.number('against-top-k'),
   };
   return [first, second];
@@ -87,7 +90,7 @@ const numberOf = (options: Options, option: string, key: string): Record<string,
 
 /** What was said of one side: `weights q4, top-k 2`. */
 function nameOf(options: Options, prefix: '' | 'against-'): string {
-  const names = ['model', 'weights', 'top-k', ...APPROXIMATIONS];
+  const names = ['model', 'weights', 'kv', 'top-k', ...APPROXIMATIONS];
   return names
     .flatMap((name) => {
       const value = options.text(prefix + name) ?? options.number(prefix + name);

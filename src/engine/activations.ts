@@ -3,6 +3,8 @@ import { attentionLayers, isRecurrent, recurrentLayers } from '../config/mixers.
 import type { AttentionConfig, MixerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
 import { BINDING_ALIGNMENT } from '../gpu/buffer.ts';
 import { partialsBytes } from '../kernels/attention/attention.ts';
+import { fitsKvFormat, kvRowBytes, type KvFormat } from '../kernels/attention/kv_format.ts';
+import { latentRow } from '../kernels/attention/latent.ts';
 import { besideAt } from '../kernels/moe/beside.ts';
 import { tileBound } from '../kernels/moe/group.ts';
 import { interventionBytes } from '../kernels/moe/intervention.ts';
@@ -24,9 +26,9 @@ export const ACTIVATIONS = [
   'normed',
   'mid',
   'qLatent',
-  'kvLatent',
+  'selected',
   'qRaw',
-  'kvUp',
+  'raised',
   'q',
   'attended',
   'partials',
@@ -50,6 +52,8 @@ export interface AttentionSizes {
   readonly valueSize: number;
   readonly heads: number;
   readonly kvHeads: number;
+  /** Of a head, what its output projection takes. */
+  readonly outSize: number;
 }
 
 export function attentionSizes(a: AttentionConfig): AttentionSizes {
@@ -63,31 +67,42 @@ export function attentionSizes(a: AttentionConfig): AttentionSizes {
       valueSize: a.headSize,
       heads: a.heads,
       kvHeads: a.kvHeads,
+      outSize: a.headSize,
     };
   }
-  const keySize = a.nopeSize + a.ropeSize;
+  // All heads attend to the latents themselves.
   return {
-    mid: (a.qRank ?? a.heads * keySize) + a.kvRank + a.ropeSize,
-    keySize,
-    valueSize: a.valueSize,
+    mid: (a.qRank ?? a.heads * (a.nopeSize + a.ropeSize)) + a.kvRank + a.ropeSize,
+    keySize: latentRow(a),
+    valueSize: a.kvRank,
     heads: a.heads,
-    kvHeads: a.heads,
+    kvHeads: 1,
+    outSize: a.valueSize,
   };
 }
 
-/** Bytes of what a layer keeps of the tokens so far: keys and values, or a recurrent state, which takes the same however many they are. */
+/**
+ * Bytes of what a layer keeps of the tokens so far: keys and values, or latents, which are both; or a recurrent state, which takes the same however
+ * many they are.
+ */
 export function cacheBytes(
   mixer: MixerConfig,
-  hidden: number,
-  context: number,
-): { readonly keys: number; readonly values: number } | RecurrentSizes['state'] {
+  { hidden, context, kv }: { readonly hidden: number; readonly context: number; readonly kv: KvFormat },
+): { readonly keys: number; readonly values: number } | { readonly latents: number } | RecurrentSizes['state'] {
   if (isRecurrent(mixer)) {
     const { convolution, scan } = recurrentSizes(mixer, hidden).state;
     return { convolution: 4 * convolution, scan: 4 * scan };
   }
   const { kvHeads, keySize, valueSize } = attentionSizes(mixer);
-  return { keys: 4 * kvHeads * context * keySize, values: 4 * kvHeads * context * valueSize };
+  const keys = kvHeads * context * kvRowBytes(kv, keySize);
+  return mixer.kind === 'latent' ? { latents: keys } : { keys, values: kvHeads * context * kvRowBytes(kv, valueSize) };
 }
+
+/** Whether the keys and values of every layer can lie in that format. */
+export const canKeep = (config: ModelConfig, kv: KvFormat): boolean =>
+  attentionLayers(config)
+    .map(attentionSizes)
+    .every(({ keySize, valueSize }) => fitsKvFormat(kv, keySize) && fitsKvFormat(kv, valueSize));
 
 export const moeLayers = (config: ModelConfig): MoeFfn[] =>
   config.layers.map((l) => l.ffn).filter((f) => f.kind === 'moe');
@@ -147,7 +162,7 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
           ...recurrent.map((s) => s.b),
         ]),
     ),
-    kvLatent: f32(chunk * most([...latent.map((a) => a.kvRank), ...recurrent.map((s) => s.selected)])),
+    selected: f32(chunk * most(recurrent.map((s) => s.selected))),
     // In decode the latent and the rope key go on behind q.
     qRaw: f32(
       chunk *
@@ -157,16 +172,16 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
           ...recurrent.map((s) => s.steps),
         ]),
     ),
-    kvUp: f32(
+    raised: f32(
       chunk *
         most([
-          ...latent.map((a) => a.heads * (a.nopeSize + a.valueSize)),
+          ...latent.map((a) => a.heads * a.kvRank),
           ...mixed.map((a) => a.mixture!.experts * a.kvHeads * a.headSize),
           ...recurrent.map((s) => s.c),
         ]),
     ),
     q: f32(chunk * most([...sizes.map((s) => s.heads * s.keySize), ...recurrent.map((s) => s.convolved)])),
-    attended: f32(chunk * most([...sizes.map((s) => s.heads * s.valueSize), ...recurrent.map((s) => s.mixed)])),
+    attended: f32(chunk * most([...sizes.map((s) => s.heads * s.outSize), ...recurrent.map((s) => s.mixed)])),
     partials: most(
       sizes.map((s) =>
         partialsBytes({ heads: s.heads, valueSize: s.valueSize, capacity: context, tokens: DECODE_TOKENS }),

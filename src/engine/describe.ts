@@ -260,7 +260,12 @@ class Describer {
       qNorm: low && this.vector(low.norm, qRank!),
       qUp: low && this.matrix(low.up, { rows: qRows, cols: qRank! }, 'linear'),
       kvNorm: this.vector(names.kvNorm, kvRank),
-      kvUp: this.matrix(names.kvUp, { rows: heads * (nopeSize + valueSize), cols: kvRank }, 'linear'),
+      kvUp: this.matrix(
+        names.kvUp,
+        { rows: heads * (nopeSize + valueSize), cols: kvRank },
+        'linear',
+        nopeSize + valueSize,
+      ),
       o: this.matrix(names.o, { rows: hidden, cols: heads * valueSize }, 'linear'),
     };
   }
@@ -452,8 +457,9 @@ class Describer {
     return { gate: this.adapted(gate), up: this.adapted(up), down: this.adapted(down) };
   }
 
-  matrix(name: string, shape: MatrixShape, role: MatrixRole): MatrixSpec {
-    return this.stacked(name, [[name, shape]], role);
+  /** @param unit rows that stay together where a matrix is cut */
+  matrix(name: string, shape: MatrixShape, role: MatrixRole, unit = 1): MatrixSpec {
+    return this.placed(name, [[this.find(name, shape), role]], unit);
   }
 
   /** Matrices with the same columns, one below the other. */
@@ -465,14 +471,14 @@ class Describer {
   }
 
   /** The same for matrices that were found. */
-  placed(label: string, sources: readonly (readonly [PublishedMatrix, MatrixRole])[]): MatrixSpec {
+  placed(label: string, sources: readonly (readonly [PublishedMatrix, MatrixRole])[], unit = 1): MatrixSpec {
     let target = 0;
     const rows = sources.map(([source, role]): Rows => {
       const at = target;
       target += source.rows;
       return { source, target: at, stride: 1, layout: targetLayout(source.layout, role, this.#in.precision) };
     });
-    return { label, rows: target, cols: sources[0]![0].cols, parts: this.parts(label, rows) };
+    return { label, rows: target, cols: sources[0]![0].cols, parts: this.parts(label, rows, unit) };
   }
 
   interleaved(gate: MatrixName, up: MatrixName, shape: MatrixShape): MatrixSpec {
@@ -510,13 +516,16 @@ class Describer {
   }
 
   /** One part for neighbours of one layout, cut where a binding would overflow. */
-  parts(label: string, rows: readonly Rows[]): MatrixPart[] {
+  parts(label: string, rows: readonly Rows[], unit: number): MatrixPart[] {
     const parts: MatrixPart[] = [];
     let open: { layout: Layout; cols: number; firstRow: number; rows: number; pieces: Piece[] } | null = null;
     for (const { source, target, layout } of rows) {
       const rowBytes = planes(layout, { rows: 1024, cols: source.cols }).bytes / 1024;
-      const most = Math.floor((this.#in.bindingBytes - 64) / rowBytes);
-      if (most < 1) throw new OutOfBudget(`One row of ${label} exceeds what this GPU binds at once`, { label });
+      const most = Math.floor((this.#in.bindingBytes - 64) / rowBytes / unit) * unit;
+      if (most < 1) {
+        const what = unit > 1 ? `${unit} rows` : 'One row';
+        throw new OutOfBudget(`${what} of ${label} exceed what this GPU binds at once`, { label });
+      }
       for (let begin = 0; begin < source.rows;) {
         if (!open || !sameLayout(open.layout, layout) || open.rows >= most) {
           open = { layout, cols: source.cols, firstRow: target + begin, rows: 0, pieces: [] };

@@ -174,12 +174,16 @@ export class Forward {
     this.#activations = Object.fromEntries(
       ACTIVATIONS.map((name) => [name, buffer(name, 'activations', plan.activations[name])]),
     ) as Record<ActivationName, BufferView>;
-    const { contextLength: capacity } = plan;
+    const { contextLength: capacity, kv: format } = plan;
     this.#caches = config.layers.map(({ attention: mixer }, i) => {
-      const bytes = cacheBytes(mixer, config.hidden, capacity);
+      const bytes = cacheBytes(mixer, { hidden: config.hidden, context: capacity, kv: format });
       if ('keys' in bytes) {
         const [keys, values] = [buffer(`keys ${i}`, 'kv', bytes.keys), buffer(`values ${i}`, 'kv', bytes.values)];
-        return { keys, values, capacity };
+        return { keys, values, capacity, format };
+      }
+      if ('latents' in bytes) {
+        const latents = buffer(`latents ${i}`, 'kv', bytes.latents);
+        return { keys: latents, values: latents, capacity, format };
       }
       const convolution = buffer(`convolution ${i}`, 'kv', bytes.convolution);
       return { convolution, scan: buffer(`scan ${i}`, 'kv', bytes.scan) };
@@ -405,9 +409,9 @@ export class Forward {
         normed: a.normed,
         projected: a.mid,
         convolved: a.q,
-        selected: a.kvLatent,
+        selected: a.selected,
         b: a.qLatent,
-        c: a.kvUp,
+        c: a.raised,
         steps: a.qRaw,
         mixed: a.attended,
       };

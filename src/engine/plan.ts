@@ -4,6 +4,7 @@ import type { ModelConfig, RopeConfig } from '../config/model-config.ts';
 import { InvalidRequest, OutOfBudget } from '../errors.ts';
 import { bufferBytes } from '../gpu/buffer.ts';
 import { STEP_BYTES } from '../gpu/step.ts';
+import { KV_FORMATS, type KvFormat } from '../kernels/attention/kv_format.ts';
 import { QUANTIZE_PARAMS_BYTES } from '../kernels/repack/quantize.ts';
 import { tokenSetWords } from '../kernels/sample/sample.ts';
 import { MOST_SAMPLED_BYTES } from '../kernels/sample/top_logprobs.ts';
@@ -14,6 +15,7 @@ import type { PublishedMatrix } from '../weights/matrix.ts';
 import {
   activationBytes,
   cacheBytes,
+  canKeep,
   DECODE_TOKENS,
   interventionOffsets,
   moeLayers,
@@ -61,6 +63,8 @@ export interface PlanOptions {
   readonly requests?: RequestsOptions | undefined;
   /** What tokens a second are worked out from; null: they are not. Default: a middling graphics card. */
   readonly hardware?: Hardware | null | undefined;
+  /** How keys and values are kept: `f16` takes half of `f32`, `int8` about a quarter, and both change what a model says a little. Default `f32`. */
+  readonly kv?: KvFormat | undefined;
 }
 
 /** Records on their way to slots at a time. */
@@ -81,6 +85,7 @@ export interface Plan {
   readonly precision: Precision;
   readonly contextLength: number;
   readonly prefillChunk: number;
+  readonly kv: KvFormat;
   readonly bytes: {
     readonly weights: number;
     readonly experts: number;
@@ -315,6 +320,17 @@ export interface PlanInput {
   readonly options: PlanOptions;
 }
 
+function kvOf(config: ModelConfig, wished: KvFormat = 'f32'): KvFormat {
+  if (!KV_FORMATS.includes(wished))
+    throw new InvalidRequest(`kv must be one of ${KV_FORMATS.join(', ')}, got ${String(wished)}`, { kv: wished });
+  if (!canKeep(config, wished))
+    throw new InvalidRequest(
+      `kv: '${wished}' needs heads whose sizes are multiples of four, which this model's are not: leave kv at 'f32'`,
+      { kv: wished },
+    );
+  return wished;
+}
+
 /**
  * @throws InvalidRequest for impossible wishes
  * @throws OutOfBudget when some part, or what a chunk needs, cannot be bound on this device whatever the budget
@@ -334,7 +350,10 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
     });
   }
   const prefillChunk = Math.min(wishedChunk, contextLength);
-  const caches = config.layers.map((l) => cacheBytes(l.attention, config.hidden, contextLength));
+  const kv = kvOf(config, options.kv);
+  const caches = config.layers.map((l) =>
+    cacheBytes(l.attention, { hidden: config.hidden, context: contextLength, kv }),
+  );
   const largestKv = Math.max(...caches.flatMap((cache) => Object.values(cache)));
   if (largestKv > bindingBytes) {
     throw new OutOfBudget(
@@ -398,6 +417,7 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
     precision,
     contextLength,
     prefillChunk,
+    kv,
     bytes: all,
     totalBytes: sum(Object.values(all)),
     budgetBytes,

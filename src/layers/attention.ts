@@ -6,7 +6,15 @@ import { attention } from '../kernels/attention/attention.ts';
 import { attentionPaged } from '../kernels/attention/attention_paged.ts';
 import { splitCount } from '../kernels/attention/attention_plan.ts';
 import { canMakeHeads, type HeadsSource } from '../kernels/attention/heads.ts';
-import { latentAppend, latentAppendPaged, latentHeads, risingHeads } from '../kernels/attention/latent_append.ts';
+import type { KvFormat } from '../kernels/attention/kv_format.ts';
+import {
+  canAbsorbInside,
+  latentAbsorb,
+  latentHeads,
+  latentRaise,
+  latentRow,
+  type KvUp,
+} from '../kernels/attention/latent.ts';
 import { outputGate } from '../kernels/attention/output_gate.ts';
 import type { KvPages } from '../kernels/attention/pages.ts';
 import { pickHeads, spreadHeads } from '../kernels/attention/pick_heads.ts';
@@ -24,9 +32,11 @@ import type { GroupedWeights, LatentWeights } from './weights.ts';
 export type Phase = 'decode' | 'prefill';
 
 export interface KvCache {
-  readonly keys: BufferView; // [Hk, C, key size]
-  readonly values: BufferView; // [Hk, C, value size]
+  readonly keys: BufferView; // [Hk, C, key size]; of latent attention [C, kvRank + rope]
+  /** [Hk, C, value size]; of latent attention the same buffer: a latent is key and value. */
+  readonly values: BufferView;
   readonly capacity: number; // C
+  readonly format: KvFormat;
 }
 
 const isPaged = (cache: KvCache | KvPages): cache is KvPages => 'rows' in cache;
@@ -52,10 +62,10 @@ export interface AttentionStep {
     readonly normed: BufferView; // [T, D]
     readonly mid: BufferView; // [T, qkv or latents]
     readonly qLatent: BufferView;
-    readonly kvLatent: BufferView;
     readonly qRaw: BufferView;
-    readonly kvUp: BufferView;
-    readonly q: BufferView; // [T, H, key size]
+    /** [T, H, kvRank] of latent attention; [T, E G A] of a mixture of heads. */
+    readonly raised: BufferView;
+    readonly q: BufferView; // [T, H, key size]; of latent attention [T, H, kvRank + rope]
     readonly attended: BufferView; // [T, H, value size]
     readonly partials: BufferView;
   };
@@ -132,7 +142,7 @@ export function groupedAttention(
     if (isPaged(cache)) rotateAppendPaged(r, `${label} rotate`, { ...io, q, pages: cache }, options);
     else {
       const to = { q, kCache: cache.keys, vCache: cache.values };
-      rotateAppend(r, `${label} rotate`, { ...io, ...to }, { ...options, capacity: cache.capacity });
+      rotateAppend(r, `${label} rotate`, { ...io, ...to }, { ...options, capacity: cache.capacity, kv: cache.format });
     }
   }
   const shape = { heads, kvHeads, keySize: headSize, valueSize: headSize, scale, window };
@@ -142,10 +152,10 @@ export function groupedAttention(
     outputGate(r, `${label} gate`, { gates: scratch.mid, attended: scratch.attended }, gate);
   }
   if (mixture) {
-    const io = { attended: scratch.attended, chosen: scratch.qLatent, out: scratch.kvUp };
+    const io = { attended: scratch.attended, chosen: scratch.qLatent, out: scratch.raised };
     spreadHeads(r, `${label} spread`, io, mixture);
   }
-  projectOut(r, s, weights.o, weights.oBias, mixture ? scratch.kvUp : scratch.attended);
+  projectOut(r, s, weights.o, weights.oBias, mixture ? scratch.raised : scratch.attended);
 }
 
 /** out = x + scale * W attended, or what a post norm makes of W attended. `normed` is free by then. */
@@ -175,7 +185,7 @@ export function latentAttention(
 ): void {
   const { label, x, scratch } = s;
   const phase = s.phase;
-  const { heads, kvRank, ropeSize, nopeSize, valueSize, scale, innerNormEps: eps } = config;
+  const { heads, kvRank, ropeSize, nopeSize, scale, innerNormEps: eps } = config;
   const keySize = nopeSize + ropeSize;
   const row = weights.down.rows; // q or its latent, kv latent, shared rope key
   const kvAt = row - kvRank - ropeSize;
@@ -186,8 +196,8 @@ export function latentAttention(
     { x, gamma: s.norm, weights: weights.down, out: scratch.mid, normed: scratch.normed },
     { eps: s.eps, kind: s.normKind },
   );
-  const rises = risesInside(r, weights, s);
-  const passes = rises ? { at: kvAt, to: heads * keySize, count: kvRank + ropeSize } : undefined;
+  const absorbs = absorbsInside(r, config, weights, s);
+  const passes = absorbs ? { at: kvAt, to: heads * keySize, count: latentRow(config) } : undefined;
   if (weights.qUp && weights.qNorm) {
     normedLinear(
       r,
@@ -198,53 +208,56 @@ export function latentAttention(
     );
   }
   const q = weights.qUp ? scratch.qRaw : scratch.mid;
-  const made = rises
-    ? risingHeads(label, { mid: q, kvUp: onlyPart(weights.kvUp), kvGamma: weights.kvNorm, rope: s.rope }, config)
-    : appendedHeads(r, config, weights, s, { q, row, kvAt });
-  const shape = { heads, kvHeads: heads, keySize, valueSize, scale, window: null };
-  attend(r, s, shape, { q: made, sinks: null });
+  const shape = { heads, kvHeads: 1, keySize: latentRow(config), valueSize: kvRank, scale, window: null };
+  if (absorbs) {
+    const io = { mid: q, kvUp: onlyPart(weights.kvUp), kvGamma: weights.kvNorm, rope: s.rope };
+    attend(r, s, shape, { q: latentHeads(label, io, config), sinks: null });
+  } else {
+    const qRow = weights.qUp ? heads * keySize : row;
+    attendLatents(r, config, weights, s, { shape, q, qRow, downRow: row, latentAt: kvAt });
+  }
   projectOut(r, s, weights.o, null);
 }
 
-/** Whether the decode kernel makes keys and values from the latent itself. A software adapter has kernels without barriers for the product. */
-function risesInside(
+/** Whether the decode kernel takes queries down and results up itself. A software adapter has kernels without barriers for that. */
+function absorbsInside(
   r: Recorder,
+  config: LatentAttention,
   { qUp, kvUp }: LatentWeights<DeviceParts, BufferView>,
   { phase }: AttentionStep,
 ): boolean {
   const isWhole = kvUp.parts.length === 1 && (qUp?.parts.length ?? 1) === 1;
-  return phase === 'decode' && r.gpu.facts.kernels === 'gpu' && isWhole;
+  return phase === 'decode' && r.gpu.facts.kernels === 'gpu' && isWhole && canAbsorbInside(config);
 }
 
-/** Nope keys and values by a dispatch of their own; and for prompts one that puts all into the caches. */
-function appendedHeads(
+/**
+ * The same in dispatches of their own. Prompts do it, too, in place of making keys and values of all visible latents: for chunks of up to about 170
+ * tokens that is less work, and beyond it needs no room that grows with the context (docs/kv.md).
+ */
+function attendLatents(
   r: Recorder,
   config: LatentAttention,
   weights: LatentWeights<DeviceParts, BufferView>,
   s: AttentionStep,
-  { q, row, kvAt }: { q: BufferView; row: number; kvAt: number },
-): BufferView | HeadsSource {
+  io: { shape: AttendShape; q: BufferView; qRow: number; downRow: number; latentAt: number },
+): void {
   const { label, phase, scratch, cache } = s;
-  const { heads, nopeSize, ropeSize, innerNormEps: eps } = config;
-  normedLinear(
-    r,
-    `${label} kv up`,
-    phase,
-    { x: scratch.mid, gamma: weights.kvNorm, weights: weights.kvUp, out: scratch.kvUp, normed: scratch.kvLatent },
-    { eps, row, at: kvAt },
-  );
-  const io = { q, kvUp: scratch.kvUp, kvDown: scratch.mid, rope: s.rope };
-  const qRow = weights.qUp ? heads * (nopeSize + ropeSize) : row;
-  const options = { attention: config, qRow, qAt: 0, kvDownRow: row, kvDownAt: kvAt };
-  const made = headsOnTheWay(s, latentHeads(label, io, options), false);
-  if (made) return made;
-  const qOut = scratch.q;
-  if (isPaged(cache)) latentAppendPaged(r, `${label} rotate`, { ...io, qOut, pages: cache }, options);
-  else {
-    const to = { qOut, kCache: cache.keys, vCache: cache.values };
-    latentAppend(r, `${label} rotate`, { ...io, ...to }, { ...options, capacity: cache.capacity });
+  const { q, qRow, downRow, latentAt } = io;
+  const parts = weights.kvUp.parts.map(({ firstRow, matrix }): KvUp => {
+    return { matrix, firstHead: firstRow / (config.nopeSize + config.valueSize) };
+  });
+  const shape = { attention: config, phase };
+  for (const kvUp of parts) {
+    latentAbsorb(
+      r,
+      `${label} absorb`,
+      { q, down: scratch.mid, kvUp, kvGamma: weights.kvNorm, rope: s.rope, out: scratch.q, cache },
+      { ...shape, qRow, downRow, latentAt },
+    );
   }
-  return qOut;
+  attend(r, s, io.shape, { q: scratch.q, sinks: null, out: scratch.raised });
+  for (const kvUp of parts)
+    latentRaise(r, `${label} raise`, { attended: scratch.raised, kvUp, out: scratch.attended }, shape);
 }
 
 /** Heads that the decode kernel makes itself; null where a dispatch of its own has to: for prompts, whose keys are shared among tokens. */
@@ -253,15 +266,24 @@ function headsOnTheWay({ phase, cache }: AttentionStep, source: HeadsSource, sin
   return phase === 'decode' && canMakeHeads(source, { splits: splitCount(cache.capacity), sinks }) ? source : null;
 }
 
+interface AttendShape {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly scale: number;
+  readonly window: number | null;
+}
+
 function attend(
   r: Recorder,
   { label, phase, scratch, cache }: AttentionStep,
-  shape: { heads: number; kvHeads: number; keySize: number; valueSize: number; scale: number; window: number | null },
-  { q, sinks }: { q: BufferView | HeadsSource; sinks: BufferView | null },
+  shape: AttendShape,
+  { q, sinks, out = scratch.attended }: { q: BufferView | HeadsSource; sinks: BufferView | null; out?: BufferView },
 ): void {
   if (isPaged(cache)) {
     invariant('buffer' in q && phase === 'prefill', `${label}: pages are for phase prefill`);
-    const io = { q, pages: cache, out: scratch.attended, ...(sinks ? { sinks } : {}) };
+    const io = { q, pages: cache, out, ...(sinks ? { sinks } : {}) };
     attentionPaged(r, `${label} attend`, io, shape);
     return;
   }
@@ -274,8 +296,8 @@ function attend(
       vCache: cache.values,
       ...(sinks ? { sinks } : {}),
       partials: scratch.partials,
-      out: scratch.attended,
+      out,
     },
-    { ...shape, capacity: cache.capacity, phase },
+    { ...shape, capacity: cache.capacity, kv: cache.format, phase },
   );
 }

@@ -63,6 +63,7 @@ async function talk(model: Model, each?: (turn: number, tokens: number) => void)
 
 const HOMES: [string, LoadOptions, { readonly tokens: number[]; readonly parts: number[] }][] = [
   ['all experts on the GPU', {}, { tokens: [1, 2, 3], parts: [0, 1 / 2, 1] }],
+  ['keys and values in int8', { kv: 'int8' }, { tokens: [2], parts: [] }],
   ['the fewest, optimistic', { expertsResident: 0, mode: 'optimistic' }, { tokens: [2], parts: [1 / 2] }],
   ['the fewest, lockstep', { expertsResident: 0, mode: 'lockstep' }, { tokens: [2], parts: [1 / 2] }],
   ['kept in memory', { expertsResident: 0.5, hostBytes: 2 ** 20, collect: true }, { tokens: [2], parts: [1 / 2] }],

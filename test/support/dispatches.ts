@@ -33,11 +33,12 @@ function attentionDispatches(
   kernels: KernelChoice,
 ): number {
   const isLatent = attention.kind === 'latent';
-  const rises = isLatent && phase === 'decode' && kernels === 'gpu'; // the decode kernel makes keys and values itself
-  const inner = isLatent ? Number(attention.qRank !== null) + Number(!rises) : 0;
+  const isInside = phase === 'decode' && kernels === 'gpu'; // the decode kernel takes queries down and results up itself
+  const inner = Number(isLatent && attention.qRank !== null);
+  const besides = isLatent && !isInside ? 2 : 0; // absorb, raise
   const aside = isLatent ? 0 : Number(attention.outputGate ?? false) + (attention.mixture ? 2 : 0);
-  const appends = phase === 'prefill' ? 1 : 0;
-  return 1 + before + inner * (1 + inside) + appends + 2 + aside; // attend, out
+  const appends = Number(phase === 'prefill' && !isLatent);
+  return 1 + before + inner * (1 + inside) + besides + appends + 2 + aside; // attend, out
 }
 
 /** Of one layer, while all keys lie in one split of the decode kernel. */

@@ -2,6 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { costSheet } from '../../engine/cost/cost-sheet.ts';
 import { floorTime, paddingFactor, totalCost, type TotalCost } from '../../engine/cost/program-cost.ts';
+import type { KvFormat } from '../../kernels/attention/kv_format.ts';
 import { openModel, planOpened } from '../../engine/open.ts';
 import type { WeightsOption } from '../../engine/precision.ts';
 import { InvalidRequest } from '../../errors.ts';
@@ -62,6 +63,7 @@ export async function predictionsOf(options: Options): Promise<Prediction> {
       gpuBytes: Number.MAX_SAFE_INTEGER,
       contextLength: options.number('context-length') ?? promptTokens + 1,
       prefillChunk: options.number('prefill-chunk') ?? promptTokens,
+      kv: options.text('kv') as KvFormat | undefined,
     },
   );
   const sheet = await costSheet(opened, planned, (options.text('kernels') as KernelChoice | undefined) ?? 'gpu');

@@ -46,8 +46,8 @@ async function sourceOf({ made }: LoadSetting, options: Options): Promise<ByteSo
 /** The cost of the kernels that this model runs, on its own device. */
 async function sheetOf(source: ByteSource, { plan, device }: Model): Promise<CostSheet> {
   const opened = await openModel(source);
-  const { contextLength, prefillChunk, precision } = plan;
-  const wishes = { contextLength, prefillChunk, gpuBytes: Number.MAX_SAFE_INTEGER };
+  const { contextLength, prefillChunk, kv, precision } = plan;
+  const wishes = { contextLength, prefillChunk, kv, gpuBytes: Number.MAX_SAFE_INTEGER };
   return costSheet(opened, planOpened(opened, device.limits, precision, wishes), device.kernels);
 }
 

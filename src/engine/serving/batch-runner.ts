@@ -193,11 +193,11 @@ function allocate(gpu: Gpu, { config, plan: { prefillChunk } }: Forward, plan: R
   const rows = make('rows', 'tables', 4 * rowsWords(prefillChunk, plan));
   return {
     rows,
-    pages: pageBytes(config).map(({ keys, values }, i) => ({
-      keys: make(`pages of keys ${i}`, 'kv', plan.pages * keys),
-      values: make(`pages of values ${i}`, 'kv', plan.pages * values),
-      rows,
-    })),
+    pages: pageBytes(config).map((bytes, i) => {
+      const keys = make(`pages of keys ${i}`, 'kv', plan.pages * bytes.keys);
+      const values = bytes.values > 0 ? make(`pages of values ${i}`, 'kv', plan.pages * bytes.values) : keys;
+      return { keys, values, rows };
+    }),
     logits: make('logits of a step', 'activations', 4 * plan.inFlight * vocabStride(config.vocab)),
     headStep: make('step of the head', 'tables', STEP_STRIDE, GPUBufferUsage.UNIFORM),
     readback: new Readback(gpu, 'tokens of requests', plan.bytes.readback),

@@ -45,7 +45,7 @@ export interface RequestsInput {
   readonly bindingBytes: number;
 }
 
-/** Bytes of one page in each layer. @throws UnsupportedModel where a layer keeps something else than keys and values */
+/** Bytes of one page in each layer; no values where latents are both. @throws UnsupportedModel where a layer keeps something else than keys and values */
 export function pageBytes(config: ModelConfig): { readonly keys: number; readonly values: number }[] {
   return config.layers.map(({ attention: mixer }, layer) => {
     if (isRecurrent(mixer))
@@ -55,7 +55,7 @@ export function pageBytes(config: ModelConfig): { readonly keys: number; readonl
       );
     const { kvHeads, keySize, valueSize } = attentionSizes(mixer satisfies AttentionConfig);
     const heads = 4 * kvHeads * PAGE_TOKENS;
-    return { keys: heads * keySize, values: heads * valueSize };
+    return { keys: heads * keySize, values: mixer.kind === 'latent' ? 0 : heads * valueSize };
   });
 }
 

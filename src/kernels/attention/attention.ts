@@ -4,21 +4,31 @@ import type { Imports } from '../../gpu/shader.ts';
 import { invariant } from '../../util/assert.ts';
 import { ceilDiv } from '../../util/math.ts';
 import { assertFits } from './capacity.ts';
-import { canMakeHeads, type HeadsSource } from './heads.ts';
-import { decodeRows, firstVisible, KEYS_PER_SPLIT, partialsBytes, prefillTile, splitCount } from './attention_plan.ts';
+import { canMakeHeads, type HeadsSource, type RaisedHeads } from './heads.ts';
+import { kvAccess, kvFlags, type KvFormat } from './kv_format.ts';
+import {
+  decodeRows,
+  firstVisible,
+  KEYS_PER_SPLIT,
+  latentRows,
+  partialsBytes,
+  prefillTile,
+  splitCount,
+} from './attention_plan.ts';
 
 export { partialsBytes };
 
 export interface Attention {
   /** [T, H, keySize], the step's own keys being in the cache; or, for decode only, what the step's q, k and v are made from: k and v go to the caches. */
   readonly q: BufferView | HeadsSource;
-  readonly kCache: BufferView; // [Hk, capacity, keySize]
-  readonly vCache: BufferView; // [Hk, capacity, valueSize]
+  readonly kCache: BufferView; // [Hk, capacity, keySize] in the format `kv`
+  /** [Hk, capacity, valueSize]; of latents, whose first values are the values, the buffer of `kCache`. */
+  readonly vCache: BufferView;
   /** [H]: one logit a head that joins the softmax's denominator. */
   readonly sinks?: BufferView;
   /** Scratch of `partialsBytes`; decode needs it where that is more than zero. */
   readonly partials?: BufferView;
-  readonly out: BufferView; // [T, H, valueSize]
+  readonly out: BufferView; // [T, H, valueSize]; where the kernel makes heads of latents, [T, H, value size of a head]
 }
 
 export interface AttentionShape {
@@ -32,6 +42,8 @@ export interface AttentionShape {
   readonly window: number | null;
   /** Positions that the caches hold. */
   readonly capacity: number;
+  /** Default `f32`. */
+  readonly kv?: KvFormat | undefined;
   /** Both give the same values; decode is for a few tokens (its work per token does not share keys between tokens). */
   readonly phase: 'decode' | 'prefill';
 }
@@ -58,17 +70,44 @@ const sharedConstants = ({ heads, kvHeads, keySize, valueSize, capacity, scale, 
   WINDOW: window ?? NO_WINDOW,
 });
 
+interface CacheUse {
+  readonly quads: { readonly k: boolean; readonly v: boolean };
+  readonly writes: boolean;
+  /** Whether values are read as part of the keys. */
+  readonly keysOnly?: boolean;
+}
+
+/** Of kernels that read, or write, both caches. */
+function caches(io: Attention, shape: AttentionShape, { quads, writes, keysOnly = false }: CacheUse) {
+  const { keySize, valueSize, kv = 'f32' } = shape;
+  const isShared = io.kCache.buffer === io.vCache.buffer && io.kCache.offset === io.vCache.offset;
+  const k = kvAccess(kv, 'k_', { size: keySize, quads: quads.k, writes });
+  const v = keysOnly ? null : kvAccess(kv, 'v_', { size: isShared ? keySize : valueSize, quads: quads.v, writes });
+  return {
+    constants: { ...k.constants, ...v?.constants },
+    imports: { ...k.imports, ...v?.imports },
+    bindings: { k_cache: io.kCache, ...(v && { v_cache: io.vCache }) },
+  };
+}
+
 function prefill(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {
   const { queries, slice } = prefillTile(shape);
   invariant('buffer' in io.q, `${label}: the prefill kernel does not make its heads`);
+  const cache = caches(io, shape, { quads: { k: false, v: false }, writes: false });
   recorder.dispatch({
     shader: 'attention/attention_prefill',
     label,
-    constants: { ...sharedConstants(shape), QUERIES: queries, SLICE: slice, SINKS: io.sinks !== undefined },
+    constants: {
+      ...sharedConstants(shape),
+      ...cache.constants,
+      QUERIES: queries,
+      SLICE: slice,
+      SINKS: io.sinks !== undefined,
+    },
+    imports: cache.imports,
     bindings: {
       q: io.q,
-      k_cache: io.kCache,
-      v_cache: io.vCache,
+      ...cache.bindings,
       out: io.out,
       ...(io.sinks && { sinks: io.sinks }),
     },
@@ -84,21 +123,24 @@ function queriesOf(
   label: string,
   q: Attention['q'],
   shape: { splits: number; sinks: boolean },
-): Pick<DispatchSpec, 'constants' | 'bindings'> & { imports: Imports } {
-  if ('buffer' in q) return { constants: { FRESH: false }, imports: {}, bindings: { q } };
+): Pick<DispatchSpec, 'constants' | 'bindings'> & { imports: Imports; raise: RaisedHeads | null } {
+  if ('buffer' in q) return { constants: { FRESH: false, LATENT: false }, imports: {}, bindings: { q }, raise: null };
   invariant(canMakeHeads(q, shape), `${label}: too many buffers to make heads on the way`);
-  const { NORMED = false, RISES = false, ...constants } = q.constants;
+  const raise = q.raise ?? null;
   return {
-    constants: { ...constants, FRESH: true, NORMED, RISES },
+    constants: { ...q.constants, FRESH: true, LATENT: raise !== null },
     imports: { ...q.imports, heads: q.module },
     bindings: q.bindings,
+    raise,
   };
 }
 
+/** Values of a head that one workgroup of attention_reduce takes up, which joins all splits for them. */
+const RAISED_ROWS = 32;
+
 function decode(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {
-  const { heads, valueSize, capacity, window } = shape;
+  const { heads, valueSize, capacity, window, kv = 'f32' } = shape;
   const splits = splitCount(capacity);
-  const rows = decodeRows(shape);
   const needsReduce = splits > 1;
   invariant(!needsReduce || io.partials, `${label}: a cache of ${capacity} positions needs partials`);
   const splitsOf = ({ tokens, position }: StepShape): number =>
@@ -109,6 +151,15 @@ function decode(recorder: Recorder, label: string, io: Attention, shape: Attenti
         1;
   const sinks = { SINKS: io.sinks !== undefined };
   const source = queriesOf(label, io.q, { splits, sinks: sinks.SINKS });
+  const { raise } = source;
+  const rows = raise ? latentRows(shape) : decodeRows(shape);
+  const quads = shape.keySize % 4 === 0;
+  const { PACKED, SCALED } = kvFlags(kv);
+  const cache = caches(io, shape, {
+    quads: { k: quads, v: false },
+    writes: !('buffer' in io.q),
+    keysOnly: raise !== null,
+  });
   recorder.dispatch({
     shader: 'attention/attention_decode',
     label,
@@ -117,16 +168,17 @@ function decode(recorder: Recorder, label: string, io: Attention, shape: Attenti
       ...sinks,
       ROWS: rows,
       CHUNK: KEYS_PER_SPLIT,
-      VEC4: shape.keySize % 4 === 0,
+      VEC4: quads,
       SPLIT: needsReduce,
       ...(needsReduce && { SPLITS: splits }),
+      ...cache.constants,
+      ...(source.constants.FRESH === true && { PACKED, SCALED }),
       ...source.constants,
     },
-    imports: source.imports,
+    imports: { ...cache.imports, ...source.imports },
     bindings: {
       ...source.bindings,
-      k_cache: io.kCache,
-      v_cache: io.vCache,
+      ...cache.bindings,
       out: io.out,
       ...(needsReduce && { partials: io.partials! }),
       ...(io.sinks && { sinks: io.sinks }),
@@ -142,6 +194,8 @@ function decode(recorder: Recorder, label: string, io: Attention, shape: Attenti
     },
   });
   if (!needsReduce) return;
+  const passes = raise ? Math.max(1, Math.floor(RAISED_ROWS / raise.passRows)) : 0;
+  const blocks = raise ? ceilDiv(raise.valueSize, passes * raise.passRows) : ceilDiv(valueSize, 64);
   recorder.dispatch({
     shader: 'attention/attention_reduce',
     label: `${label}, join splits`,
@@ -152,8 +206,11 @@ function decode(recorder: Recorder, label: string, io: Attention, shape: Attenti
       SPLITS: splits,
       WINDOW: window ?? NO_WINDOW,
       ...sinks,
+      RAISES: raise !== null,
+      ...(raise && { ...raise.constants, PASSES: passes }),
     },
-    bindings: { partials: io.partials!, out: io.out, ...(io.sinks && { sinks: io.sinks }) },
-    grid: (step) => (splitsOf(step) > 1 ? [heads, ceilDiv(valueSize, 64), step.tokens] : [0, 0, 0]),
+    ...(raise && { imports: raise.imports }),
+    bindings: { partials: io.partials!, out: io.out, ...(io.sinks && { sinks: io.sinks }), ...raise?.bindings },
+    grid: (step) => (splitsOf(step) > 1 ? [heads, blocks, step.tokens] : [0, 0, 0]),
   });
 }

@@ -33,6 +33,7 @@ export function attentionPaged(
       KV_HEADS: kvHeads,
       KEY_SIZE: keySize,
       VALUE_SIZE: valueSize,
+      V_ROW: pages.values === pages.keys ? keySize : valueSize,
       PAGE: PAGE_TOKENS,
       SCALE: scale,
       WINDOW: window ?? NO_WINDOW,

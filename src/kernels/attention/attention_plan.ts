@@ -1,6 +1,6 @@
 /** How attention is cut into workgroups: numbers that the shaders, their grids and the memory planner must agree on. */
 import { invariant } from '../../util/assert.ts';
-import { ceilDiv } from '../../util/math.ts';
+import { alignUp, ceilDiv } from '../../util/math.ts';
 
 /** Keys that one workgroup of the decode kernel walks over. */
 export const KEYS_PER_SPLIT = 128;
@@ -28,6 +28,29 @@ export function decodeRows({ heads, kvHeads, keySize }: { heads: number; kvHeads
   const fits = (rows: number): boolean => 4 * rows * (keySize + 8 * 33 + 2 * 32 + 3) <= WORKGROUP_BYTES;
   const rows = [4, 3, 2, 1].find((r) => (heads / kvHeads) % r === 0 && fits(r));
   invariant(rows, `a key of ${keySize} values does not fit the decode kernel's workgroup memory`);
+  return rows;
+}
+
+/** Workgroups a split that the decode kernel should have at least where all heads share their keys. */
+const LATENT_WORKGROUPS = 8;
+
+/**
+ * The same for latents, which all heads share: with more heads a workgroup they are read less often, and fewer workgroups take queries down and
+ * results up. Beside the above, workgroup memory holds the token's own row, and a result on its way up.
+ */
+export function latentRows({
+  heads,
+  keySize,
+  valueSize,
+}: {
+  heads: number;
+  keySize: number;
+  valueSize: number;
+}): number {
+  const fits = (rows: number): boolean =>
+    4 * (rows * (keySize + 8 * 33 + 2 * 32 + 3) + keySize + alignUp(valueSize, 32)) <= WORKGROUP_BYTES;
+  const rows = [4, 2, 1].find((r) => heads % r === 0 && fits(r) && (r === 1 || heads / r >= LATENT_WORKGROUPS));
+  invariant(rows, `a latent of ${keySize} values does not fit the decode kernel's workgroup memory`);
   return rows;
 }
 

@@ -27,20 +27,39 @@ function sourceValues(c: ConstantsOf): number {
   const [heads, kvHeads] = [c.number('HEADS'), c.number('KV_HEADS')];
   const table = c.has('PAIRS') ? 2 * c.number('PAIRS') : 0;
   if (c.has('SIZE')) return (heads + 2 * kvHeads) * c.number('SIZE') + table;
-  const [nope, rope, value] = [c.number('NOPE'), c.number('ROPE'), c.number('VALUE')];
-  const risen = c.isOn('RISES') ? c.number('KV_RANK') : heads * (nope + value);
-  return heads * (nope + rope) + risen + rope + table;
+  const [nope, rope] = [c.number('NOPE'), c.number('ROPE')];
+  return heads * (nope + rope) + c.number('KV_RANK') + rope + table;
 }
 
-/** Nope keys and values of all heads from the latent, where the kernel makes them: a matrix [H (nope + value), KV_RANK], and the latent's norm. */
-function rises(c: ConstantsOf): Cost {
-  if (!c.isOn('RISES')) return moves({});
-  const rows = c.number('HEADS') * (c.number('NOPE') + c.number('VALUE'));
+/** Some rows of each head of the matrix that latents go through. */
+function passesThrough(c: ConstantsOf, heads: number, rows: number, issued: number): Cost {
   return {
-    ...moves({ weightBytes: rows * weightRowBytes(c) + BYTES * c.number('KV_RANK') }),
-    usefulFlops: 2 * c.tokens * rows * c.number('KV_RANK'),
-    issuedFlops: 2 * c.tokens * rows * c.number('W_CHUNKS') * CHUNK,
+    ...moves({ weightBytes: heads * rows * weightRowBytes(c) }),
+    usefulFlops: 2 * c.tokens * heads * rows * c.number(c.has('KV_RANK') ? 'KV_RANK' : 'K'),
+    issuedFlops: 2 * issued * c.number('W_CHUNKS') * CHUNK,
   };
+}
+
+/** Of latents, where the decode kernel takes queries down itself: in every split, so that it issues that many times the flops. */
+function absorbs(c: ConstantsOf): Cost {
+  if (!c.isOn('LATENT')) return moves({});
+  const [heads, nope] = [c.number('HEADS'), c.number('NOPE')];
+  const down = passesThrough(c, heads, nope, splitsOf(c) * c.tokens * heads * nope);
+  return added(down, moves({ weightBytes: BYTES * c.number('KV_RANK') }));
+}
+
+/** ... and results up, once all keys were seen. A lane has four rows of a pass. */
+function raises(c: ConstantsOf): Cost {
+  const [heads, value] = [c.number('HEADS'), c.number('VALUE')];
+  const pass = (WORKGROUP / c.number('TEAM')) * 4;
+  return passesThrough(c, heads, value, c.tokens * heads * alignUp(value, pass));
+}
+
+/** Of one token, in the caches: what a latent is, counts once as key and value. */
+function tokenBytes(c: ConstantsOf): number {
+  const key = c.number('k_ROW');
+  const isInKey = c.isOn('LATENT') || (c.number('v_ROW') === key && c.number('KEY_SIZE') !== c.number('VALUE_SIZE'));
+  return BYTES * c.number('KV_HEADS') * (isInKey ? key : key + c.number('v_ROW'));
 }
 
 /**
@@ -54,7 +73,7 @@ function attends(c: ConstantsOf, outputs: number, issuedFlops: number): Cost {
   const gammas = c.isOn('NORMED') ? c.number('Q_NORM') + c.number('K_NORM') : 0;
   return {
     weightBytes: BYTES * ((c.flag('SINKS') ? heads : 0) + gammas),
-    kvBytes: BYTES * c.number('KV_HEADS') * keys * (keySize + valueSize),
+    kvBytes: keys * tokenBytes(c),
     activationBytes: BYTES * c.tokens * (inputs + outputs),
     usefulFlops: 2 * heads * sum(visible(c)) * (keySize + valueSize),
     issuedFlops,
@@ -76,8 +95,10 @@ function decode(c: ConstantsOf): Cost {
   );
   const splits = splitsOf(c) > 1;
   const issued = 2 * heads * turns * (c.number('KEY_SIZE') + alignUp(c.number('VALUE_SIZE'), WORKGROUP));
-  const attended = attends(c, splits ? partialValues(c) : heads * c.number('VALUE_SIZE'), issued);
-  return added(attended, rises(c));
+  const isLatent = c.isOn('LATENT');
+  const outputs = splits ? partialValues(c) : heads * c.number(isLatent ? 'VALUE' : 'VALUE_SIZE');
+  const attended = added(attends(c, outputs, issued), absorbs(c));
+  return isLatent && !splits ? added(attended, raises(c)) : attended;
 }
 
 /** Tiles of QUERIES tokens against 1024 / QUERIES keys, from the first key that the tile's first token sees. */
@@ -106,10 +127,12 @@ function paged(c: ConstantsOf): Cost {
 /** Partial sums in, one result out. */
 function reduce(c: ConstantsOf): Cost {
   const heads = c.number('HEADS');
-  return moves({
+  const isLatent = c.flag('RAISES');
+  const joins = moves({
     weightBytes: c.flag('SINKS') ? BYTES * heads : 0,
-    activationBytes: BYTES * c.tokens * (partialValues(c) + heads * c.number('VALUE_SIZE')),
+    activationBytes: BYTES * c.tokens * (partialValues(c) + heads * c.number(isLatent ? 'VALUE' : 'VALUE_SIZE')),
   });
+  return isLatent ? added(joins, raises(c)) : joins;
 }
 
 function rotateAppend(c: ConstantsOf): Cost {
@@ -117,17 +140,35 @@ function rotateAppend(c: ConstantsOf): Cost {
   const table = c.flag('ROTATED') ? 2 * c.number('PAIRS') : 0;
   return moves({
     weightBytes: c.flag('NORMED') ? BYTES * (c.number('Q_NORM') + c.number('K_NORM')) : 0,
-    kvBytes: BYTES * c.tokens * 2 * kvHeads * size,
+    kvBytes: BYTES * c.tokens * kvHeads * (c.number('k_ROW') + c.number('v_ROW')),
     activationBytes: BYTES * c.tokens * ((2 * heads + 2 * kvHeads) * size + table),
   });
 }
 
-function latentAppend(c: ConstantsOf): Cost {
-  const [heads, nope, rope, value] = [c.number('HEADS'), c.number('NOPE'), c.number('ROPE'), c.number('VALUE')];
-  return moves({
-    kvBytes: BYTES * c.tokens * heads * (nope + rope + value),
-    activationBytes: BYTES * c.tokens * (heads * (2 * (nope + rope) + nope + value) + rope + 2 * c.number('PAIRS')),
-  });
+/** A lane takes its columns for one token, or for four. */
+function latentAbsorb(c: ConstantsOf): Cost {
+  const [heads, nope] = [c.number('OWN_HEADS'), c.number('NOPE')];
+  const [rope, rank] = [c.number('ROPE'), c.number('KV_RANK')];
+  const appends = c.number('APPENDS');
+  const tokens = alignUp(c.tokens, c.flag('BLOCK') ? 4 : 1);
+  const [down, row] = [appends * (rank + rope), heads * (nope + rope + rank + rope)];
+  return added(
+    passesThrough(c, heads, nope, tokens * heads * nope),
+    moves({
+      weightBytes: appends * BYTES * rank,
+      kvBytes: appends * BYTES * c.tokens * c.number('k_ROW'),
+      activationBytes: BYTES * c.tokens * (row + down + 2 * c.number('PAIRS')),
+    }),
+  );
+}
+
+function latentRaise(c: ConstantsOf): Cost {
+  const [heads, value] = [c.number('OWN_HEADS'), c.number('VALUE')];
+  const [rows, block] = c.flag('BLOCK') ? [8, 4] : [4, 1];
+  return added(
+    passesThrough(c, heads, value, alignUp(c.tokens, block) * heads * alignUp(value, rows)),
+    moves({ activationBytes: BYTES * c.tokens * heads * (c.number('K') + value) }),
+  );
 }
 
 /** Attention and its gates in, attention out. */
@@ -155,5 +196,6 @@ export const ATTENTION_COSTS: Readonly<Record<string, CostRule>> = {
   'attention/attention_prefill': prefill,
   'attention/attention_reduce': reduce,
   'attention/rotate_append': rotateAppend,
-  'attention/latent_append': latentAppend,
+  'attention/latent_absorb': latentAbsorb,
+  'attention/latent_raise': latentRaise,
 };

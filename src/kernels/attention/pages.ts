@@ -10,8 +10,9 @@ export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKE
 export const ROW_WORDS = 4;
 
 export interface KvPages {
-  readonly keys: BufferView; // [pages, Hk, PAGE_TOKENS, key size]
-  readonly values: BufferView; // [pages, Hk, PAGE_TOKENS, value size]
+  readonly keys: BufferView; // [pages, Hk, PAGE_TOKENS, key size] f32; of latent attention [pages, PAGE_TOKENS, kvRank + rope]
+  /** [pages, Hk, PAGE_TOKENS, value size] f32; of latent attention the same buffer. */
+  readonly values: BufferView;
   /**
    * [T, ROW_WORDS] u32: a row's position in its sequence, its place in the pages (page * PAGE_TOKENS + token of it), the word of this buffer where
    * its sequence's pages are listed in order, 0. Behind the rows of the longest step, the lists.

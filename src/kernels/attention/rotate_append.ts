@@ -1,9 +1,10 @@
 import type { GroupedAttention } from '../../config/model-config.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
-import { foldGrid, type Recorder } from '../../gpu/recording.ts';
+import { foldGrid, type DispatchSpec, type Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import { assertFits } from './capacity.ts';
 import type { HeadsSource } from './heads.ts';
+import { kvAccess, kvFlags, type KvFormat } from './kv_format.ts';
 import { PAGE_TOKENS, type KvPages } from './pages.ts';
 
 /** What q, k and v of the step's tokens are made from. */
@@ -19,8 +20,8 @@ export interface GroupedHeads {
 
 export interface RotateAppend extends GroupedHeads {
   readonly q: BufferView; // [T, H, A]
-  readonly kCache: BufferView; // [Hk, capacity, A]
-  readonly vCache: BufferView; // [Hk, capacity, A]
+  readonly kCache: BufferView; // [Hk, capacity, A] in the format `kv`
+  readonly vCache: BufferView; // [Hk, capacity, A] in the format `kv`
 }
 
 export interface RotateAppendPaged extends GroupedHeads {
@@ -33,13 +34,15 @@ export interface RotateAppendShape {
   /** Positions that the caches hold. */
   readonly capacity: number;
   readonly normEps: number;
+  /** Default `f32`. */
+  readonly kv?: KvFormat | undefined;
 }
 
 /** Norms, clamps and turns q, k, v as the config says. */
 export function groupedHeads(
   label: string,
   { qkv, qGamma, kGamma, rope }: GroupedHeads,
-  { attention, normEps }: Omit<RotateAppendShape, 'capacity'>,
+  { attention, normEps }: Omit<RotateAppendShape, 'capacity' | 'kv'>,
 ): HeadsSource {
   const { heads, kvHeads, headSize, qkNorm, clip, outputGate = false } = attention;
   const { inverseFrequencies, interleaved } = attention.rope;
@@ -73,6 +76,16 @@ export function groupedHeads(
   };
 }
 
+/** How both caches are written. */
+function cacheAccess(kv: KvFormat, { headSize: size }: GroupedAttention): Required<Pick<DispatchSpec, 'constants' | 'imports'>> {
+  const use = { size, quads: false, writes: true };
+  const [k, v] = [kvAccess(kv, 'k_', use), kvAccess(kv, 'v_', use)];
+  return {
+    constants: { ...k.constants, ...v.constants, ...kvFlags(kv) },
+    imports: { ...k.imports, ...v.imports },
+  };
+}
+
 /** As `rotateAppend`, k and v going to the place in the pages that is each token's. */
 export function rotateAppendPaged(
   recorder: Recorder,
@@ -83,10 +96,19 @@ export function rotateAppendPaged(
   const { heads, kvHeads } = shape.attention;
   const { constants, bindings } = groupedHeads(label, io, shape);
   const { keys, values, rows } = io.pages;
+  const cache = cacheAccess('f32', shape.attention);
   recorder.dispatch({
     shader: 'attention/rotate_append',
     label,
-    constants: { ...constants, HEADS: heads, KV_HEADS: kvHeads, PAGED: true, PAGE: PAGE_TOKENS },
+    constants: {
+      ...constants,
+      ...cache.constants,
+      HEADS: heads,
+      KV_HEADS: kvHeads,
+      PAGED: true,
+      PAGE: PAGE_TOKENS,
+    },
+    imports: cache.imports,
     bindings: { ...bindings, q: io.q, k_cache: keys, v_cache: values, rows },
     grid: (step) => foldGrid(step.tokens * (heads + 2 * kvHeads)),
   });
@@ -94,13 +116,22 @@ export function rotateAppendPaged(
 
 /** Makes q, k, v of T tokens as the config says; q goes to `q`, k and v to the caches at `position`. */
 export function rotateAppend(recorder: Recorder, label: string, io: RotateAppend, shape: RotateAppendShape): void {
-  const { attention, capacity } = shape;
+  const { attention, capacity, kv = 'f32' } = shape;
   const { heads, kvHeads } = attention;
   const { constants, bindings } = groupedHeads(label, io, shape);
+  const cache = cacheAccess(kv, attention);
   recorder.dispatch({
     shader: 'attention/rotate_append',
     label,
-    constants: { ...constants, HEADS: heads, KV_HEADS: kvHeads, PAGED: false, CAPACITY: capacity },
+    constants: {
+      ...constants,
+      ...cache.constants,
+      HEADS: heads,
+      KV_HEADS: kvHeads,
+      PAGED: false,
+      CAPACITY: capacity,
+    },
+    imports: cache.imports,
     bindings: { ...bindings, q: io.q, k_cache: io.kCache, v_cache: io.vCache },
     grid: (step) => {
       assertFits(label, step, capacity);

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { attention, partialsBytes, type AttentionShape } from '../../../src/kernels/attention/attention.ts';
-import { decodeRows, prefillTile } from '../../../src/kernels/attention/attention_plan.ts';
+import { decodeRows, latentRows, prefillTile } from '../../../src/kernels/attention/attention_plan.ts';
+import type { KvFormat } from '../../../src/kernels/attention/kv_format.ts';
 import { attention as twin } from '../../../src/reference/attention/attention.ts';
+import { decodeKv, encodeKv } from '../../../src/reference/attention/kv_format.ts';
 import { asF32, expectClose, expectMutantToFail, POISON, runKernel } from '../../support/conformance.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { thinned } from '../../support/everyday.ts';
@@ -24,6 +26,9 @@ interface Case {
   sinks?: number;
   /** Standard deviation of the scores. */
   spread?: number;
+  kv?: KvFormat;
+  /** Values are the first of the keys' own, as of latents. */
+  isShared?: boolean;
 }
 const everyPhase: Case[] = [
   { name: 'no_tokens', tokens: 0, position: 3 },
@@ -57,6 +62,9 @@ const everyPhase: Case[] = [
   { name: 'starts_a_split', tokens: 1, position: 128, capacity: 300 },
   { name: 'crosses_into_a_split', tokens: 5, position: 125, capacity: 300, sinks: 1 },
   { name: 'fills_the_cache_to_the_end', tokens: 8, position: 251, capacity: 259, sinks: 3 },
+  { name: 'keys_and_values_in_f16', tokens: 3, position: 130, capacity: 300, kv: 'f16' },
+  { name: 'keys_and_values_in_int8', tokens: 3, position: 41, valueSize: 24, kv: 'int8' },
+  { name: 'values_in_the_keys', tokens: 3, position: 41, kvHeads: 1, keySize: 40, valueSize: 28, isShared: true },
   { name: 'capacity_of_one_split', tokens: 3, position: 125, capacity: 128 },
 ];
 const prefillOnly: Case[] = [
@@ -84,7 +92,7 @@ const cases: [string, AttentionShape['phase'], Case][] = [
 
 function inputsOf(c: Case) {
   const { tokens, position = 0, heads = 4, kvHeads = 2, keySize = 16, valueSize = 16, capacity = 72 } = c;
-  const { window = null, spread = 1.5 } = c;
+  const { window = null, spread = 1.5, kv = 'f32', isShared = false } = c;
   const scale = 0.3;
   const q = normals(1, tokens * heads * keySize, spread / (scale * Math.sqrt(keySize)));
   const kCache = normals(2, kvHeads * capacity * keySize);
@@ -102,14 +110,23 @@ function inputsOf(c: Case) {
   }
   const sinks =
     c.sinks === undefined ? undefined : Float32Array.from({ length: heads }, (_, h) => c.sinks! * (h % 2 ? -1 : 1));
-  const shape = { heads, kvHeads, keySize, valueSize, scale, window, capacity };
-  return { io: { q, kCache, vCache, ...(sinks && { sinks }) }, shape, step: { tokens, position } };
+  const shape = { heads, kvHeads, keySize, valueSize, scale, window, capacity, kv };
+  const words = { kCache: encodeKv(kCache, kv, keySize), vCache: encodeKv(vCache, kv, valueSize) };
+  const keys = decodeKv(words.kCache, kv, keySize);
+  const values = isShared ? keys.filter((_, i) => i % keySize < valueSize) : decodeKv(words.vCache, kv, valueSize);
+  const rest = { q, ...(sinks && { sinks }) };
+  return {
+    io: { ...rest, kCache: keys, vCache: values },
+    inputs: { ...rest, ...words },
+    shape,
+    step: { tokens, position },
+  };
 }
 
 async function run(c: Case, phase: AttentionShape['phase']): Promise<Float32Array> {
-  const { io, shape, step } = inputsOf(c);
+  const { inputs, shape, step } = inputsOf(c);
   const got = await runKernel(gpu, {
-    inputs: io,
+    inputs,
     outputs: {
       out: step.tokens * shape.heads * shape.valueSize,
       partials: partialsBytes({ ...shape, tokens: step.tokens }) / 4,
@@ -122,7 +139,7 @@ async function run(c: Case, phase: AttentionShape['phase']): Promise<Float32Arra
         {
           q: v.q!,
           kCache: v.kCache!,
-          vCache: v.vCache!,
+          vCache: c.isShared ? v.kCache! : v.vCache!,
           out: v.out!,
           ...(v.sinks && { sinks: v.sinks }),
           ...(phase === 'decode' && { partials: v.partials! }),
@@ -181,6 +198,8 @@ describe('attention', () => {
       expect(16 * vectors).toBeLessThanOrEqual(16384);
       expect(decodeRows({ heads: 8, kvHeads: 1, keySize: size })).toBe(4);
     }
+    // Latents: eight workgroups a split where there are so many heads; DeepSeek-V3 has 128, but four do not fit beside its row of 576.
+    expect([4, 16, 20, 128].map((heads) => latentRows({ heads, keySize: 576, valueSize: 512 }))).toEqual([1, 2, 2, 2]);
     expect(decodeRows({ heads: 14, kvHeads: 2, keySize: 64 })).toBe(1);
     expect(decodeRows({ heads: 9, kvHeads: 3, keySize: 64 })).toBe(3);
   });
@@ -205,6 +224,7 @@ describe('mutants of attention/attention_prefill', () => {
   mutants('attention/attention_prefill', 'prefill', [
     ['drops the window test', '(key >= from_key) & (key <= position)', '(key <= position)', named('window_16')],
     ['sees one key too many', 'key <= position)', 'key <= position + 1u)', named('seven_tokens_from_the_start')],
+    ['takes keys for values', 'v_value(row, min(i', 'k_value(row, min(i', named('keys_and_values_in_int8')],
     ['sees one key too few', 'key <= position)', 'key < position)', named('middle_of_the_cache')],
     ['forgets the scale', 'score[c] * SCALE', 'score[c]', named('middle_of_the_cache')],
     ['forgets the sink', 'running_sum = vec4(1.0)', 'running_sum = vec4(0.0)', named('sinks')],

@@ -1,13 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { GroupedAttention } from '../../../src/config/model-config.ts';
 import type { BufferView } from '../../../src/gpu/buffer.ts';
+import type { Recorder } from '../../../src/gpu/recording.ts';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { attentionPaged, type AttentionPagedShape } from '../../../src/kernels/attention/attention_paged.ts';
-import { latentAppend, latentAppendPaged } from '../../../src/kernels/attention/latent_append.ts';
-import { PAGE_TOKENS } from '../../../src/kernels/attention/pages.ts';
+import { latentAbsorb, type LatentCache } from '../../../src/kernels/attention/latent.ts';
+import { PAGE_TOKENS, type KvPages } from '../../../src/kernels/attention/pages.ts';
 import { rotateAppend, rotateAppendPaged } from '../../../src/kernels/attention/rotate_append.ts';
 import { ropeTable } from '../../../src/layers/rope.ts';
 import { attentionPaged as twin, type PagedRow } from '../../../src/reference/attention/attention_paged.ts';
+import { encodeMatrix } from '../../../src/reference/weights.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
 import { thinned } from '../../support/everyday.ts';
 import { openTestGpu } from '../../support/gpu.ts';
@@ -189,30 +191,56 @@ describe('keys and values that go into pages', () => {
     innerNormEps: 1e-6,
     rope,
   } as const;
-  const kinds = {
+  const latentRow = { rows: heads * 24, cols: 8 };
+  const absorbs = { attention: latent, phase: 'prefill', qRow: heads * 16, downRow: 16, latentAt: 0 } as const;
+  const absorb = (r: Recorder, v: Views, cache: LatentCache | KvPages): void => {
+    const kvUp = { matrix: { view: v.words!, layout: { kind: 'bf16' }, ...latentRow }, firstHead: 0 } as const;
+    const io = { q: v.x!, down: v.down!, kvUp, kvGamma: v.gamma!, rope: v.rope!, out: v.q!, cache };
+    latentAbsorb(r, 'latent_absorb', io, absorbs);
+  };
+  const groupedIo = (v: Views) => ({ qkv: v.x!, qGamma: v.qGamma!, kGamma: v.kGamma!, rope: v.rope!, q: v.q! });
+  const turns = { attention: grouped, normEps: 1e-3 };
+
+  /** Rows of the caches have `size` values in both. */
+  interface Kind {
+    readonly kvHeads: number;
+    readonly caches: readonly ('keys' | 'values')[];
+    /** Values a token. */
+    readonly inputs: Readonly<Record<string, number>>;
+    readonly constant: Readonly<Record<string, Float32Array | Uint32Array>>;
+    plain(r: Recorder, v: Views): void;
+    paged(r: Recorder, v: Views): void;
+  }
+  const kinds: Readonly<Record<string, Kind>> = {
     rotate_append: {
       kvHeads: 2,
+      caches: ['keys', 'values'],
       inputs: { x: heads * size + 2 * 2 * size },
       constant: { qGamma: normals(5, heads * size, 0.2, 1), kGamma: normals(6, 2 * size, 0.2, 1) },
-      io: (v: Views) => ({ qkv: v.x!, qGamma: v.qGamma!, kGamma: v.kGamma!, rope: v.rope!, q: v.q! }),
-      plain: rotateAppend,
-      paged: rotateAppendPaged,
-      shape: { attention: grouped, normEps: 1e-3, capacity },
+      plain: (r, v) =>
+        rotateAppend(r, 'rotate', { ...groupedIo(v), kCache: v.keys!, vCache: v.values! }, { ...turns, capacity }),
+      paged: (r, v) => {
+        const pages = { keys: v.keys!, values: v.values!, rows: v.rows! };
+        rotateAppendPaged(r, 'rotate', { ...groupedIo(v), pages }, turns);
+      },
     },
-    latent_append: {
-      kvHeads: heads,
-      inputs: { x: heads * 16, kvUp: heads * 24, kvDown: 16 },
-      constant: {},
-      io: (v: Views) => ({ q: v.x!, kvUp: v.kvUp!, kvDown: v.kvDown!, rope: v.rope!, qOut: v.q! }),
-      plain: latentAppend,
-      paged: latentAppendPaged,
-      shape: { attention: latent, capacity },
+    latent_absorb: {
+      kvHeads: 1,
+      caches: ['keys'],
+      inputs: { x: heads * 16, down: 16 },
+      constant: {
+        gamma: normals(5, 8, 0.2, 1),
+        words: encodeMatrix(normals(7, latentRow.rows * latentRow.cols, 0.3), { kind: 'bf16' }, latentRow),
+      },
+      plain: (r, v) => absorb(r, v, { keys: v.keys!, capacity, format: 'f32' }),
+      paged: (r, v) => absorb(r, v, { keys: v.keys!, values: v.keys!, rows: v.rows! }),
     },
   };
 
-  async function compare(name: keyof typeof kinds): Promise<void> {
-    const { kvHeads, inputs, constant, io, shape, plain, paged } = kinds[name];
+  async function compare(name: string): Promise<void> {
+    const { kvHeads, caches, inputs, constant, plain, paged } = kinds[name]!;
     const values = Object.entries(inputs).map(([key, n], i) => [key, n, normals(10 + i, n * rows.length)] as const);
+    const ofCaches = (words: number) => Object.fromEntries(caches.map((cache) => [cache, words]));
     const all = await runKernel(gpu, {
       inputs: {
         ...constant,
@@ -220,19 +248,9 @@ describe('keys and values that go into pages', () => {
         ...Object.fromEntries(values.map(([key, , x]) => [key, x])),
         rows: rowWords(rows),
       },
-      outputs: {
-        q: rows.length * heads * size,
-        keys: PAGES * kvHeads * PAGE_TOKENS * size,
-        values: PAGES * kvHeads * PAGE_TOKENS * size,
-      },
+      outputs: { q: rows.length * heads * size, ...ofCaches(PAGES * kvHeads * PAGE_TOKENS * size) },
       step: { tokens: rows.length, position: 0 },
-      record: (r, v) =>
-        paged(
-          r,
-          name,
-          { ...io(v), pages: { keys: v.keys!, values: v.values!, rows: v.rows! } } as never,
-          shape as never,
-        ),
+      record: paged,
     });
     const expected = { keys: new Map<number, number>(), values: new Map<number, number>() };
     for (const [t, { position, pages }] of rows.entries()) {
@@ -242,27 +260,27 @@ describe('keys and values that go into pages', () => {
           rope: table,
           ...Object.fromEntries(values.map(([key, n, x]) => [key, x.slice(t * n, (t + 1) * n)])),
         },
-        outputs: { q: heads * size, keys: kvHeads * capacity * size, values: kvHeads * capacity * size },
+        outputs: { q: heads * size, ...ofCaches(kvHeads * capacity * size) },
         step: { tokens: 1, position },
-        record: (r, v) => plain(r, name, { ...io(v), kCache: v.keys!, vCache: v.values! } as never, shape as never),
+        record: plain,
       });
       expect(all.q!.slice(t * heads * size, (t + 1) * heads * size)).toEqual(alone.q);
       const page = pages[Math.floor(position / PAGE_TOKENS)]!;
-      for (const cache of ['keys', 'values'] as const)
+      for (const cache of caches)
         for (let h = 0; h < kvHeads; h++)
           for (let d = 0; d < size; d++) {
             const to = ((page * kvHeads + h) * PAGE_TOKENS + (position % PAGE_TOKENS)) * size + d;
             expected[cache].set(to, alone[cache]![(h * capacity + position) * size + d]!);
           }
     }
-    for (const cache of ['keys', 'values'] as const) {
+    for (const cache of caches) {
       const written = new Map([...all[cache]!.entries()].filter(([at]) => expected[cache].has(at)));
       expect(written).toEqual(expected[cache]);
       expect(all[cache]!.filter((word) => word !== 0x7fc0dead)).toHaveLength(expected[cache].size);
     }
   }
 
-  it.each(Object.keys(kinds) as (keyof typeof kinds)[])('by %s', (name) => compare(name));
+  it.each(Object.keys(kinds))('by %s', (name) => compare(name));
 
   it('catches one that takes the place of another', () =>
     expectMutantToFail(

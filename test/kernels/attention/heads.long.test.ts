@@ -5,13 +5,14 @@ import type { BufferView } from '../../../src/gpu/buffer.ts';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { attention, partialsBytes } from '../../../src/kernels/attention/attention.ts';
 import { canMakeHeads, type HeadsSource } from '../../../src/kernels/attention/heads.ts';
-import { latentHeads, risingHeads } from '../../../src/kernels/attention/latent_append.ts';
+import type { KvFormat } from '../../../src/kernels/attention/kv_format.ts';
+import { latentHeads } from '../../../src/kernels/attention/latent.ts';
 import { groupedHeads } from '../../../src/kernels/attention/rotate_append.ts';
 import { ropeTable } from '../../../src/layers/rope.ts';
 import { attention as attentionTwin } from '../../../src/reference/attention/attention.ts';
-import { latentAppend as latentTwin } from '../../../src/reference/attention/latent_append.ts';
+import { decodeKv, encodeKv, keptRow } from '../../../src/reference/attention/kv_format.ts';
+import { latentAbsorb as absorbTwin, latentRaise as raiseTwin } from '../../../src/reference/attention/latent.ts';
 import { rotateAppend as groupedTwin } from '../../../src/reference/attention/rotate_append.ts';
-import { linear as linearTwin } from '../../../src/reference/linear/linear.ts';
 import { decodeMatrix, encodeMatrix } from '../../../src/reference/weights.ts';
 import type { Layout } from '../../../src/weights/layout.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel, type Words } from '../../support/conformance.ts';
@@ -23,7 +24,7 @@ const gpu = await openTestGpu({ defaultLimits: true });
 
 interface Case {
   readonly name: string;
-  readonly kind?: 'grouped' | 'latent' | 'rising';
+  readonly kind?: 'grouped' | 'latent';
   readonly tokens?: number;
   readonly position?: number;
   readonly heads?: number;
@@ -38,6 +39,7 @@ interface Case {
   readonly interleaved?: boolean;
   readonly kvRank?: number;
   readonly layout?: Layout;
+  readonly kv?: KvFormat;
 }
 
 const INT4: Layout = { kind: 'int', bits: 4, group: 32, scale: 'f16', zeros: true };
@@ -60,43 +62,61 @@ const cases: Case[] = [
   { name: 'last_of_its_split', position: 127, capacity: 300, norm: 'full' },
   { name: 'tokens_in_two_splits', tokens: 4, position: 126, capacity: 300, sinks: true },
   { name: 'fills_the_cache', position: 299, capacity: 300, norm: 'per-head' },
-  { name: 'latent', kind: 'latent', position: 5 },
-  { name: 'latent_tokens_in_two_splits', kind: 'latent', tokens: 4, position: 126, capacity: 300, interleaved: true },
-  { name: 'latent_of_published_sizes', kind: 'latent', position: 9, heads: 2, size: 128 },
-  { name: 'rising_first', kind: 'rising', kvRank: 21 },
+  { name: 'f16', position: 41, norm: 'per-head', kv: 'f16' },
+  { name: 'f16_tokens_in_two_splits', tokens: 4, position: 126, capacity: 300, sinks: true, kv: 'f16' },
+  { name: 'int8', position: 41, norm: 'per-head', kv: 'int8' },
+  { name: 'int8_tokens_in_two_splits', tokens: 3, position: 126, heads: 6, kvHeads: 2, capacity: 300, kv: 'int8' },
+  { name: 'latent_first', kind: 'latent' },
+  { name: 'latent', kind: 'latent', position: 41, layout: INT4, kvRank: 96, heads: 16 },
   {
-    name: 'rising_in_two_splits',
-    kind: 'rising',
+    name: 'latent_in_two_splits',
+    kind: 'latent',
     tokens: 3,
     position: 126,
     capacity: 300,
     interleaved: true,
-    kvRank: 64,
+    kvRank: 72,
   },
-  { name: 'rising_from_integers', kind: 'rising', position: 9, heads: 2, size: 64, kvRank: 96, layout: INT4 },
+  { name: 'latent_of_published_sizes', kind: 'latent', position: 9, heads: 2, size: 128, kvRank: 512 },
+  { name: 'latent_in_f16', kind: 'latent', tokens: 2, position: 35, kv: 'f16' },
+  { name: 'latent_in_int8', kind: 'latent', tokens: 2, position: 127, capacity: 300, kv: 'int8' },
 ];
-
-/** From the latent: [T, H (nope + value)]. */
-function risenOf(
-  mid: Float32Array,
-  gamma: Float32Array,
-  weights: ArrayLike<number>,
-  { row, at, rank, rows }: { row: number; at: number; rank: number; rows: number },
-): Float64Array {
-  const tokens = mid.length / row;
-  return linearTwin({ x: mid, weights, gamma }, { tokens, rows, cols: rank, xRow: row, xAt: at, eps: INNER_EPS });
-}
 
 const EPS = 1e-3; // large enough to be missed
 
 interface Prepared {
   readonly inputs: Record<string, Words>;
   readonly source: (label: string, views: Readonly<Record<string, BufferView>>) => HeadsSource;
-  readonly made: { q: Float64Array; kCache: Float64Array; vCache: Float64Array };
+  readonly made: Made;
   readonly shape: { heads: number; kvHeads: number; keySize: number; valueSize: number };
-  readonly kCache: Float32Array<ArrayBuffer>;
-  readonly vCache: Float32Array<ArrayBuffer>;
+  /** As they lie on the GPU, before; of latents the second is not there. */
+  readonly kCache: Words;
+  readonly vCache: Words;
+  /** Of a head, and what attention's result becomes. */
+  readonly outSize: number;
+  readonly finish: (attended: Float64Array) => Float64Array;
 }
+
+interface Made {
+  readonly q: Float64Array;
+  readonly kCache: Float64Array;
+  readonly vCache: Float64Array;
+}
+
+/** What a step makes, rounded as its caches are. @param sizes of rows of keys and of values */
+function kept(made: Made, [keySize, valueSize]: readonly [number, number], { kv = 'f32' }: Case): Made {
+  const rounded = (cache: Float64Array, size: number): Float64Array =>
+    Float64Array.from(
+      Array.from({ length: cache.length / size }, (_, r) => [...cache.slice(r * size, (r + 1) * size)]).flatMap(
+        (row) => (row.some(Number.isNaN) ? row : keptRow(row, kv)),
+      ),
+    );
+  return { q: made.q, kCache: rounded(made.kCache, keySize), vCache: rounded(made.vCache, valueSize) };
+}
+
+/** Words of a cache; positions that were never written are NaN, or, where integers cannot be, the scale is. */
+const wordsOf = (cache: Float32Array<ArrayBuffer>, size: number, { kv = 'f32' }: Case): Words =>
+  kv === 'f32' ? cache : encodeKv(cache, kv, size);
 
 /** A cache whose positions from `position` on were never written. */
 function cacheOf(seed: number, heads: number, size: number, { position = 0, capacity = 72 }: Case) {
@@ -134,81 +154,78 @@ function prepareGrouped(c: Case): Prepared {
         { qkv: v.qkv!, rope: v.rope!, ...(v.qGamma && v.kGamma && { qGamma: v.qGamma, kGamma: v.kGamma }) },
         { attention: config, normEps: EPS },
       ),
-    made: groupedTwin({ ...inputs, kCache, vCache }, twinShape),
+    made: kept(groupedTwin({ ...inputs, kCache, vCache }, twinShape), [size, size], c),
     shape: { heads, kvHeads, keySize: size, valueSize: size },
-    kCache,
-    vCache,
+    kCache: wordsOf(kCache, size, c),
+    vCache: wordsOf(vCache, size, c),
+    outSize: size,
+    finish: (attended) => attended,
   };
 }
 
+/** Its cache of values is that of the keys. */
 function prepareLatent(c: Case): Prepared {
   const { tokens = 1, position = 0, heads = 3, size: nope = 16, capacity = 72, interleaved = false } = c;
-  const { kvRank = 20, layout = { kind: 'bf16' } } = c;
+  const { kvRank = 24, layout = { kind: 'bf16' } } = c;
   const [rope, value] = [8, 24];
-  const keySize = nope + rope;
+  const keySize = kvRank + rope;
   const pairs = rope / 2;
   const inverseFrequencies = Array.from({ length: pairs }, (_, j) => 100 ** (-j / pairs));
   const config: LatentAttention = {
     ...{ kind: 'latent', heads, qRank: null, kvRank, nopeSize: nope, ropeSize: rope, valueSize: value, scale: 1 },
     ...{ innerNormEps: INNER_EPS, rope: { inverseFrequencies, amplitude: 1, interleaved } },
   };
-  const row = heads * keySize + kvRank + rope;
+  const latentAt = heads * (nope + rope);
+  const row = latentAt + kvRank + rope;
   const matrix = { rows: heads * (nope + value), cols: kvRank };
   const words = encodeMatrix(normals(7, matrix.rows * matrix.cols, 0.3), layout, matrix);
-  const mid = normals(1, tokens * row);
-  const kvGamma = normals(8, kvRank, 0.2, 1);
-  const isRising = c.kind === 'rising';
-  const at = { row, at: heads * keySize, rank: kvRank, rows: matrix.rows };
-  const kvUp = isRising
-    ? risenOf(mid, kvGamma, decodeMatrix(words, layout, matrix), at)
-    : normals(2, tokens * matrix.rows);
+  const weights = decodeMatrix(words, layout, matrix);
   const inputs = {
-    mid,
-    ...(isRising ? { words, kvGamma } : { kvUp: Float32Array.from(kvUp) }),
+    mid: normals(1, tokens * row, 0.5),
+    words,
+    kvGamma: normals(8, kvRank, 0.2, 1),
     rope: ropeTable(config.rope, capacity),
   };
-  const [kCache, vCache] = [cacheOf(4, heads, keySize, c), cacheOf(5, heads, value, c)];
-  const [places, size] = [
-    { qRow: row, qAt: 0 },
-    { tokens, position, heads, nope, rope, value, kvRank, capacity },
-  ];
+  const cache = cacheOf(4, 1, keySize, c);
+  const size = { tokens, position, heads, nope, rope, value, kvRank, capacity, pairs, interleaved };
+  const absorbed = absorbTwin(
+    { q: inputs.mid, down: inputs.mid, weights, gamma: inputs.kvGamma, table: inputs.rope, cache },
+    { ...size, eps: INNER_EPS, qRow: row, downRow: row, latentAt },
+  );
+  const { kCache } = kept({ ...absorbed, kCache: absorbed.cache, vCache: absorbed.cache }, [keySize, keySize], c);
   return {
     inputs,
     source: (label, v) =>
-      isRising
-        ? risingHeads(
-            label,
-            { mid: v.mid!, kvUp: { view: v.words!, layout, ...matrix }, kvGamma: v.kvGamma!, rope: v.rope! },
-            config,
-          )
-        : latentHeads(
-            label,
-            { q: v.mid!, kvUp: v.kvUp!, kvDown: v.mid!, rope: v.rope! },
-            { attention: config, ...places, kvDownRow: row, kvDownAt: heads * keySize },
-          ),
-    made: latentTwin(
-      { q: mid, kvUp, kvDown: mid, table: inputs.rope, kCache, vCache },
-      {
-        ...{ ...size, ...places, pairs, interleaved, upRow: heads * (nope + value), upAt: 0 },
-        ...{ downRow: row, downAt: heads * keySize },
-      },
-    ),
-    shape: { heads, kvHeads: heads, keySize, valueSize: value },
-    kCache,
-    vCache,
+      latentHeads(
+        label,
+        { mid: v.mid!, kvUp: { view: v.words!, layout, ...matrix }, kvGamma: v.kvGamma!, rope: v.rope! },
+        config,
+      ),
+    made: { q: absorbed.q, kCache, vCache: kCache.filter((_, i) => i % keySize < kvRank) },
+    shape: { heads, kvHeads: 1, keySize, valueSize: kvRank },
+    kCache: wordsOf(cache, keySize, c),
+    vCache: new Float32Array(1),
+    outSize: value,
+    finish: (attended) => raiseTwin(attended, weights, size),
   };
 }
 
+/** Relative to the RMS: the sum of the bounds of attention and of what makes its heads; or where a rounding of a cache falls the other way. */
+const BOUND: Readonly<Record<KvFormat, number>> = { f32: 1e-5, f16: 1e-3, int8: 1e-2 };
+
 async function check(c: Case): Promise<void> {
-  const { name, tokens = 1, position = 0, capacity = 72, window = null } = c;
-  const { inputs, source, made, shape, kCache, vCache } =
-    (c.kind ?? 'grouped') === 'grouped' ? prepareGrouped(c) : prepareLatent(c);
+  const { name, tokens = 1, position = 0, capacity = 72, window = null, kv = 'f32' } = c;
+  const isLatent = c.kind === 'latent';
+  const { inputs, source, made, shape, kCache, vCache, outSize, finish } = isLatent
+    ? prepareLatent(c)
+    : prepareGrouped(c);
   const sinks = c.sinks ? normals(6, shape.heads, 1) : undefined;
-  const whole = { ...shape, scale: 0.3, window, capacity };
+  // Of latents, scores are of as many products as the rank: less each.
+  const whole = { ...shape, scale: isLatent ? 0.03 : 0.3, window, capacity, kv };
   const got = await runKernel(gpu, {
     inputs: { ...inputs, ...(sinks && { sinks }) },
     outputs: {
-      out: tokens * shape.heads * shape.valueSize,
+      out: tokens * shape.heads * outSize,
       partials: partialsBytes({ ...whole, tokens }) / 4,
       kCache,
       vCache,
@@ -221,7 +238,7 @@ async function check(c: Case): Promise<void> {
         {
           q: source(name, v),
           kCache: v.kCache!,
-          vCache: v.vCache!,
+          vCache: isLatent ? v.kCache! : v.vCache!,
           partials: v.partials!,
           out: v.out!,
           ...(v.sinks && { sinks: v.sinks }),
@@ -229,18 +246,18 @@ async function check(c: Case): Promise<void> {
         { ...whole, phase: 'decode' },
       ),
   });
-  const expected = attentionTwin({ ...made, ...(sinks && { sinks }) }, { ...whole, tokens, position });
-  // The sum of the bounds of attention and of rotate_append.
-  expectClose(asF32(got.out!), expected, 1e-5, `${name} out`);
-  expectWritten(asF32(got.kCache!), made.kCache, `${name} k`);
-  expectWritten(asF32(got.vCache!), made.vCache, `${name} v`);
+  const expected = finish(attentionTwin({ ...made, ...(sinks && { sinks }) }, { ...whole, tokens, position }));
+  expectClose(asF32(got.out!), expected, BOUND[kv], `${name} out`);
+  const valuesOf = (words: Uint32Array<ArrayBuffer>, size: number): ArrayLike<number> => decodeKv(words, kv, size);
+  expectWritten(valuesOf(got.kCache!, shape.keySize), made.kCache, BOUND[kv], `${name} k`);
+  if (!isLatent) expectWritten(valuesOf(got.vCache!, shape.valueSize), made.vCache, BOUND[kv], `${name} v`);
 }
 
 /** What the twin leaves unwritten must be so here. */
-function expectWritten(actual: Float32Array, expected: Float64Array, what: string): void {
-  expect([...actual].map(Number.isNaN)).toEqual([...expected].map(Number.isNaN));
+function expectWritten(actual: ArrayLike<number>, expected: Float64Array, bound: number, what: string): void {
+  expect(Array.from(actual, Number.isNaN)).toEqual(Array.from(expected, Number.isNaN));
   const zeroed = (values: ArrayLike<number>): number[] => Array.from(values, (v) => (Number.isNaN(v) ? 0 : v));
-  expectClose(zeroed(actual), zeroed(expected), 5e-6, what);
+  expectClose(zeroed(actual), zeroed(expected), bound, what);
 }
 
 describe('attention/attention_decode that makes its heads', () => {
@@ -250,7 +267,7 @@ describe('attention/attention_decode that makes its heads', () => {
   it.each([
     ['leaves out its own key', DECODE, 'own < end; own++', 'own < end - 1u; own++', 'in_the_middle'],
     ['takes its own key from the cache, too', DECODE, 'min(end, u_step.position)', 'end', 'in_the_middle'],
-    ['appends at the wrong place', DECODE, '(from_kv + own) * UNITS', '(from_kv + own - 1u) * UNITS', 'in_the_middle'],
+    ['appends at the wrong place', DECODE, 'k_put(from_kv + own,', 'k_put(from_kv + own - 1u,', 'in_the_middle'],
     [
       "appends another token's key",
       DECODE,
@@ -268,10 +285,20 @@ describe('attention/attention_decode that makes its heads', () => {
       'let ignored = clamp(',
       'sizes_that_divide_by_nothing',
     ],
-    ['forgets epsilon', 'attention/latent_heads', ' + EPS', '', 'rising_first'],
-    ['raises another head', 'attention/latent_heads', 'head * RISEN + at', 'at', 'rising_in_two_splits'],
-    ["takes a scale's neighbour", 'attention/latent_heads', 'at % 4u', '(at + 1u) % 4u', 'rising_from_integers'],
-    ['turns nothing', 'attention/latent_heads', 'r >= 2u * PAIRS', 'r >= 0u', 'latent'],
+    ['forgets epsilon', 'attention/latent_heads', ' + EPS', '', 'latent_first'],
+    ['takes down another head', 'attention/latent_heads', 'head * HEAD_ROWS + n', 'n', 'latent_in_two_splits'],
+    ['leaves out a slice', 'attention/latent_heads', 's < SLICES', 's < SLICES - 1u', 'latent_first'],
+    ["takes a scale's neighbour", 'attention/kv_up', 'at % 4u', '(at + 1u) % 4u', 'latent'],
+    [
+      'raises through the key rows',
+      'attention/kv_raise',
+      'head * HEAD_ROWS + NOPE',
+      'head * HEAD_ROWS',
+      'latent_first',
+    ],
+    ['raises once more', 'attention/attention_reduce', 'workgroup.y * PASSES', '1u * PASSES', 'latent_in_two_splits'],
+    ['sees its own key as it was before', DECODE, 'fresh[u] = k_kept(fresh[u], most)', 'let ignored = most', 'int8'],
+    ['scales values by the key', DECODE, 'fresh_value[u], value_most)', 'fresh_value[u], most)', 'int8'],
   ])('notices one that %s', async (_what, path, from, to, name) => {
     const caught = cases.find((c) => c.name === name)!;
     await expectMutantToFail(

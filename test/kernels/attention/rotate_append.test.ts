@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { GroupedAttention } from '../../../src/config/model-config.ts';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
+import type { KvFormat } from '../../../src/kernels/attention/kv_format.ts';
 import { rotateAppend } from '../../../src/kernels/attention/rotate_append.ts';
 import { ropeTable } from '../../../src/layers/rope.ts';
+import { decodeKv, encodeKv } from '../../../src/reference/attention/kv_format.ts';
 import { rotateAppend as twin } from '../../../src/reference/attention/rotate_append.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
 import { openTestGpu } from '../../support/gpu.ts';
@@ -23,8 +25,14 @@ interface Case {
   pairs?: number;
   interleaved?: boolean;
   amplitude?: number;
+  kv?: KvFormat;
 }
+/** Relative to the RMS of a cache: half a step of f16, or of int8, at values of four RMS. */
+const STEP: Readonly<Record<KvFormat, number>> = { f32: 0, f16: 2e-3, int8: 2e-2 };
+
 const cases: Case[] = [
+  { name: 'f16', tokens: 3, position: 2, heads: 6, kvHeads: 2, size: 20, norm: 'per-head', kv: 'f16' },
+  { name: 'int8', tokens: 3, position: 2, heads: 4, kvHeads: 2, size: 72, norm: 'full', kv: 'int8' },
   { name: 'no_tokens', tokens: 0 },
   { name: 'one_token_at_the_start', tokens: 1 },
   { name: 'fills_the_cache_to_the_end', tokens: 7, position: 4, capacity: 11 },
@@ -64,6 +72,7 @@ const cases: Case[] = [
 
 async function check(c: Case): Promise<void> {
   const { name, tokens, position = 0, heads = 4, kvHeads = 2, size = 16, capacity = 16, norm = 'none' } = c;
+  const { kv = 'f32' } = c;
   const { clip = null, pairs = size / 2, interleaved = false, amplitude = 1 } = c;
   const rope = {
     inverseFrequencies: Array.from({ length: pairs }, (_, j) => 100 ** (-j / pairs)),
@@ -93,11 +102,16 @@ async function check(c: Case): Promise<void> {
     }),
     rope: ropeTable(rope, capacity),
   };
-  const kCache = normals(4, kvHeads * capacity * size);
-  const vCache = normals(5, kvHeads * capacity * size);
+  const [kCache, vCache] = [4, 5].map((seed) =>
+    decodeKv(encodeKv(normals(seed, kvHeads * capacity * size), kv, size), kv, size),
+  ) as [Float64Array, Float64Array];
   const got = await runKernel(gpu, {
     inputs: io,
-    outputs: { q: tokens * heads * size, kCache, vCache },
+    outputs: {
+      q: tokens * heads * size,
+      kCache: encodeKv(kCache, kv, size),
+      vCache: encodeKv(vCache, kv, size),
+    },
     step: { tokens, position },
     record: (r, v) =>
       rotateAppend(
@@ -111,15 +125,15 @@ async function check(c: Case): Promise<void> {
           vCache: v.vCache!,
           ...(v.qGamma && v.kGamma && { qGamma: v.qGamma, kGamma: v.kGamma }),
         },
-        { attention, capacity, normEps },
+        { attention, capacity, normEps, kv },
       ),
   });
   const shape = { tokens, position, heads, kvHeads, size, capacity, norm, eps: normEps, clip, pairs, interleaved };
   const expected = twin({ ...io, kCache, vCache }, shape);
   // A norm over at most 144 values and two products: a few 1e-7 each.
   expectClose(asF32(got.q!), expected.q, 5e-6, `${name} q`);
-  expectClose(asF32(got.kCache!), expected.kCache, 5e-6, `${name} k`);
-  expectClose(asF32(got.vCache!), expected.vCache, 1e-7, `${name} v`);
+  expectClose(decodeKv(got.kCache!, kv, size), expected.kCache, 5e-6 + STEP[kv], `${name} k`);
+  expectClose(decodeKv(got.vCache!, kv, size), expected.vCache, 1e-7 + STEP[kv], `${name} v`);
 }
 
 const only = (...names: string[]): Case[] => cases.filter((c) => names.includes(c.name));
@@ -150,9 +164,9 @@ describe('attention/rotate_append', () => {
     ],
     [
       'appends at t',
-      'attention/rotate_append',
-      'let position = u_step.position + t',
-      'let position = t',
+      'shared/place',
+      'return u_step.position + t;',
+      'return t;',
       only('fills_the_cache_to_the_end'),
     ],
     [
@@ -161,6 +175,20 @@ describe('attention/rotate_append', () => {
       'return value * gain(head, d);',
       'return value;',
       only('norm_of_turned_heads'),
+    ],
+    [
+      'forgets where v goes',
+      'attention/rotate_append',
+      'v_put(row, u, x, most)',
+      'k_put(row, u, x, most)',
+      only('int8'),
+    ],
+    [
+      'measures one lane only',
+      'attention/rotate_append',
+      'most = max(most, partial[i])',
+      'most = partial[0]',
+      only('int8'),
     ],
     ['turns v too', HEADS, '!head.is_v && d < 2u', 'd < 2u', only('odd_head_counts')],
     ['turns the whole head', HEADS, 'd < 2u * PAIRS', 'd < SIZE', only('partial_rotary')],
