@@ -35,6 +35,7 @@ fn attention_reduce(
   let position = u_step.position + t;
   let first = first_visible(position) / CHUNK;
   let last = position / CHUNK;
+  if (first == last) { return; } // attention_decode wrote it
   let start = (t * HEADS + head) * SPLITS;
 
 #if SINKS

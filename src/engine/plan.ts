@@ -15,7 +15,10 @@ import {
   activationBytes,
   cacheBytes,
   DECODE_TOKENS,
+  fewReadbackBytes,
+  fewTokens,
   interventionOffsets,
+  MOST_AHEAD,
   moeLayers,
   routedStride,
   slotTableStride,
@@ -349,6 +352,8 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
   const partBytes = matrices.flatMap((m) => m.parts).map((p) => planes(p.layout, p).bytes);
   const ropes = new Set(attentionLayers(config).map((a) => JSON.stringify(a.rope)));
   const routedByOne = sum(moeLayers(config).map((m) => routedStride(DECODE_TOKENS, m, true)));
+  const few = fewTokens(config, prefillChunk);
+  const routedByFew = sum(moeLayers(config).map((m) => routedStride(few, m)));
   const bytes = {
     weights: sum(partBytes) + sum(vectors.map((v) => 4 * v.length)) + sum(routers.map((r) => r.bytes)),
     kv: sum(caches.flatMap((cache) => Object.values(cache).map(bufferBytes))),
@@ -363,7 +368,10 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
       bufferBytes(interventionOffsets(config).at(-1)!) +
       4 * (2 * config.vocab + tokenSetWords(config.vocab)) + // token counts, bias, the tokens allowed
       STEP_BYTES,
-    readback: MOST_SAMPLED_BYTES + bufferBytes(routedByOne) + 4 * Math.max(1, ...experts.map((x) => x.count)),
+    readback:
+      (2 + MOST_AHEAD) * (MOST_SAMPLED_BYTES + bufferBytes(routedByOne)) +
+      (few > 1 ? fewReadbackBytes(few, routedByFew) : 0) +
+      4 * Math.max(1, ...experts.map((x) => x.count)),
   };
   const budgetBytes = options.gpuBytes ?? DEFAULT_GPU_BYTES;
   const home = planHome(spec, { bindingBytes, restBytes: sum(Object.values(bytes)), budgetBytes }, options);

@@ -19,7 +19,9 @@ import { fileBytes, type Plan } from './plan.ts';
 import type { PreparedModel } from './prepare.ts';
 import type { ProgressMeter } from './progress.ts';
 import { Session } from './session.ts';
+import { resolveSpeculation } from './speculation/options.ts';
 import { withSuggestion } from './suggest.ts';
+import { UNTUNED } from './tuning.ts';
 import { Uploader } from './upload.ts';
 
 export interface Runtime {
@@ -115,6 +117,7 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
   const forward = await Forward.create(gpu, config, plan, weights, homes, {
     predict: !isFull,
     approximate: labels.length > 0,
+    tuning: typeof options.tune === 'object' ? { ...UNTUNED, ...options.tune } : UNTUNED,
   });
   const modes =
     from?.modes ??
@@ -134,6 +137,8 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
       experts.onStep();
     },
   });
+  const guessesByDefault = !gpu.facts.adapter.isFallback;
+  if (resolveSpeculation(options.speculate, guessesByDefault)) await session.prepareGuesses();
   const experts = new ExpertService({
     store,
     monitor,

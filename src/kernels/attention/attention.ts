@@ -3,6 +3,7 @@ import type { DispatchSpec, Recorder, StepShape } from '../../gpu/recording.ts';
 import type { Imports } from '../../gpu/shader.ts';
 import { invariant } from '../../util/assert.ts';
 import { ceilDiv } from '../../util/math.ts';
+import type { Phase } from '../phase.ts';
 import { assertFits } from './capacity.ts';
 import { canMakeHeads, type HeadsSource } from './heads.ts';
 import { decodeRows, firstVisible, KEYS_PER_SPLIT, partialsBytes, prefillTile, splitCount } from './attention_plan.ts';
@@ -32,8 +33,11 @@ export interface AttentionShape {
   readonly window: number | null;
   /** Positions that the caches hold. */
   readonly capacity: number;
-  /** Both give the same values; decode is for a few tokens (its work per token does not share keys between tokens). */
-  readonly phase: 'decode' | 'prefill';
+  /**
+   * All give the same values. `decode` and `few` share no keys between tokens; where the kernel makes its heads, `few` puts the keys of all tokens
+   * into the cache first, so that each sees those before it as it would alone.
+   */
+  readonly phase: Phase;
 }
 
 /** The shader's WINDOW where every key is seen: more than any position, and position + 1 still fits. */
@@ -109,13 +113,13 @@ function decode(recorder: Recorder, label: string, io: Attention, shape: Attenti
         1;
   const sinks = { SINKS: io.sinks !== undefined };
   const source = queriesOf(label, io.q, { splits, sinks: sinks.SINKS });
-  recorder.dispatch({
+  const isFresh = source.constants.FRESH === true;
+  const appendsFirst = shape.phase === 'few' && isFresh;
+  const kernel = {
     shader: 'attention/attention_decode',
-    label,
     constants: {
       ...sharedConstants(shape),
       ...sinks,
-      ROWS: rows,
       CHUNK: KEYS_PER_SPLIT,
       VEC4: shape.keySize % 4 === 0,
       SPLIT: needsReduce,
@@ -131,6 +135,23 @@ function decode(recorder: Recorder, label: string, io: Attention, shape: Attenti
       ...(needsReduce && { partials: io.partials! }),
       ...(io.sinks && { sinks: io.sinks }),
     },
+  };
+  const passes = { APPEND_ONLY: false, ...(isFresh && { APPENDED: appendsFirst }) };
+  if (appendsFirst) {
+    recorder.dispatch({
+      ...kernel,
+      label: `${label}, append`,
+      constants: { ...kernel.constants, ...passes, APPEND_ONLY: true, ROWS: 1 },
+      grid: (step) => {
+        assertFits(label, step, capacity);
+        return [1, shape.kvHeads, step.tokens];
+      },
+    });
+  }
+  recorder.dispatch({
+    ...kernel,
+    label,
+    constants: { ...kernel.constants, ...passes, ROWS: rows },
     grid: (step) => {
       assertFits(label, step, capacity);
       const scratch = partialsBytes({ heads, valueSize, capacity, tokens: step.tokens });
