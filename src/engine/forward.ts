@@ -14,6 +14,7 @@ import {
 } from '../gpu/step.ts';
 import { embedRows } from '../kernels/embed/embed_rows.ts';
 import type { LinearOptions } from '../kernels/linear/linear.ts';
+import type { TileRows } from '../kernels/moe/group.ts';
 import { predictedIds } from '../kernels/moe/route.ts';
 import type { Phase } from '../kernels/phase.ts';
 import { sample, sampleRows, tokenSetWords } from '../kernels/sample/sample.ts';
@@ -88,6 +89,8 @@ export interface BodyOptions {
   readonly taps?: Taps | undefined;
   /** Prompts only: experts come in waves, each set with `ExpertHomes.setWave`. */
   readonly waves?: boolean;
+  /** Default: as `Forward.tuning` has it. */
+  readonly tileRows?: TileRows;
   /** Where routing goes; default: `Forward.logs`. */
   readonly logs?: RoutingLogs | undefined;
 }
@@ -314,7 +317,7 @@ export class Forward {
   }
 
   /** Embedding and all layers; the residual stream ends in `residualA`. */
-  async body(batch: Batch, { taps, waves = false, logs = this.logs }: BodyOptions = {}): Promise<Body> {
+  async body(batch: Batch, { taps, waves = false, logs = this.logs, tileRows = this.tuning.tileRows }: BodyOptions = {}): Promise<Body> {
     const r = this.recorder();
     const phase = PHASES[batch];
     invariant(batch !== 'few' || !this.isRecurrent, 'a state takes its tokens one by one or as a chunk');
@@ -387,7 +390,7 @@ export class Forward {
             logits: slice.logits > 0,
             interventions: this.#interventionsFrom(slice),
             approximate: this.isApproximate && batch === 'one',
-            tileRows: this.tuning.tileRows,
+            tileRows,
             most: this.most(batch),
             waveTable: waves ? this.homes.waveTable : undefined,
             scratch: { ...a, withShared: a.residualC },

@@ -22,6 +22,7 @@ import type { DrawnToken } from './session.ts';
 import { SpeculationGovernor } from './speculation/governor.ts';
 import { resolveSpeculation } from './speculation/options.ts';
 import { promptIds, type ModelText, type Prompt } from './text.ts';
+import type { Tuning } from './tuning.ts';
 
 export class Model {
   readonly #prepared: PreparedModel;
@@ -61,6 +62,11 @@ export class Model {
 
   get device(): DeviceFacts {
     return this.#live.gpu.facts;
+  }
+
+  /** Which kernels take a few tokens, and the tiles of experts: as measured, as asked for, or as suits most devices. */
+  get tuning(): Tuning {
+    return this.#live.session.forward.tuning;
   }
 
   /** What the GPU was asked to do so far. */
