@@ -1,9 +1,10 @@
 // attention/attention_decode: attention of few tokens, the keys split over workgroups; formula and visible keys as in attention_prefill
-//   with FRESH the step's own q, k and v are not there yet: they are made on the way as `heads` (attention/grouped_heads) says
+//   with FRESH the step's own q, k and v are not there yet: they are made on the way as `heads` (attention/grouped_heads) says;
+//   for a few tokens in two dispatches: APPEND_ONLY puts k and v into the caches, then APPENDED takes a token's own k and v as if it were alone
 //   with LATENT, which comes with FRESH, as attention/latent_heads says: v_cache is in k_cache, and what comes out goes up through the head's value rows
 // in   q [T,HEADS,KEY_SIZE] f32, or with FRESH what `heads` reads   k_cache [KV_HEADS,CAPACITY,KEY_SIZE] v_cache [KV_HEADS,CAPACITY,VALUE_SIZE]: see kv/
 //      sinks [HEADS] f32
-// out  out [T,HEADS,VALUE_SIZE] f32, with LATENT [T,HEADS,VALUE], when the step's keys lie in one split, else
+// out  out [T,HEADS,VALUE_SIZE] f32, with LATENT [T,HEADS,VALUE], when the token's keys lie in one split, else
 //      partials [T,HEADS,SPLITS,VALUE_SIZE + 2] f32: unnormalised sums, maximum, denominator, for attention_reduce
 //      with FRESH also k_cache and v_cache at positions position .. position + T - 1
 // grid [splits that the step sees, HEADS / ROWS, T], workgroup 64; one workgroup ROWS query heads of one kv head against up to CHUNK keys
@@ -169,15 +170,21 @@ fn attention_decode(
   let t = workgroup.z;
   if (t >= u_step.tokens) { return; }
   let position = u_step.position + t;
-  let first_split = first_visible(u_step.position) / CHUNK;
-  let last_split = (u_step.position + u_step.tokens - 1u) / CHUNK;
-  let split = first_split + workgroup.x;
-  let alone = first_split == last_split;
+#if APPEND_ONLY
+  let split = position / CHUNK;
+#else
+  let split = first_visible(u_step.position) / CHUNK + workgroup.x;
+#endif
+  let alone = first_visible(position) / CHUNK == position / CHUNK;
   let begin = max(first_visible(position), split * CHUNK);
   let end = min(position + 1u, (split + 1u) * CHUNK);
   if (begin >= end) { return; } // another token of the step sees this split
 
+#if APPEND_ONLY
+  let first_head = workgroup.y * (HEADS / KV_HEADS);
+#else
   let first_head = workgroup.y * ROWS;
+#endif
   let kv_head = first_head / (HEADS / KV_HEADS);
   let from_kv = kv_head * CAPACITY;
 #if FRESH
@@ -211,11 +218,20 @@ fn attention_decode(
   workgroupBarrier();
 
 #if FRESH
+#if APPENDED
+  let own_from = position;
+#else
   // The step's own keys, one by one: other workgroups write them to the cache meanwhile.
-  let cached = min(end, u_step.position);
-  for (var own = max(begin, u_step.position); own < end; own++) {
+  let own_from = u_step.position;
+#endif
+  let cached = min(end, own_from);
+  for (var own = max(begin, own_from); own < end; own++) {
     let own_t = own - u_step.position;
+#if APPEND_ONLY
+    let appends = true;
+#else
     let appends = own == position && first_head % (HEADS / KV_HEADS) == 0u;
+#endif
 #if LATENT
     let norm = latent_scale(own_t, lane);
 #else
@@ -316,6 +332,8 @@ fn attention_decode(
   let cached = end;
 #endif
 
+#if APPEND_ONLY
+#else
   for (var base = begin; base < cached; base += TILE) {
     // The zeros are written out: Tint keeps the last turn's values in a variable declared bare inside a loop.
     var share = array<f32, ROWS * TURNS>();
@@ -408,4 +426,5 @@ fn attention_decode(
     }
 #endif
   }
+#endif
 }

@@ -44,6 +44,7 @@ fn join_of(t: u32, head: u32) -> Join {
   let position = u_step.position + t;
   let first = first_visible(position) / CHUNK;
   let last = position / CHUNK;
+  if (first == last) { return; } // attention_decode wrote it
   let start = (t * HEADS + head) * SPLITS;
 #if SINKS
   let sink = sinks[head];

@@ -47,9 +47,9 @@ fn row_dots(matrix: u32, row: u32, chunk: u32, x: Inputs) -> Each {
 #endif
 
 #if GAMMA
-fn gained(x: Inputs, chunk: u32) -> Inputs {
+fn gained_row(x: array<vec4<f32>, 8>, chunk: u32) -> array<vec4<f32>, 8> {
   let q = chunk * 8u;
-  return Inputs(
+  return array<vec4<f32>, 8>(
     x[0] * gamma_quad(q),
     x[1] * gamma_quad(q + 1u),
     x[2] * gamma_quad(q + 2u),
@@ -60,6 +60,24 @@ fn gained(x: Inputs, chunk: u32) -> Inputs {
     x[7] * gamma_quad(q + 7u),
   );
 }
+
+#if BLOCK
+fn gained(x: Inputs, chunk: u32) -> Inputs {
+  return Inputs(gained_row(x.a, chunk), gained_row(x.b, chunk), gained_row(x.c, chunk), gained_row(x.d, chunk));
+}
+
+fn squares(x: Inputs) -> Each {
+  return vec4<f32>(dot32(x.a, x.a), dot32(x.b, x.b), dot32(x.c, x.c), dot32(x.d, x.d));
+}
+#else
+fn gained(x: Inputs, chunk: u32) -> Inputs {
+  return gained_row(x, chunk);
+}
+
+fn squares(x: Inputs) -> Each {
+  return dot32(x, x);
+}
+#endif
 #endif
 
 /// Products of rows n, n + 1, ...
@@ -80,12 +98,12 @@ struct LaneProducts {
 fn lane_products(matrix: u32, rows: Rows, n: u32) -> LaneProducts {
   var p = LaneProducts();
 #if GAMMA
-  var square = 0.0;
+  var square = Each();
 #endif
   for (var chunk = 0u; chunk < W_CHUNKS; chunk++) {
 #if GAMMA
     let raw = inputs(rows, chunk);
-    square += dot32(raw, raw);
+    square += squares(raw);
     let x = gained(raw, chunk);
 #else
     let x = inputs(rows, chunk);
@@ -106,7 +124,17 @@ fn lane_products(matrix: u32, rows: Rows, n: u32) -> LaneProducts {
   }
 #if GAMMA
   let scale = inverseSqrt(square / f32(K) + EPS);
-  return LaneProducts(scale * p.a, scale * p.b, scale * p.c, scale * p.d);
+  p.a *= scale;
+  p.b *= scale;
+  p.c *= scale;
+  p.d *= scale;
+#if BLOCK
+  p.e *= scale;
+  p.f *= scale;
+  p.g *= scale;
+  p.h *= scale;
+#endif
+  return p;
 #else
   return p;
 #endif

@@ -4,12 +4,14 @@
 //   greedy      temperature 0: the largest p
 //   otherwise   w = exp((p - best p) / temperature); keep the top_k largest p, of those the fewest that reach top_p of their sum of w,
 //               of those the ones with w >= min_p (the best has w = 1); draw one with probability w / sum of w
+//   With ROWS for each of T tokens at once, as if those before it had been drawn one by one and had come out as `ids` has them.
 //   Ties everywhere go to the lower id. -inf, NaN and anything up to -1e30 is never chosen unless nothing else is there.
-// in   logits [V] f32   counts [V]: low 16 bits times generated, bit 31 seen in the prompt   bias [V] f32   allowed [V/32]: bit id % 32 of word id / 32
+// in   logits [V] f32, with ROWS [T,V]   counts [V]: low 16 bits times generated, bit 31 seen in the prompt   bias [V] f32
+//      allowed [V/32]: bit id % 32 of word id / 32   ids [T]: with ROWS, the tokens of the step
 // out  sampled [4]: id, f32 bits of log softmax(l)[id] (before limits, penalties and temperature), f32 bits of log sum exp(l - max l), how many logits
 //      were NaN or +inf
-//      next_ids [0] = id   counts[id] is one more, up to 65,535
-// grid [1], workgroup 128
+//      next_ids [0] = id   counts[id] is one more, up to 65,535; with ROWS neither, and sampled is [T,4]
+// grid [1], with ROWS [T], workgroup 128
 // num  f32; exact selection: no sort, but a search for the last kept token in the order (p falling, id rising), 16 ways at a time: 4 bits of an
 //      order-preserving key of p, then 4 bits of the id. The draw is the same search in the order of ids. Sums have a fixed order.
 //      The random number is a hash of (seed, position of the new token)
@@ -20,9 +22,14 @@
 override V: u32;
 override ID_DIGITS: u32; // 16^ID_DIGITS >= V
 
+#if ROWS
+@group(0) @binding(1) var<storage, read> counts: array<u32>;
+@group(0) @binding(3) var<storage, read> ids: array<u32>;
+#else
 @group(0) @binding(1) var<storage, read_write> counts: array<u32>;
-@group(0) @binding(2) var<storage, read_write> sampled: array<u32>;
 @group(0) @binding(3) var<storage, read_write> next_ids: array<u32>;
+#endif
+@group(0) @binding(2) var<storage, read_write> sampled: array<u32>;
 #if LIMITED
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 @group(0) @binding(5) var<storage, read> allowed: array<u32>;
@@ -79,11 +86,26 @@ fn limited(id: u32, raw: f32) -> f32 {
 fn limited(id: u32, raw: f32) -> f32 { return raw; }
 #endif
 
+#if ROWS
+fn count_of(id: u32) -> u32 {
+  var count = counts[id];
+  for (var t = 1u; t <= logits_row; t++) {
+    if (ids[t] == id && (count & TIMES) < TIMES) { count++; }
+  }
+  return count;
+}
+
+fn new_position() -> u32 { return u_step.position + logits_row + 1u; }
+#else
+fn count_of(id: u32) -> u32 { return counts[id]; }
+fn new_position() -> u32 { return u_step.position + u_step.tokens; }
+#endif
+
 fn penalized(id: u32, from_model: f32) -> f32 {
   let raw = limited(id, from_model);
   let off = u_step.repetition_penalty == 1.0 && u_step.frequency_penalty == 0.0 && u_step.presence_penalty == 0.0;
   if (off || raw <= MASKED) { return raw; }
-  let count = counts[id];
+  let count = count_of(id);
   if (count == 0u) { return raw; }
   let times = count & TIMES;
   let repeated = select(raw * u_step.repetition_penalty, raw / u_step.repetition_penalty, raw > 0.0);
@@ -107,7 +129,7 @@ fn gather_stats(lane: u32) {
       let smaller = exp(-abs(raw - mine.highest));
       mine.sum = select(mine.sum + smaller, mine.sum * smaller + 1.0, raw > mine.highest);
       mine.highest = max(mine.highest, raw);
-      mine.broken += select(0u, 1u, is_broken(logits[id]));
+      mine.broken += select(0u, 1u, is_broken(logit_bits(id)));
       let key = key_of(penalized(id, raw));
       if (key < mine.key) {
         mine.key = key;
@@ -131,7 +153,7 @@ fn mixed(word: u32) -> u32 {
   return h ^ (h >> 16u);
 }
 fn uniform_number() -> f32 {
-  let hash = mixed(u_step.seed ^ mixed(u_step.position + u_step.tokens + 0x9e3779b9u));
+  let hash = mixed(u_step.seed ^ mixed(new_position() + 0x9e3779b9u));
   return (f32(hash >> 9u) + 0.5) / 8388608.0;
 }
 
@@ -252,7 +274,10 @@ fn drawn(lane: u32, best: f32) -> u32 {
 }
 
 @compute @workgroup_size(WG)
-fn sample(@builtin(local_invocation_index) lane: u32) {
+fn sample(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+#if ROWS
+  logits_row = workgroup.x;
+#endif
   gather_stats(lane);
   let all = workgroupUniformLoad(&stats[0]);
   let best = value_of(all.key);
@@ -260,12 +285,16 @@ fn sample(@builtin(local_invocation_index) lane: u32) {
   if (u_step.temperature > 0.0 && best > MASKED) { id = drawn(lane, best); }
   storageBarrier(); // every read of counts comes before the write
   if (lane == 0u) {
-    sampled[0] = id;
-    sampled[1] = bitcast<u32>(logit(id) - all.highest - log(all.sum));
-    sampled[2] = bitcast<u32>(log(all.sum));
-    sampled[3] = all.broken;
+    let to = 4u * workgroup.x;
+    sampled[to] = id;
+    sampled[to + 1u] = bitcast<u32>(logit(id) - all.highest - log(all.sum));
+    sampled[to + 2u] = bitcast<u32>(log(all.sum));
+    sampled[to + 3u] = all.broken;
+#if ROWS
+#else
     next_ids[0] = id;
     let count = counts[id];
     counts[id] = count + select(0u, 1u, (count & TIMES) < TIMES);
+#endif
   }
 }

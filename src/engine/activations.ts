@@ -9,13 +9,26 @@ import { besideAt } from '../kernels/moe/beside.ts';
 import { tileBound } from '../kernels/moe/group.ts';
 import { interventionBytes } from '../kernels/moe/intervention.ts';
 import { predictedIds, routedBytes } from '../kernels/moe/route.ts';
+import { FEW_TOKENS } from '../kernels/phase.ts';
+import { SAMPLED_WORDS } from '../kernels/sample/sample.ts';
 import { recurrentSizes, type RecurrentSizes } from '../layers/mixer_step.ts';
 import { alignUp, sum } from '../util/math.ts';
 
 /** Expert tile rows of the grouped GEMM. */
 export const TILE_ROWS = 16;
-/** The decode path takes at most this many tokens at once. */
+/** Tokens of a decode step. */
 export const DECODE_TOKENS = 1;
+
+/** The most tokens of a step of a few; 1: there are none, because a recurrent state cannot be cut back to one of them, or chunks are that short. */
+export const fewTokens = (config: ModelConfig, chunk: number): number =>
+  recurrentLayers(config).length > 0 ? 1 : Math.min(FEW_TOKENS, chunk);
+
+/** Steps that may be on the GPU behind the one whose token is waited for. */
+export const MOST_AHEAD = 2;
+
+/** Bytes of what a step of `tokens` brings back: a draw each, and its routing. */
+export const fewReadbackBytes = (tokens: number, routed: number): number =>
+  4 * SAMPLED_WORDS * tokens + Math.max(4, routed);
 
 export const ACTIVATIONS = [
   'ids',
@@ -146,6 +159,7 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     ...config.layers.map((l) => (l.ffn.kind === 'dense' ? l.ffn.width : (l.ffn.shared?.width ?? 0))),
   ]);
   const pairs = most(moes.map((m) => chunk * m.topK));
+  const few = fewTokens(config, chunk);
   return {
     ids: f32(chunk),
     residualA: f32(chunk * hidden),
@@ -183,9 +197,7 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     q: f32(chunk * most([...sizes.map((s) => s.heads * s.keySize), ...recurrent.map((s) => s.convolved)])),
     attended: f32(chunk * most([...sizes.map((s) => s.heads * s.outSize), ...recurrent.map((s) => s.mixed)])),
     partials: most(
-      sizes.map((s) =>
-        partialsBytes({ heads: s.heads, valueSize: s.valueSize, capacity: context, tokens: DECODE_TOKENS }),
-      ),
+      sizes.map((s) => partialsBytes({ heads: s.heads, valueSize: s.valueSize, capacity: context, tokens: few })),
     ),
     dense: f32(chunk * denseWidth),
     routed: most([sum(moes.map((m) => routedStride(chunk, m)))]),
@@ -196,6 +208,6 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     counts: f32(most(moes.map((m) => m.experts))),
     act: f32(most(moes.map((m) => besideAt(chunk * m.topK, m.width) + chunk * (m.shared?.width ?? 0)))),
     y: f32(most(moes.map((m) => besideAt(chunk * m.topK, hidden) + (m.shared ? chunk * hidden : 0)))),
-    logits: f32(vocab),
+    logits: f32(few * vocab),
   };
 }

@@ -110,6 +110,16 @@ export class Answer {
     this.#recorder.prompt(this.prompt.slice(0, cachedTokens), []);
   }
 
+  /** Tokens taken. */
+  get generated(): number {
+    return this.#generated;
+  }
+
+  /** The most tokens that may follow. */
+  get remaining(): number {
+    return this.#limit - this.#generated;
+  }
+
   /** How the next token is drawn. */
   draw(): DrawParams {
     const { bias, topLogprobs, allowed } = this.#limits;

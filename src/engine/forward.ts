@@ -14,16 +14,13 @@ import {
 } from '../gpu/step.ts';
 import { embedRows } from '../kernels/embed/embed_rows.ts';
 import type { KvPages } from '../kernels/attention/pages.ts';
+import type { LinearOptions } from '../kernels/linear/linear.ts';
+import type { TileRows } from '../kernels/moe/group.ts';
 import { predictedIds } from '../kernels/moe/route.ts';
-import { sample, tokenSetWords } from '../kernels/sample/sample.ts';
+import type { Phase } from '../kernels/phase.ts';
+import { sample, sampleRows, tokenSetWords } from '../kernels/sample/sample.ts';
 import { MOST_SAMPLED_BYTES, topLogprobs } from '../kernels/sample/top_logprobs.ts';
-import {
-  groupedAttention,
-  latentAttention,
-  type AttentionStep,
-  type KvCache,
-  type Phase,
-} from '../layers/attention.ts';
+import { groupedAttention, latentAttention, type AttentionStep, type KvCache } from '../layers/attention.ts';
 import { denseLayer } from '../layers/ffn.ts';
 import { linear } from '../layers/linear.ts';
 import type { RecurrentState } from '../layers/mixer_step.ts';
@@ -39,18 +36,19 @@ import {
   ACTIVATIONS,
   cacheBytes,
   DECODE_TOKENS,
+  fewTokens,
   interventionOffsets,
   midStride,
   moeLayers,
   routedStride,
-  TILE_ROWS,
   type ActivationName,
 } from './activations.ts';
 import type { Plan } from './plan.ts';
+import { UNTUNED, type Tuning } from './tuning.ts';
 import type { DeviceWeights } from './upload.ts';
 
-/** One token, or a chunk of a prompt. */
-export type Batch = 'one' | 'chunk';
+/** One token, a few (2 to `Forward.fewTokens`) that get the bits they would get one by one, or a chunk of a prompt. */
+export type Batch = 'one' | 'few' | 'chunk';
 
 /** Where one MoE layer's routing lies in a routing log. */
 export interface RoutedSlice {
@@ -71,9 +69,13 @@ export interface RoutingLog {
 
 export type RoutingLogs = Readonly<Record<Batch, RoutingLog>>;
 
+const PHASES: Readonly<Record<Batch, Phase>> = { one: 'decode', few: 'few', chunk: 'prefill' };
+
 export interface ForwardOptions {
   /** A decode step also predicts, in each MoE layer whose successor's router is like its own, what that one will choose. Default false. */
   readonly predict?: boolean;
+  /** Default: UNTUNED. */
+  readonly tuning?: Tuning | undefined;
   /** Routing of single tokens obeys the `ApproximateParams` given to `setStep`. Default false: it is exact. */
   readonly approximate?: boolean;
 }
@@ -88,6 +90,8 @@ export interface BodyOptions {
   readonly taps?: Taps | undefined;
   /** Prompts only: experts come in waves, each set with `ExpertHomes.setWave`. */
   readonly waves?: boolean;
+  /** Default: as `Forward.tuning` has it. */
+  readonly tileRows?: TileRows;
   /** Where routing goes; default: `Forward.logs`. */
   readonly logs?: RoutingLogs | undefined;
   /** Chunks only: by layer, the pages where keys and values of many sequences are, in place of the one that the caches hold. */
@@ -146,12 +150,15 @@ export class Forward {
   /** What the request changes in the choice of experts, all MoE layers one after the other: see kernels/moe/intervention.ts. */
   readonly interventions: BufferView;
   readonly #interventionAt: readonly number[];
-  readonly #approximate: boolean;
+  /** Routing of single tokens obeys the step's `ApproximateParams`. */
+  readonly isApproximate: boolean;
   /** By MoE layer: how many ids a decode step predicts there. */
   readonly #predicted: readonly number[];
 
   /** Whether some layer carries a state in place of keys and values. */
   readonly isRecurrent: boolean;
+  /** Programs recorded from now on obey it. */
+  tuning: Tuning;
 
   private constructor(
     gpu: Gpu,
@@ -167,7 +174,8 @@ export class Forward {
     this.isRecurrent = recurrentLayers(config).length > 0;
     this.plan = plan;
     this.#weights = weights;
-    this.#approximate = options.approximate ?? false;
+    this.isApproximate = options.approximate ?? false;
+    this.tuning = options.tuning ?? UNTUNED;
     this.#predicted = options.predict ? predictable(config, weights) : moeLayers(config).map(() => 0);
     const buffer = (label: string, role: Parameters<Gpu['createBuffer']>[1], bytes: number, usage = 0): BufferView =>
       wholeBuffer(gpu.createBuffer(label, role, bytes, usage));
@@ -209,6 +217,7 @@ export class Forward {
     this.#step = buffer('step', 'tables', STEP_BYTES, GPUBufferUsage.UNIFORM);
     this.logs = {
       one: this.#log('one', (bytes) => buffer('routed (decode)', 'activations', bytes)),
+      few: this.#log('few', (bytes) => subview(this.#activations.routed, 0, bytes)),
       chunk: this.#log('chunk', () => this.#activations.routed),
     };
     this.#interventionAt = interventionOffsets(config);
@@ -244,10 +253,24 @@ export class Forward {
     return this.#activations.normed;
   }
 
+  /** The most tokens of a step. */
+  most(batch: Batch): number {
+    const { prefillChunk } = this.plan;
+    return { one: DECODE_TOKENS, few: fewTokens(this.config, prefillChunk), chunk: prefillChunk }[batch];
+  }
+
+  /** How a step runs when every expert is on the GPU. */
+  batchOf(tokens: number): Batch {
+    if (tokens === 1) return 'one';
+    // What makes routing approximate holds for single tokens only.
+    const most = this.isApproximate ? 1 : Math.min(this.tuning.fewUpTo, this.most('few'));
+    return tokens <= most ? 'few' : 'chunk';
+  }
+
   /** @param make the buffer, given its size */
   #log(batch: Batch, make: (bytes: number) => BufferView, logits = false): RoutingLog {
     const isOne = batch === 'one';
-    const tokens = isOne ? DECODE_TOKENS : this.plan.prefillChunk;
+    const tokens = this.most(batch);
     let offset = 0;
     const slices = moeLayers(this.config).map((ffn, layer): RoutedSlice => {
       const { topK, experts } = ffn;
@@ -269,6 +292,7 @@ export class Forward {
     this.#logitLogs ??= this.#gpu
       .allocating('the logits of all routers', () => ({
         one: this.#log('one', make, true),
+        few: this.#log('few', make, true),
         chunk: this.#log('chunk', make, true),
       }))
       .catch((error: unknown) => {
@@ -306,9 +330,11 @@ export class Forward {
   }
 
   /** Embedding and all layers; the residual stream ends in `residualA`. */
-  async body(batch: Batch, { taps, waves = false, logs = this.logs, pages }: BodyOptions = {}): Promise<Body> {
+  async body(batch: Batch, options: BodyOptions = {}): Promise<Body> {
+    const { taps, waves = false, logs = this.logs, tileRows = this.tuning.tileRows, pages } = options;
     const r = this.recorder();
-    const phase: Phase = batch === 'one' ? 'decode' : 'prefill';
+    const phase = PHASES[batch];
+    invariant(batch !== 'few' || !this.isRecurrent, 'a state takes its tokens one by one or as a chunk');
     const { embed, layers } = this.#weights;
     const a = this.#activations;
     const { hidden, embeddingScale, residualScale: scale } = this.config;
@@ -377,9 +403,9 @@ export class Forward {
             predict: slice.predicted > 0,
             logits: slice.logits > 0,
             interventions: this.#interventionsFrom(slice),
-            approximate: this.#approximate && batch === 'one',
-            tileRows: TILE_ROWS,
-            most: batch === 'one' ? DECODE_TOKENS : this.plan.prefillChunk,
+            approximate: this.isApproximate && batch === 'one',
+            tileRows,
+            most: this.most(batch),
             waveTable: waves ? this.homes.waveTable : undefined,
             scratch: { ...a, withShared: a.residualC },
           }),
@@ -437,12 +463,21 @@ export class Forward {
 
   /** Logits of the last token of the step. */
   lastLogits(): Promise<Program> {
+    return this.#head({ phase: 'decode', row: 'last' });
+  }
+
+  /** Logits of every token of a step of a few, into `logits` [T, V]. */
+  fewLogits(): Promise<Program> {
+    return this.#head({ phase: 'few' });
+  }
+
+  #head(which: Pick<LinearOptions, 'phase' | 'row'>): Promise<Program> {
     const r = this.recorder();
     const a = this.#activations;
     const { norm: kind, normEps, finalNormEps: eps = normEps, head } = this.config;
     const { finalNorm: gamma, head: weights, headBias: bias } = this.#weights;
     const io = { weights, out: a.logits, bias };
-    const options = { phase: 'decode', row: 'last', scale: head.scale } as const;
+    const options = { ...which, scale: head.scale };
     if (kind === 'rms') linear(r, 'head', { ...io, x: a.residualA, gamma }, { ...options, eps });
     else {
       this.#recordFinalNorm(r, a.normed);
@@ -500,6 +535,15 @@ export class Forward {
       },
       { vocab: this.config.vocab },
     );
+    return r.finish();
+  }
+
+  /** Draws a token after each one of a step of a few, into `sampled` [T, SAMPLED_WORDS]; nothing else changes. */
+  fewSampling(): Promise<Program> {
+    const r = this.recorder();
+    const { ids, logits } = this.#activations;
+    const io = { logits, ids, counts: this.tokenCounts, sampled: this.sampled };
+    sampleRows(r, 'sample', io, { vocab: this.config.vocab });
     return r.finish();
   }
 

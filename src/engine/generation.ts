@@ -4,6 +4,7 @@ import type { PromptChunk, RoutingLevel, RunRouting } from '../trace/run-routing
 import type { Interventions } from './interventions.ts';
 import type { LayerRouting } from './routing.ts';
 import type { SamplingOptions } from './sampling.ts';
+import type { SpeculateOption } from './speculation/options.ts';
 
 export interface GenerateOptions extends SamplingOptions {
   /** Most tokens to generate; default: as many as the context has room for. */
@@ -45,6 +46,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly onPromptRouting?: (chunk: PromptChunk) => void;
   /** Computes the whole prompt, also what the cache holds of it: its routing then has no gaps. Default false. */
   readonly skipCache?: boolean;
+  /** Guesses of several tokens at a time, checked in one step: docs/speculation.md. The answer is the same. Default: as the model was loaded. */
+  readonly speculate?: SpeculateOption;
   /** Changes the choice of experts, for this request: docs/routing.md. Default: nothing. */
   readonly interventions?: Interventions;
 }

@@ -9,7 +9,7 @@ import { memoryFolder } from '../weights/records/memory-folder.ts';
 import { openRecordCache } from '../weights/records/open-cache.ts';
 import { openSharedRecords, SharedRecords, type SharedOptions } from '../weights/records/shared-records.ts';
 import type { RecordFileSpec } from '../weights/records/record-table.ts';
-import { sourceBlobs } from '../weights/records/blobs.ts';
+import { sourceBlobs, type BlobStore } from '../weights/records/blobs.ts';
 import { metadataSource, type MetadataSource } from '../weights/records/metadata-source.ts';
 import { modelStorage } from '../weights/records/storage.ts';
 import type { ByteSource } from '../weights/source.ts';
@@ -78,6 +78,17 @@ export async function rememberedSource(
   if (!storage?.root || source.origin !== 'network') return null;
   try {
     return await metadataSource(source, await sourceBlobs(storage.root, source.key ?? source.label, null), { signal });
+  } catch (error) {
+    if (error instanceof StorageError) return null;
+    throw error;
+  }
+}
+
+/** Where small things about a source are kept; null where nothing is. */
+export async function sourceNotes(source: ByteSource, storage: Storage | null | undefined): Promise<BlobStore | null> {
+  if (!storage?.root) return null;
+  try {
+    return await sourceBlobs(storage.root, source.key ?? source.label, null);
   } catch (error) {
     if (error instanceof StorageError) return null;
     throw error;

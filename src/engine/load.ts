@@ -14,6 +14,8 @@ import type { WeightsOption } from './precision.ts';
 import { prepareModel, withDefaults, type PreparedModel } from './prepare.ts';
 import { ProgressMeter, type LoadProgress } from './progress.ts';
 import { BACK_OFF_MS, Recovery, type Rebuild } from './recovery.ts';
+import type { SpeculateOption } from './speculation/options.ts';
+import type { Tuning } from './tuning.ts';
 import { openRuntime, type Runtime, type RuntimeOptions } from './runtime.ts';
 
 export interface LoadOptions extends PlanOptions, KeepingOptions {
@@ -40,6 +42,15 @@ export interface LoadOptions extends PlanOptions, KeepingOptions {
   readonly adapter?: ByteSource | null | undefined;
   /** Which expert leaves when another needs its slot: one of POLICY_NAMES. */
   readonly policy?: string | undefined;
+  /** What requests get that do not say; default: guess where the measured time says that it pays, and not on a software adapter. */
+  readonly speculate?: SpeculateOption | undefined;
+  /** Steps that may be on the GPU behind the one whose token is waited for, 0 to 2; default 2, on a software adapter 0. */
+  readonly runAhead?: number | undefined;
+  /**
+   * Measure the device for the choice of kernels, 200 ms at most, the first time that it runs this model; default true. `false`: what suits most devices.
+   * A software adapter is never measured. Or the choice itself, or a part of it.
+   */
+  readonly tune?: boolean | Partial<Tuning> | undefined;
   /** Kernels for a GPU or for a software adapter; default: by what the adapter is. To compare, and to count. */
   readonly kernels?: KernelChoice | undefined;
 }

@@ -9,7 +9,8 @@ import { checkPooling, embedTokens, type EmbedOptions } from './embedding.ts';
 import type { GeneratedToken, GenerateOptions, GenerateSummary } from './generation.ts';
 import { resolveInterventions, type Interventions } from './interventions.ts';
 import { samplingDefaults, type SamplingDefault } from './sampling.ts';
-import { moeLayers } from './activations.ts';
+import { moeLayers, MOST_AHEAD } from './activations.ts';
+import { Decoder } from './decoder.ts';
 import type { RecordLevel } from './expert-monitor.ts';
 import type { CacheReport, ExpertStats, StepEvent } from './expert-stats.ts';
 import type { Plan } from './plan.ts';
@@ -19,7 +20,10 @@ import type { Runtime } from './runtime.ts';
 import { scoreLogits, type LogitsResult } from './scoring.ts';
 import { canShare, Serving } from './serving/serving.ts';
 import type { DrawnToken } from './session.ts';
+import { SpeculationGovernor } from './speculation/governor.ts';
+import { resolveSpeculation } from './speculation/options.ts';
 import { promptIds, type ModelText, type Prompt } from './text.ts';
+import type { Tuning } from './tuning.ts';
 
 export class Model {
   readonly #prepared: PreparedModel;
@@ -32,6 +36,7 @@ export class Model {
   /** GPU work in flight; `dispose` waits for it, not for a caller who stopped asking for tokens. */
   #working: Promise<unknown> = Promise.resolve();
   readonly #disposal = new AbortController();
+  readonly #governor = new SpeculationGovernor();
   #disposed: Promise<void> | undefined;
 
   constructor(prepared: PreparedModel, recovery: Recovery) {
@@ -70,6 +75,11 @@ export class Model {
 
   get device(): DeviceFacts {
     return this.#live.gpu.facts;
+  }
+
+  /** Which kernels take a few tokens, and the tiles of experts: as measured, as asked for, or as suits most devices. */
+  get tuning(): Tuning {
+    return this.#live.session.forward.tuning;
   }
 
   /** What the GPU was asked to do so far. */
@@ -183,6 +193,7 @@ export class Model {
     const { contextLength } = this.plan;
     const answer = new Answer(prompt, options, { text, config, generation, endTokens, contextLength });
     if (this.#serving && canShare(options)) return yield* this.#together(this.#serving, answer, options.signal);
+    const decoder = this.#decoder(answer, options);
     const release = await this.#acquire();
     const signal = this.#orDisposed(options.signal);
     const summary = (finishReason: GenerateSummary['finishReason']): GenerateSummary => {
@@ -192,7 +203,7 @@ export class Model {
     answer.start();
     try {
       signal.throwIfAborted();
-      answer.begin(await this.#run((runtime) => beginOn(runtime, answer), signal));
+      answer.begin(await this.#run((runtime) => beginOn(runtime, answer, decoder), signal));
       let drawn: DrawnToken = await this.#run(async ({ experts, session }) => {
         // Nothing is done ahead of time while somebody waits for the first word.
         const endDemand = experts.store.demand.begin();
@@ -204,7 +215,7 @@ export class Model {
         if (finishReason) return summary(finishReason);
         signal.throwIfAborted();
         const { id } = drawn;
-        drawn = await this.#run(({ session }) => session.step(id, answer.draw(), signal), signal);
+        drawn = await this.#run(({ session }) => decoder.next(session, id, signal), signal);
         answer.fed(id, drawn.routing);
       }
     } catch (error) {
@@ -213,6 +224,8 @@ export class Model {
       if (!(error instanceof SourceError)) this.#live.session.forget();
       throw error;
     } finally {
+      // Tokens that were computed ahead and not taken are as if they had not been; the last one taken was not fed.
+      if (answer.generated > 0) this.#live.session.cut(answer.prompt.length + answer.generated - 1);
       release();
     }
   }
@@ -231,6 +244,16 @@ export class Model {
       if (asked?.aborted && error === asked.reason) return answer.summary('abort', []);
       throw error;
     }
+  }
+
+  #decoder(answer: Answer, { speculate }: GenerateOptions): Decoder {
+    const { options } = this.#prepared;
+    const isHardware = !this.device.adapter.isFallback;
+    return new Decoder(answer, {
+      speculation: resolveSpeculation(speculate ?? options.speculate, isHardware),
+      governor: this.#governor,
+      ahead: options.runAhead ?? (isHardware ? MOST_AHEAD : 0),
+    });
   }
 
   /**
@@ -350,8 +373,9 @@ export class Model {
 }
 
 /** @returns how much of the prompt is in the cache already */
-async function beginOn({ experts, session }: Runtime, answer: Answer): Promise<number> {
+async function beginOn({ experts, session }: Runtime, answer: Answer, decoder: Decoder): Promise<number> {
   await experts.grow();
+  if (decoder.guesses) await session.prepareGuesses();
   session.intervene(answer.interventions);
   if (answer.skipsCache) session.forget();
   await session.startRequest(answer.prompt, answer.wants).catch((error: unknown) => {

@@ -17,7 +17,10 @@ import {
   cacheBytes,
   canKeep,
   DECODE_TOKENS,
+  fewReadbackBytes,
+  fewTokens,
   interventionOffsets,
+  MOST_AHEAD,
   moeLayers,
   routedStride,
   slotTableStride,
@@ -379,6 +382,8 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
     : null;
   const ofRequests = requests?.bytes ?? { kv: 0, activations: 0, tables: 0, readback: 0 };
   const routedByOne = sum(moeLayers(config).map((m) => routedStride(DECODE_TOKENS, m, true)));
+  const few = fewTokens(config, prefillChunk);
+  const routedByFew = sum(moeLayers(config).map((m) => routedStride(few, m)));
   const bytes = {
     weights: sum(partBytes) + sum(vectors.map((v) => 4 * v.length)) + sum(routers.map((r) => r.bytes)),
     kv: sum(caches.flatMap((cache) => Object.values(cache).map(bufferBytes))) + ofRequests.kv,
@@ -399,8 +404,8 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
       STEP_BYTES +
       ofRequests.tables,
     readback:
-      MOST_SAMPLED_BYTES +
-      bufferBytes(routedByOne) +
+      (2 + MOST_AHEAD) * (MOST_SAMPLED_BYTES + bufferBytes(routedByOne)) +
+      (few > 1 ? fewReadbackBytes(few, routedByFew) : 0) +
       4 * Math.max(1, ...experts.map((x) => x.count)) +
       ofRequests.readback,
   };

@@ -1,6 +1,6 @@
 /** The programs that a session runs, recorded once for the arenas that are there. */
 import type { Program } from '../gpu/recording.ts';
-import type { Forward, RoutingLogs, Taps } from './forward.ts';
+import type { Body, Forward, RoutingLogs, Taps } from './forward.ts';
 import type { Bodies } from './stepper.ts';
 
 export interface Programs {
@@ -15,12 +15,28 @@ export async function recordBodies(
   forward: Forward,
   options: { readonly taps?: Taps; readonly logs?: RoutingLogs } = {},
 ): Promise<Bodies> {
-  const [one, chunk, waves] = await Promise.all([
+  const [one, few, chunk, waves] = await Promise.all([
     forward.body('one', options),
+    forward.batchOf(2) === 'few' ? forward.body('few', options) : null,
     forward.body('chunk', options),
     forward.body('chunk', { ...options, waves: true }),
   ]);
-  return { one, chunk, waves, logs: options.logs ?? forward.logs };
+  return { one, few, chunk, waves, logs: options.logs ?? forward.logs };
+}
+
+/** Of a step of a few tokens that draws after each of them. */
+export interface FewPrograms {
+  readonly body: Body;
+  readonly after: readonly Program[];
+}
+
+export async function recordFew(forward: Forward, recorded: Body | null): Promise<FewPrograms> {
+  const [body, head, sampling] = await Promise.all([
+    recorded ?? forward.body('few'),
+    forward.fewLogits(),
+    forward.fewSampling(),
+  ]);
+  return { body, after: [head, sampling] };
 }
 
 export async function recordPrograms(forward: Forward): Promise<Programs> {

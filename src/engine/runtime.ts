@@ -12,7 +12,9 @@ import { ExpertService, popularityOf } from './expert-service.ts';
 import { ExpertFetcher } from './fetch.ts';
 import { Forward } from './forward.ts';
 import type { LoadOptions } from './load.ts';
+import { sourceNotes } from './keeping.ts';
 import { measureSync } from './measure.ts';
+import { measuredTuning } from './measure-tuning.ts';
 import { ModePicker } from './mode.ts';
 import { allocateHomes } from './open-store.ts';
 import { fileBytes, type Plan } from './plan.ts';
@@ -20,7 +22,9 @@ import type { PreparedModel } from './prepare.ts';
 import type { ProgressMeter } from './progress.ts';
 import { BatchRunner } from './serving/batch-runner.ts';
 import { Session } from './session.ts';
+import { resolveSpeculation } from './speculation/options.ts';
 import { withSuggestion } from './suggest.ts';
+import { UNTUNED } from './tuning.ts';
 import { Uploader } from './upload.ts';
 
 export interface Runtime {
@@ -118,7 +122,16 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
   const forward = await Forward.create(gpu, config, plan, weights, homes, {
     predict: !isFull,
     approximate: labels.length > 0,
+    tuning: typeof options.tune === 'object' ? { ...UNTUNED, ...options.tune } : UNTUNED,
   });
+  // What is streamed runs in waves or one by one, and a CPU's times would take longer than they save.
+  if ((options.tune ?? true) === true && isFull && !gpu.facts.adapter.isFallback) {
+    const { prefillChunk, precision, bytes } = plan;
+    forward.tuning = await measuredTuning(gpu, forward, {
+      key: `${source.key ?? source.label} ${precision} ${bytes.weights + bytes.experts} ${prefillChunk}`,
+      blobs: await sourceNotes(source, options.storage),
+    });
+  }
   const modes =
     from?.modes ??
     new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.sampled));
@@ -138,6 +151,8 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
     },
   });
   const batch = plan.requests && (await BatchRunner.create(gpu, forward, plan.requests));
+  const guessesByDefault = !gpu.facts.adapter.isFallback;
+  if (resolveSpeculation(options.speculate, guessesByDefault)) await session.prepareGuesses();
   const experts = new ExpertService({
     store,
     monitor,

@@ -4,8 +4,9 @@
  */
 import { subview } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import type { StepShape } from '../gpu/recording.ts';
 import type { ApproximateParams, DrawOptions, SamplingParams } from '../gpu/step.ts';
-import { promptCounts, raisedCount, readSampled, SAMPLED_WORDS } from '../kernels/sample/sample.ts';
+import { promptCounts, raisedCount, readSampled, SAMPLED_WORDS, type SampledToken } from '../kernels/sample/sample.ts';
 import { MOST_SAMPLED_BYTES, readTopLogprobs, sampledWords, type RankedToken } from '../kernels/sample/top_logprobs.ts';
 import { routedBytes } from '../kernels/moe/route.ts';
 import type { ExpertStore } from '../moe/store.ts';
@@ -14,7 +15,7 @@ import { notFinite } from './finite.ts';
 import type { Batch, Forward, RoutingLogs } from './forward.ts';
 import type { ModePicker } from './mode.ts';
 import { NO_INTERVENTIONS, type ResolvedInterventions } from './interventions.ts';
-import { recordBodies, recordPrograms, type Programs } from './programs.ts';
+import { recordBodies, recordFew, recordPrograms, type FewPrograms, type Programs } from './programs.ts';
 import { chunkRoutingAt, type LayerRouting } from './routing.ts';
 import type { Scorer, ScoringPass } from './scoring.ts';
 import { StepLog, type LoggedStep } from './step-log.ts';
@@ -51,6 +52,11 @@ export interface RoutingRequest {
   readonly onPrompt?: ((routing: readonly LayerRouting[], position: number, tokens: number) => void) | undefined;
 }
 
+/** A step of one token that is on the GPU. */
+interface StepAhead {
+  readonly result: Promise<TailResult>;
+}
+
 export interface SessionParts {
   readonly gpu: Gpu;
   readonly forward: Forward;
@@ -82,6 +88,12 @@ export class Session implements Scorer {
   #interventions = NO_INTERVENTIONS;
   /** The first id of the next step that is on the GPU already. */
   #nextOnGpu: number | null = null;
+  /** Steps of one that the GPU was given before the token of the one before them was read, the next first. */
+  readonly #ahead: StepAhead[] = [];
+  /** Of steps that guess: recorded for the first request that wants them. */
+  #few: Promise<FewPrograms> | null = null;
+  /** Of the step that ran last: where its routing is. */
+  #lastBatch: Batch = 'one';
   /** What the GPU's copies were written from. */
   #biasOnGpu: DrawParams['bias'] = null;
   #allowedOnGpu: DrawParams['allowed'] = null;
@@ -104,6 +116,8 @@ export class Session implements Scorer {
   /** Records every program again: after arenas were replaced. */
   async rerecord(): Promise<void> {
     this.#logitBodies = null;
+    this.#few = null;
+    this.#dropAhead();
     this.#programs = await recordPrograms(this.#forward);
   }
 
@@ -124,7 +138,21 @@ export class Session implements Scorer {
   }
 
   forget(): void {
-    this.#keep(0);
+    this.cut(0);
+  }
+
+  /** Only the first `length` tokens count from now on, and no step that ran ahead: what an answer leaves. */
+  cut(length: number): void {
+    this.#dropAhead();
+    if (length < this.#cached.length) this.#keep(length);
+  }
+
+  /** Nobody will ask for their tokens. What else they left on the GPU lies beyond the cache. */
+  #dropAhead(): void {
+    if (this.#ahead.length === 0) return;
+    this.#ahead.length = 0;
+    this.#nextOnGpu = null;
+    this.#writeRequest();
   }
 
   /** Only the first `length` tokens of the cache count from now on. */
@@ -155,6 +183,7 @@ export class Session implements Scorer {
    * @throws OutOfBudget when the GPU has no room for the logits of all routers
    */
   async startRequest(prompt: readonly number[], wants: RoutingRequest = {}): Promise<void> {
+    this.#dropAhead();
     this.#wants = wants;
     if (wants.logits) await this.#bodies();
     this.#counts = promptCounts(prompt, this.#forward.config.vocab);
@@ -191,8 +220,8 @@ export class Session implements Scorer {
       this.#keep(position);
       this.#gpu.write(this.#forward.ids, Uint32Array.from(tokens));
       this.#forward.setStep(tokens.length, position, undefined, approximate);
-      await this.#rerun(tokens, signal);
-      this.#append({ tokens, position, approximate });
+      const { batch } = await this.#rerun(tokens, signal);
+      this.#append({ tokens, position, approximate }, batch);
     }
     this.#keep(from.#cached.length);
     this.#counts = from.#counts.slice();
@@ -200,17 +229,22 @@ export class Session implements Scorer {
   }
 
   /** A step that was counted when it ran first. */
-  async #rerun(tokens: readonly number[], signal: AbortSignal | undefined): Promise<void> {
+  async #rerun(tokens: readonly number[], signal: AbortSignal | undefined): Promise<StepRecord> {
     const { bodies } = this.#programs;
     const shape = { tokens: tokens.length, position: this.#cached.length };
     const record = new StepRecord(this.#parts.store.experts.length, { phase: 'prefill', ...shape }, false);
     await this.#stepper.run({ shape, bodies, tail: tailFor(tokens, null), signal, record, readsRouting: true });
     this.#gpu.assertAlive();
+    return record;
   }
 
-  #append(step: LoggedStep): void {
+  #append(step: LoggedStep, batch: Batch): void {
     this.#cached.push(...step.tokens);
-    this.#log.add(step);
+    const { tokens, position, approximate } = step;
+    // The tokens of a few have the bits of as many steps of one: so they come again wherever the experts are then.
+    if (batch === 'few')
+      tokens.forEach((id, i) => this.#log.add({ tokens: [id], position: position + i, approximate }));
+    else this.#log.add(step);
     this.#forward.acceptStep();
   }
 
@@ -225,6 +259,7 @@ export class Session implements Scorer {
     onChunk?: (done: number) => void,
   ): Promise<DrawnToken> {
     invariant(prompt.length > 0, 'an empty prompt');
+    this.#dropAhead();
     const { prefillChunk } = this.#forward.plan;
     this.#keep(this.reusable(prompt));
     for (;;) {
@@ -241,10 +276,132 @@ export class Session implements Scorer {
     }
   }
 
-  /** Feeds the token drawn last and draws the next. */
-  step(last: number, sampling: DrawParams, signal?: AbortSignal): Promise<DrawnToken> {
-    if (this.#nextOnGpu !== last) this.#gpu.write(this.#forward.ids, Uint32Array.of(last));
-    return this.#draw([last], 'decode', sampling, signal);
+  /** Feeds the token drawn last and draws the next. @param ahead how many steps more may be on the GPU meanwhile, where nothing has to look at their tokens first */
+  async step(last: number, sampling: DrawParams, signal?: AbortSignal, ahead = 0): Promise<DrawnToken> {
+    if (this.#nextOnGpu !== last) {
+      this.#dropAhead();
+      this.#gpu.write(this.#forward.ids, Uint32Array.of(last));
+    }
+    if (this.#ahead.length === 0 && (ahead === 0 || !this.#mayRunAhead(sampling)))
+      return this.#draw([last], 'decode', sampling, signal);
+    return this.#drawAhead(last, sampling, this.#mayRunAhead(sampling) ? ahead : 0);
+  }
+
+  /** Steps that are on the GPU already. */
+  get inFlight(): number {
+    return this.#ahead.length;
+  }
+
+  /** The next step's token and its draw are all on the GPU. */
+  #mayRunAhead({ bias = null, allowed = null, topLogprobs = 0 }: DrawParams): boolean {
+    const isPlain = bias === null && allowed === null && topLogprobs === 0 && !this.#wants.logits;
+    return isPlain && !this.#forward.isRecurrent && this.#parts.store.isComplete;
+  }
+
+  async #drawAhead(last: number, sampling: DrawParams, ahead: number): Promise<DrawnToken> {
+    const record = this.#record('decode', { tokens: 1, position: this.#cached.length });
+    const { result } = this.#ahead.shift() ?? this.#submitAhead(sampling);
+    while (this.#ahead.length < ahead && this.#stepper.hasRoom) this.#ahead.push(this.#submitAhead(sampling, 1));
+    this.#nextOnGpu = null;
+    const { bytes, routing } = await result.catch((error: unknown) => {
+      this.#dropAhead();
+      throw error;
+    });
+    this.#gpu.assertAlive();
+    this.#append({ tokens: [last], position: record.position, approximate: this.#parts.approximate }, 'one');
+    this.#stepper.account(record, routing);
+    this.#finishStep(record);
+    return this.#drawn(readSampled(new Uint32Array(bytes, 0, SAMPLED_WORDS)), routing);
+  }
+
+  /** @param behind steps that come before it, without those that wait to be read */
+  #submitAhead(sampling: DrawParams, behind = 0): StepAhead {
+    const position = this.#cached.length + this.#ahead.length + behind;
+    this.#forward.setStep(1, position, sampling, this.#parts.approximate);
+    const shape = { tokens: 1, position };
+    const readsRouting = (this.#wants.routing ?? true) || this.#parts.isWatched();
+    const tail = this.#drawing({ isBiased: false, isMasked: false }, 0);
+    const result = this.#stepper.submit({ shape, bodies: this.#programs.bodies, tail, readsRouting });
+    result.catch(() => undefined); // whoever asks for its token sees the error
+    return { result };
+  }
+
+  /** Records what `guess` runs, once. @returns whether this model can guess at all */
+  async prepareGuesses(): Promise<boolean> {
+    if (this.#forward.most('few') === 1 || this.#forward.isApproximate) return false;
+    this.#few ??= recordFew(this.#forward, this.#programs.bodies.few).catch((error: unknown) => {
+      this.#few = null;
+      throw error;
+    });
+    await this.#few;
+    return true;
+  }
+
+  /** The most tokens that one step may guess. */
+  get mostGuesses(): number {
+    return this.#forward.most('few') - 1;
+  }
+
+  /** Whether a draw may come from a step that guesses; not while others are in flight. */
+  mayGuess(sampling: DrawParams): boolean {
+    return (
+      this.#few !== null && this.#ahead.length === 0 && this.#mayRunAhead(sampling) && !this.#forward.isApproximate
+    );
+  }
+
+  /**
+   * Feeds the token drawn last and `guesses` of those after it in one step, and draws after each: the tokens that steps one by one would have drawn, up
+   * to the first that was guessed wrong. Keys and values of wrong guesses are cut off again.
+   */
+  async guess(last: number, guesses: readonly number[], sampling: DrawParams): Promise<DrawnToken[]> {
+    const tokens = [last, ...guesses];
+    const shape = { tokens: tokens.length, position: this.#cached.length };
+    const programs = await this.#few;
+    invariant(programs && this.#ahead.length === 0, 'a guess that was not prepared, or steps ahead of it');
+    this.#nextOnGpu = null;
+    const startedAt = performance.now();
+    this.#gpu.write(this.#forward.ids, Uint32Array.from(tokens));
+    this.#forward.setStep(shape.tokens, shape.position, sampling, this.#parts.approximate);
+    const readsRouting = (this.#wants.routing ?? true) || this.#parts.isWatched();
+    const { draws, routing } = await this.#stepper.few(programs, shape, readsRouting);
+    this.#gpu.assertAlive();
+    const wrong = guesses.findIndex((id, i) => draws[i]!.id !== id);
+    const kept = wrong < 0 ? tokens.length : wrong + 1;
+    this.#append(
+      { tokens: tokens.slice(0, kept), position: shape.position, approximate: this.#parts.approximate },
+      'few',
+    );
+    const ms = (performance.now() - startedAt) / kept;
+    return draws.slice(0, kept).map((draw, i) => {
+      const record = this.#record('decode', { tokens: 1, position: shape.position + i });
+      this.#stepper.account(record, routing[i]!);
+      this.#finishStep(record, ms);
+      const drawn = this.#drawn(draw, routing[i]!);
+      this.#nextOnGpu = null; // the kernel that draws several leaves ids and counts alone
+      this.#writeCount(draw.id);
+      return drawn;
+    });
+  }
+
+  #record(phase: StepRecord['phase'], shape: StepShape): StepRecord {
+    const record = new StepRecord(this.#parts.store.experts.length, { phase, ...shape }, this.#parts.isWatched());
+    record.interventions = this.#interventions.labels;
+    return record;
+  }
+
+  #finishStep(record: StepRecord, ms?: number): void {
+    record.finish(ms);
+    if (record.mode !== 'resident' && record.tokens === 1) this.#parts.modes.learn(record);
+    this.#parts.store.endStep(record.ms);
+    this.#parts.onStep(record);
+  }
+
+  /** A draw that counts. */
+  #drawn({ id, logprob, brokenLogits }: SampledToken, routing: readonly LayerRouting[]): DrawnToken {
+    if (brokenLogits > 0) throw notFinite(brokenLogits, 'logits');
+    this.#counts[id] = raisedCount(this.#counts[id]!);
+    this.#nextOnGpu = id;
+    return { id, logprob, topLogprobs: [], routing };
   }
 
   async #draw(
@@ -260,13 +417,10 @@ export class Session implements Scorer {
     this.#forward.setStep(tokens.length, this.#cached.length, draw, this.#parts.approximate);
     const tail = this.#drawing(limits, top);
     const result = await this.#run(tokens, phase, tail, signal);
-    const { id, logprob, brokenLogits } = readSampled(new Uint32Array(result!.bytes, 0, SAMPLED_WORDS));
-    if (brokenLogits > 0) throw notFinite(brokenLogits, 'logits');
-    this.#counts[id] = raisedCount(this.#counts[id]!);
-    this.#nextOnGpu = id;
+    const drawn = this.#drawn(readSampled(new Uint32Array(result!.bytes, 0, SAMPLED_WORDS)), result!.routing);
     const words = new Uint32Array(result!.bytes, 0, sampledWords(top));
     const topLogprobs = readTopLogprobs(words, top, this.#forward.config.vocab);
-    return { id, logprob, topLogprobs, routing: result!.routing };
+    return { ...drawn, topLogprobs };
   }
 
   /** Brings a draw's bias and mask to the GPU, unless they are there. Without them nothing is written. */
@@ -283,13 +437,12 @@ export class Session implements Scorer {
     return {
       programs: top > 0 ? [head, draw, topLogprobs] : [head, draw],
       view: subview(this.#forward.sampled, 0, 4 * sampledWords(top)),
-      undo: (bytes) => this.#undoDraw(bytes),
+      undo: (bytes) => this.#writeCount(readSampled(new Uint32Array(bytes, 0, SAMPLED_WORDS)).id),
     };
   }
 
-  /** A token drawn from a pass that missed experts: its count goes back, and the draw that follows overwrites the rest. */
-  #undoDraw(bytes: ArrayBuffer): void {
-    const { id } = readSampled(new Uint32Array(bytes, 0, SAMPLED_WORDS));
+  /** A token's count on the GPU becomes what it is here: a draw from a pass that missed experts raised it, or one of several did not. */
+  #writeCount(id: number): void {
     this.#gpu.write(this.#forward.tokenCounts, this.#counts.subarray(id, id + 1), 4 * id);
   }
 
@@ -304,9 +457,7 @@ export class Session implements Scorer {
     const bodies = scoring ?? (await this.#bodies());
     const readsRouting = scoring !== undefined || (this.#wants.routing ?? true);
     const shape = { tokens: tokens.length, position: this.#cached.length };
-    const layers = this.#parts.store.experts.length;
-    const record = new StepRecord(layers, { phase, ...shape }, this.#parts.isWatched());
-    record.interventions = this.#interventions.labels;
+    const record = this.#record(phase, shape);
     const result = await this.#stepper.run({
       shape,
       bodies,
@@ -317,14 +468,12 @@ export class Session implements Scorer {
     });
     const { onPrompt } = this.#wants;
     const isAsked = phase === 'prefill' && !scoring && onPrompt !== undefined;
+    this.#lastBatch = record.batch;
     const routing = isAsked ? await this.#routingOf(bodies.logs, shape.tokens) : [];
     this.#gpu.assertAlive(); // from the news of a loss on, nothing changes here: `resume` reads it
     if (isAsked) onPrompt(routing, shape.position, shape.tokens);
-    this.#append({ tokens, position: shape.position, approximate: this.#parts.approximate });
-    record.finish();
-    if (record.mode !== 'resident' && record.tokens === 1) this.#parts.modes.learn(record);
-    this.#parts.store.endStep(record.ms);
-    this.#parts.onStep(record);
+    this.#append({ tokens, position: shape.position, approximate: this.#parts.approximate }, record.batch);
+    this.#finishStep(record);
     return result;
   }
 
@@ -363,8 +512,7 @@ export class Session implements Scorer {
 
   /** What the step of `tokens` that ran last left in its log, [T, K] a layer. */
   async #routingOf(logs: RoutingLogs, tokens: number): Promise<LayerRouting[]> {
-    const batch: Batch = tokens === 1 ? 'one' : 'chunk';
-    const { view, slices } = logs[batch];
+    const { view, slices } = logs[this.#lastBatch];
     if (slices.length === 0) return [];
     const sizes = slices.map(({ topK, predicted, logits }) => routedBytes(tokens, topK, predicted, logits));
     const bytes = await this.#gpu.readAll(slices.map(({ offset }, m) => subview(view, offset, sizes[m]!)));
@@ -377,6 +525,7 @@ export class Session implements Scorer {
   }
 
   dispose(): void {
+    this.#ahead.length = 0;
     this.#stepper.dispose();
   }
 }

@@ -1,6 +1,7 @@
 /** What one exact step used, waited for and moved: filled in by the stepper, read by statistics and listeners. */
 import type { Brought, Filled, Tier } from '../moe/store.ts';
 import type { ExpertOrigin, LayerEvent, StepEvent, StoreMode } from './expert-stats.ts';
+import type { Batch } from './forward.ts';
 import type { TokenCost } from './mode.ts';
 
 export interface LayerAccount {
@@ -26,6 +27,8 @@ export class StepRecord implements TokenCost {
   /** false: nobody would read what each layer used. */
   readonly isWanted: boolean;
   mode: StoreMode = 'resident';
+  /** Which program the step ran. */
+  batch: Batch = 'one';
   stallMs = 0;
   replays = 0;
   ms = 0;
@@ -102,8 +105,9 @@ export class StepRecord implements TokenCost {
     this.bytes[tier] += bytes;
   }
 
-  finish(): void {
-    this.ms = performance.now() - this.#startedAt;
+  /** @param ms its share of a step that several tokens had; default: since it began */
+  finish(ms = performance.now() - this.#startedAt): void {
+    this.ms = ms;
   }
 
   get missedLayers(): number {

@@ -15,10 +15,14 @@ import { Readback } from '../gpu/readback.ts';
 import type { Program, StepShape } from '../gpu/recording.ts';
 import { BESIDE_RUNS, BESIDE_WAITS, MISSING_SLOT } from '../moe/slots.ts';
 import type { ExpertStore } from '../moe/store.ts';
+import { invariant } from '../util/assert.ts';
 import { logitsAt, predictedAt } from '../kernels/moe/route.ts';
-import type { Body, Forward, RoutedSlice, RoutingLogs } from './forward.ts';
-import { distinct, routingAt, sharesOf, type LayerRouting } from './routing.ts';
+import { readSampled, SAMPLED_WORDS, type SampledToken } from '../kernels/sample/sample.ts';
+import { fewReadbackBytes, MOST_AHEAD } from './activations.ts';
+import type { Body, Forward, RoutedSlice, RoutingLog, RoutingLogs } from './forward.ts';
+import { chunkRoutingAt, distinct, routingAt, sharesOf, type LayerRouting } from './routing.ts';
 import type { ModePicker } from './mode.ts';
+import type { FewPrograms } from './programs.ts';
 import type { StepRecord } from './step-record.ts';
 
 /** What comes after the layers, in the same submit. */
@@ -36,8 +40,17 @@ export interface TailResult {
   readonly routing: readonly LayerRouting[];
 }
 
+export interface FewResult {
+  /** One a token of the step. */
+  readonly draws: readonly SampledToken[];
+  /** By token, one entry a MoE layer; empty when nobody asked. */
+  readonly routing: readonly (readonly LayerRouting[])[];
+}
+
 export interface Bodies {
   readonly one: Body;
+  /** Where some steps run as a few. */
+  readonly few: Body | null;
   readonly chunk: Body;
   /** The same as `chunk`, in waves. */
   readonly waves: Body;
@@ -77,6 +90,10 @@ export class Stepper {
   #readbackBytes: number;
   /** Rows of each expert, of one layer of a chunk. */
   readonly #rows: Readback;
+  /** Of steps of one that run ahead: those that nothing is on its way to. */
+  readonly #free: Readback[];
+  readonly #ring: readonly Readback[];
+  readonly #few: Readback | null;
 
   constructor({ gpu, forward, store, modes, tailBytes }: StepperParts) {
     this.#gpu = gpu;
@@ -86,6 +103,10 @@ export class Stepper {
     this.#readbackBytes = tailBytes + forward.logs.one.view.size;
     this.#readback = new Readback(gpu, 'token', this.#readbackBytes);
     this.#rows = new Readback(gpu, 'expert rows', 4 * Math.max(1, ...store.experts));
+    this.#ring = Array.from({ length: 1 + MOST_AHEAD }, () => new Readback(gpu, 'token ahead', this.#readbackBytes));
+    this.#free = [...this.#ring];
+    const few = forward.most('few');
+    this.#few = few > 1 ? new Readback(gpu, 'a few tokens', fewReadbackBytes(few, forward.logs.few.view.size)) : null;
   }
 
   /** One exact step. Without a tail nothing comes back. @throws what a fetch threw; the step can be run again */
@@ -95,11 +116,15 @@ export class Stepper {
     if (this.#store.isComplete) {
       step.record.mode = 'resident';
       const readsRouting = step.readsRouting || step.record.isWanted;
-      const result = await this.#finish(step, tokens === 1 ? step.bodies.one : step.bodies.chunk, 0, readsRouting);
-      if (result && tokens === 1) this.#accountResident(step, result);
+      step.record.batch = this.#forward.batchOf(tokens);
+      const body = step.bodies[step.record.batch];
+      invariant(body, 'a few tokens, and no program for them');
+      const result = await this.#finish(step, body, 0, readsRouting);
+      if (result && tokens === 1) this.account(step.record, result.routing);
       return result;
     }
     if (tokens > 1) {
+      step.record.batch = 'chunk';
       step.record.mode = 'lockstep';
       return this.#waves(step);
     }
@@ -119,7 +144,7 @@ export class Stepper {
 
   /** Runs `body` from step `begin` to its end, then the tail; waits for what comes back. */
   async #finish(
-    { shape, tail, bodies: { logs } }: Step,
+    { shape, tail, record, bodies: { logs } }: Step,
     { program }: Body,
     begin: number,
     readsRouting = true,
@@ -136,7 +161,7 @@ export class Stepper {
     const at = routingBehind(tail);
     if (tail.view) this.#readback.encode(encoder, tail.view);
     if (readsRouting) {
-      if (shape.tokens > 1) copyLastRouting(encoder, logs, shape.tokens);
+      if (shape.tokens > 1) copyLastRouting(encoder, logs.one, logs[record.batch], shape.tokens);
       this.#readback.encode(encoder, routed, at);
     }
     this.#gpu.submit(encoder.finish());
@@ -145,7 +170,52 @@ export class Stepper {
     return { bytes, routing };
   }
 
-  #accountResident({ record }: Step, { routing }: TailResult): void {
+  /** Whether a step can be submitted before what the others bring back was read. */
+  get hasRoom(): boolean {
+    return this.#free.length > 0;
+  }
+
+  /** Submits a step of one token whose experts are all there. @returns what it brings back, when it is there */
+  submit({ shape, tail, bodies: { one, logs }, readsRouting }: Omit<Step, 'record'>): Promise<TailResult> {
+    const readback = this.#free.pop();
+    invariant(readback && tail?.view, 'no room for a step ahead, or nothing to read');
+    const encoder = this.#gpu.device.createCommandEncoder();
+    one.program.encode(encoder, shape);
+    for (const p of tail.programs) p.encode(encoder, shape);
+    readback.encode(encoder, tail.view);
+    const { view: routed, slices } = logs.one;
+    const at = tail.view.size;
+    if (readsRouting) readback.encode(encoder, routed, at);
+    this.#gpu.submit(encoder.finish());
+    return readback
+      .read(at + (readsRouting ? routed.size : 0))
+      .then((bytes) => ({ bytes, routing: readsRouting ? slices.map((s) => routingAt(bytes, at + s.offset, s)) : [] }))
+      .finally(() => this.#free.push(readback));
+  }
+
+  /** A step of a few tokens whose experts are all there, with a draw after each. */
+  async few({ body, after }: FewPrograms, shape: StepShape, readsRouting: boolean): Promise<FewResult> {
+    invariant(this.#few && this.#store.isComplete, 'a few tokens whose experts may be missing');
+    const encoder = this.#gpu.device.createCommandEncoder();
+    body.program.encode(encoder, shape);
+    for (const p of after) p.encode(encoder, shape);
+    const { view: routed, slices } = this.#forward.logs.few;
+    const { tokens } = shape;
+    const at = 4 * SAMPLED_WORDS * tokens;
+    this.#few.encode(encoder, subview(this.#forward.sampled, 0, at));
+    if (readsRouting) this.#few.encode(encoder, routed, at);
+    this.#gpu.submit(encoder.finish());
+    const bytes = await this.#few.read(at + (readsRouting ? routed.size : 0));
+    const draws = Array.from({ length: tokens }, (_, t) =>
+      readSampled(new Uint32Array(bytes, 4 * SAMPLED_WORDS * t, SAMPLED_WORDS)),
+    );
+    if (!readsRouting) return { draws, routing: draws.map(() => []) };
+    const layers = slices.map((s) => chunkRoutingAt(bytes, at + s.offset, tokens, s));
+    return { draws, routing: draws.map((_, t) => layers.map((layer, m) => tokenOf(layer, t, slices[m]!.topK))) };
+  }
+
+  /** A token that found all its experts in their slots. */
+  account(record: StepRecord, routing: readonly LayerRouting[]): void {
     if (!record.isWanted) return;
     routing.forEach(({ ids, weights }, layer) => {
       const experts = distinct(ids);
@@ -330,8 +400,16 @@ export class Stepper {
   dispose(): void {
     this.#readback.dispose();
     this.#rows.dispose();
+    for (const readback of this.#ring) readback.dispose();
+    this.#few?.dispose();
   }
 }
+
+/** Of [T, K], token t alone. */
+const tokenOf = ({ ids, weights }: LayerRouting, t: number, topK: number): LayerRouting => ({
+  ids: ids.subarray(t * topK, (t + 1) * topK),
+  weights: weights.subarray(t * topK, (t + 1) * topK),
+});
 
 /** Where the routing lies in what comes back. */
 const routingBehind = (tail: Tail | null): number => tail?.view?.size ?? 0;
@@ -341,11 +419,11 @@ const predictedBy = (bytes: ArrayBuffer, at: number, { topK, predicted }: Routed
   new Uint32Array(bytes, at + predictedAt(1, topK), predicted);
 
 /** The routing of a prompt's last token goes where a decode step would leave it. */
-function copyLastRouting(encoder: GPUCommandEncoder, { one, chunk }: RoutingLogs, tokens: number): void {
+function copyLastRouting(encoder: GPUCommandEncoder, one: RoutingLog, many: RoutingLog, tokens: number): void {
   one.slices.forEach(({ topK, predicted, logits, offset: to }, m) => {
-    const { offset: from, predicted: behind } = chunk.slices[m]!;
+    const { offset: from, predicted: behind } = many.slices[m]!;
     const copy = (source: number, goal: number, bytes: number): void => {
-      const [a, b] = [subview(chunk.view, from + source, bytes), subview(one.view, to + goal, bytes)];
+      const [a, b] = [subview(many.view, from + source, bytes), subview(one.view, to + goal, bytes)];
       encoder.copyBufferToBuffer(a.buffer, a.offset, b.buffer, b.offset, bytes);
     };
     const last = tokens - 1;

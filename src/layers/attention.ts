@@ -21,6 +21,7 @@ import { pickHeads, spreadHeads } from '../kernels/attention/pick_heads.ts';
 import { groupedHeads, rotateAppend, rotateAppendPaged } from '../kernels/attention/rotate_append.ts';
 import type { LinearOptions } from '../kernels/linear/linear.ts';
 import { fusesNorm } from '../kernels/linear/shared.ts';
+import type { Phase } from '../kernels/phase.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { linear } from './linear.ts';
 import { invariant } from '../util/assert.ts';
@@ -28,8 +29,7 @@ import { norm } from './norm.ts';
 import { onlyPart, type DeviceParts } from './parts.ts';
 import type { GroupedWeights, LatentWeights } from './weights.ts';
 
-/** Which of an operation's two kernels: one for few tokens, or one that shares what it reads among many. */
-export type Phase = 'decode' | 'prefill';
+export type { Phase };
 
 export interface KvCache {
   readonly keys: BufferView; // [Hk, C, key size]; of latent attention [C, kvRank + rope]
@@ -227,7 +227,7 @@ function absorbsInside(
   { phase }: AttentionStep,
 ): boolean {
   const isWhole = kvUp.parts.length === 1 && (qUp?.parts.length ?? 1) === 1;
-  return phase === 'decode' && r.gpu.facts.kernels === 'gpu' && isWhole && canAbsorbInside(config);
+  return phase !== 'prefill' && r.gpu.facts.kernels === 'gpu' && isWhole && canAbsorbInside(config);
 }
 
 /**
@@ -263,7 +263,7 @@ function attendLatents(
 /** Heads that the decode kernel makes itself; null where a dispatch of its own has to: for prompts, whose keys are shared among tokens. */
 function headsOnTheWay({ phase, cache }: AttentionStep, source: HeadsSource, sinks: boolean): HeadsSource | null {
   if (isPaged(cache)) return null;
-  return phase === 'decode' && canMakeHeads(source, { splits: splitCount(cache.capacity), sinks }) ? source : null;
+  return phase !== 'prefill' && canMakeHeads(source, { splits: splitCount(cache.capacity), sinks }) ? source : null;
 }
 
 interface AttendShape {

@@ -1,7 +1,7 @@
 /**
  * One Mixture-of-Experts layer: out = x + sum over the K chosen of weight * expert(norm(x)) (+ the shared expert).
  *
- *            decode (T small)                      prefill
+ *            decode, few                           prefill
  *   route    x -> normed, ids and weights          the same
  *   shared   rides in up and down                  rides in up, down and combine
  *   group                                          ids -> rows by expert, tiles, inverse map
@@ -148,7 +148,7 @@ export function moeLayer(
   const { arena, slot, slotTable } = weights.experts;
   const shape = { hidden, width, experts, topK, ...(beside ? { beside } : {}) };
   const home = { arena, slotTable: s.waveTable ?? slotTable };
-  if (phase === 'decode') {
+  if (phase !== 'prefill') {
     const atExperts = r.mark();
     expertUpDecode(r, `${label} up`, { ...home, x: normed, routed, act: scratch.act }, { ...shape, slot, activation });
     expertDownDecode(

@@ -42,7 +42,7 @@ function trafficBy(
 }
 
 interface Programs {
-  readonly bodies: Readonly<Record<Batch, Program>>;
+  readonly bodies: Readonly<Record<Exclude<Batch, 'few'>, Program>>;
   readonly after: readonly Program[];
 }
 

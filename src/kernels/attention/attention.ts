@@ -3,6 +3,7 @@ import type { DispatchSpec, Recorder, StepShape } from '../../gpu/recording.ts';
 import type { Imports } from '../../gpu/shader.ts';
 import { invariant } from '../../util/assert.ts';
 import { ceilDiv } from '../../util/math.ts';
+import type { Phase } from '../phase.ts';
 import { assertFits } from './capacity.ts';
 import { canMakeHeads, type HeadsSource, type RaisedHeads } from './heads.ts';
 import { kvAccess, kvFlags, type KvFormat } from './kv_format.ts';
@@ -44,8 +45,11 @@ export interface AttentionShape {
   readonly capacity: number;
   /** Default `f32`. */
   readonly kv?: KvFormat | undefined;
-  /** Both give the same values; decode is for a few tokens (its work per token does not share keys between tokens). */
-  readonly phase: 'decode' | 'prefill';
+  /**
+   * All give the same values. `decode` and `few` share no keys between tokens; where the kernel makes its heads, `few` puts the keys of all tokens
+   * into the cache first, so that each sees those before it as it would alone.
+   */
+  readonly phase: Phase;
 }
 
 /** The shader's WINDOW where every key is seen: more than any position, and position + 1 still fits. */
@@ -160,13 +164,13 @@ function decode(recorder: Recorder, label: string, io: Attention, shape: Attenti
     writes: !('buffer' in io.q),
     keysOnly: raise !== null,
   });
-  recorder.dispatch({
+  const isFresh = source.constants.FRESH === true;
+  const appendsFirst = shape.phase === 'few' && isFresh;
+  const kernel = {
     shader: 'attention/attention_decode',
-    label,
     constants: {
       ...sharedConstants(shape),
       ...sinks,
-      ROWS: rows,
       CHUNK: KEYS_PER_SPLIT,
       VEC4: quads,
       SPLIT: needsReduce,
@@ -183,6 +187,23 @@ function decode(recorder: Recorder, label: string, io: Attention, shape: Attenti
       ...(needsReduce && { partials: io.partials! }),
       ...(io.sinks && { sinks: io.sinks }),
     },
+  };
+  const pass = { APPEND_ONLY: false, ...(isFresh && { APPENDED: appendsFirst }) };
+  if (appendsFirst) {
+    recorder.dispatch({
+      ...kernel,
+      label: `${label}, append`,
+      constants: { ...kernel.constants, ...pass, APPEND_ONLY: true, ROWS: 1 },
+      grid: (step) => {
+        assertFits(label, step, capacity);
+        return [1, shape.kvHeads, step.tokens];
+      },
+    });
+  }
+  recorder.dispatch({
+    ...kernel,
+    label,
+    constants: { ...kernel.constants, ...pass, ROWS: rows },
     grid: (step) => {
       assertFits(label, step, capacity);
       const scratch = partialsBytes({ heads, valueSize, capacity, tokens: step.tokens });

@@ -8,6 +8,7 @@ import { ceilDiv } from '../../util/math.ts';
 import { planes, weightFormat } from '../../weights/layout.ts';
 import { inputConstants } from '../linear/x_rows.ts';
 import type { DeviceMatrix } from '../matrix.ts';
+import type { Phase } from '../phase.ts';
 import { assertFits } from './capacity.ts';
 import type { HeadsSource, RaisedHeads } from './heads.ts';
 import { kvAccess, kvFlags, type KvFormat } from './kv_format.ts';
@@ -125,7 +126,7 @@ export interface LatentAbsorb {
 export interface LatentShape {
   readonly attention: LatentAttention;
   /** `prefill` reads the matrix once for four tokens. */
-  readonly phase: 'decode' | 'prefill';
+  readonly phase: Phase;
 }
 
 export interface LatentAbsorbShape extends LatentShape {

@@ -57,9 +57,11 @@ const glu =
 
 export const LINEAR_COSTS: Readonly<Record<string, CostRule>> = {
   'linear/matvec': linear(matvec),
+  'linear/matvec_few': linear(matvec),
   'linear/matvec_lane': linear(lane),
   'linear/matmul': linear(matmul),
   'linear/glu_matvec': glu(matvec),
+  'linear/glu_few': glu(matvec),
   'linear/glu_lane': glu(lane),
   'linear/glu_matmul': glu(matmul),
 };

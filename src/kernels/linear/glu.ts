@@ -4,37 +4,43 @@ import type { Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import { activationConstants } from '../activation.ts';
 import type { DeviceMatrix } from '../matrix.ts';
-import { productOf } from './shared.ts';
+import type { Phase } from '../phase.ts';
+import { fusesNorm, productOf } from './shared.ts';
 
 export interface GluIo {
   readonly x: BufferView; // [T, K]
   /** Row 2f is gate f, row 2f + 1 is up f. */
   readonly weights: DeviceMatrix; // [2F, K]
   readonly out: BufferView; // [T, F]
-  /** Fuses an RMS norm of x in; on a software adapter in phase `decode` only: see `fusesNorm`. */
+  /** Fuses an RMS norm of x in; on a software adapter not in phase `prefill`: see `fusesNorm`. */
   readonly gamma?: BufferView; // [K]
 }
 
 export interface GluOptions {
-  readonly phase: 'decode' | 'prefill';
+  readonly phase: Phase;
   readonly activation: Activation;
   /** Of the norm; must come with `gamma`. */
   readonly eps?: number;
 }
 
-const SHADERS = { matvec: 'linear/glu_matvec', lane: 'linear/glu_lane', matmul: 'linear/glu_matmul' } as const;
+const SHADERS = {
+  matvec: 'linear/glu_matvec',
+  few: 'linear/glu_few',
+  lane: 'linear/glu_lane',
+  matmul: 'linear/glu_matmul',
+} as const;
 
 /** out = activate(gate h, up h), where h is x or, with gamma, x / rms(x) * gamma. */
 export function glu(recorder: Recorder, label: string, io: GluIo, options: GluOptions): void {
   const { x, weights, out, gamma } = io;
   const { phase, activation, eps } = options;
-  const one = phase === 'decode';
   invariant(weights.rows % 2 === 0, `${label}: gate and up rows come in pairs, got ${weights.rows} rows`);
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
   const software = recorder.gpu.facts.kernels === 'software';
-  invariant(one || !gamma || !software, `${label}: the prefill kernel for software does not norm its input`);
+  const fuses = fusesNorm(recorder.gpu.facts.kernels, phase);
+  invariant(fuses || !gamma, `${label}: the prefill kernel for software does not norm its input`);
   const input = { xRow: weights.cols, xAt: 0 };
-  const { kind, product } = productOf(weights, input, { one, eps: gamma ? eps! : null, software });
+  const { kind, product } = productOf(weights, input, { phase, eps: gamma ? eps! : null, software });
   recorder.dispatch({
     shader: SHADERS[kind],
     label,

@@ -2,7 +2,8 @@ import type { BufferView } from '../../gpu/buffer.ts';
 import type { Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import type { DeviceMatrix } from '../matrix.ts';
-import { productOf } from './shared.ts';
+import type { Phase } from '../phase.ts';
+import { fusesNorm, productOf } from './shared.ts';
 
 export interface LinearIo {
   readonly x: BufferView; // [T, xRow]
@@ -12,13 +13,13 @@ export interface LinearIo {
   /** Placed as `out`, in another buffer. */
   readonly residual?: BufferView; // [T, outRow]
   readonly rowScale?: BufferView; // [T]
-  /** Fuses an RMS norm of x in; on a software adapter in phase `decode` only: see `fusesNorm`. */
+  /** Fuses an RMS norm of x in; on a software adapter not in phase `prefill`: see `fusesNorm`. */
   readonly gamma?: BufferView; // [K]
 }
 
 export interface LinearOptions {
-  /** `decode` reads all weights for each token; `prefill` reads them once for 32 tokens. Same result up to rounding. */
-  readonly phase: 'decode' | 'prefill';
+  /** Same result up to rounding. */
+  readonly phase: Phase;
   /** Length of a row of x, and where its K values start. */
   readonly xRow?: number;
   readonly xAt?: number;
@@ -29,13 +30,18 @@ export interface LinearOptions {
   readonly scale?: number;
   /** Of the norm; must come with `gamma`. */
   readonly eps?: number;
-  /** Also copies `count` values at `at` of a row of x to `to` of the row of out; phase `decode`, not on a software adapter. */
+  /** Also copies `count` values at `at` of a row of x to `to` of the row of out; each token by itself, not in phase `prefill` nor on a software adapter. */
   readonly passes?: { readonly at: number; readonly to: number; readonly count: number };
   /** `last`: only token T-1, into row 0 of out (residual, too, is read at row 0); by the decode kernel in either phase. */
   readonly row?: 'all' | 'last';
 }
 
-const SHADERS = { matvec: 'linear/matvec', lane: 'linear/matvec_lane', matmul: 'linear/matmul' } as const;
+const SHADERS = {
+  matvec: 'linear/matvec',
+  few: 'linear/matvec_few',
+  lane: 'linear/matvec_lane',
+  matmul: 'linear/matmul',
+} as const;
 
 /** out = (h W^T + bias) * rowScale * scale + residual, where h is x or, with gamma, x / rms(x) * gamma. */
 export function linear(recorder: Recorder, label: string, io: LinearIo, options: LinearOptions): void {
@@ -52,11 +58,13 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
     passes,
   } = options;
   const last = row === 'last';
-  const one = phase === 'decode' || last;
+  const isAlone = last || (passes !== undefined && phase === 'few');
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
   const software = recorder.gpu.facts.kernels === 'software';
-  invariant(one || !gamma || !software, `${label}: the prefill kernel for software does not norm its input`);
-  const { kind, product } = productOf(weights, { xRow, xAt }, { one, eps: gamma ? eps! : null, software });
+  const fuses = isAlone || fusesNorm(recorder.gpu.facts.kernels, phase);
+  invariant(fuses || !gamma, `${label}: the prefill kernel for software does not norm its input`);
+  const chosen = { phase: isAlone ? 'decode' : phase, eps: gamma ? eps! : null, software } as const;
+  const { kind, product } = productOf(weights, { xRow, xAt }, chosen);
   invariant(!passes || kind === 'matvec', `${label}: only linear/matvec passes values on`);
   recorder.dispatch({
     shader: SHADERS[kind],
@@ -70,7 +78,7 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
       ROW_SCALE: rowScale !== undefined,
       OUT_SCALED: scale !== 1,
       ...(scale === 1 ? {} : { OUT_SCALE: scale }),
-      ...(kind === 'matmul' ? {} : { LAST: last }),
+      ...(kind === 'matvec' || kind === 'lane' ? { LAST: last } : {}),
       ...(kind === 'matvec' ? { PASSES: passes !== undefined } : {}),
       ...(passes ? { PASS_AT: passes.at, PASS_TO: passes.to, PASS_COUNT: passes.count } : {}),
     },

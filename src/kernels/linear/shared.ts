@@ -5,6 +5,7 @@ import { foldGrid, type Grid } from '../../gpu/recording.ts';
 import { ceilDiv } from '../../util/math.ts';
 import { weightFormat } from '../../weights/layout.ts';
 import type { DeviceMatrix } from '../matrix.ts';
+import { FEW_TOKENS, type Phase } from '../phase.ts';
 import { matvecShape } from './matvec_shape.ts';
 import { inputConstants, type InputRows } from './x_rows.ts';
 
@@ -44,7 +45,7 @@ function matvecProduct(weights: DeviceMatrix, input: InputRows, eps: number | nu
   };
 }
 
-/** For shaders that import `linear/lane_rows`. `block`: four tokens a lane; only without a fused norm. */
+/** For shaders that import `linear/lane_rows`. `block`: four tokens a lane. */
 function laneProduct(weights: DeviceMatrix, input: InputRows, eps: number | null, block: boolean): Product {
   return {
     constants: { ...common(weights, input), ...norm(eps), BLOCK: block },
@@ -53,6 +54,24 @@ function laneProduct(weights: DeviceMatrix, input: InputRows, eps: number | null
       block
         ? foldGrid(ceilDiv(weights.rows, BLOCK_ROWS), ceilDiv(tokens, BLOCK_TOKENS))
         : foldGrid(ceilDiv(weights.rows, LANE_ROWS), tokens),
+  };
+}
+
+/** For shaders that import `linear/few_rows`. Lanes as in decode: the order of a sum depends on them, on rows a lane it does not. */
+function fewProduct(weights: DeviceMatrix, input: InputRows, eps: number | null): Product {
+  const { lanes, rowsPerLane: most } = matvecShape(weights);
+  const rowsPerLane = Math.min(2, most); // a lane keeps 8 sums for each of them
+  const rows = (64 / lanes) * rowsPerLane;
+  return {
+    constants: {
+      ...common(weights, input),
+      LANES: lanes,
+      ROWS_PER_LANE: rowsPerLane,
+      COLUMNS: FEW_TOKENS,
+      ...norm(eps),
+    },
+    imports: weightFormat(weights.layout, weights, false).imports,
+    grid: (tokens) => foldGrid(ceilDiv(weights.rows, rows), ceilDiv(tokens, FEW_TOKENS)),
   };
 }
 
@@ -66,25 +85,27 @@ function matmulProduct(weights: DeviceMatrix, input: InputRows, eps: number | nu
 }
 
 export interface ProductOptions {
-  /** Each token by itself; otherwise weights are shared among tokens, and on a software adapter there is no fused norm. */
-  readonly one: boolean;
+  readonly phase: Phase;
   /** Null without a fused norm. */
   readonly eps: number | null;
   /** Kernels for an adapter that is a CPU: `facts.kernels`. */
   readonly software: boolean;
 }
 
-/** Whether linear maps of a phase norm their input on the way: a lane that takes four tokens for a CPU's sake would do it for every eight rows. */
-export const fusesNorm = (kernels: KernelChoice, phase: 'decode' | 'prefill'): boolean =>
-  phase === 'decode' || kernels === 'gpu';
+/**
+ * Whether linear maps of a phase norm their input on the way: in prefill, a lane that takes four tokens for a CPU's sake would do it for every eight
+ * rows. A few tokens are normed as one is, for the sake of the same bits.
+ */
+export const fusesNorm = (kernels: KernelChoice, phase: Phase): boolean => phase !== 'prefill' || kernels === 'gpu';
 
-/** Which kernel: see shaders/linear/matvec_rows, lane_rows and matmul_tile. */
+/** Which kernel: see shaders/linear/matvec_rows, few_rows, lane_rows and matmul_tile. */
 export function productOf(
   weights: DeviceMatrix,
   input: InputRows,
-  { one, eps, software }: ProductOptions,
-): { readonly kind: 'matvec' | 'lane' | 'matmul'; readonly product: Product } {
-  if (software) return { kind: 'lane', product: laneProduct(weights, input, eps, !one) };
-  if (one) return { kind: 'matvec', product: matvecProduct(weights, input, eps) };
+  { phase, eps, software }: ProductOptions,
+): { readonly kind: 'matvec' | 'few' | 'lane' | 'matmul'; readonly product: Product } {
+  if (software) return { kind: 'lane', product: laneProduct(weights, input, eps, phase !== 'decode') };
+  if (phase === 'decode') return { kind: 'matvec', product: matvecProduct(weights, input, eps) };
+  if (phase === 'few') return { kind: 'few', product: fewProduct(weights, input, eps) };
   return { kind: 'matmul', product: matmulProduct(weights, input, eps) };
 }

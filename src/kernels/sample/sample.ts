@@ -1,5 +1,6 @@
 import type { BufferView } from '../../gpu/buffer.ts';
 import type { Recorder } from '../../gpu/recording.ts';
+import type { Constants } from '../../gpu/shader.ts';
 import { invariant } from '../../util/assert.ts';
 
 /** Words of `sampled`: id, f32 bits of its log probability, f32 bits of log sum exp(l - max l), how many logits were NaN or +inf. */
@@ -45,14 +46,10 @@ export interface Sample {
  * V = 152,064 from 45 to 80 ms on SwiftShader.
  */
 export function sample(recorder: Recorder, label: string, io: Sample, shape: { readonly vocab: number }): void {
-  const { vocab } = shape;
-  invariant(Number.isInteger(vocab) && vocab >= 1 && vocab <= 2 ** 24, `a vocabulary of ${vocab}`); // counts are summed in f32
-  let idDigits = 0;
-  while (16 ** idDigits < vocab) idDigits++;
   recorder.dispatch({
     shader: 'sample/sample',
     label,
-    constants: { V: vocab, ID_DIGITS: idDigits, LIMITED: io.limits !== undefined },
+    constants: { ...vocabulary(shape.vocab), ROWS: false, LIMITED: io.limits !== undefined },
     bindings: {
       logits: io.logits,
       counts: io.counts,
@@ -61,6 +58,35 @@ export function sample(recorder: Recorder, label: string, io: Sample, shape: { r
       ...io.limits,
     },
     grid: ({ tokens }) => [tokens > 0 ? 1 : 0, 1, 1],
+  });
+}
+
+function vocabulary(vocab: number): Constants {
+  invariant(Number.isInteger(vocab) && vocab >= 1 && vocab <= 2 ** 24, `a vocabulary of ${vocab}`); // counts are summed in f32
+  let idDigits = 0;
+  while (16 ** idDigits < vocab) idDigits++;
+  return { V: vocab, ID_DIGITS: idDigits };
+}
+
+/** `sampled` must lie in another GPUBuffer than the others. */
+export interface SampleRows {
+  readonly logits: BufferView; // [T, V]
+  readonly ids: BufferView; // [T], the step's tokens
+  readonly counts: BufferView; // [V], as they were before the step
+  readonly sampled: BufferView; // [T, SAMPLED_WORDS]
+}
+
+/**
+ * Chooses the token after each one of the step, each as `sample` would if those before it had come out as the step's own tokens: row t counts them in,
+ * and its random number is that of position `position + t + 1`. Neither counts nor ids change.
+ */
+export function sampleRows(recorder: Recorder, label: string, io: SampleRows, shape: { readonly vocab: number }): void {
+  recorder.dispatch({
+    shader: 'sample/sample',
+    label,
+    constants: { ...vocabulary(shape.vocab), ROWS: true, LIMITED: false },
+    bindings: { logits: io.logits, ids: io.ids, counts: io.counts, sampled: io.sampled },
+    grid: ({ tokens }) => [tokens, 1, 1],
   });
 }
 

@@ -29,7 +29,7 @@ export function topLogprobs(
   recorder.dispatch({
     shader: 'sample/top_logprobs',
     label,
-    constants: { V: vocab },
+    constants: { V: vocab, ROWS: false },
     bindings: { logits: io.logits, sampled: subview(io.sampled, 0, MOST_SAMPLED_BYTES) },
     grid: ({ tokens }) => [tokens > 0 ? 1 : 0, 1, 1],
   });

@@ -1,0 +1,36 @@
+// linear/glu_few: what linear/glu_matvec computes, for 2 to COLUMNS tokens: see linear/few_rows. Rows 2f of W are gate, rows 2f+1 up; N = 2F.
+// in   x [T,K] f32   W [2F,K] any weight format   gamma [K] f32 optional
+// out  out [T,F] f32
+// grid [2F / ROWS folded, T / COLUMNS], workgroup 64; one workgroup owns ROWS rows of W for COLUMNS tokens
+// num  as linear/matvec_few
+// cost reads W once for COLUMNS tokens, and x once a workgroup
+// twin src/reference/linear/glu.ts   entry src/kernels/linear/glu.ts
+#import shared/fold
+#import shared/activation
+#import linear/few_rows
+
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+
+const PAIRS: u32 = ROWS / 2u;
+
+@compute @workgroup_size(WG)
+fn glu_few(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first_row = folded(workgroup, workgroups) * ROWS;
+  let first_token = workgroup.z * COLUMNS;
+  if (first_row >= N) { return; }
+  few_partials(first_token, first_row, lane);
+  for (var i = 0u; i < (COLUMNS * PAIRS + WG - 1u) / WG; i++) {
+    let at = i * WG + lane;
+    let column = at / PAIRS;
+    let t = first_token + column;
+    let pair = at % PAIRS;
+    let f = first_row / 2u + pair;
+    if (at < COLUMNS * PAIRS && t < u_step.tokens && f < N / 2u) {
+      out[t * (N / 2u) + f] = activate(few_product(column, 2u * pair), few_product(column, 2u * pair + 1u));
+    }
+  }
+}

@@ -1,0 +1,28 @@
+// linear/matvec_few: what linear/matvec computes, for 2 to COLUMNS tokens: see linear/few_rows
+// in   x [T,X_ROW] f32   W [N,K] any weight format   bias [N] residual [T,OUT_ROW] row_scale [T] gamma [K] f32, each optional
+// out  out [T,OUT_ROW] f32
+// grid [N / ROWS folded, T / COLUMNS], workgroup 64; one workgroup owns ROWS rows of W for COLUMNS tokens
+// num  f32; the order of linear/matvec for each token, and its bits
+// cost reads W once for COLUMNS tokens, and x once a workgroup
+// twin src/reference/linear/linear.ts   entry src/kernels/linear/linear.ts
+#import shared/fold
+#import linear/few_rows
+#import linear/finish
+
+@compute @workgroup_size(WG)
+fn matvec_few(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first_row = folded(workgroup, workgroups) * ROWS;
+  let first_token = workgroup.z * COLUMNS;
+  if (first_row >= N) { return; }
+  few_partials(first_token, first_row, lane);
+  for (var i = 0u; i < (COLUMNS * ROWS + WG - 1u) / WG; i++) {
+    let at = i * WG + lane;
+    let t = first_token + at / ROWS;
+    let n = first_row + at % ROWS;
+    if (at < COLUMNS * ROWS && t < u_step.tokens && n < N) { finish(t, t, n, few_product(at / ROWS, at % ROWS)); }
+  }
+}
