@@ -31,10 +31,13 @@ export function glu(recorder: Recorder, label: string, io: GluIo, options: GluOp
   const one = phase === 'decode';
   invariant(weights.rows % 2 === 0, `${label}: gate and up rows come in pairs, got ${weights.rows} rows`);
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
-  const software = recorder.gpu.facts.kernels === 'software';
-  invariant(one || !gamma || !software, `${label}: the prefill kernel for software does not norm its input`);
+  const { facts } = recorder.gpu;
+  invariant(
+    one || !gamma || facts.kernels === 'gpu',
+    `${label}: the prefill kernel for software does not norm its input`,
+  );
   const input = { xRow: weights.cols, xAt: 0 };
-  const { kind, product } = productOf(weights, input, { one, eps: gamma ? eps! : null, software });
+  const { kind, product } = productOf(weights, input, { one, eps: gamma ? eps! : null, facts });
   recorder.dispatch({
     shader: SHADERS[kind],
     label,

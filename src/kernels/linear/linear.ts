@@ -54,9 +54,12 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
   const last = row === 'last';
   const one = phase === 'decode' || last;
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
-  const software = recorder.gpu.facts.kernels === 'software';
-  invariant(one || !gamma || !software, `${label}: the prefill kernel for software does not norm its input`);
-  const { kind, product } = productOf(weights, { xRow, xAt }, { one, eps: gamma ? eps! : null, software });
+  const { facts } = recorder.gpu;
+  invariant(
+    one || !gamma || facts.kernels === 'gpu',
+    `${label}: the prefill kernel for software does not norm its input`,
+  );
+  const { kind, product } = productOf(weights, { xRow, xAt }, { one, eps: gamma ? eps! : null, facts });
   invariant(!passes || kind === 'matvec', `${label}: only linear/matvec passes values on`);
   recorder.dispatch({
     shader: SHADERS[kind],

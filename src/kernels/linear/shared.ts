@@ -1,11 +1,12 @@
 /** Constants and grids that linear.ts and glu.ts have in common. */
-import type { KernelChoice } from '../../gpu/device.ts';
+import type { DeviceFacts, KernelChoice } from '../../gpu/device.ts';
 import type { Constants } from '../../gpu/shader.ts';
 import { foldGrid, type Grid } from '../../gpu/recording.ts';
 import { ceilDiv } from '../../util/math.ts';
 import { weightFormat } from '../../weights/layout.ts';
 import type { DeviceMatrix } from '../matrix.ts';
 import { matvecShape } from './matvec_shape.ts';
+import { hasSubgroups, productsImport } from './products.ts';
 import { inputConstants, type InputRows } from './x_rows.ts';
 
 const TILE_TOKENS = 32;
@@ -30,16 +31,20 @@ const common = ({ layout, rows, cols }: DeviceMatrix, input: InputRows): Product
 const norm = (eps: number | null): Constants => ({ GAMMA: eps !== null, ...(eps === null ? {} : { EPS: eps }) });
 
 /** For shaders that import `linear/matvec_rows`. `eps` is null without a fused norm. */
-function matvecProduct(weights: DeviceMatrix, input: InputRows, eps: number | null): Product {
+function matvecProduct(weights: DeviceMatrix, input: InputRows, eps: number | null, facts: DeviceFacts): Product {
   const { lanes, rowsPerLane, rows } = matvecShape(weights);
   return {
     constants: {
       ...common(weights, input),
       LANES: lanes,
       ROWS_PER_LANE: rowsPerLane,
+      SUBGROUPS: hasSubgroups(facts),
       ...norm(eps),
     },
-    imports: weightFormat(weights.layout, weights, false).imports,
+    imports: {
+      ...weightFormat(weights.layout, weights, false).imports,
+      products: productsImport(weights.layout, facts),
+    },
     grid: (tokens) => foldGrid(ceilDiv(weights.rows, rows), tokens),
   };
 }
@@ -70,8 +75,7 @@ export interface ProductOptions {
   readonly one: boolean;
   /** Null without a fused norm. */
   readonly eps: number | null;
-  /** Kernels for an adapter that is a CPU: `facts.kernels`. */
-  readonly software: boolean;
+  readonly facts: DeviceFacts;
 }
 
 /** Whether linear maps of a phase norm their input on the way: a lane that takes four tokens for a CPU's sake would do it for every eight rows. */
@@ -82,9 +86,9 @@ export const fusesNorm = (kernels: KernelChoice, phase: 'decode' | 'prefill'): b
 export function productOf(
   weights: DeviceMatrix,
   input: InputRows,
-  { one, eps, software }: ProductOptions,
+  { one, eps, facts }: ProductOptions,
 ): { readonly kind: 'matvec' | 'lane' | 'matmul'; readonly product: Product } {
-  if (software) return { kind: 'lane', product: laneProduct(weights, input, eps, !one) };
-  if (one) return { kind: 'matvec', product: matvecProduct(weights, input, eps) };
+  if (facts.kernels === 'software') return { kind: 'lane', product: laneProduct(weights, input, eps, !one) };
+  if (one) return { kind: 'matvec', product: matvecProduct(weights, input, eps, facts) };
   return { kind: 'matmul', product: matmulProduct(weights, input, eps) };
 }

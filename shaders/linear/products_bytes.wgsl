@@ -1,0 +1,31 @@
+// The product of a chunk of a row with a chunk of inputs, in f32, of weights that are bytes: w = scale * unit * (byte - zero). The zero is taken off
+// the sum, zero * (x0 + x1 + ...), so that a weight costs its conversion and its multiplication, and what concerns the inputs alone is done once for all
+// rows that a lane holds.
+#import weight_format
+#import byte_floats
+#import shared/dot32
+struct ChunkInputs {
+  x: array<vec4<f32>, 8>,
+  sum: f32,
+}
+
+fn chunk_inputs(x: array<vec4<f32>, 8>) -> ChunkInputs {
+  let s = ((x[0] + x[1]) + (x[2] + x[3])) + ((x[4] + x[5]) + (x[6] + x[7]));
+  return ChunkInputs(x, (s.x + s.y) + (s.z + s.w));
+}
+
+fn chunk_product(matrix: u32, row: u32, chunk: u32, inputs: ChunkInputs) -> f32 {
+  let b = bytes32(matrix, row, chunk);
+  let w = array<vec4<f32>, 8>(
+    byte_quad(b[0], 0.0),
+    byte_quad(b[1], 0.0),
+    byte_quad(b[2], 0.0),
+    byte_quad(b[3], 0.0),
+    byte_quad(b[4], 0.0),
+    byte_quad(b[5], 0.0),
+    byte_quad(b[6], 0.0),
+    byte_quad(b[7], 0.0),
+  );
+  let product = dot32(w, inputs.x) - byte_zero(matrix, row, chunk) * inputs.sum;
+  return weight_scale(matrix, row, chunk) * (byte_unit(matrix, row, chunk) * product);
+}
