@@ -5,15 +5,15 @@ import type { Layout } from '../../weights/layout.ts';
 /** Layouts whose weights a shader can take as bytes: `bytes32` of shaders/weights/. */
 const isBytes = (layout: Layout): boolean => layout.kind === 'int' || layout.kind === 'mxfp4';
 
-const OF_BYTES = {
-  f32: 'linear/products_bytes',
-  f16: 'linear/products_f16',
-  int8: 'linear/products_int8',
-} as const;
-
-/** What `#import products` stands for. */
-export const productsImport = (layout: Layout, facts: DeviceFacts): string =>
-  facts.kernels === 'gpu' && isBytes(layout) ? OF_BYTES[facts.arithmetic] : 'linear/products_plain';
+/**
+ * What `#import products` stands for.
+ * @param rows that a lane multiplies with the same inputs: for one, adding up its inputs costs what it saves
+ */
+export function productsImport(layout: Layout, { kernels, arithmetic }: DeviceFacts, rows: number): string {
+  if (kernels === 'software' || !isBytes(layout)) return 'linear/products_plain';
+  if (arithmetic === 'f32') return rows > 1 ? 'linear/products_bytes' : 'linear/products_plain';
+  return arithmetic === 'f16' ? 'linear/products_f16' : 'linear/products_int8';
+}
 
 /** Whether lanes add up what they share by subgroup operations. */
 export const hasSubgroups = ({ kernels, features }: DeviceFacts): boolean =>

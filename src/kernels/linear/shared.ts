@@ -43,7 +43,7 @@ function matvecProduct(weights: DeviceMatrix, input: InputRows, eps: number | nu
     },
     imports: {
       ...weightFormat(weights.layout, weights, false).imports,
-      products: productsImport(weights.layout, facts),
+      products: productsImport(weights.layout, facts, rowsPerLane),
     },
     grid: (tokens) => foldGrid(ceilDiv(weights.rows, rows), tokens),
   };

@@ -42,7 +42,9 @@ export function besideMatrix(
   const rows = inputConstants(matrix.cols, { xRow: matrix.cols, xAt: part === 'down' ? beside.actAt : 0 }, unit);
   return {
     constants: { BESIDE: true, ...prefixed({ ...constants, ...rows }) },
-    imports: prefixed(facts ? { ...imports, products: productsImport(matrix.layout, facts) } : imports),
+    imports: prefixed(
+      facts ? { ...imports, products: productsImport(matrix.layout, facts, part === 'gateUp' ? 2 : 1) } : imports,
+    ),
     bindings: { beside_values: matrix.view },
   };
 }

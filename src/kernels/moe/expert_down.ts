@@ -93,7 +93,7 @@ export function expertDownDecode(
       PARTS: parts,
       SUBGROUPS: hasSubgroups(facts),
     },
-    imports: { ...imports, ...more.imports, products: productsImport(slot.down, facts) },
+    imports: { ...imports, ...more.imports, products: productsImport(slot.down, facts, 1) },
     bindings: {
       ...bindings,
       ...more.bindings,

@@ -100,7 +100,7 @@ export function expertUpDecode(recorder: Recorder, label: string, io: ExpertUpDe
       PARTS: parts,
       SUBGROUPS: hasSubgroups(facts),
     },
-    imports: { ...imports, ...more.imports, products: productsImport(slot.gateUp, facts) },
+    imports: { ...imports, ...more.imports, products: productsImport(slot.gateUp, facts, 2) },
     bindings: {
       ...bindings,
       ...more.bindings,
