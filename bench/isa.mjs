@@ -1,5 +1,5 @@
 // What AMD's compiler makes of a model's kernels, without an AMD GPU: registers, spills, how many waves fit, instructions for one product.
-//   node bench/isa.mjs --lab PATH_OF_gpu-lab [--model FILE_OR_DIR] [--weights q4] [--features shader-f16,subgroups] [--kernels REGEX] [--write]
+//   node bench/isa.mjs --lab PATH_OF_gpu-lab [--model FILE_OR_DIR] [--weights q4] [--features shader-f16,subgroups] [--arithmetic f32|f16|int8] [--kernels REGEX] [--write]
 // FILE is a published config.json (default: OLMoE-1B-7B's), whose weights are not needed; DIR has a checkpoint. Compares with isa-budget.json beside this file and
 // ends with 1 when a kernel is worse; --write makes what is measured the budget. `gpu-lab isa FILE...` compiles WGSL as a browser does and prints statistics.
 import { spawnSync } from 'node:child_process';
@@ -16,6 +16,7 @@ const { values } = parseArgs({
     model: { type: 'string', default: join(root, 'test/unit/config/published/olmoe-1b-7b-0924-instruct.json') },
     weights: { type: 'string', default: 'q4' },
     features: { type: 'string', default: '' },
+    arithmetic: { type: 'string', default: 'auto' },
     kernels: { type: 'string', default: '^(linear|moe|attention|norm)/' },
     write: { type: 'boolean', default: false },
   },
@@ -96,6 +97,7 @@ function rowOf(text, kernels) {
 const found = await kernelsOf(values.model, {
   weights: values.weights,
   features: values.features.split(',').filter(Boolean),
+  arithmetic: values.arithmetic,
 });
 const kernels = new Map();
 for (const kernel of found)

@@ -10,9 +10,13 @@ const LAYERS = 4;
  * @param model a folder with a checkpoint; or a published config.json, whose first layers are then loaded as if they were published in bf16, without weights
  * @param weights webmoe's option
  * @param features of the adapter
+ * @param arithmetic webmoe's option
  * @returns distinct { path, code }
  */
-export async function kernelsOf(model, { weights = 'as-is', features = [], contextLength = 4096 }) {
+export async function kernelsOf(
+  model,
+  { weights = 'as-is', features = [], arithmetic = 'auto', contextLength = 4096 },
+) {
   const { load, hollowFolder, openNodeSource } = await fromSource('kernels-of', [
     'node.ts',
     'engine/load.ts',
@@ -22,7 +26,16 @@ export async function kernelsOf(model, { weights = 'as-is', features = [], conte
   const folder = isConfig ? hollowFolder(firstLayers(JSON.parse(readFileSync(model, 'utf8')))) : model;
   const { gpu, shaders } = paperGpu(features);
   try {
-    const options = { gpu, weights, contextLength, storage: null, start: 'early', collect: false, gpuBytes: 2 ** 40 };
+    const options = {
+      gpu,
+      weights,
+      arithmetic,
+      contextLength,
+      storage: null,
+      start: 'early',
+      collect: false,
+      gpuBytes: 2 ** 40,
+    };
     const loaded = await load(await openNodeSource(folder), options);
     await loaded.dispose();
   } finally {

@@ -1,6 +1,6 @@
 // Kernels against what bounds them, as ratios on one adapter: int4 products of one token against copying as many bytes, grouped products of many tokens
 // against dense ones of as many rows, and what a Mixture of Experts adds around its products.
-//   node bench/kernels.mjs [--tokens 512] [--hidden 1024] [--width 512] [--experts 32] [--top-k 4] [--rounds 5]
+//   node bench/kernels.mjs [--tokens 512] [--hidden 1024] [--width 512] [--experts 32] [--top-k 4] [--rounds 5] [--kernels gpu|software] [--only REGEX of cases]
 // Time is the processor's on a software adapter, where other programs then do not count, and the clock's on a GPU. Cases take turns; the least of the rounds counts.
 import { parseArgs } from 'node:util';
 import { fromSource } from './modules.mjs';
@@ -13,6 +13,8 @@ const { values } = parseArgs({
     experts: { type: 'string', default: '32' },
     'top-k': { type: 'string', default: '4' },
     rounds: { type: 'string', default: '5' },
+    kernels: { type: 'string', default: 'gpu' },
+    only: { type: 'string', default: '.' },
   },
 });
 const [TOKENS, HIDDEN, WIDTH, EXPERTS, TOP_K] = ['tokens', 'hidden', 'width', 'experts', 'top-k'].map(
@@ -45,7 +47,7 @@ const engine = await fromSource('kernels', [
 ]);
 const { Gpu, Recorder, STEP_BYTES, writeStep, wholeBuffer, openDawn, prng } = engine;
 
-const gpu = await Gpu.open({ gpu: await openDawn(), kernels: 'gpu' });
+const gpu = await Gpu.open({ gpu: await openDawn(), kernels: values.kernels });
 const { adapter } = gpu.facts;
 
 function buffer(name, bytes, words) {
@@ -66,8 +68,8 @@ const floats = (name, count) =>
 const step = wholeBuffer(gpu.createBuffer('step', 'activations', STEP_BYTES, globalThis.GPUBufferUsage.UNIFORM));
 
 /** @returns runs it once, to its end */
-async function program(tokens, record) {
-  const recorder = new Recorder(gpu, step);
+async function program(tokens, record, on = gpu) {
+  const recorder = new Recorder(on, step);
   record(recorder);
   const ready = await recorder.finish();
   return async () => {
@@ -103,7 +105,7 @@ function matrix(rows, cols) {
 const slot = engine.slotLayout({ hidden: HIDDEN, width: WIDTH, gateUp: INT4, down: INT4, bias: false });
 const block = engine.routerBlock({
   ...{ hidden: HIDDEN, experts: EXPERTS, layout: { kind: 'f32' } },
-  ...{ logitBias: false, selectionBias: false, sharedGate: false },
+  ...{ normBias: false, logitBias: false, selectionBias: false, sharedGate: false },
 });
 const router = { score: 'softmax', logitBias: false, selectionBias: false, groups: null, renormalize: null, scale: 1 };
 const pairs = TOKENS * TOP_K;
@@ -147,28 +149,49 @@ const rowsOut = buffer('rows out', 4 * pairs * HIDDEN);
 const vector = floats('vector', HIDDEN);
 const product = buffer('product', 4 * GEMV_ROWS);
 
-const cases = {
-  copy: await program(1, (r) => r.copy('copy', () => ({ from: large.view, to: copied, bytes: large.view.size }))),
-  gemv: await program(1, (r) =>
-    engine.linear(r, 'gemv', { x: vector, weights: large, out: product }, { phase: 'decode' }),
-  ),
-  around: await program(TOKENS, (r) => {
-    engine.route(r, 'route', io, { block, topK: TOP_K, router, eps: 1e-5 });
-    engine.group(r, 'group', io, shape);
-    engine.combine(r, 'combine', io, shape);
-  }),
-  grouped: await program(TOKENS, (r) => {
-    engine.expertUp(r, 'up', { ...io, x: io.normed }, shape);
-    engine.expertDown(r, 'down', io, shape);
-  }),
-  dense: await program(pairs, (r) => {
-    engine.linear(r, 'up', { x: rowsIn, weights: denseUp, out: rowsMiddle }, { phase: 'prefill' });
-    const down = { phase: 'prefill', xRow: 2 * WIDTH };
-    engine.linear(r, 'down', { x: rowsMiddle, weights: denseDown, out: rowsOut }, down);
-  }),
+/** The variants of kernels that this adapter can run: see docs/performance-variants.md. */
+const has = (feature) => gpu.facts.features.has(feature);
+const without = new Set([...gpu.facts.features].filter((name) => name !== 'subgroups'));
+const variants = {
+  plain: { features: without },
+  ...(has('subgroups') && { subgroups: {} }),
+  ...(has('shader-f16') && { f16: { arithmetic: 'f16' } }),
+  int8: { arithmetic: 'int8' },
 };
+const wanted = new RegExp(values.only);
+const chosen = (programs) => Object.entries(programs).filter(([name]) => wanted.test(name));
+const gemv = (facts) => () =>
+  program(
+    1,
+    (r) => engine.linear(r, 'gemv', { x: vector, weights: large, out: product }, { phase: 'decode' }),
+    gpu.share({ ...gpu.facts, ...facts }),
+  );
+
+const programs = {
+  copy: () => program(1, (r) => r.copy('copy', () => ({ from: large.view, to: copied, bytes: large.view.size }))),
+  ...Object.fromEntries(Object.entries(variants).map(([name, facts]) => [`gemv ${name}`, gemv(facts)])),
+  around: () =>
+    program(TOKENS, (r) => {
+      engine.route(r, 'route', io, { block, topK: TOP_K, router, eps: 1e-5 });
+      engine.group(r, 'group', io, shape);
+      engine.combine(r, 'combine', io, shape);
+    }),
+  grouped: () =>
+    program(TOKENS, (r) => {
+      engine.expertUp(r, 'up', { ...io, x: io.normed }, shape);
+      engine.expertDown(r, 'down', io, shape);
+    }),
+  dense: () =>
+    program(pairs, (r) => {
+      engine.linear(r, 'up', { x: rowsIn, weights: denseUp, out: rowsMiddle }, { phase: 'prefill' });
+      const down = { phase: 'prefill', xRow: 2 * WIDTH };
+      engine.linear(r, 'down', { x: rowsMiddle, weights: denseDown, out: rowsOut }, down);
+    }),
+};
+const cases = {};
+for (const [name, make] of chosen(programs)) cases[name] = await make();
 const least = await times(cases);
-const [tiles] = new Uint32Array(await gpu.read(io.tiles));
+const [tiles] = new Uint32Array(await gpu.read(io.tiles)); // once `around` has run
 const products = 2 * pairs * 3 * HIDDEN * WIDTH;
 const seconds = (s) => `${(1000 * s).toFixed(1)} ms`;
 const percent = (ratio) => `${(100 * ratio).toFixed(1)} %`;
@@ -176,23 +199,26 @@ const rate = (bytes, s) => `${(bytes / s / 1e9).toFixed(2)} GB/s`;
 
 console.log(`${adapter.description || adapter.vendor}; time of the ${adapter.isFallback ? 'processor' : 'clock'}`);
 console.log(`${TOKENS} tokens, ${EXPERTS} experts, ${TOP_K} each, D ${HIDDEN}, F ${WIDTH}, int4 in groups of 32`);
-// A copy reads and writes: twice its bytes.
-console.log(
-  `copy of ${(large.view.size / 1e6).toFixed(1)} MB: ${seconds(least.copy)}, ${rate(2 * large.view.size, least.copy)}`,
-);
-console.log(
-  `q4 GEMV over as many: ${seconds(least.gemv)}, ${rate(large.view.size, least.gemv)}: ${percent(least.copy / 2 / least.gemv)} of the copy's bandwidth`,
-);
-console.log(
-  `dense GEMM of ${pairs} rows: ${seconds(least.dense)}, ${(products / least.dense / 1e9).toFixed(2)} GFLOP/s`,
-);
-console.log(
-  `grouped GEMM: ${seconds(least.grouped)}: ${percent(least.dense / least.grouped)} of the dense one's speed`,
-);
-console.log(
-  `  its tiles of ${TILE_ROWS} rows have room for ${((tiles * TILE_ROWS) / pairs).toFixed(2)} times the rows`,
-);
-console.log(
-  `route, group, combine: ${seconds(least.around)}: ${percent(least.around / (least.around + least.grouped))} of the layer`,
-);
+const lines = {
+  // A copy reads and writes: twice its bytes.
+  copy: () =>
+    `copy of ${(large.view.size / 1e6).toFixed(1)} MB: ${seconds(least.copy)}, ${rate(2 * large.view.size, least.copy)}`,
+  ...Object.fromEntries(
+    Object.keys(variants).map((name) => [
+      `gemv ${name}`,
+      () => {
+        const s = least[`gemv ${name}`];
+        return `q4 GEMV over as many, ${name}: ${seconds(s)}, ${rate(large.view.size, s)}: ${percent(least.copy / 2 / s)} of the copy's bandwidth`;
+      },
+    ]),
+  ),
+  dense: () =>
+    `dense GEMM of ${pairs} rows: ${seconds(least.dense)}, ${(products / least.dense / 1e9).toFixed(2)} GFLOP/s`,
+  grouped: () =>
+    `grouped GEMM: ${seconds(least.grouped)}: ${percent(least.dense / least.grouped)} of the dense one's speed\n` +
+    `  its tiles of ${TILE_ROWS} rows have room for ${((tiles * TILE_ROWS) / pairs).toFixed(2)} times the rows`,
+  around: () =>
+    `route, group, combine: ${seconds(least.around)}: ${percent(least.around / (least.around + least.grouped))} of the layer`,
+};
+for (const [, line] of chosen(lines)) console.log(line());
 process.exit(0);

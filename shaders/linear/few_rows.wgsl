@@ -3,8 +3,14 @@
 // `few_product` adds up the lanes' shares in lane order. With GAMMA, x is RMS-normed on the way.
 #import shared/step
 #import weight_format
+#import products
 #import shared/dot32
 #import linear/x_rows
+#if SUBGROUPS
+#import shared/team_sum
+#else
+const subgroup: u32 = 1u;
+#endif
 #if GAMMA
 #import linear/gamma
 override EPS: f32;
@@ -38,12 +44,9 @@ fn few_partials(first_token: u32, first_row: u32, lane: u32) {
   for (var trip = 0u; trip < TRIPS; trip++) {
     let chunk = trip * LANES + member;
     if (chunk < W_CHUNKS) {
-      var w: array<array<vec4<f32>, 8>, ROWS_PER_LANE>;
-      var scale: array<f32, ROWS_PER_LANE>;
+      var weights: array<ChunkWeights, ROWS_PER_LANE>;
       for (var r = 0u; r < ROWS_PER_LANE; r++) {
-        let row = min(first_row + team * ROWS_PER_LANE + r, N - 1u);
-        w[r] = unscaled32(0u, row, chunk);
-        scale[r] = weight_scale(0u, row, chunk);
+        weights[r] = chunk_weights(0u, min(first_row + team * ROWS_PER_LANE + r, N - 1u), chunk);
       }
       for (var c = 0u; c < COLUMNS; c++) {
         if (first_token + c < u_step.tokens) {
@@ -52,13 +55,18 @@ fn few_partials(first_token: u32, first_row: u32, lane: u32) {
           square[c] += dot32(part, part);
           for (var i = 0u; i < 8u; i++) { part[i] *= gamma_quad(chunk * 8u + i); }
 #endif
-          for (var r = 0u; r < ROWS_PER_LANE; r++) {
-            sums[c * ROWS_PER_LANE + r] += scale[r] * dot32(w[r], part);
-          }
+          let inputs = chunk_inputs(part);
+          for (var r = 0u; r < ROWS_PER_LANE; r++) { sums[c * ROWS_PER_LANE + r] += inner(weights[r], inputs); }
         }
       }
     }
   }
+#if SUBGROUPS
+  for (var i = 0u; i < COLUMNS * ROWS_PER_LANE; i++) { sums[i] = team_sum(sums[i], LANES); }
+#if GAMMA
+  for (var c = 0u; c < COLUMNS; c++) { square[c] = team_sum(square[c], LANES); }
+#endif
+#endif
   for (var c = 0u; c < COLUMNS; c++) {
     for (var r = 0u; r < ROWS_PER_LANE; r++) {
       partial[(c * ROWS + team * ROWS_PER_LANE + r) * LANES + member] = sums[c * ROWS_PER_LANE + r];
@@ -73,10 +81,16 @@ fn few_partials(first_token: u32, first_row: u32, lane: u32) {
 /// The finished product of row first_row + `row`, row < ROWS, and token first_token + `column`.
 fn few_product(column: u32, row: u32) -> f32 {
   var sum = 0.0;
-  for (var i = 0u; i < LANES; i++) { sum += partial[(column * ROWS + row) * LANES + i]; }
+  for (var i = 0u; i < LANES; i++) {
+    if (i * subgroup >= LANES) { break; }
+    sum += partial[(column * ROWS + row) * LANES + i * subgroup];
+  }
 #if GAMMA
   var square = 0.0;
-  for (var i = 0u; i < LANES; i++) { square += squares[column * WG + i]; }
+  for (var i = 0u; i < LANES; i++) {
+    if (i * subgroup >= LANES) { break; }
+    square += squares[column * WG + i * subgroup];
+  }
   sum *= inverseSqrt(square / f32(K) + EPS);
 #endif
   return sum;

@@ -14,7 +14,13 @@ fn matvec_few(
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
+#if SUBGROUPS
+  @builtin(subgroup_size) subgroup_size: u32,
+#endif
 ) {
+#if SUBGROUPS
+  subgroup = subgroup_size;
+#endif
   let first_row = folded(workgroup, workgroups) * ROWS;
   let first_token = workgroup.z * COLUMNS;
   if (first_row >= N) { return; }

@@ -2,8 +2,15 @@
 // part of x for ROWS_PER_LANE rows. After `matvec_partials`, `row_product` adds up the lanes' shares in lane order: one barrier in all.
 // With GAMMA, x is RMS-normed on the way: the sum of squares is gathered beside the products and divides them at the end.
 #import weight_format
+#import products
 #import shared/dot32
 #import linear/x_rows
+#if SUBGROUPS
+#import shared/team_sum
+#else
+/// A lane's share goes through workgroup memory.
+const subgroup: u32 = 1u;
+#endif
 #if GAMMA
 #import linear/gamma
 override EPS: f32;
@@ -41,16 +48,23 @@ fn matvec_partials(t: u32, first_row: u32, lane: u32) {
       square += dot32(part, part);
       for (var i = 0u; i < 8u; i++) { part[i] *= gamma_quad(chunk * 8u + i); }
 #endif
+      let inputs = chunk_inputs(part);
       for (var r = 0u; r < ROWS_PER_LANE; r++) {
         let row = min(first_row + team * ROWS_PER_LANE + r, N - 1u);
-        sums[r] += weight_scale(0u, row, chunk) * dot32(unscaled32(0u, row, chunk), part);
+        sums[r] += chunk_product(0u, row, chunk, inputs);
       }
     }
   }
+#if SUBGROUPS
+  for (var r = 0u; r < ROWS_PER_LANE; r++) { sums[r] = team_sum(sums[r], LANES); }
+#endif
   for (var r = 0u; r < ROWS_PER_LANE; r++) {
     partial[(team * ROWS_PER_LANE + r) * LANES + member] = sums[r];
   }
 #if GAMMA
+#if SUBGROUPS
+  square = team_sum(square, LANES);
+#endif
   squares[lane] = square;
 #endif
   workgroupBarrier();
@@ -59,10 +73,16 @@ fn matvec_partials(t: u32, first_row: u32, lane: u32) {
 /// The finished product of row first_row + `row`, row < ROWS.
 fn row_product(row: u32) -> f32 {
   var sum = 0.0;
-  for (var i = 0u; i < LANES; i++) { sum += partial[row * LANES + i]; }
+  for (var i = 0u; i < LANES; i++) {
+    if (i * subgroup >= LANES) { break; }
+    sum += partial[row * LANES + i * subgroup];
+  }
 #if GAMMA
   var square = 0.0;
-  for (var i = 0u; i < LANES; i++) { square += squares[i]; }
+  for (var i = 0u; i < LANES; i++) {
+    if (i * subgroup >= LANES) { break; }
+    square += squares[i * subgroup];
+  }
   sum *= inverseSqrt(square / f32(K) + EPS);
 #endif
   return sum;

@@ -25,7 +25,7 @@ fn expert_beside(first_t: u32, first_d: u32, lane: u32) {
   if (slot_table[E] != MISSING) { return; }
   var tokens: array<u32, LANE_LOADS>;
   for (var i = 0u; i < LANE_LOADS; i++) { tokens[i] = min(first_t + load_row(lane, i), u_step.tokens - 1u); }
-  let sums = beside_tile_products(0u, first_d, tokens, lane);
+  let sums = beside_tile_products(0u, first_d, u_step.tokens - first_t, tokens, lane);
   for (var i = 0u; i < LANE_ROWS; i++) {
     let t = first_t + tile_row(lane, i);
     for (var j = 0u; j < 4u; j++) {
@@ -58,7 +58,7 @@ fn expert_down(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invoc
     // Rows beyond the tile repeat its last one; their products are dropped.
     rows[i] = tile.y + min(load_row(lane, i), tile.z - 1u);
   }
-  let sums = tile_products(slot_matrix(slot), first_d, rows, lane);
+  let sums = tile_products(slot_matrix(slot), first_d, tile.z, rows, lane);
   for (var i = 0u; i < LANE_ROWS; i++) {
     let r = tile_row(lane, i);
     for (var j = 0u; j < 4u; j++) {

@@ -8,7 +8,12 @@
 // cost reads the chosen experts' down once a token, x once for every 64 / PARTS d
 // twin src/reference/moe/expert_down.ts   entry src/kernels/moe/expert_down.ts
 #import moe/expert
-#import shared/dot32
+#import products
+#if SUBGROUPS
+#import shared/team_sum
+#else
+const subgroup: u32 = 1u;
+#endif
 override D: u32;
 override TOP_K: u32;
 override PARTS: u32;
@@ -45,7 +50,16 @@ fn chosen_weight(t: u32, k: u32) -> f32 {
 }
 
 @compute @workgroup_size(WG)
-fn expert_down_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn expert_down_decode(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+#if SUBGROUPS
+  @builtin(subgroup_size) subgroup_size: u32,
+#endif
+) {
+#if SUBGROUPS
+  subgroup = subgroup_size;
+#endif
   let t = workgroup.y;
   let first_d = workgroup.x * WIDTH;
   let row = min(first_d + lane / PARTS, D - 1u);
@@ -58,20 +72,26 @@ fn expert_down_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(loca
       let slot = chosen_slot(t, k);
       if (slot != MISSING) {
         let matrix = slot_matrix(slot);
-        let product = dot32(unscaled32(matrix, row, chunk), x_chunk(t * TOP_K + k, chunk));
-        sum += chosen_weight(t, k) * weight_scale(matrix, row, chunk) * product;
+        let inputs = chunk_inputs(x_chunk(t * TOP_K + k, chunk));
+        sum += chosen_weight(t, k) * chunk_product(matrix, row, chunk, inputs);
       }
     }
   }
 #if BESIDE
   sum += beside_row_share(0u, t, row, lane % PARTS);
 #endif
+#if SUBGROUPS
+  sum = team_sum(sum, PARTS);
+#endif
   parts[lane] = sum;
   workgroupBarrier();
   let d = first_d + lane;
   if (lane < WIDTH && d < D) {
     var total = 0.0;
-    for (var p = 0u; p < PARTS; p++) { total += parts[lane * PARTS + p]; }
+    for (var p = 0u; p < PARTS; p++) {
+      if (p * subgroup >= PARTS) { break; }
+      total += parts[lane * PARTS + p * subgroup];
+    }
 #if BIAS
     for (var k = 0u; k < TOP_K; k++) { total += chosen_weight(t, k) * slot_bias(chosen_slot(t, k), d); }
 #endif

@@ -31,7 +31,7 @@ fn expert_beside(first_t: u32, first_f: u32, lane: u32) {
   if (first_f >= BESIDE_F || slot_table[E] != MISSING) { return; }
   var tokens: array<u32, LANE_LOADS>;
   for (var i = 0u; i < LANE_LOADS; i++) { tokens[i] = min(first_t + load_row(lane, i), u_step.tokens - 1u); }
-  let sums = beside_tile_products(0u, 2u * first_f, tokens, lane);
+  let sums = beside_tile_products(0u, 2u * first_f, u_step.tokens - first_t, tokens, lane);
   for (var i = 0u; i < LANE_ROWS; i++) {
     let t = first_t + tile_row(lane, i);
     for (var j = 0u; j < 2u; j++) {
@@ -67,7 +67,7 @@ fn expert_up(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
     // Rows beyond the tile repeat its last one; their products are dropped.
     tokens[i] = pair_of_row[tile.y + min(load_row(lane, i), tile.z - 1u)] / TOP_K;
   }
-  let sums = tile_products(slot_matrix(slot), 2u * first_f, tokens, lane);
+  let sums = tile_products(slot_matrix(slot), 2u * first_f, tile.z, tokens, lane);
   for (var i = 0u; i < LANE_ROWS; i++) {
     let r = tile_row(lane, i);
     for (var j = 0u; j < 2u; j++) {

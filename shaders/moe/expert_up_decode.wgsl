@@ -10,6 +10,11 @@
 #import shared/activation
 #import moe/expert
 #import moe/up_rows
+#if SUBGROUPS
+#import shared/team_sum
+#else
+const subgroup: u32 = 1u;
+#endif
 override F: u32;
 override TOP_K: u32;
 override PARTS: u32;
@@ -34,15 +39,33 @@ const WIDTH: u32 = WG / PARTS;
 
 var<workgroup> parts: array<vec2<f32>, WG>;
 
+/// Leaves a lane's share for `whole`, behind a barrier.
+fn share(lane: u32, part: vec2<f32>) {
+#if SUBGROUPS
+  parts[lane] = vec2<f32>(team_sum(part.x, PARTS), team_sum(part.y, PARTS));
+#else
+  parts[lane] = part;
+#endif
+}
+
+/// What the parts of an f, first_f + at, come to.
+fn whole(at: u32) -> vec2<f32> {
+  var sum = vec2<f32>();
+  for (var i = 0u; i < PARTS; i++) {
+    if (i * subgroup >= PARTS) { break; }
+    sum += parts[at * PARTS + i * subgroup];
+  }
+  return sum;
+}
+
 #if BESIDE
 /// WIDTH values from first_f on, of token t.
 fn expert_beside(t: u32, first_f: u32, lane: u32) {
   if (first_f >= BESIDE_F) { return; }
-  parts[lane] = beside_up_share(0u, t, 2u * min(first_f + lane / PARTS, BESIDE_F - 1u), lane % PARTS);
+  share(lane, beside_up_share(0u, t, 2u * min(first_f + lane / PARTS, BESIDE_F - 1u), lane % PARTS));
   workgroupBarrier();
   if (lane < WIDTH && first_f + lane < BESIDE_F) {
-    var sum = vec2<f32>();
-    for (var part = 0u; part < PARTS; part++) { sum += parts[lane * PARTS + part]; }
+    let sum = whole(lane);
     var value = activate(sum.x, sum.y);
 #if BESIDE_GATED
     value *= shared_weight[t];
@@ -53,7 +76,16 @@ fn expert_beside(t: u32, first_f: u32, lane: u32) {
 #endif
 
 @compute @workgroup_size(WG)
-fn expert_up_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn expert_up_decode(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+#if SUBGROUPS
+  @builtin(subgroup_size) subgroup_size: u32,
+#endif
+) {
+#if SUBGROUPS
+  subgroup = subgroup_size;
+#endif
   let t = workgroup.y / (TOP_K + BESIDE_Y);
   let k = workgroup.y % (TOP_K + BESIDE_Y);
 #if BESIDE
@@ -70,12 +102,11 @@ fn expert_up_decode(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_
     if (written) { act[pair * F + first_f + lane] = 0.0; }
     return;
   }
-  parts[lane] = up_share(slot_matrix(slot), t, 2u * min(first_f + lane / PARTS, F - 1u), lane % PARTS);
+  share(lane, up_share(slot_matrix(slot), t, 2u * min(first_f + lane / PARTS, F - 1u), lane % PARTS));
   workgroupBarrier();
   if (written) {
     let f = first_f + lane;
-    var sum = vec2<f32>(slot_bias(slot, 2u * f), slot_bias(slot, 2u * f + 1u));
-    for (var part = 0u; part < PARTS; part++) { sum += parts[lane * PARTS + part]; }
+    let sum = vec2<f32>(slot_bias(slot, 2u * f), slot_bias(slot, 2u * f + 1u)) + whole(lane);
     act[pair * F + f] = activate(sum.x, sum.y);
   }
 }

@@ -14,8 +14,9 @@ fn dots(x: vec4<f32>, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) ->
   return vec4<f32>(dot(x, a), dot(x, b), dot(x, c), dot(x, d));
 }
 
-/// `x_rows[i]` is the row of x that stands at the tile's row load_row(lane, i). Matrix rows beyond N repeat the last one.
-fn tile_products(matrix: u32, first: u32, x_rows: array<u32, LANE_LOADS>, lane: u32) -> array<vec4<f32>, LANE_ROWS> {
+/// `x_rows[i]` is the row of x that stands at the tile's row load_row(lane, i). Matrix rows beyond N repeat the last one. Products are those of the
+/// tile's first `count` rows, up to a multiple of 8; beyond that they are 0.
+fn tile_products(matrix: u32, first: u32, count: u32, x_rows: array<u32, LANE_LOADS>, lane: u32) -> array<vec4<f32>, LANE_ROWS> {
   let row = min(first + lane, N - 1u);
 #if INTERLEAVED
   let place = lane / 2u + 32u * (lane % 2u);
@@ -42,7 +43,7 @@ fn tile_products(matrix: u32, first: u32, x_rows: array<u32, LANE_LOADS>, lane: 
       let quad = chunk * 8u + half * QUADS + lane % QUADS;
       x_tile[to_x] = x_quad(x_rows[0], quad);
 #if TALL
-      x_tile[to_x + 16u] = x_quad(x_rows[1], quad);
+      if (count > 16u) { x_tile[to_x + 16u] = x_quad(x_rows[1], quad); }
 #endif
       workgroupBarrier();
       for (var q = 0u; q < QUADS; q++) {
@@ -54,13 +55,19 @@ fn tile_products(matrix: u32, first: u32, x_rows: array<u32, LANE_LOADS>, lane: 
         let at_x = q * BM + lane / 16u;
         s0 += dots(x_tile[at_x], a, b, c, d);
         s1 += dots(x_tile[at_x + 4u], a, b, c, d);
-        s2 += dots(x_tile[at_x + 8u], a, b, c, d);
-        s3 += dots(x_tile[at_x + 12u], a, b, c, d);
+        if (count > 8u) {
+          s2 += dots(x_tile[at_x + 8u], a, b, c, d);
+          s3 += dots(x_tile[at_x + 12u], a, b, c, d);
+        }
 #if TALL
-        s4 += dots(x_tile[at_x + 16u], a, b, c, d);
-        s5 += dots(x_tile[at_x + 20u], a, b, c, d);
-        s6 += dots(x_tile[at_x + 24u], a, b, c, d);
-        s7 += dots(x_tile[at_x + 28u], a, b, c, d);
+        if (count > 16u) {
+          s4 += dots(x_tile[at_x + 16u], a, b, c, d);
+          s5 += dots(x_tile[at_x + 20u], a, b, c, d);
+        }
+        if (count > 24u) {
+          s6 += dots(x_tile[at_x + 24u], a, b, c, d);
+          s7 += dots(x_tile[at_x + 28u], a, b, c, d);
+        }
 #endif
       }
       workgroupBarrier();

@@ -8,6 +8,9 @@
 // twin src/reference/norm/rms_norm.ts   entry src/kernels/norm/rms_norm.ts
 #import shared/step
 #import shared/fold
+#if SUBGROUPS
+enable subgroups;
+#endif
 override D: u32;
 override X_ROW: u32;
 override X_AT: u32;
@@ -30,6 +33,9 @@ fn rms_norm(
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
+#if SUBGROUPS
+  @builtin(subgroup_size) subgroup: u32,
+#endif
 ) {
   let id = folded(workgroup, workgroups);
   let t = id / GROUPS;
@@ -44,13 +50,24 @@ fn rms_norm(
       sum += v * v;
     }
   }
+#if SUBGROUPS
+  partial[lane] = subgroupAdd(sum);
+  workgroupBarrier();
+  var square = 0.0;
+  for (var i = 0u; i < WG; i++) {
+    if (i * subgroup >= WG) { break; }
+    square += partial[i * subgroup];
+  }
+#else
   partial[lane] = sum;
   workgroupBarrier();
   for (var width = WG / 2u; width > 0u; width >>= 1u) {
     if (lane < width) { partial[lane] += partial[lane + width]; }
     workgroupBarrier();
   }
-  let scale = inverseSqrt(partial[0] / f32(D) + EPS);
+  let square = partial[0];
+#endif
+  let scale = inverseSqrt(square / f32(D) + EPS);
   for (var i = 0u; i < (D + WG - 1u) / WG; i++) {
     let d = i * WG + lane;
     if (d < D) {

@@ -43,3 +43,30 @@ fn unscaled32(matrix: u32, row: u32, chunk: u32) -> array<vec4<f32>, 8> {
     small_quad(e2m1_bytes(u.w >> 4u), factor, zero),
   );
 }
+
+/// See weights/int4.
+fn bytes32(matrix: u32, row: u32, chunk: u32) -> array<u32, 8> {
+  let u = values[matrix + (row * W_CHUNKS + chunk) * W_CHUNK_VEC4];
+  return array<u32, 8>(
+    e2m1_bytes(u.x),
+    e2m1_bytes(u.x >> 4u),
+    e2m1_bytes(u.y),
+    e2m1_bytes(u.y >> 4u),
+    e2m1_bytes(u.z),
+    e2m1_bytes(u.z >> 4u),
+    e2m1_bytes(u.w),
+    e2m1_bytes(u.w >> 4u),
+  );
+}
+
+const BYTE_MIDDLE: u32 = 16u;
+const BYTE_SIGN: u32 = 0u;
+const BYTE_OFFSET: f32 = 0.0;
+
+fn byte_zero(matrix: u32, row: u32, chunk: u32) -> f32 {
+  return 16.0;
+}
+
+fn byte_unit(matrix: u32, row: u32, chunk: u32) -> f32 {
+  return select(0.5, 0.25, mxfp4_exponent(matrix, row, chunk) == 0u);
+}

@@ -38,6 +38,13 @@ export const BENCH_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     help: 'gpu or software: which kernels run, whatever the adapter is',
     choices: ['gpu', 'software'],
   },
+  arithmetic: {
+    type: 'choice',
+    value: 'A',
+    help: 'f32, f16 or int8: what decode multiplies 4-bit and 8-bit weights in (default auto: f16 where the adapter can)',
+    choices: ['auto', 'f32', 'f16', 'int8'],
+  },
+  timestamps: { type: 'flag', help: 'also time each kernel by the clock of the GPU' },
   bandwidth: { type: 'bytes', value: 'BYTES', help: 'a second, for the floor (default 200GB)' },
   'launch-us': { type: 'number', value: 'X', help: 'microseconds a dispatch, for the floor (default 10)', min: 0 },
   predict: { type: 'flag', help: 'run nothing: the floors of known GPUs, from configs and headers alone' },

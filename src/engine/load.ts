@@ -1,6 +1,6 @@
 /** source -> configs -> plan -> buffers -> Model: the one place that wires everything. */
 import { DeviceLost } from '../errors.ts';
-import type { KernelChoice } from '../gpu/device.ts';
+import type { Arithmetic, KernelChoice } from '../gpu/device.ts';
 import { Gpu } from '../gpu/gpu.ts';
 import { sleep } from '../weights/retry.ts';
 import type { ByteSource } from '../weights/source.ts';
@@ -53,6 +53,8 @@ export interface LoadOptions extends PlanOptions, KeepingOptions {
   readonly tune?: boolean | Partial<Tuning> | undefined;
   /** Kernels for a GPU or for a software adapter; default: by what the adapter is. To compare, and to count. */
   readonly kernels?: KernelChoice | undefined;
+  /** In what the GPU multiplies 4-bit and 8-bit weights with a token's activations; see docs/performance-variants.md. Default `auto`: f16 where the adapter can. */
+  readonly arithmetic?: Arithmetic | 'auto' | undefined;
 }
 
 /** What loading would do, from configs and tensor headers alone: no weight is read, no GPU is touched. */
@@ -81,12 +83,12 @@ export async function plan(
  * @throws DeviceCapability, InvalidCheckpoint, UnsupportedModel, OutOfBudget, SourceError, DeviceLost; the signal's reason when aborted
  */
 export async function load(source: ByteSource, options: LoadOptions = {}): Promise<Model> {
-  const { gpu, defaultLimits, kernels } = options;
-  const open = (): Promise<Gpu> => Gpu.open({ gpu, kernels, ...(defaultLimits ? { defaultLimits } : {}) });
+  const { gpu, defaultLimits, kernels, arithmetic = 'auto' } = options;
+  const open = (): Promise<Gpu> => Gpu.open({ gpu, kernels, arithmetic, ...(defaultLimits ? { defaultLimits } : {}) });
   return loadOn(await open(), source, { ...options, reopen: open });
 }
 
-export interface LoadOnOptions extends Omit<LoadOptions, 'gpu' | 'defaultLimits' | 'kernels'> {
+export interface LoadOnOptions extends Omit<LoadOptions, 'gpu' | 'defaultLimits' | 'kernels' | 'arithmetic'> {
   /** Opens a device in place of one that was lost; without, the model ends with its device. */
   readonly reopen?: (() => Promise<Gpu>) | undefined;
 }

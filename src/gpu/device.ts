@@ -12,10 +12,17 @@ export interface AdapterFacts {
 /** Kernels shaped for a GPU, or for a CPU that plays one. */
 export type KernelChoice = 'gpu' | 'software';
 
+/**
+ * In what the decode kernels multiply 4-bit and 8-bit weights with activations: see shaders/linear/products_*. All add up in f32, and all other weights
+ * are multiplied in f32.
+ */
+export type Arithmetic = 'f32' | 'f16' | 'int8';
+
 export interface DeviceFacts {
   readonly adapter: AdapterFacts;
   /** By what the adapter is, unless `openDevice` was told otherwise. */
   readonly kernels: KernelChoice;
+  readonly arithmetic: Arithmetic;
   readonly features: ReadonlySet<string>;
   readonly limits: Readonly<Record<LimitName, number>>;
 }
@@ -41,6 +48,8 @@ export interface OpenDeviceOptions {
   readonly defaultLimits?: boolean;
   /** Choose kernels as for a GPU, or as for a software adapter, whatever the adapter is; default: by what it is. */
   readonly kernels?: KernelChoice | undefined;
+  /** Default f32. `auto`: f16 where the adapter has `shader-f16`. */
+  readonly arithmetic?: Arithmetic | 'auto' | undefined;
 }
 
 export interface OpenedDevice {
@@ -75,21 +84,37 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Opene
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new DeviceCapability('no-adapter', `The graphics adapter gives no device: ${why}`, {}, { cause });
     });
-  return { device, facts: factsOf(device, adapter.info, options.kernels) };
+  return { device, facts: factsOf(device, adapter.info, options) };
 }
 
-/** @param info of the adapter; implementations that do not tell it of a device are taken for hardware */
+function arithmeticOf(wish: Arithmetic | 'auto', features: ReadonlySet<string>): Arithmetic {
+  const hasF16 = features.has('shader-f16');
+  if (wish === 'auto') return hasF16 ? 'f16' : 'f32';
+  if (wish === 'f16' && !hasF16)
+    throw new DeviceCapability(
+      'missing-feature',
+      'The graphics adapter cannot compute in f16 (shader-f16): ask for arithmetic f32 or auto',
+    );
+  return wish;
+}
+
+/**
+ * @param info of the adapter; implementations that do not tell it of a device are taken for hardware
+ * @throws DeviceCapability when the device lacks the arithmetic that was asked for
+ */
 export function factsOf(
   device: GPUDevice,
   info: GPUAdapterInfo | undefined = device.adapterInfo as GPUAdapterInfo | undefined,
-  kernels?: KernelChoice,
+  { kernels, arithmetic = 'f32' }: Pick<OpenDeviceOptions, 'kernels' | 'arithmetic'> = {},
 ): DeviceFacts {
   const { vendor = '', architecture = '', description = '', isFallbackAdapter = false } = info ?? {};
   const isFallback = isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${architecture} ${description}`);
+  const features = new Set<string>(device.features as unknown as Iterable<string>);
   return Object.freeze({
     adapter: Object.freeze({ vendor, architecture, description, isFallback }),
     kernels: kernels ?? (isFallback ? 'software' : 'gpu'),
-    features: new Set<string>(device.features as unknown as Iterable<string>),
+    arithmetic: arithmeticOf(arithmetic, features),
+    features,
     limits: Object.freeze(Object.fromEntries(LIMITS.map((name) => [name, device.limits[name]]))) as Record<
       LimitName,
       number

@@ -5,6 +5,7 @@ import { sum } from '../util/math.ts';
 import { bufferBytes, Ledger, type BufferRole, type BufferView } from './buffer.ts';
 import { factsOf, openDevice, type DeviceFacts, type OpenDeviceOptions } from './device.ts';
 import { PipelineCache } from './pipeline.ts';
+import type { KernelTimer } from './timer.ts';
 
 /** What a GPU pays for; `webmoe bench` and the tests read it. */
 export interface Counters {
@@ -50,6 +51,8 @@ export class Gpu {
   readonly counters: Counters;
   readonly ledger = new Ledger();
   readonly pipelines: PipelineCache;
+  /** Times every dispatch of the programs that were recorded on this, while it is set. */
+  timer: KernelTimer | null = null;
   /** Resolves, never rejects, when the device is lost or destroyed. */
   readonly lost: Promise<GPUDeviceLostInfo>;
   readonly #ownsDevice: boolean;

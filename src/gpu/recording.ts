@@ -160,9 +160,9 @@ export class Program {
     });
   }
 
-  /** Neighbouring dispatches share one compute pass; a copy ends it. */
+  /** Neighbouring dispatches share one compute pass; a copy ends it, and a timer gives each its own. */
   encode(encoder: GPUCommandEncoder, shape: StepShape, { begin = 0, end = this.#steps.length }: StepRange = {}): void {
-    const { counters } = this.#gpu;
+    const { counters, timer } = this.#gpu;
     let pass: GPUComputePassEncoder | undefined;
     for (let i = begin; i < end; i++) {
       const step = this.#steps[i]!;
@@ -175,8 +175,10 @@ export class Program {
       }
       const [x, y, z] = step.grid(shape);
       if (x === 0 || y === 0 || z === 0) continue;
-      if (!pass) {
-        pass = encoder.beginComputePass();
+      const timestampWrites = timer?.next(step.shader);
+      if (timestampWrites) pass?.end();
+      if (!pass || timestampWrites) {
+        pass = encoder.beginComputePass(timestampWrites && { timestampWrites });
         counters.passes++;
       }
       pass.setPipeline(step.compiled!);
@@ -184,6 +186,10 @@ export class Program {
       if (step.usesStep) pass.setBindGroup(1, this.#stepGroup);
       pass.dispatchWorkgroups(x, y, z);
       counters.dispatches++;
+      if (timestampWrites) {
+        pass.end();
+        pass = undefined;
+      }
     }
     pass?.end();
   }

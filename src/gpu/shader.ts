@@ -5,6 +5,7 @@
  *                                  importer declares for it under such a name
  *   `#if FLAG` `#else` `#endif`    by a boolean constant; they nest
  *   `override NAME: type;`         without a default: a constant that the caller must give
+ * Lines `enable name;` of any file go to the top, where WGSL wants them.
  * A missing, unknown or unused constant, import or directive is an error, so that a typo cannot pass.
  */
 import { InvariantError } from '../util/assert.ts';
@@ -31,6 +32,7 @@ export interface ExpandedShader {
 
 const DIRECTIVE = /^\s*#(\w+)\s*(.*?)\s*$/;
 const OVERRIDE = /^\s*override\s+(\w+)\s*:\s*(u32|i32|f32)\s*;/;
+const ENABLE = /^enable\s+\w+;$/;
 const BINDING =
   /@group\((\d+)\)\s*@binding\((\d+)\)\s*var<\s*(uniform|storage)\s*(?:,\s*(read_write|read))?\s*>\s*(\w+)\s*:/;
 
@@ -140,6 +142,8 @@ export function expandShader(
   const unused = [...Object.keys(constants), ...Object.keys(imports)].filter((name) => !used.has(name));
   if (unused.length) throw new InvariantError(`shaders/${path}.wgsl does not use ${unused.join(', ')}`);
 
+  const enables = new Map(lines.flatMap((line) => (ENABLE.test(line.text) ? [[line.text, line]] : [])));
+  lines.splice(0, lines.length, ...enables.values(), ...lines.filter(({ text }) => !ENABLE.test(text)));
   const texts = renamed(lines);
   const bindings: ShaderBinding[] = [];
   for (const line of texts) {

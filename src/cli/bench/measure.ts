@@ -12,7 +12,8 @@ import {
 import type { StepEvent } from '../../engine/expert-stats.ts';
 import type { GenerateOptions, GenerateSummary } from '../../engine/generation.ts';
 import type { Model } from '../../engine/model.ts';
-import type { Counters } from '../../gpu/gpu.ts';
+import type { Counters, Gpu } from '../../gpu/gpu.ts';
+import { KernelTimer, type KernelTime } from '../../gpu/timer.ts';
 import { sum } from '../../util/math.ts';
 import { prng } from '../../util/prng.ts';
 import { balanceOf, promptTraffic, type ExpertBalance } from './balance.ts';
@@ -59,6 +60,8 @@ export interface BenchReport {
   readonly cost: { readonly token: CostReport; readonly prompt: CostReport; readonly floorFor: DeviceRates };
   /** null when every expert is on the GPU. */
   readonly streaming: Streaming | null;
+  /** Of decoded tokens after those of the other figures, by the GPU's clock; null when nobody asked. */
+  readonly kernels: readonly KernelTime[] | null;
   readonly gpuBytes: { weights: number; experts: number; kv: number; activations: number };
   readonly precision: string;
   readonly adapter: { vendor: string; architecture: string; description: string; isFallback: boolean };
@@ -107,6 +110,8 @@ export interface BenchRun {
   readonly sheet: CostSheet;
   /** Whose floor is worked out. */
   readonly device: DeviceRates;
+  /** Of the device that the model runs on: its kernels are timed too. */
+  readonly timed?: Gpu | undefined;
 }
 
 /** Runs a request to its end. */
@@ -159,10 +164,30 @@ export async function benchmark(model: Model, run: BenchRun): Promise<BenchRepor
   const other = [(prompt[0]! + 1) % vocab, ...prompt.slice(1)];
   const options = { temperature: 0, ignoreEnd: true, maxTokens: decodeTokens };
   const warm = await summaryOf(model, other, { ...options, maxTokens: 2, promptRouting: true, skipCache: true });
-  return reportOf(model, run, warm, await timed(model, prompt, options));
+  const t = await timed(model, prompt, options);
+  return { ...reportOf(model, run, warm, t), kernels: run.timed ? await kernelTimes(model, prompt, run.timed) : null };
 }
 
-function reportOf(model: Model, run: BenchRun, warm: GenerateSummary, t: Timed): BenchReport {
+const TIMED_TOKENS = 4;
+
+/** Of `TIMED_TOKENS` decoded tokens after the prompt, or as many as the timer has room for. */
+async function kernelTimes(model: Model, prompt: readonly number[], gpu: Gpu): Promise<KernelTime[]> {
+  const timer = new KernelTimer(gpu);
+  try {
+    const options = { temperature: 0, ignoreEnd: true, maxTokens: 1 + TIMED_TOKENS };
+    // The first token comes with the prompt.
+    for await (const token of model.generate({ ids: [...prompt] }, options)) {
+      void token;
+      gpu.timer = timer;
+    }
+    return await timer.read();
+  } finally {
+    gpu.timer = null;
+    timer.dispose();
+  }
+}
+
+function reportOf(model: Model, run: BenchRun, warm: GenerateSummary, t: Timed): Omit<BenchReport, 'kernels'> {
   const { config, plan, gpuBytes: bytes } = model;
   const { promptTokens, sheet, device } = run;
   const [before, middle, after] = t.counters;

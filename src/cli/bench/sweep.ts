@@ -5,9 +5,10 @@ import { loadOn } from '../../engine/load.ts';
 import { moeLayers } from '../../engine/activations.ts';
 import type { Model } from '../../engine/model.ts';
 import { openModel, planOpened } from '../../engine/open.ts';
+import { DeviceCapability } from '../../errors.ts';
 import { Gpu } from '../../gpu/gpu.ts';
 import type { ByteSource } from '../../weights/source.ts';
-import type { KernelChoice } from '../../gpu/device.ts';
+import type { Arithmetic, KernelChoice } from '../../gpu/device.ts';
 import type { Options } from '../args.ts';
 import { loadOptions, type Output } from '../common.ts';
 import { openDawn } from '../dawn.ts';
@@ -71,7 +72,10 @@ export async function runSweep(sweep: Sweep, out: Output, onRow: (row: BenchRow)
   const { loads, runs, options, device } = sweep;
   const name = options.text('model') ?? 'synthetic';
   const kernels = options.text('kernels') as KernelChoice | undefined;
-  const gpu = await Gpu.open({ gpu: await openDawn(), kernels });
+  const arithmetic = (options.text('arithmetic') ?? 'auto') as Arithmetic | 'auto';
+  const gpu = await Gpu.open({ gpu: await openDawn(), kernels, arithmetic });
+  if (options.flag('timestamps') && !gpu.facts.features.has('timestamp-query'))
+    throw new DeviceCapability('missing-feature', 'The graphics adapter has no time stamps (timestamp-query)');
   const longest = Math.max(...runs.map((r) => r.promptTokens + r.decodeTokens));
   try {
     for (const [i, setting] of loads.entries()) {
@@ -79,15 +83,18 @@ export async function runSweep(sweep: Sweep, out: Output, onRow: (row: BenchRow)
       const source = await sourceOf(setting, options);
       const { weights, expertsResident } = setting;
       const wishes = loadOptions(options);
-      const model = await loadOn(gpu.share(), source, {
+      const own = gpu.share();
+      const model = await loadOn(own, source, {
         ...wishes,
         contextLength: wishes.contextLength ?? (setting.made ? longest : undefined),
         weights,
         expertsResident,
       });
       try {
+        const timed = options.flag('timestamps') ? own : undefined;
         const sheet = await sheetOf(source, model);
-        for (const run of runs) onRow(rowOf(model, name, run, await benchmark(model, { ...run, sheet, device })));
+        for (const run of runs)
+          onRow(rowOf(model, name, run, await benchmark(model, { ...run, sheet, device, timed })));
       } finally {
         await model.dispose();
       }

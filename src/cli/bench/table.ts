@@ -1,6 +1,8 @@
 /** A report for reading, and a sweep as a table or as comma-separated values. */
 import { formatBytes } from '../common.ts';
 import type { BesideChance } from './balance.ts';
+import type { KernelTime } from '../../gpu/timer.ts';
+import { sum } from '../../util/math.ts';
 import type { BenchReport } from './measure.ts';
 import type { BenchRow } from './sweep.ts';
 
@@ -30,6 +32,14 @@ function costLines({ cost }: BenchReport): string[] {
   ];
 }
 
+function kernelLines({ kernels }: BenchReport): string[] {
+  if (!kernels) return [];
+  const total = sum(kernels.map((k) => k.milliseconds));
+  const line = ({ shader, dispatches, milliseconds: ms }: KernelTime): string =>
+    `               ${shader.padEnd(28)} ${dispatches} dispatches, ${ms.toFixed(2)} ms, ${((100 * ms) / (total || 1)).toFixed(1)} %`;
+  return [`kernels        ${total.toFixed(2)} ms by the GPU's clock, of some decoded tokens`, ...kernels.map(line)];
+}
+
 export function reportText(r: BenchReport): string {
   const { prefill: p, decode: d, adapter: a, streaming: s, balance: b } = r;
   return [
@@ -40,6 +50,7 @@ export function reportText(r: BenchReport): string {
     `throughput     ${r.throughput.tokensPerSecond.toPrecision(3)} tokens/s, ${r.throughput.samplesPerSecond.toPrecision(3)} samples/s; one sequence at a time`,
     `a token        ${d.dispatchesPerToken} dispatches over ${r.layers} layers, ${d.submitsPerToken} submit, ${d.readbacksPerToken} readback of ${formatBytes(d.readbackBytesPerToken)}, ${formatBytes(d.uploadBytesPerToken)} uploaded`,
     ...costLines(r),
+    ...kernelLines(r),
     ...(b
       ? [
           `balance        of ${b.tokens} prompt tokens: cv ${beside(b.cv)}, maxVio ${beside(b.maxVio)}, entropy ${beside(b.entropy)}, unused ${beside(b.unused)}`,

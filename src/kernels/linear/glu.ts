@@ -36,11 +36,11 @@ export function glu(recorder: Recorder, label: string, io: GluIo, options: GluOp
   const { phase, activation, eps } = options;
   invariant(weights.rows % 2 === 0, `${label}: gate and up rows come in pairs, got ${weights.rows} rows`);
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
-  const software = recorder.gpu.facts.kernels === 'software';
-  const fuses = fusesNorm(recorder.gpu.facts.kernels, phase);
+  const { facts } = recorder.gpu;
+  const fuses = fusesNorm(facts.kernels, phase);
   invariant(fuses || !gamma, `${label}: the prefill kernel for software does not norm its input`);
   const input = { xRow: weights.cols, xAt: 0 };
-  const { kind, product } = productOf(weights, input, { phase, eps: gamma ? eps! : null, software });
+  const { kind, product } = productOf(weights, input, { phase, eps: gamma ? eps! : null, facts });
   recorder.dispatch({
     shader: SHADERS[kind],
     label,

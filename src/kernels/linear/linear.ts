@@ -60,10 +60,10 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
   const last = row === 'last';
   const isAlone = last || (passes !== undefined && phase === 'few');
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
-  const software = recorder.gpu.facts.kernels === 'software';
-  const fuses = isAlone || fusesNorm(recorder.gpu.facts.kernels, phase);
+  const { facts } = recorder.gpu;
+  const fuses = isAlone || fusesNorm(facts.kernels, phase);
   invariant(fuses || !gamma, `${label}: the prefill kernel for software does not norm its input`);
-  const chosen = { phase: isAlone ? 'decode' : phase, eps: gamma ? eps! : null, software } as const;
+  const chosen = { phase: isAlone ? 'decode' : phase, eps: gamma ? eps! : null, facts } as const;
   const { kind, product } = productOf(weights, { xRow, xAt }, chosen);
   invariant(!passes || kind === 'matvec', `${label}: only linear/matvec passes values on`);
   recorder.dispatch({

@@ -1,5 +1,5 @@
 /** Constants and grids that linear.ts and glu.ts have in common. */
-import type { KernelChoice } from '../../gpu/device.ts';
+import type { DeviceFacts, KernelChoice } from '../../gpu/device.ts';
 import type { Constants } from '../../gpu/shader.ts';
 import { foldGrid, type Grid } from '../../gpu/recording.ts';
 import { ceilDiv } from '../../util/math.ts';
@@ -7,6 +7,7 @@ import { weightFormat } from '../../weights/layout.ts';
 import type { DeviceMatrix } from '../matrix.ts';
 import { FEW_TOKENS, type Phase } from '../phase.ts';
 import { matvecShape } from './matvec_shape.ts';
+import { hasSubgroups, productsImport } from './products.ts';
 import { inputConstants, type InputRows } from './x_rows.ts';
 
 const TILE_TOKENS = 32;
@@ -31,16 +32,20 @@ const common = ({ layout, rows, cols }: DeviceMatrix, input: InputRows): Product
 const norm = (eps: number | null): Constants => ({ GAMMA: eps !== null, ...(eps === null ? {} : { EPS: eps }) });
 
 /** For shaders that import `linear/matvec_rows`. `eps` is null without a fused norm. */
-function matvecProduct(weights: DeviceMatrix, input: InputRows, eps: number | null): Product {
+function matvecProduct(weights: DeviceMatrix, input: InputRows, eps: number | null, facts: DeviceFacts): Product {
   const { lanes, rowsPerLane, rows } = matvecShape(weights);
   return {
     constants: {
       ...common(weights, input),
       LANES: lanes,
       ROWS_PER_LANE: rowsPerLane,
+      SUBGROUPS: hasSubgroups(facts),
       ...norm(eps),
     },
-    imports: weightFormat(weights.layout, weights, false).imports,
+    imports: {
+      ...weightFormat(weights.layout, weights, false).imports,
+      products: productsImport(weights.layout, facts, rowsPerLane),
+    },
     grid: (tokens) => foldGrid(ceilDiv(weights.rows, rows), tokens),
   };
 }
@@ -58,7 +63,7 @@ function laneProduct(weights: DeviceMatrix, input: InputRows, eps: number | null
 }
 
 /** For shaders that import `linear/few_rows`. Lanes as in decode: the order of a sum depends on them, on rows a lane it does not. */
-function fewProduct(weights: DeviceMatrix, input: InputRows, eps: number | null): Product {
+function fewProduct(weights: DeviceMatrix, input: InputRows, eps: number | null, facts: DeviceFacts): Product {
   const { lanes, rowsPerLane: most } = matvecShape(weights);
   const rowsPerLane = Math.min(2, most); // a lane keeps 8 sums for each of them
   const rows = (64 / lanes) * rowsPerLane;
@@ -68,9 +73,13 @@ function fewProduct(weights: DeviceMatrix, input: InputRows, eps: number | null)
       LANES: lanes,
       ROWS_PER_LANE: rowsPerLane,
       COLUMNS: FEW_TOKENS,
+      SUBGROUPS: hasSubgroups(facts),
       ...norm(eps),
     },
-    imports: weightFormat(weights.layout, weights, false).imports,
+    imports: {
+      ...weightFormat(weights.layout, weights, false).imports,
+      products: productsImport(weights.layout, facts, most), // those of decode, too
+    },
     grid: (tokens) => foldGrid(ceilDiv(weights.rows, rows), ceilDiv(tokens, FEW_TOKENS)),
   };
 }
@@ -88,8 +97,7 @@ export interface ProductOptions {
   readonly phase: Phase;
   /** Null without a fused norm. */
   readonly eps: number | null;
-  /** Kernels for an adapter that is a CPU: `facts.kernels`. */
-  readonly software: boolean;
+  readonly facts: DeviceFacts;
 }
 
 /**
@@ -102,10 +110,11 @@ export const fusesNorm = (kernels: KernelChoice, phase: Phase): boolean => phase
 export function productOf(
   weights: DeviceMatrix,
   input: InputRows,
-  { phase, eps, software }: ProductOptions,
+  { phase, eps, facts }: ProductOptions,
 ): { readonly kind: 'matvec' | 'few' | 'lane' | 'matmul'; readonly product: Product } {
-  if (software) return { kind: 'lane', product: laneProduct(weights, input, eps, phase !== 'decode') };
-  if (phase === 'decode') return { kind: 'matvec', product: matvecProduct(weights, input, eps) };
-  if (phase === 'few') return { kind: 'few', product: fewProduct(weights, input, eps) };
+  if (facts.kernels === 'software')
+    return { kind: 'lane', product: laneProduct(weights, input, eps, phase !== 'decode') };
+  if (phase === 'decode') return { kind: 'matvec', product: matvecProduct(weights, input, eps, facts) };
+  if (phase === 'few') return { kind: 'few', product: fewProduct(weights, input, eps, facts) };
   return { kind: 'matmul', product: matmulProduct(weights, input, eps) };
 }

@@ -1,8 +1,10 @@
 /** The expert that every token takes beside the chosen ones, as entries of the expert dispatches: see shaders/moe/beside.wgsl. */
 import type { BufferView } from '../../gpu/buffer.ts';
+import type { DeviceFacts } from '../../gpu/device.ts';
 import type { Constants, Imports } from '../../gpu/shader.ts';
 import { alignUp, ceilDiv } from '../../util/math.ts';
 import { weightFormat } from '../../weights/layout.ts';
+import { productsImport } from '../linear/products.ts';
 import { inputConstants, inputUnit, type InputUnit } from '../linear/x_rows.ts';
 import type { DeviceMatrix } from '../matrix.ts';
 
@@ -24,11 +26,15 @@ const PREFIX = 'beside_';
 const prefixed = <V>(record: Readonly<Record<string, V>>): Record<string, V> =>
   Object.fromEntries(Object.entries(record).map(([name, value]) => [PREFIX + name, value]));
 
-/** Constants, imports and bindings of a shader that imports `moe/beside` and reads one of its matrices; those without it when there is none. */
+/**
+ * Constants, imports and bindings of a shader that imports `moe/beside` and reads one of its matrices; those without it when there is none.
+ * @param facts for the kernels for a few tokens
+ */
 export function besideMatrix(
   beside: Beside | undefined,
   part: 'gateUp' | 'down',
   unit: InputUnit,
+  facts?: DeviceFacts,
 ): { readonly constants: Constants; readonly imports: Imports; readonly bindings: Record<string, BufferView> } {
   if (!beside) return { constants: { BESIDE: false }, imports: {}, bindings: {} };
   const matrix = beside[part];
@@ -36,7 +42,9 @@ export function besideMatrix(
   const rows = inputConstants(matrix.cols, { xRow: matrix.cols, xAt: part === 'down' ? beside.actAt : 0 }, unit);
   return {
     constants: { BESIDE: true, ...prefixed({ ...constants, ...rows }) },
-    imports: prefixed(imports),
+    imports: prefixed(
+      facts ? { ...imports, products: productsImport(matrix.layout, facts, part === 'gateUp' ? 2 : 1) } : imports,
+    ),
     bindings: { beside_values: matrix.view },
   };
 }

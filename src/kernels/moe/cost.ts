@@ -91,7 +91,7 @@ const besideNumber = (c: ConstantsOf, name: string): number => (c.isOn('BESIDE')
 function besideTiles(c: ConstantsOf, activations: number): Cost {
   const n = besideNumber(c, `${BESIDE}N`);
   return beside(c, n, activations, {
-    tokens: c.has('BM') ? alignUp(c.tokens, c.number('BM')) : 0,
+    tokens: c.has('BM') ? alignUp(c.tokens, 8) : 0,
     rows: alignUp(n, WORKGROUP),
     chunks: besideNumber(c, `${BESIDE}W_CHUNKS`),
   });
@@ -113,7 +113,8 @@ const tileRows = (c: ConstantsOf): number => (c.has('BM') ? c.number('BM') : 4 *
 /** @param activations values of rows, in and out */
 function tiles(c: ConstantsOf, traffic: ExpertTraffic, activations: number): Cost {
   const [n, k] = [c.number('N'), c.number('K')];
-  const [rowsAtOnce, columnsAtOnce] = c.has('BM') ? [c.number('BM'), WORKGROUP] : [4, 2 * WORKGROUP];
+  // A tile leaves out what it lacks of its rows, eight at a time.
+  const [rowsAtOnce, columnsAtOnce] = c.has('BM') ? [8, WORKGROUP] : [4, 2 * WORKGROUP];
   const rows = traffic.tiles(rowsAtOnce) * rowsAtOnce;
   return {
     weightBytes: traffic.distinct * matrixBytes(c, n),

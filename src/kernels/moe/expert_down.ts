@@ -5,6 +5,7 @@ import { alignUp, ceilDiv } from '../../util/math.ts';
 import { CHUNK } from '../../weights/layout.ts';
 import { actUnit, besideMatrix, type Beside } from './beside.ts';
 import { matvecShape } from '../linear/matvec_shape.ts';
+import { hasSubgroups, productsImport } from '../linear/products.ts';
 import { outScale } from './combine.ts';
 import { tileBound, type TileRows } from './group.ts';
 import { besideTile, expertMatrix, partsOf, tileKernel, type ExpertHome, type SlotLayout } from './slot.ts';
@@ -71,13 +72,14 @@ export function expertDownDecode(
 ): void {
   const { hidden, width } = slot;
   const { residual } = io;
-  const software = recorder.gpu.facts.kernels === 'software';
+  const { facts } = recorder.gpu;
+  const software = facts.kernels === 'software';
   const unit = actUnit(beside, width);
   const { constants, imports, bindings } = expertMatrix('down', slot, io, { software, unit });
   const values = topK * alignUp(width, CHUNK);
   const lanes = software ? 1 : matvecShape({ rows: hidden, cols: values }).lanes;
   const parts = partsOf(lanes, values);
-  const more = besideMatrix(beside, 'down', unit);
+  const more = besideMatrix(beside, 'down', unit, facts);
   recorder.dispatch({
     shader: 'moe/expert_down_decode',
     label,
@@ -89,8 +91,9 @@ export function expertDownDecode(
       D: hidden,
       TOP_K: topK,
       PARTS: parts,
+      SUBGROUPS: hasSubgroups(facts),
     },
-    imports: { ...imports, ...more.imports },
+    imports: { ...imports, ...more.imports, products: productsImport(slot.down, facts, 1) },
     bindings: {
       ...bindings,
       ...more.bindings,

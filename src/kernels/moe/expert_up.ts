@@ -7,6 +7,7 @@ import { activationConstants } from '../activation.ts';
 import { inputUnit } from '../linear/x_rows.ts';
 import { besideMatrix, besideTurns, type Beside } from './beside.ts';
 import { matvecShape } from '../linear/matvec_shape.ts';
+import { hasSubgroups, productsImport } from '../linear/products.ts';
 import { tileBound, type TileRows } from './group.ts';
 import {
   besideTile,
@@ -78,11 +79,12 @@ export interface ExpertUpDecodeIo extends ExpertHome {
 export function expertUpDecode(recorder: Recorder, label: string, io: ExpertUpDecodeIo, shape: ExpertUpShape): void {
   const { topK, slot, activation, beside } = shape;
   const { hidden, width } = slot;
-  const software = recorder.gpu.facts.kernels === 'software';
+  const { facts } = recorder.gpu;
+  const software = facts.kernels === 'software';
   const { constants, imports, bindings } = expertMatrix('gateUp', slot, io, { software });
   const lanes = software ? 1 : matvecShape({ rows: 2 * width * topK, cols: hidden }).lanes;
   const parts = partsOf(lanes, hidden);
-  const more = besideMatrix(beside, 'gateUp', inputUnit(hidden));
+  const more = besideMatrix(beside, 'gateUp', inputUnit(hidden), facts);
   const turns = beside ? besideTurns(beside.down.cols, width, 64 / parts) : 0;
   recorder.dispatch({
     shader: 'moe/expert_up_decode',
@@ -96,8 +98,9 @@ export function expertUpDecode(recorder: Recorder, label: string, io: ExpertUpDe
       F: width,
       TOP_K: topK,
       PARTS: parts,
+      SUBGROUPS: hasSubgroups(facts),
     },
-    imports: { ...imports, ...more.imports },
+    imports: { ...imports, ...more.imports, products: productsImport(slot.gateUp, facts, 2) },
     bindings: {
       ...bindings,
       ...more.bindings,

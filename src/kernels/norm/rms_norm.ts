@@ -1,6 +1,7 @@
 import type { BufferView } from '../../gpu/buffer.ts';
 import { foldGrid, type Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
+import { hasSubgroups } from '../linear/products.ts';
 
 export interface RmsNorm {
   readonly x: BufferView; // [T, row]
@@ -36,6 +37,7 @@ export function rmsNorm(recorder: Recorder, label: string, io: RmsNorm, shape: R
       X_AT: at,
       EPS: eps,
       GROUPS: groups,
+      SUBGROUPS: hasSubgroups(recorder.gpu.facts),
       RESIDUAL: residual !== undefined,
       ...(residual ? { OUT_SCALE: scale } : {}),
     },

@@ -1,0 +1,49 @@
+import { describe, expect, it } from 'vitest';
+import { DeviceCapability } from '../../../src/errors.ts';
+import { factsOf, type Arithmetic, type DeviceFacts } from '../../../src/gpu/device.ts';
+import { expandShader } from '../../../src/gpu/shader.ts';
+import { hasSubgroups, productsImport } from '../../../src/kernels/linear/products.ts';
+import type { Layout } from '../../../src/weights/layout.ts';
+
+const INT4: Layout = { kind: 'int', bits: 4, group: 32, scale: 'f16', zeros: false };
+
+function facts(features: string[], arithmetic?: Arithmetic | 'auto', kernels: 'gpu' | 'software' = 'gpu'): DeviceFacts {
+  const device = { features: new Set(features), limits: {} } as unknown as GPUDevice;
+  return factsOf(device, { vendor: 'v' } as GPUAdapterInfo, { kernels, arithmetic });
+}
+
+describe('variants', () => {
+  it.each([
+    [['shader-f16'], 'auto', 'f16'],
+    [[], 'auto', 'f32'],
+    [['shader-f16'], undefined, 'f32'],
+    [['shader-f16'], 'f32', 'f32'],
+    [[], 'int8', 'int8'],
+  ] as const)('of an adapter with %j asked for %s: %s', (features, wish, got) => {
+    expect(facts([...features], wish).arithmetic).toBe(got);
+  });
+
+  it('refuses f16 where the adapter has none', () => {
+    expect(() => facts([], 'f16')).toThrow(DeviceCapability);
+  });
+
+  it('are of 4-bit and 8-bit weights, and not of software adapters', () => {
+    const f16 = facts(['shader-f16', 'subgroups'], 'auto');
+    expect(productsImport(INT4, f16, 1)).toBe('linear/products_f16');
+    expect(productsImport({ kind: 'mxfp4' }, f16, 2)).toBe('linear/products_f16');
+    expect(productsImport({ kind: 'bf16' }, f16, 2)).toBe('linear/products_plain');
+    expect(productsImport(INT4, facts([]), 2)).toBe('linear/products_bytes');
+    expect(productsImport(INT4, facts([]), 1)).toBe('linear/products_plain');
+    expect(productsImport(INT4, facts([], 'int8', 'software'), 2)).toBe('linear/products_plain');
+    expect([hasSubgroups(f16), hasSubgroups(facts([])), hasSubgroups(facts(['subgroups'], 'f32', 'software'))]).toEqual(
+      [true, false, false],
+    );
+  });
+
+  it('have what they enable at the top, once, and messages still find their lines', () => {
+    const sources = { a: 'const A = 1;\n#import b\n#import c', b: 'enable f16;\nconst B = 2;', c: 'enable f16;' };
+    const { code, origin } = expandShader('a', {}, {}, sources);
+    expect(code).toBe('enable f16;\nconst A = 1;\nconst B = 2;');
+    expect(origin[2]).toEqual({ file: 'b', line: 2 });
+  });
+});
