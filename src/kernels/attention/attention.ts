@@ -1,3 +1,4 @@
+import type { KvFormat } from '../../config/kv-format.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
 import type { DispatchSpec, Recorder, StepShape } from '../../gpu/recording.ts';
 import type { Imports } from '../../gpu/shader.ts';
@@ -5,7 +6,7 @@ import { invariant } from '../../util/assert.ts';
 import { ceilDiv } from '../../util/math.ts';
 import { assertFits } from './capacity.ts';
 import { canMakeHeads, type HeadsSource, type RaisedHeads } from './heads.ts';
-import { kvAccess, kvFlags, type KvFormat } from './kv_format.ts';
+import { kvAccess, kvFlags } from './kv_format.ts';
 import {
   decodeRows,
   firstVisible,

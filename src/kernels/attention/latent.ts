@@ -1,4 +1,5 @@
 /** Latent attention as attention over the latents themselves: see shaders/attention/kv_up.wgsl. */
+import type { KvFormat } from '../../config/kv-format.ts';
 import type { LatentAttention } from '../../config/model-config.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
 import { foldGrid, type Recorder } from '../../gpu/recording.ts';
@@ -10,7 +11,7 @@ import { inputConstants } from '../linear/x_rows.ts';
 import type { DeviceMatrix } from '../matrix.ts';
 import { assertFits } from './capacity.ts';
 import type { HeadsSource, RaisedHeads } from './heads.ts';
-import { kvAccess, kvFlags, type KvFormat } from './kv_format.ts';
+import { kvAccess, kvFlags } from './kv_format.ts';
 
 /** W_kvb of some heads, [heads (nope + value), kvRank]: per head the rows of its nope key, then those of its value. */
 export interface KvUp {

@@ -1,10 +1,11 @@
+import type { KvFormat } from '../../config/kv-format.ts';
 import type { GroupedAttention } from '../../config/model-config.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
 import { foldGrid, type Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import { assertFits } from './capacity.ts';
 import type { HeadsSource } from './heads.ts';
-import { kvAccess, kvFlags, type KvFormat } from './kv_format.ts';
+import { kvAccess, kvFlags } from './kv_format.ts';
 
 /** What q, k and v of the step's tokens are made from. */
 export interface GroupedHeads {
@@ -74,6 +75,7 @@ export function groupedHeads(
 export function rotateAppend(recorder: Recorder, label: string, io: RotateAppend, shape: RotateAppendShape): void {
   const { attention, capacity, kv = 'f32' } = shape;
   const { heads, kvHeads, headSize: size } = attention;
+  const { PACKED, SCALED } = kvFlags(kv);
   const use = { size, quads: false, writes: true };
   const [k, v] = [kvAccess(kv, 'k_', use), kvAccess(kv, 'v_', use)];
   const { constants, bindings } = groupedHeads(label, io, shape);
@@ -84,7 +86,8 @@ export function rotateAppend(recorder: Recorder, label: string, io: RotateAppend
       ...constants,
       ...k.constants,
       ...v.constants,
-      ...kvFlags(kv),
+      PACKED,
+      ...(PACKED && { SCALED }),
       HEADS: heads,
       KV_HEADS: kvHeads,
       CAPACITY: capacity,
