@@ -5,7 +5,7 @@ import type { Model } from '../engine/model.ts';
 import type { LoadProgress } from '../engine/progress.ts';
 import type { WeightsOption } from '../engine/precision.ts';
 import type { KernelChoice } from '../gpu/device.ts';
-import { KV_FORMATS, type KvFormat } from '../kernels/attention/kv_format.ts';
+import { KV_FORMATS, type KvFormat } from '../config/kv-format.ts';
 import type { ModeOption } from '../engine/mode.ts';
 import { diskStorage } from '../node.ts';
 import { load } from './load-engine.ts';

@@ -6,7 +6,7 @@ import type { Model } from '../engine/model.ts';
 import type { WeightsOption } from '../engine/precision.ts';
 import { InvalidRequest } from '../errors.ts';
 import { Gpu } from '../gpu/gpu.ts';
-import type { KvFormat } from '../kernels/attention/kv_format.ts';
+import type { KvFormat } from '../config/kv-format.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { loadOptions, MODEL_OPTIONS, parseIds, type Output } from './common.ts';
 import { openDawn } from './dawn.ts';

@@ -3,7 +3,8 @@ import { attentionLayers, isRecurrent, recurrentLayers } from '../config/mixers.
 import type { AttentionConfig, MixerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
 import { BINDING_ALIGNMENT } from '../gpu/buffer.ts';
 import { partialsBytes } from '../kernels/attention/attention.ts';
-import { fitsKvFormat, kvRowBytes, type KvFormat } from '../kernels/attention/kv_format.ts';
+import type { KvFormat } from '../config/kv-format.ts';
+import { fitsKvFormat, kvRowBytes } from '../kernels/attention/kv_format.ts';
 import { latentRow } from '../kernels/attention/latent.ts';
 import { besideAt } from '../kernels/moe/beside.ts';
 import { tileBound } from '../kernels/moe/group.ts';

@@ -4,7 +4,7 @@ import type { ModelConfig, RopeConfig } from '../config/model-config.ts';
 import { InvalidRequest, OutOfBudget } from '../errors.ts';
 import { bufferBytes } from '../gpu/buffer.ts';
 import { STEP_BYTES } from '../gpu/step.ts';
-import { KV_FORMATS, type KvFormat } from '../kernels/attention/kv_format.ts';
+import { KV_FORMATS, type KvFormat } from '../config/kv-format.ts';
 import { QUANTIZE_PARAMS_BYTES } from '../kernels/repack/quantize.ts';
 import { tokenSetWords } from '../kernels/sample/sample.ts';
 import { MOST_SAMPLED_BYTES } from '../kernels/sample/top_logprobs.ts';

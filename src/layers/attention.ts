@@ -6,7 +6,7 @@ import { attention } from '../kernels/attention/attention.ts';
 import { attentionPaged } from '../kernels/attention/attention_paged.ts';
 import { splitCount } from '../kernels/attention/attention_plan.ts';
 import { canMakeHeads, type HeadsSource } from '../kernels/attention/heads.ts';
-import type { KvFormat } from '../kernels/attention/kv_format.ts';
+import type { KvFormat } from '../config/kv-format.ts';
 import {
   canAbsorbInside,
   latentAbsorb,

@@ -1,6 +1,6 @@
 /** Keys, values and latents kept in fewer bits: near to what they are in 32, the same whatever the chunks, and as large as planned. */
 import { describe, expect, it } from 'vitest';
-import type { KvFormat } from '../../src/kernels/attention/kv_format.ts';
+import type { KvFormat } from '../../src/config/kv-format.ts';
 import { openTestGpu, pretend } from '../support/gpu.ts';
 import { Golden } from '../support/golden.ts';
 import { fixturePath, withModel } from '../support/models.ts';

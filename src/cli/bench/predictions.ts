@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { costSheet } from '../../engine/cost/cost-sheet.ts';
 import { floorTime, paddingFactor, totalCost, type TotalCost } from '../../engine/cost/program-cost.ts';
-import type { KvFormat } from '../../kernels/attention/kv_format.ts';
+import type { KvFormat } from '../../config/kv-format.ts';
 import { openModel, planOpened } from '../../engine/open.ts';
 import type { WeightsOption } from '../../engine/precision.ts';
 import { InvalidRequest } from '../../errors.ts';

@@ -1,3 +1,4 @@
+import type { KvFormat } from '../../config/kv-format.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
 import type { DispatchSpec, Recorder, StepShape } from '../../gpu/recording.ts';
 import type { Imports } from '../../gpu/shader.ts';
@@ -6,7 +7,7 @@ import { ceilDiv } from '../../util/math.ts';
 import type { Phase } from '../phase.ts';
 import { assertFits } from './capacity.ts';
 import { canMakeHeads, type HeadsSource, type RaisedHeads } from './heads.ts';
-import { kvAccess, kvFlags, type KvFormat } from './kv_format.ts';
+import { kvAccess, kvFlags } from './kv_format.ts';
 import {
   decodeRows,
   firstVisible,

@@ -1,11 +1,7 @@
 /** How keys and values lie in their caches: see shaders/kv/. */
+import type { KvFormat } from '../../config/kv-format.ts';
 import type { Constants, Imports } from '../../gpu/shader.ts';
 import { invariant } from '../../util/assert.ts';
-
-/** `f16` halves what `f32` takes; `int8`, with a scale for each token and head, takes a quarter. Both round what a token sees of those before it. */
-export type KvFormat = 'f32' | 'f16' | 'int8';
-
-export const KV_FORMATS: readonly KvFormat[] = ['f32', 'f16', 'int8'];
 
 /** Bytes of one token's key, or value, of one head. */
 export const kvRowBytes = (format: KvFormat, size: number): number =>

@@ -1,4 +1,5 @@
 /** Latent attention as attention over the latents themselves: see shaders/attention/kv_up.wgsl. */
+import type { KvFormat } from '../../config/kv-format.ts';
 import type { LatentAttention } from '../../config/model-config.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
 import { foldGrid, type DispatchSpec, type Recorder } from '../../gpu/recording.ts';
@@ -11,7 +12,7 @@ import type { DeviceMatrix } from '../matrix.ts';
 import type { Phase } from '../phase.ts';
 import { assertFits } from './capacity.ts';
 import type { HeadsSource, RaisedHeads } from './heads.ts';
-import { kvAccess, kvFlags, type KvFormat } from './kv_format.ts';
+import { kvAccess, kvFlags } from './kv_format.ts';
 import { PAGE_TOKENS, type KvPages } from './pages.ts';
 
 /** W_kvb of some heads, [heads (nope + value), kvRank]: per head the rows of its nope key, then those of its value. */
@@ -103,7 +104,10 @@ export interface LatentCache {
 }
 
 /** How the step's own rows are written. */
-function cacheAccess(cache: LatentCache | KvPages, size: number): Required<Pick<DispatchSpec, 'constants' | 'imports'>> {
+function cacheAccess(
+  cache: LatentCache | KvPages,
+  size: number,
+): Required<Pick<DispatchSpec, 'constants' | 'imports'>> {
   const isPaged = 'rows' in cache;
   const kv = isPaged ? 'f32' : cache.format;
   const { constants, imports } = kvAccess(kv, 'k_', { size, quads: size % 4 === 0, writes: true });

@@ -1,10 +1,11 @@
+import type { KvFormat } from '../../config/kv-format.ts';
 import type { GroupedAttention } from '../../config/model-config.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
 import { foldGrid, type DispatchSpec, type Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import { assertFits } from './capacity.ts';
 import type { HeadsSource } from './heads.ts';
-import { kvAccess, kvFlags, type KvFormat } from './kv_format.ts';
+import { kvAccess, kvFlags } from './kv_format.ts';
 import { PAGE_TOKENS, type KvPages } from './pages.ts';
 
 /** What q, k and v of the step's tokens are made from. */
@@ -77,11 +78,15 @@ export function groupedHeads(
 }
 
 /** How both caches are written. */
-function cacheAccess(kv: KvFormat, { headSize: size }: GroupedAttention): Required<Pick<DispatchSpec, 'constants' | 'imports'>> {
+function cacheAccess(
+  kv: KvFormat,
+  { headSize: size }: GroupedAttention,
+): Required<Pick<DispatchSpec, 'constants' | 'imports'>> {
   const use = { size, quads: false, writes: true };
   const [k, v] = [kvAccess(kv, 'k_', use), kvAccess(kv, 'v_', use)];
+  const { PACKED, SCALED } = kvFlags(kv);
   return {
-    constants: { ...k.constants, ...v.constants, ...kvFlags(kv) },
+    constants: { ...k.constants, ...v.constants, PACKED, ...(PACKED && { SCALED }) },
     imports: { ...k.imports, ...v.imports },
   };
 }

@@ -1,5 +1,5 @@
 /** Twins of shaders/kv/: what a row of a cache is read as, and its words. */
-import type { KvFormat } from '../../kernels/attention/kv_format.ts';
+import type { KvFormat } from '../../config/kv-format.ts';
 import { f16ToF32, f32ToF16 } from '../../util/half.ts';
 
 const LARGEST_F16 = 65504;

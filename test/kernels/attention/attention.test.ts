@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { attention, partialsBytes, type AttentionShape } from '../../../src/kernels/attention/attention.ts';
 import { decodeRows, latentRows, prefillTile } from '../../../src/kernels/attention/attention_plan.ts';
-import type { KvFormat } from '../../../src/kernels/attention/kv_format.ts';
+import type { KvFormat } from '../../../src/config/kv-format.ts';
 import { attention as twin } from '../../../src/reference/attention/attention.ts';
 import { decodeKv, encodeKv } from '../../../src/reference/attention/kv_format.ts';
 import { asF32, expectClose, expectMutantToFail, POISON, runKernel } from '../../support/conformance.ts';

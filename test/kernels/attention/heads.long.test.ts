@@ -5,7 +5,7 @@ import type { BufferView } from '../../../src/gpu/buffer.ts';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { attention, partialsBytes } from '../../../src/kernels/attention/attention.ts';
 import { canMakeHeads, type HeadsSource } from '../../../src/kernels/attention/heads.ts';
-import type { KvFormat } from '../../../src/kernels/attention/kv_format.ts';
+import type { KvFormat } from '../../../src/config/kv-format.ts';
 import { latentHeads } from '../../../src/kernels/attention/latent.ts';
 import { groupedHeads } from '../../../src/kernels/attention/rotate_append.ts';
 import { ropeTable } from '../../../src/layers/rope.ts';

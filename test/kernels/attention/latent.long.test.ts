@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { LatentAttention } from '../../../src/config/model-config.ts';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
-import type { KvFormat } from '../../../src/kernels/attention/kv_format.ts';
+import type { KvFormat } from '../../../src/config/kv-format.ts';
 import { latentAbsorb, latentRaise } from '../../../src/kernels/attention/latent.ts';
 import { ropeTable } from '../../../src/layers/rope.ts';
 import { decodeKv, encodeKv } from '../../../src/reference/attention/kv_format.ts';

@@ -4,7 +4,7 @@ import { costSheet, type CostSheet } from '../../../../src/engine/cost/cost-shee
 import { totalCost, type DispatchCost } from '../../../../src/engine/cost/program-cost.ts';
 import { openModel, planOpened, type PlannedModel } from '../../../../src/engine/open.ts';
 import { InvalidRequest } from '../../../../src/errors.ts';
-import type { KvFormat } from '../../../../src/kernels/attention/kv_format.ts';
+import type { KvFormat } from '../../../../src/config/kv-format.ts';
 import { sum } from '../../../../src/util/math.ts';
 import { hollowSource } from '../../../support/hollow.ts';
 import { published, type JsonObject } from '../../config/published.ts';
