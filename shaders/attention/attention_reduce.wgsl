@@ -44,7 +44,6 @@ fn join_of(t: u32, head: u32) -> Join {
   let position = u_step.position + t;
   let first = first_visible(position) / CHUNK;
   let last = position / CHUNK;
-  if (first == last) { return; } // attention_decode wrote it
   let start = (t * HEADS + head) * SPLITS;
 #if SINKS
   let sink = sinks[head];
@@ -82,6 +81,7 @@ fn attention_reduce(
   let t = workgroup.z;
   if (t >= u_step.tokens) { return; }
   let join = join_of(t, head);
+  if (join.first == join.last) { return; } // attention_decode wrote it
 #if RAISES
   for (var i = 0u; i < (W_CHUNKS * 32u + WG - 1u) / WG; i++) {
     let d = i * WG + lane;
