@@ -33,23 +33,29 @@ export class Decoder {
 
   /** The token after `last`, which the answer has taken. Run again, on another session, when a device was lost under it. */
   async next(session: Session, last: number, signal: AbortSignal): Promise<DrawnToken> {
+    this.#hear(last);
     const known = this.#drawn.shift();
     if (known) return known;
     const sampling = this.#answer.draw();
-    const guesses = this.#guesses(session, last, sampling);
+    const guesses = this.#guesses(session, sampling);
     if (guesses.length === 0) return this.#step(session, last, sampling, signal, this.#options.ahead);
     // Those that ran ahead come first.
-    if (!session.mayGuess(sampling)) return this.#step(session, last, sampling, signal, 0);
+    if (session.inFlight > 0) return this.#step(session, last, sampling, signal, 0);
     return this.#guess(session, last, guesses, sampling);
   }
 
-  #guesses(session: Session, last: number, sampling: DrawParams): readonly number[] {
+  /** Once a token, however often it is asked what follows it. */
+  #hear(last: number): void {
+    const { prompt, generated } = this.#answer;
+    if (this.#lookup && this.#lookup.length < prompt.length + generated) this.#lookup.push(last);
+  }
+
+  #guesses(session: Session, sampling: DrawParams): readonly number[] {
     const { speculation, governor } = this.#options;
-    const { prompt, generated, remaining } = this.#answer;
+    const { remaining } = this.#answer;
     const lookup = this.#lookup;
     if (!speculation || !lookup) return [];
-    if (lookup.length < prompt.length + generated) lookup.push(last);
-    if (session.inFlight === 0 && !session.mayGuess(sampling)) return [];
+    if (!session.mayGuess(sampling)) return [];
     const guesses = lookup.draft(Math.min(speculation.most, session.mostGuesses, remaining - 1));
     return speculation.isGoverned ? guesses.slice(0, governor.worth(guesses.length)) : guesses;
   }

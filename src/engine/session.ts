@@ -342,11 +342,9 @@ export class Session implements Scorer {
     return this.#forward.most('few') - 1;
   }
 
-  /** Whether a draw may come from a step that guesses; not while others are in flight. */
+  /** Whether a draw may come from a step that guesses, once none is in flight. */
   mayGuess(sampling: DrawParams): boolean {
-    return (
-      this.#few !== null && this.#ahead.length === 0 && this.#mayRunAhead(sampling) && !this.#forward.isApproximate
-    );
+    return this.#few !== null && this.#mayRunAhead(sampling) && !this.#forward.isApproximate;
   }
 
   /**

@@ -32,6 +32,7 @@ export interface ModelFacts extends ModelState {
   readonly config: ModelConfig;
   readonly samplingDefaults: SamplingDefault;
   readonly endTokens: readonly number[];
+  readonly tuning: Model['tuning'];
   /** null: no tokenizer.json */
   readonly tokenizer: { readonly vocabSize: number } | null;
   /** The chat template's text; null: there is none */

@@ -117,9 +117,9 @@ export class Host {
       throw context.signal.reason;
     }
     this.#model = model;
-    const { config, device, samplingDefaults, endTokens, text, plan, kept } = model;
+    const { config, device, samplingDefaults, endTokens, text, plan, kept, tuning } = model;
     const tokenizer = text && { vocabSize: text.tokenizer.vocabSize };
     const template = text?.template?.source ?? null;
-    return { id: label, config, device, samplingDefaults, endTokens, tokenizer, template, plan, kept };
+    return { id: label, config, device, samplingDefaults, endTokens, tokenizer, template, plan, kept, tuning };
   }
 }

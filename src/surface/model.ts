@@ -12,7 +12,17 @@ import type { SamplingDefault } from '../engine/sampling.ts';
 import type { LogitsResult } from '../engine/scoring.ts';
 import type { Prompt } from '../engine/text.ts';
 import { InvalidRequest } from '../errors.ts';
-import type { Args, CallName, DeviceFacts, Kept, LogitsOptions, LostDevice, Result, StepLevel } from './calls.ts';
+import type {
+  Args,
+  CallName,
+  DeviceFacts,
+  Kept,
+  LogitsOptions,
+  LostDevice,
+  ModelFacts,
+  Result,
+  StepLevel,
+} from './calls.ts';
 import type { CallOptions } from './connection.ts';
 import type { Link, OpenLink, RunsIn } from './link.ts';
 import { ModelTemplate, ModelTokenizer } from './model-text.ts';
@@ -69,6 +79,11 @@ export class Model implements ChatSource {
   /** As of the last answer of this model: after a loss it may be another one. */
   get device(): DeviceFacts {
     return this.#link.state.device;
+  }
+
+  /** Which kernels take a few tokens, and the tiles of experts: docs/speculation.md. */
+  get tuning(): ModelFacts['tuning'] {
+    return this.#link.facts.tuning;
   }
 
   /** What a request that asks for nothing gets: what the checkpoint recommends, or what changes nothing. */

@@ -65,6 +65,7 @@ export interface BenchReport {
   readonly gpuBytes: { weights: number; experts: number; kv: number; activations: number };
   readonly precision: string;
   readonly adapter: { vendor: string; architecture: string; description: string; isFallback: boolean };
+  readonly tuning: Model['tuning'];
 }
 
 /** Of the decoded tokens. */
@@ -162,7 +163,8 @@ export async function benchmark(model: Model, run: BenchRun): Promise<BenchRepor
   const prompt = Array.from({ length: promptTokens }, () => Math.floor(u() * vocab));
   /** Begins with another token than `prompt`, so that nothing of it is in the cache. */
   const other = [(prompt[0]! + 1) % vocab, ...prompt.slice(1)];
-  const options = { temperature: 0, ignoreEnd: true, maxTokens: decodeTokens };
+  // What a random prompt makes a model say repeats itself: guesses would hold as in no text.
+  const options = { temperature: 0, ignoreEnd: true, maxTokens: decodeTokens, speculate: false };
   const warm = await summaryOf(model, other, { ...options, maxTokens: 2, promptRouting: true, skipCache: true });
   const t = await timed(model, prompt, options);
   return { ...reportOf(model, run, warm, t), kernels: run.timed ? await kernelTimes(model, prompt, run.timed) : null };
@@ -244,5 +246,6 @@ function reportOf(model: Model, run: BenchRun, warm: GenerateSummary, t: Timed):
     },
     precision: plan.precision,
     adapter: { ...model.device.adapter },
+    tuning: model.tuning,
   };
 }

@@ -44,6 +44,7 @@ export function reportText(r: BenchReport): string {
   const { prefill: p, decode: d, adapter: a, streaming: s, balance: b } = r;
   return [
     `adapter        ${a.description || `${a.vendor} ${a.architecture}`}${a.isFallback ? ' (software: says nothing about GPUs)' : ''}`,
+    `kernels        up to ${r.tuning.fewUpTo} tokens as a few, tiles of ${r.tuning.tileRows} rows`,
     `first token    ${r.ttftMs.toFixed(0)} ms after a prompt of ${p.tokens} tokens; the whole request ${r.endToEndMs.toFixed(0)} ms`,
     `prefill        ${p.tokensPerSecond.toPrecision(3)} tokens/s, ${p.dispatches} dispatches, ${p.submits} submits, ${p.readbacks} readbacks`,
     `decode         ${d.tokensPerSecond.toPrecision(3)} tokens/s, ${d.itlMs.median.toFixed(1)} ms a token (p95 ${d.itlMs.p95.toFixed(1)})`,

@@ -80,8 +80,21 @@ function attends(c: ConstantsOf, outputs: number, issuedFlops: number): Cost {
   };
 }
 
+/** Keys and values of a few tokens, which the dispatch behind it makes once more, each for its own token. */
+function appends(c: ConstantsOf): Cost {
+  const values = c.number('KV_HEADS') * (c.number('KEY_SIZE') + c.number('VALUE_SIZE'));
+  const gammas = c.isOn('NORMED') ? c.number('K_NORM') : 0;
+  const made = moves({
+    weightBytes: BYTES * gammas,
+    kvBytes: BYTES * c.tokens * values,
+    activationBytes: BYTES * c.tokens * sourceValues(c),
+  });
+  return added(made, rises(c));
+}
+
 /** Keys in whole turns of 32, from the first of each split; the last lanes of a value beyond a multiple of 64 idle. */
 function decode(c: ConstantsOf): Cost {
+  if (c.isOn('APPEND_ONLY')) return appends(c);
   const heads = c.number('HEADS');
   const chunk = c.number('CHUNK');
   const turns = sum(

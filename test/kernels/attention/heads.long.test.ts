@@ -266,7 +266,7 @@ describe('attention/attention_decode that makes its heads', () => {
   const DECODE = 'attention/attention_decode';
   it.each([
     ['leaves out its own key', DECODE, 'own < end; own++', 'own < end - 1u; own++', 'in_the_middle'],
-    ['takes its own key from the cache, too', DECODE, 'min(end, u_step.position)', 'end', 'in_the_middle'],
+    ['takes its own key from the cache, too', DECODE, 'min(end, own_from)', 'end', 'in_the_middle'],
     ['appends at the wrong place', DECODE, 'k_put(from_kv + own,', 'k_put(from_kv + own - 1u,', 'in_the_middle'],
     [
       "appends another token's key",

@@ -178,6 +178,7 @@ describe('counted by hand', () => {
   it.each([
     ['linear/matvec', { LANES: 16, ROWS_PER_LANE: 1, GAMMA: false, LAST: false }, 5, 5 * 72 * 16 * 32],
     ['linear/matvec', { LANES: 16, ROWS_PER_LANE: 1, GAMMA: true, LAST: true }, 5, 72 * 16 * 32],
+    ['linear/matvec_few', { LANES: 16, ROWS_PER_LANE: 1, COLUMNS: 8, GAMMA: true }, 5, 5 * 72 * 16 * 32],
     ['linear/matmul', {}, 33, 64 * 128 * 96],
     ['linear/matvec_lane', { BLOCK: false, GAMMA: false, LAST: false }, 5, 5 * 128 * 96],
     ['linear/matvec_lane', { BLOCK: true, GAMMA: false, LAST: false }, 5, 8 * 128 * 96],
