@@ -75,6 +75,8 @@ export interface ForwardOptions {
   readonly predict?: boolean;
   /** Routing of single tokens obeys the `ApproximateParams` given to `setStep`. Default false: it is exact. */
   readonly approximate?: boolean;
+  /** The weights under each adapter: see engine/adapters.ts. */
+  readonly adapted?: ReadonlyMap<string, DeviceWeights>;
 }
 
 /** Embedding and all layers, and where in it each MoE layer's stages begin. */
@@ -89,6 +91,8 @@ export interface BodyOptions {
   readonly waves?: boolean;
   /** Where routing goes; default: `Forward.logs`. */
   readonly logs?: RoutingLogs | undefined;
+  /** Under an adapter; default and null: without. */
+  readonly adapter?: string | null | undefined;
 }
 
 /** Where the residual stream goes after the embedding and each layer but the last. */
@@ -119,6 +123,7 @@ export class Forward {
   readonly plan: Plan;
   readonly #gpu: Gpu;
   readonly #weights: DeviceWeights;
+  readonly #adapted: ReadonlyMap<string, DeviceWeights>;
   readonly homes: ExpertHomes;
   readonly #activations: Record<ActivationName, BufferView>;
   /** By layer: keys and values, or a recurrent state. */
@@ -164,6 +169,7 @@ export class Forward {
     this.isRecurrent = recurrentLayers(config).length > 0;
     this.plan = plan;
     this.#weights = weights;
+    this.#adapted = options.adapted ?? new Map<string, DeviceWeights>();
     this.#approximate = options.approximate ?? false;
     this.#predicted = options.predict ? predictable(config, weights) : moeLayers(config).map(() => 0);
     const buffer = (label: string, role: Parameters<Gpu['createBuffer']>[1], bytes: number, usage = 0): BufferView =>
@@ -283,6 +289,13 @@ export class Forward {
     this.#side = this.#side === 0 ? 1 : 0;
   }
 
+  #weightsUnder(adapter: string | null | undefined): DeviceWeights {
+    if (adapter === null || adapter === undefined) return this.#weights;
+    const weights = this.#adapted.get(adapter);
+    invariant(weights, 'an adapter that was not loaded');
+    return weights;
+  }
+
   recorder(): Recorder {
     return new Recorder(this.#gpu, this.#step);
   }
@@ -293,10 +306,11 @@ export class Forward {
   }
 
   /** Embedding and all layers; the residual stream ends in `residualA`. */
-  async body(batch: Batch, { taps, waves = false, logs = this.logs }: BodyOptions = {}): Promise<Body> {
+  async body(batch: Batch, { taps, waves = false, logs = this.logs, adapter }: BodyOptions = {}): Promise<Body> {
     const r = this.recorder();
+    const all = this.#weightsUnder(adapter);
     const phase: Phase = batch === 'one' ? 'decode' : 'prefill';
-    const { embed, layers } = this.#weights;
+    const { embed, layers } = all;
     const a = this.#activations;
     const { hidden, embeddingScale, residualScale: scale } = this.config;
     for (const { firstRow, matrix } of embed.parts) {
@@ -321,7 +335,7 @@ export class Forward {
     this.config.layers.forEach((config, i) => {
       const weights = layers[i]!;
       const between = batch === 'one' && config.ffn.kind === 'moe' ? mid(marks.length) : a.residualB;
-      this.#mix(r, i, {
+      this.#mix(r, i, weights, {
         label: `layer ${i}`,
         phase,
         normKind: this.config.norm,
@@ -378,10 +392,14 @@ export class Forward {
   }
 
   /** The token mixer of layer `i`: attention, or one with a recurrent state. */
-  #mix(r: Recorder, i: number, io: Omit<AttentionStep, 'norm' | 'rope' | 'cache' | 'scratch'>): void {
+  #mix(
+    r: Recorder,
+    i: number,
+    { attention: weights, attentionNorm: norm }: DeviceWeights['layers'][number],
+    io: Omit<AttentionStep, 'norm' | 'rope' | 'cache' | 'scratch'>,
+  ): void {
     const a = this.#activations;
     const mixer = this.config.layers[i]!.attention;
-    const { attention: weights, attentionNorm: norm } = this.#weights.layers[i]!;
     const cache = this.#caches[i]!;
     if (isRecurrent(mixer)) {
       invariant(isRecurrentWeights(weights) && 'scan' in cache, 'weights of another kind than the config');
@@ -418,11 +436,11 @@ export class Forward {
   }
 
   /** Logits of the last token of the step. */
-  lastLogits(): Promise<Program> {
+  lastLogits(adapter?: string | null): Promise<Program> {
     const r = this.recorder();
     const a = this.#activations;
     const { norm: kind, normEps, finalNormEps: eps = normEps, head } = this.config;
-    const { finalNorm: gamma, head: weights, headBias: bias } = this.#weights;
+    const { finalNorm: gamma, head: weights, headBias: bias } = this.#weightsUnder(adapter);
     const io = { weights, out: a.logits, bias };
     const options = { phase: 'decode', row: 'last', scale: head.scale } as const;
     if (kind === 'rms') linear(r, 'head', { ...io, x: a.residualA, gamma }, { ...options, eps });
@@ -434,10 +452,10 @@ export class Forward {
   }
 
   /** Final norm and logits of every token of the step. `out` is [T, V]; `normed` receives the final norm's output. */
-  allLogits(out: BufferView, normed: BufferView): Promise<Program> {
+  allLogits(out: BufferView, normed: BufferView, adapter?: string | null): Promise<Program> {
     const r = this.recorder();
     this.#recordFinalNorm(r, normed);
-    const { head: weights, headBias: bias } = this.#weights;
+    const { head: weights, headBias: bias } = this.#weightsUnder(adapter);
     linear(r, 'head', { x: normed, weights, bias, out }, { phase: 'prefill', scale: this.config.head.scale });
     return r.finish();
   }

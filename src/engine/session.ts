@@ -14,7 +14,7 @@ import { notFinite } from './finite.ts';
 import type { Batch, Forward, RoutingLogs } from './forward.ts';
 import type { ModePicker } from './mode.ts';
 import { NO_INTERVENTIONS, type ResolvedInterventions } from './interventions.ts';
-import { recordBodies, recordPrograms, type Programs } from './programs.ts';
+import { recordAdapted, recordBodies, recordPrograms, type Programs } from './programs.ts';
 import { chunkRoutingAt, type LayerRouting } from './routing.ts';
 import type { Scorer, ScoringPass } from './scoring.ts';
 import { StepLog, type LoggedStep } from './step-log.ts';
@@ -67,7 +67,12 @@ export class Session implements Scorer {
   readonly #parts: SessionParts;
   readonly #gpu: Gpu;
   readonly #forward: Forward;
+  #base: Programs;
+  /** Under the request's adapter. */
   #programs: Programs;
+  /** Null: none. What the cache holds was computed under it. */
+  #adapter: string | null = null;
+  readonly #adapted = new Map<string, Promise<Programs>>();
   readonly #stepper: Stepper;
   #cached: number[] = [];
   /** How they came there. */
@@ -91,7 +96,7 @@ export class Session implements Scorer {
     this.#parts = parts;
     this.#gpu = gpu;
     this.#forward = forward;
-    this.#programs = programs;
+    this.#base = this.#programs = programs;
     this.#counts = new Uint32Array(forward.config.vocab);
     this.#stepper = new Stepper({ gpu, forward, store, modes, tailBytes: MOST_SAMPLED_BYTES });
   }
@@ -104,7 +109,31 @@ export class Session implements Scorer {
   /** Records every program again: after arenas were replaced. */
   async rerecord(): Promise<void> {
     this.#logitBodies = null;
-    this.#programs = await recordPrograms(this.#forward);
+    this.#adapted.clear();
+    this.#base = await recordPrograms(this.#forward);
+    this.#programs = await this.#programsUnder(this.#adapter);
+  }
+
+  async #programsUnder(adapter: string | null): Promise<Programs> {
+    if (adapter === null) return this.#base;
+    let recorded = this.#adapted.get(adapter);
+    if (!recorded) this.#adapted.set(adapter, (recorded = recordAdapted(this.#forward, this.#base, adapter)));
+    return recorded.catch((error: unknown) => {
+      this.#adapted.delete(adapter);
+      throw error;
+    });
+  }
+
+  /**
+   * Runs the next steps under an adapter, or with null under none. Keys and values that were computed under another are forgotten: call it before
+   * `reusable`.
+   */
+  async adapt(adapter: string | null): Promise<void> {
+    if (adapter === this.#adapter) return;
+    this.#programs = await this.#programsUnder(adapter);
+    this.#adapter = adapter;
+    this.#logitBodies = null;
+    this.forget();
   }
 
   /** Tokens whose keys and values are in the cache. */
@@ -175,7 +204,7 @@ export class Session implements Scorer {
   }
 
   async #recordLogitBodies(): Promise<Bodies> {
-    return recordBodies(this.#forward, { logs: await this.#forward.logitLogs() });
+    return recordBodies(this.#forward, { logs: await this.#forward.logitLogs(), adapter: this.#adapter });
   }
 
   /**
@@ -183,6 +212,7 @@ export class Session implements Scorer {
    * that the same bits come out; nothing is drawn.
    */
   async resume(from: Session, signal?: AbortSignal): Promise<void> {
+    await this.adapt(from.#adapter);
     this.intervene(from.#interventions);
     this.#wants = from.#wants;
     if (this.#wants.logits) await this.#bodies();
@@ -339,6 +369,7 @@ export class Session implements Scorer {
   /** Runs a text from an empty cache: see engine/scoring. */
   async score(pass: ScoringPass): Promise<void> {
     const { ids, most, interventions = NO_INTERVENTIONS, interveneFrom = 0, signal } = pass;
+    await this.adapt(pass.adapter ?? null);
     const { bodies = this.#programs.bodies } = pass;
     const tail: Tail = { programs: [pass.tail], view: null, undo: () => undefined };
     this.intervene(interveneFrom > 0 ? NO_INTERVENTIONS : interventions);

@@ -202,7 +202,7 @@ function risesInside(
   { qUp, kvUp }: LatentWeights<DeviceParts, BufferView>,
   { phase }: AttentionStep,
 ): boolean {
-  const isWhole = kvUp.parts.length === 1 && (qUp?.parts.length ?? 1) === 1;
+  const isWhole = kvUp.parts.length === 1 && !kvUp.lowRank && (qUp?.parts.length ?? 1) === 1;
   return phase === 'decode' && r.gpu.facts.kernels === 'gpu' && isWhole;
 }
 
