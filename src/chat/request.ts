@@ -223,6 +223,7 @@ export function readRequest(request: unknown, dialect: Dialect): Asked {
         logitBias: biasOf(request.logit_bias),
         topLogprobs: logprobs.top || undefined,
         constraint: constraint ?? undefined,
+        adapter: request.adapter ? checkText(request.adapter, 'adapter') : undefined,
         template: templateOf(request, tools, dialect),
         continueFinal: continuesOf(request) || undefined,
         keepSpecial: dialect.needsSpecial(tools.length > 0) || undefined,

@@ -116,6 +116,8 @@ export interface ChatRequest {
   /** The opposite of `continue_final_message`; need not be given. */
   readonly add_generation_prompt?: Optional<boolean>;
   readonly moe?: Optional<MoeRequest>;
+  /** The loaded adapter that answers: `adapters` of `load`. */
+  readonly adapter?: Optional<string>;
   /** Accepted and ignored, as is `metadata`: nothing leaves the machine. */
   readonly user?: Optional<string>;
   readonly metadata?: Optional<Readonly<Record<string, string>>>;

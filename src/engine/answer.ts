@@ -25,6 +25,8 @@ export interface AnsweringModel {
   readonly generation: GenerationDefaults;
   readonly endTokens: readonly number[];
   readonly contextLength: number;
+  /** Names of the adapters that were loaded. */
+  readonly adapters: readonly string[];
 }
 
 type FinishReason = GenerateSummary['finishReason'];
@@ -32,6 +34,7 @@ type FinishReason = GenerateSummary['finishReason'];
 export class Answer {
   readonly prompt: readonly number[];
   readonly interventions: ResolvedInterventions;
+  readonly adapter: string | null;
   /** What of the routing is read back. */
   readonly wants: RoutingRequest;
   readonly skipsCache: boolean;
@@ -65,6 +68,7 @@ export class Answer {
     this.#stop = stopsOf(options.stop, text);
     this.#limits = limitsOf(options, { text, endTokens, vocab: config.vocab }, this.#limit);
     this.interventions = resolveInterventions(options.interventions, moeLayers(config));
+    this.adapter = checkAdapter(options.adapter, model.adapters);
     ({ level: this.#level, recorder: this.#recorder } = recordRouting(config, options));
     this.#ends = new Set(options.ignoreEnd ? [] : endTokens);
     this.#detokenizer =
@@ -205,4 +209,14 @@ export function checkIds(ids: readonly number[], vocab: number, contextLength: n
       `The prompt has ${ids.length} tokens; the context holds ${contextLength}, answer included. Shorten it, or load with a larger contextLength`,
       { promptTokens: ids.length, contextLength },
     );
+}
+
+/** @throws InvalidRequest for a name that was not loaded */
+export function checkAdapter(name: string | null | undefined, loaded: readonly string[]): string | null {
+  if (name === null || name === undefined) return null;
+  if (loaded.includes(name)) return name;
+  throw new InvalidRequest(
+    `No adapter is called ${JSON.stringify(String(name).slice(0, 80))}: ${loaded.length > 0 ? `${loaded.join(', ')} are loaded` : 'load names none in its option adapters'}`,
+    { option: 'adapter', loaded },
+  );
 }

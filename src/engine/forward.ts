@@ -78,6 +78,8 @@ export interface ForwardOptions {
   readonly tuning?: Tuning | undefined;
   /** Routing of single tokens obeys the `ApproximateParams` given to `setStep`. Default false: it is exact. */
   readonly approximate?: boolean;
+  /** The weights under each adapter: see engine/adapters.ts. */
+  readonly adapted?: ReadonlyMap<string, DeviceWeights>;
 }
 
 /** Embedding and all layers, and where in it each MoE layer's stages begin. */
@@ -96,6 +98,8 @@ export interface BodyOptions {
   readonly logs?: RoutingLogs | undefined;
   /** Chunks only: by layer, the pages where keys and values of many sequences are, in place of the one that the caches hold. */
   readonly pages?: readonly KvPages[] | undefined;
+  /** Under an adapter; default and null: without. */
+  readonly adapter?: string | null | undefined;
 }
 
 /** Where the residual stream goes after the embedding and each layer but the last. */
@@ -126,6 +130,7 @@ export class Forward {
   readonly plan: Plan;
   readonly #gpu: Gpu;
   readonly #weights: DeviceWeights;
+  readonly #adapted: ReadonlyMap<string, DeviceWeights>;
   readonly homes: ExpertHomes;
   readonly #activations: Record<ActivationName, BufferView>;
   /** By layer: keys and values, or a recurrent state. */
@@ -176,6 +181,7 @@ export class Forward {
     this.#weights = weights;
     this.isApproximate = options.approximate ?? false;
     this.tuning = options.tuning ?? UNTUNED;
+    this.#adapted = options.adapted ?? new Map<string, DeviceWeights>();
     this.#predicted = options.predict ? predictable(config, weights) : moeLayers(config).map(() => 0);
     const buffer = (label: string, role: Parameters<Gpu['createBuffer']>[1], bytes: number, usage = 0): BufferView =>
       wholeBuffer(gpu.createBuffer(label, role, bytes, usage));
@@ -319,6 +325,13 @@ export class Forward {
     this.#side = this.#side === 0 ? 1 : 0;
   }
 
+  #weightsUnder(adapter: string | null | undefined): DeviceWeights {
+    if (adapter === null || adapter === undefined) return this.#weights;
+    const weights = this.#adapted.get(adapter);
+    invariant(weights, 'an adapter that was not loaded');
+    return weights;
+  }
+
   /** @param step the uniform to read; default: the one that `setStep` sets */
   recorder(step = this.#step): Recorder {
     return new Recorder(this.#gpu, step);
@@ -331,11 +344,12 @@ export class Forward {
 
   /** Embedding and all layers; the residual stream ends in `residualA`. */
   async body(batch: Batch, options: BodyOptions = {}): Promise<Body> {
-    const { taps, waves = false, logs = this.logs, tileRows = this.tuning.tileRows, pages } = options;
+    const { taps, waves = false, logs = this.logs, tileRows = this.tuning.tileRows, pages, adapter } = options;
     const r = this.recorder();
+    const all = this.#weightsUnder(adapter);
     const phase = PHASES[batch];
     invariant(batch !== 'few' || !this.isRecurrent, 'a state takes its tokens one by one or as a chunk');
-    const { embed, layers } = this.#weights;
+    const { embed, layers } = all;
     const a = this.#activations;
     const { hidden, embeddingScale, residualScale: scale } = this.config;
     for (const { firstRow, matrix } of embed.parts) {
@@ -360,7 +374,7 @@ export class Forward {
     this.config.layers.forEach((config, i) => {
       const weights = layers[i]!;
       const between = batch === 'one' && config.ffn.kind === 'moe' ? mid(marks.length) : a.residualB;
-      this.#mix(r, i, pages?.[i], {
+      this.#mix(r, i, weights, pages?.[i], {
         label: `layer ${i}`,
         phase,
         normKind: this.config.norm,
@@ -420,12 +434,12 @@ export class Forward {
   #mix(
     r: Recorder,
     i: number,
+    { attention: weights, attentionNorm: norm }: DeviceWeights['layers'][number],
     pages: KvPages | undefined,
     io: Omit<AttentionStep, 'norm' | 'rope' | 'cache' | 'scratch'>,
   ): void {
     const a = this.#activations;
     const mixer = this.config.layers[i]!.attention;
-    const { attention: weights, attentionNorm: norm } = this.#weights.layers[i]!;
     const cache = this.#caches[i]!;
     if (isRecurrent(mixer)) {
       invariant(isRecurrentWeights(weights) && 'scan' in cache, 'weights of another kind than the config');
@@ -462,20 +476,20 @@ export class Forward {
   }
 
   /** Logits of the last token of the step. */
-  lastLogits(): Promise<Program> {
-    return this.#head({ phase: 'decode', row: 'last' });
+  lastLogits(adapter?: string | null): Promise<Program> {
+    return this.#head({ phase: 'decode', row: 'last' }, adapter);
   }
 
   /** Logits of every token of a step of a few, into `logits` [T, V]. */
-  fewLogits(): Promise<Program> {
-    return this.#head({ phase: 'few' });
+  fewLogits(adapter?: string | null): Promise<Program> {
+    return this.#head({ phase: 'few' }, adapter);
   }
 
-  #head(which: Pick<LinearOptions, 'phase' | 'row'>): Promise<Program> {
+  #head(which: Pick<LinearOptions, 'phase' | 'row'>, adapter: string | null | undefined): Promise<Program> {
     const r = this.recorder();
     const a = this.#activations;
     const { norm: kind, normEps, finalNormEps: eps = normEps, head } = this.config;
-    const { finalNorm: gamma, head: weights, headBias: bias } = this.#weights;
+    const { finalNorm: gamma, head: weights, headBias: bias } = this.#weightsUnder(adapter);
     const io = { weights, out: a.logits, bias };
     const options = { ...which, scale: head.scale };
     if (kind === 'rms') linear(r, 'head', { ...io, x: a.residualA, gamma }, { ...options, eps });
@@ -494,11 +508,15 @@ export class Forward {
   allLogits(
     out: BufferView,
     normed: BufferView,
-    { outRow, step }: { readonly outRow?: number; readonly step?: BufferView } = {},
+    {
+      outRow,
+      step,
+      adapter,
+    }: { readonly outRow?: number; readonly step?: BufferView; readonly adapter?: string | null } = {},
   ): Promise<Program> {
     const r = this.recorder(step);
     this.#recordFinalNorm(r, normed);
-    const { head: weights, headBias: bias } = this.#weights;
+    const { head: weights, headBias: bias } = this.#weightsUnder(adapter);
     const options = { phase: 'prefill', scale: this.config.head.scale, ...(outRow && { outRow }) } as const;
     linear(r, 'head', { x: normed, weights, bias, out }, options);
     return r.finish();

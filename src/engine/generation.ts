@@ -50,6 +50,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly speculate?: SpeculateOption;
   /** Changes the choice of experts, for this request: docs/routing.md. Default: nothing. */
   readonly interventions?: Interventions;
+  /** The name of a loaded adapter (`adapters` of `load`) that this request runs under. Default and null: none. */
+  readonly adapter?: string | null;
 }
 
 export interface TokenLogprob {

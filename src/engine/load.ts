@@ -40,6 +40,8 @@ export interface LoadOptions extends PlanOptions, KeepingOptions {
   readonly approximate?: ApproximateOptions | undefined;
   /** A LoRA adapter (PEFT: adapter_config.json and adapter_model.safetensors), merged into the weights while they are read. */
   readonly adapter?: ByteSource | null | undefined;
+  /** LoRA adapters by name, of which a request may choose one (its option `adapter`); on attention, dense feed-forwards and an untied head: docs/formats.md. */
+  readonly adapters?: Readonly<Record<string, ByteSource>> | undefined;
   /** Which expert leaves when another needs its slot: one of POLICY_NAMES. */
   readonly policy?: string | undefined;
   /** What requests get that do not say; default: guess where the measured time says that it pays, and not on a software adapter. */

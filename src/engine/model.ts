@@ -4,7 +4,7 @@ import { InvalidRequest, OutOfBudget, SourceError } from '../errors.ts';
 import type { BufferRole } from '../gpu/buffer.ts';
 import type { DeviceFacts } from '../gpu/device.ts';
 import type { Counters } from '../gpu/gpu.ts';
-import { Answer, checkIds } from './answer.ts';
+import { Answer, checkAdapter, checkIds } from './answer.ts';
 import { checkPooling, embedTokens, type EmbedOptions } from './embedding.ts';
 import type { GeneratedToken, GenerateOptions, GenerateSummary } from './generation.ts';
 import { resolveInterventions, type Interventions } from './interventions.ts';
@@ -156,6 +156,11 @@ export class Model {
     return this.#recovery.run(({ experts }) => experts.settled(), this.#disposal.signal);
   }
 
+  /** Names of the adapters of which a request may choose one. */
+  get adapters(): readonly string[] {
+    return this.#prepared.adapters.map(({ name }) => name);
+  }
+
   /** What a request that asks for nothing gets: what the checkpoint recommends, or what changes nothing. */
   get samplingDefaults(): SamplingDefault {
     return samplingDefaults(this.#prepared.opened.generation);
@@ -191,8 +196,10 @@ export class Model {
     const { text, opened, endTokens } = this.#prepared;
     const { config, generation } = opened;
     const { contextLength } = this.plan;
-    const answer = new Answer(prompt, options, { text, config, generation, endTokens, contextLength });
-    if (this.#serving && canShare(options)) return yield* this.#together(this.#serving, answer, options.signal);
+    const adapters = this.adapters;
+    const answer = new Answer(prompt, options, { text, config, generation, endTokens, contextLength, adapters });
+    if (this.#serving && canShare(options) && answer.adapter === null)
+      return yield* this.#together(this.#serving, answer, options.signal);
     const decoder = this.#decoder(answer, options);
     const release = await this.#acquire();
     const signal = this.#orDisposed(options.signal);
@@ -269,6 +276,8 @@ export class Model {
       readonly interventions?: Interventions;
       /** They hold from this position on; the tokens before run as ever. Default 0. */
       readonly interveneFrom?: number;
+      /** As in `GenerateOptions`. */
+      readonly adapter?: string | null;
     } = {},
   ): Promise<LogitsResult> {
     checkIds(ids, this.config.vocab, this.plan.contextLength);
@@ -278,8 +287,10 @@ export class Model {
         option: 'interveneFrom',
       });
     const interventions = resolveInterventions(options.interventions, moeLayers(this.config));
+    const adapter = checkAdapter(options.adapter, this.adapters);
     const signal = this.#orDisposed(options.signal);
-    return this.#aside(({ session }) => scoreLogits(session, ids, { ...options, interventions, signal }), signal);
+    const request = { ...options, interventions, adapter, signal };
+    return this.#aside(({ session }) => scoreLogits(session, ids, request), signal);
   }
 
   /**
@@ -375,6 +386,7 @@ export class Model {
 /** @returns how much of the prompt is in the cache already */
 async function beginOn({ experts, session }: Runtime, answer: Answer, decoder: Decoder): Promise<number> {
   await experts.grow();
+  await session.adapt(answer.adapter);
   if (decoder.guesses) await session.prepareGuesses();
   session.intervene(answer.interventions);
   if (answer.skipsCache) session.forget();

@@ -22,6 +22,8 @@ export interface OpenedModel {
   readonly checkpoint: Checkpoint;
   readonly generation: GenerationDefaults;
   readonly adapter: Adapter | null;
+  /** Chosen per request, by name. */
+  readonly adapters: ReadonlyMap<string, Adapter>;
 }
 
 /** No JSON file beside a model is larger than this; tokenizers are the largest. */
@@ -49,6 +51,7 @@ export async function openModel(
   source: ByteSource,
   signal?: AbortSignal,
   adapter?: ByteSource | null,
+  adapters: Readonly<Record<string, ByteSource>> = {},
 ): Promise<OpenedModel> {
   const text = await readText(source, 'config.json', signal);
   if (text === null)
@@ -58,13 +61,19 @@ export async function openModel(
     });
   const { config, names, quantization } = readModelConfig(text);
   const gguf = ggufQuantization(quantization);
-  const [generation, checkpoint, added] = await Promise.all([
+  const named = async ([name, from]: [string, ByteSource]): Promise<[string, Adapter]> => [
+    name,
+    await openAdapter(from, signal),
+  ];
+  const [generation, checkpoint, added, chosen] = await Promise.all([
     readText(source, 'generation_config.json', signal).then((t) => readGenerationConfig(t ?? '{}')),
     gguf ? openGguf(source, gguf.file, signal) : openCheckpoint(source, signal ? { signal } : {}),
     adapter ? openAdapter(adapter, signal) : null,
+    Promise.all(Object.entries(adapters).map(named)),
   ]);
   const called = gguf ? ggufNames(config, names, (tensor) => checkpoint.has(tensor)) : names;
-  return { source, config, names: called, quantization, checkpoint, generation, adapter: added };
+  const found = { adapter: added, adapters: new Map(chosen) };
+  return { source, config, names: called, quantization, checkpoint, generation, ...found };
 }
 
 export interface PlannedModel {

@@ -8,6 +8,7 @@ import { endTokens } from '../text/end-tokens.ts';
 import type { MetadataSource } from '../weights/records/metadata-source.ts';
 import type { SharedOptions } from '../weights/records/shared-records.ts';
 import type { ByteSource } from '../weights/source.ts';
+import { bindAdapter, type BoundAdapter } from './adapters.ts';
 import { resolveApproximate } from './approximate.ts';
 import type { ExpertStats } from './expert-stats.ts';
 import { describingTurn, openKeeping, rememberedSource, type Keeping } from './keeping.ts';
@@ -29,6 +30,7 @@ export interface PreparedModel {
   readonly endTokens: readonly number[];
   readonly approximate: ApproximateParams;
   readonly planned: PlannedModel;
+  readonly adapters: readonly BoundAdapter[];
   readonly keeping: Keeping | null;
   readonly storage: ExpertStats['storage'];
 }
@@ -64,6 +66,7 @@ export async function prepareModel(
   const { opened, text, remembered } = await describe(source, options);
   const wishes = withDefaults(options, opened.config, facts.kernels);
   const planned = planFitting(opened, facts.limits, wishes);
+  const adapters = [...opened.adapters].map(([name, adapter]) => bindAdapter(name, adapter, planned.spec));
   const { keeping, about } = await openKeeping(opened, planned, { ...options, onWait });
   const storage = remembered?.freshness === 'offline' ? { ...about, note: remembered.note } : about;
   return {
@@ -76,6 +79,7 @@ export async function prepareModel(
     endTokens: endsOf(opened, text),
     approximate,
     planned,
+    adapters,
     keeping,
     storage,
   };
@@ -83,13 +87,13 @@ export async function prepareModel(
 
 async function describe(
   source: ByteSource,
-  { storage, signal, adapter }: LoadOptions,
+  { storage, signal, adapter, adapters }: LoadOptions,
 ): Promise<Pick<PreparedModel, 'opened' | 'text'> & { readonly remembered: MetadataSource | null }> {
   const turn = await describingTurn(source, storage, signal);
   try {
     const remembered = await rememberedSource(source, storage, signal);
     const described = remembered ?? source;
-    const opened = await openModel(described, signal, adapter);
+    const opened = await openModel(described, signal, adapter, adapters);
     const text = await loadText(described, opened.config.vocab, signal);
     await remembered?.save();
     return { opened, text, remembered };

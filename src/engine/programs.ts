@@ -13,7 +13,7 @@ export interface Programs {
 
 export async function recordBodies(
   forward: Forward,
-  options: { readonly taps?: Taps; readonly logs?: RoutingLogs } = {},
+  options: { readonly taps?: Taps; readonly logs?: RoutingLogs; readonly adapter?: string | null } = {},
 ): Promise<Bodies> {
   const [one, few, chunk, waves] = await Promise.all([
     forward.body('one', options),
@@ -30,10 +30,10 @@ export interface FewPrograms {
   readonly after: readonly Program[];
 }
 
-export async function recordFew(forward: Forward, recorded: Body | null): Promise<FewPrograms> {
+export async function recordFew(forward: Forward, recorded: Body | null, adapter: string | null): Promise<FewPrograms> {
   const [body, head, sampling] = await Promise.all([
-    recorded ?? forward.body('few'),
-    forward.fewLogits(),
+    recorded ?? forward.body('few', { adapter }),
+    forward.fewLogits(adapter),
     forward.fewSampling(),
   ]);
   return { body, after: [head, sampling] };
@@ -48,4 +48,10 @@ export async function recordPrograms(forward: Forward): Promise<Programs> {
     forward.topLogprobs(),
   ]);
   return { bodies, head, sampling, limitedSampling, topLogprobs };
+}
+
+/** The same under an adapter: drawing a token is as without. */
+export async function recordAdapted(forward: Forward, base: Programs, adapter: string): Promise<Programs> {
+  const [bodies, head] = await Promise.all([recordBodies(forward, { adapter }), forward.lastLogits(adapter)]);
+  return { ...base, bodies, head };
 }

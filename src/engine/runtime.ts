@@ -4,6 +4,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { ExpertStore } from '../moe/store.ts';
 import { createPolicy, DEFAULT_POLICY } from '../policy/index.ts';
 import { sum } from '../util/math.ts';
+import { uploadAdapters } from './adapters.ts';
 import { approximations } from './approximate.ts';
 import { DenseRecords } from './dense-records.ts';
 import { expertSpecs, type ModelSpec } from './describe.ts';
@@ -117,12 +118,14 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
     for (let e = 0; e < read; e++) await store.bring(layer, [e], { atLayer: layer, isKept: () => true, signal });
   });
   if (isFull) await uploader.release();
+  const adapted = await uploadAdapters(gpu, { spec, weights, tokens: plan.prefillChunk }, prepared.adapters, signal);
   progress.enter('compile');
   const labels = approximations(approximate);
   const forward = await Forward.create(gpu, config, plan, weights, homes, {
     predict: !isFull,
     approximate: labels.length > 0,
     tuning: typeof options.tune === 'object' ? { ...UNTUNED, ...options.tune } : UNTUNED,
+    adapted,
   });
   // What is streamed runs in waves or one by one, and a CPU's times would take longer than they save.
   if ((options.tune ?? true) === true && isFull && !gpu.facts.adapter.isFallback) {

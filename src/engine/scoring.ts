@@ -26,6 +26,8 @@ export interface LogitsRequest {
   readonly interventions?: ResolvedInterventions;
   /** Tokens before this position are left alone. Default 0. */
   readonly interveneFrom?: number;
+  /** Default: none. */
+  readonly adapter?: string | null;
 }
 
 /** A chunk that the GPU has run: its results are in their buffers until the next one runs. */
@@ -47,6 +49,8 @@ export interface ScoringPass {
   readonly bodies?: Bodies | undefined;
   readonly interventions?: ResolvedInterventions | undefined;
   readonly interveneFrom?: number | undefined;
+  /** Of `tail` and `bodies`, too. */
+  readonly adapter?: string | null;
   readonly signal?: AbortSignal | undefined;
   readonly onChunk: (chunk: ScoredChunk) => Promise<void>;
 }
@@ -72,17 +76,17 @@ interface Scratch {
 export async function scoreLogits(
   scorer: Scorer,
   ids: readonly number[],
-  { hidden: wantsHidden = false, signal, interventions, interveneFrom }: LogitsRequest = {},
+  { hidden: wantsHidden = false, signal, interventions, interveneFrom, adapter = null }: LogitsRequest = {},
 ): Promise<LogitsResult> {
   const { gpu, forward } = scorer;
   const scratch = await gpu.allocating('the logits of a chunk', () => makeScratch(scorer, wantsHidden));
   const { most, taps } = scratch;
   try {
-    const tail = await forward.allLogits(scratch.logits, scratch.normed);
-    const bodies = taps ? await recordBodies(forward, { taps: { hidden: taps, tokens: most } }) : undefined;
+    const tail = await forward.allLogits(scratch.logits, scratch.normed, { adapter });
+    const bodies = taps ? await recordBodies(forward, { taps: { hidden: taps, tokens: most }, adapter }) : undefined;
     const result = emptyResult(forward, ids.length, wantsHidden);
     const onChunk = (chunk: ScoredChunk): Promise<void> => readChunk(scorer, scratch, chunk, result);
-    await scorer.score({ ids, most, tail, bodies, interventions, interveneFrom, signal, onChunk });
+    await scorer.score({ ids, most, tail, bodies, interventions, interveneFrom, adapter, signal, onChunk });
     return result;
   } finally {
     for (const view of [scratch.logits, scratch.normed, taps]) if (view) gpu.destroyBuffer(view.buffer);

@@ -15,7 +15,7 @@ import { notFinite } from './finite.ts';
 import type { Batch, Forward, RoutingLogs } from './forward.ts';
 import type { ModePicker } from './mode.ts';
 import { NO_INTERVENTIONS, type ResolvedInterventions } from './interventions.ts';
-import { recordBodies, recordFew, recordPrograms, type FewPrograms, type Programs } from './programs.ts';
+import { recordAdapted, recordBodies, recordFew, recordPrograms, type FewPrograms, type Programs } from './programs.ts';
 import { chunkRoutingAt, type LayerRouting } from './routing.ts';
 import type { Scorer, ScoringPass } from './scoring.ts';
 import { StepLog, type LoggedStep } from './step-log.ts';
@@ -73,7 +73,12 @@ export class Session implements Scorer {
   readonly #parts: SessionParts;
   readonly #gpu: Gpu;
   readonly #forward: Forward;
+  #base: Programs;
+  /** Under the request's adapter. */
   #programs: Programs;
+  /** Null: none. What the cache holds was computed under it. */
+  #adapter: string | null = null;
+  readonly #adapted = new Map<string, Promise<Programs>>();
   readonly #stepper: Stepper;
   #cached: number[] = [];
   /** How they came there. */
@@ -103,7 +108,7 @@ export class Session implements Scorer {
     this.#parts = parts;
     this.#gpu = gpu;
     this.#forward = forward;
-    this.#programs = programs;
+    this.#base = this.#programs = programs;
     this.#counts = new Uint32Array(forward.config.vocab);
     this.#stepper = new Stepper({ gpu, forward, store, modes, tailBytes: MOST_SAMPLED_BYTES });
   }
@@ -118,7 +123,32 @@ export class Session implements Scorer {
     this.#logitBodies = null;
     this.#few = null;
     this.#dropAhead();
-    this.#programs = await recordPrograms(this.#forward);
+    this.#adapted.clear();
+    this.#base = await recordPrograms(this.#forward);
+    this.#programs = await this.#programsUnder(this.#adapter);
+  }
+
+  async #programsUnder(adapter: string | null): Promise<Programs> {
+    if (adapter === null) return this.#base;
+    let recorded = this.#adapted.get(adapter);
+    if (!recorded) this.#adapted.set(adapter, (recorded = recordAdapted(this.#forward, this.#base, adapter)));
+    return recorded.catch((error: unknown) => {
+      this.#adapted.delete(adapter);
+      throw error;
+    });
+  }
+
+  /**
+   * Runs the next steps under an adapter, or with null under none. Keys and values that were computed under another are forgotten: call it before
+   * `reusable`.
+   */
+  async adapt(adapter: string | null): Promise<void> {
+    if (adapter === this.#adapter) return;
+    this.#programs = await this.#programsUnder(adapter);
+    this.#adapter = adapter;
+    this.#logitBodies = null;
+    this.#few = null;
+    this.forget();
   }
 
   /** Tokens whose keys and values are in the cache. */
@@ -204,7 +234,7 @@ export class Session implements Scorer {
   }
 
   async #recordLogitBodies(): Promise<Bodies> {
-    return recordBodies(this.#forward, { logs: await this.#forward.logitLogs() });
+    return recordBodies(this.#forward, { logs: await this.#forward.logitLogs(), adapter: this.#adapter });
   }
 
   /**
@@ -212,6 +242,7 @@ export class Session implements Scorer {
    * that the same bits come out; nothing is drawn.
    */
   async resume(from: Session, signal?: AbortSignal): Promise<void> {
+    await this.adapt(from.#adapter);
     this.intervene(from.#interventions);
     this.#wants = from.#wants;
     if (this.#wants.logits) await this.#bodies();
@@ -329,7 +360,7 @@ export class Session implements Scorer {
   /** Records what `guess` runs, once. @returns whether this model can guess at all */
   async prepareGuesses(): Promise<boolean> {
     if (this.#forward.most('few') === 1 || this.#forward.isApproximate) return false;
-    this.#few ??= recordFew(this.#forward, this.#programs.bodies.few).catch((error: unknown) => {
+    this.#few ??= recordFew(this.#forward, this.#programs.bodies.few, this.#adapter).catch((error: unknown) => {
       this.#few = null;
       throw error;
     });
@@ -486,6 +517,7 @@ export class Session implements Scorer {
   /** Runs a text from an empty cache: see engine/scoring. */
   async score(pass: ScoringPass): Promise<void> {
     const { ids, most, interventions = NO_INTERVENTIONS, interveneFrom = 0, signal } = pass;
+    await this.adapt(pass.adapter ?? null);
     const { bodies = this.#programs.bodies } = pass;
     const tail: Tail = { programs: [pass.tail], view: null, undo: () => undefined };
     this.intervene(interveneFrom > 0 ? NO_INTERVENTIONS : interventions);

@@ -3,6 +3,7 @@ import type { Activation, NormKind } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
 import { glu } from '../kernels/linear/glu.ts';
+import { gluPairs } from '../kernels/linear/glu_pairs.ts';
 import { fusesNorm } from '../kernels/linear/shared.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import type { Phase } from './attention.ts';
@@ -30,18 +31,28 @@ export interface FfnStep {
 /** out = residual + scale * rowScale * ffn(x). */
 export function feedForward(r: Recorder, s: FfnStep): void {
   const { label, phase, weights, hidden, residual, rowScale, out } = s;
-  glu(
-    r,
-    `${label} gate up`,
-    { x: s.x, weights: onlyPart(weights.gateUp), out: hidden, ...(s.norm && { gamma: s.norm.gamma }) },
-    { phase, activation: s.activation, ...(s.norm && { eps: s.norm.eps }) },
-  );
+  gateUp(r, s);
   linear(
     r,
     `${label} down`,
     { x: hidden, weights: weights.down, out, ...(residual ? { residual } : {}), ...(rowScale ? { rowScale } : {}) },
     { phase, scale: s.scale },
   );
+}
+
+/** hidden = act(gate h, up h). What an adapter adds comes before the activation, which is a dispatch of its own then. */
+function gateUp(r: Recorder, { label, phase, activation, weights, x, norm, hidden }: FfnStep): void {
+  const name = `${label} gate up`;
+  const { lowRank } = weights.gateUp;
+  const io = { x, ...(norm && { gamma: norm.gamma }) };
+  const options = { phase, ...(norm && { eps: norm.eps }) };
+  if (!lowRank) {
+    glu(r, name, { ...io, weights: onlyPart(weights.gateUp), out: hidden }, { ...options, activation });
+    return;
+  }
+  const { pairs } = lowRank.scratch;
+  linear(r, name, { ...io, weights: weights.gateUp, out: pairs }, options);
+  gluPairs(r, `${name} activation`, { pairs, out: hidden }, { width: weights.gateUp.rows / 2, activation });
 }
 
 /** out = x + scale * ffn(norm(x)): a dense layer. */

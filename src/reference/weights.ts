@@ -3,14 +3,17 @@ import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../util/half.ts';
 import { FP4_VALUES, NF4_VALUES } from '../weights/code-values.ts';
 import {
   CHUNK,
+  isK,
   NVFP4_GROUP,
   planes,
   type IntLayout,
+  type KLayout,
   type Layout,
   type MatrixShape,
   type Planes,
   type ScaleType,
 } from '../weights/layout.ts';
+import { decodeK, encodeK, type KRow } from './k_quants.ts';
 
 const float = new Float32Array(1);
 const word = new Uint32Array(float.buffer);
@@ -82,20 +85,43 @@ const rowStarts = (p: Planes, row: number): { values: number; scales: number; ze
   zeros: p.zerosAt / 4 + row * p.zeroRowWords,
 });
 
+/** The bytes of one row's planes. */
+function kRow(words: Uint32Array, p: Planes, row: number): KRow {
+  const at = rowStarts(p, row);
+  const bytes = (from: number, count: number): Uint8Array =>
+    new Uint8Array(words.buffer, words.byteOffset + 4 * from, 4 * count);
+  return {
+    values: bytes(at.values, p.valueRowWords),
+    scales: bytes(at.scales, p.scaleRowWords),
+    highs: bytes(at.zeros, p.zeroRowWords),
+  };
+}
+
+const rowDecoder =
+  (row: KRow, layout: KLayout, { groups }: Planes) =>
+  (k: number): number =>
+    decodeK(row, layout, k, groups);
+
 /** @returns W [N, K]; the scale 255 of mxfp4 gives NaN */
 export function decodeMatrix(words: Uint32Array, layout: Layout, shape: MatrixShape): Float64Array {
   const p = planes(layout, shape);
   const out = new Float64Array(shape.rows * shape.cols);
   for (let row = 0; row < shape.rows; row++) {
     const at = rowStarts(p, row);
-    for (let k = 0; k < shape.cols; k++) {
-      out[row * shape.cols + k] = decodeWeight(words, layout, at, k);
-    }
+    const weight = isK(layout)
+      ? rowDecoder(kRow(words, p, row), layout, p)
+      : (k: number) => decodeWeight(words, layout, at, k);
+    for (let k = 0; k < shape.cols; k++) out[row * shape.cols + k] = weight(k);
   }
   return out;
 }
 
-function decodeWeight(words: Uint32Array, layout: Layout, at: ReturnType<typeof rowStarts>, k: number): number {
+function decodeWeight(
+  words: Uint32Array,
+  layout: Exclude<Layout, KLayout>,
+  at: ReturnType<typeof rowStarts>,
+  k: number,
+): number {
   const q = get(words, at.values, valuePlace(layout, k));
   if (layout.kind === 'mxfp4') {
     return decodeE2m1(q) * decodeE8m0(get(words, at.scales, packed(Math.floor(k / CHUNK), 8)));
@@ -127,7 +153,8 @@ export function encodeMatrix(values: ArrayLike<number>, layout: Layout, shape: M
     const at = rowStarts(p, row);
     const w = new Float64Array(padded);
     for (let k = 0; k < shape.cols; k++) w[k] = values[row * shape.cols + k]!;
-    if (layout.kind === 'int') encodeIntRow(words, layout, at, w, p.groups);
+    if (isK(layout)) encodeK(kRow(words, p, row), layout, w, p.groups);
+    else if (layout.kind === 'int') encodeIntRow(words, layout, at, w, p.groups);
     else if (layout.kind === 'mxfp4') encodeMxfp4Row(words, layout, at, w);
     else if (layout.kind === 'nvfp4') encodeNvfp4Row(words, layout, at, w, p.groups);
     else if ('group' in layout) encodeCodeRow(words, layout, at, w, p.groups);

@@ -1,6 +1,7 @@
 /** `load` for pages: a model in a worker, or in this thread. */
 import type { LoadOptions as EngineOptions } from '../engine/load.ts';
 import { InvalidRequest } from '../errors.ts';
+import { openAdapters, sendAdapters, together, type AdapterOptions } from './adapters.ts';
 import { Link, type Connected, type OpenLink } from './link.ts';
 import { Model } from './model.ts';
 import { split } from './options.ts';
@@ -22,10 +23,7 @@ export interface SurfaceOptions {
 }
 
 /** What the engine is asked, before its sources are open. */
-interface AskedOptions extends Omit<EngineOptions, 'adapter'> {
-  /** Where a LoRA adapter is (PEFT: adapter_config.json and adapter_model.safetensors), to be merged into the weights; in this thread only. */
-  readonly adapter?: ModelSource | null | undefined;
-}
+interface AskedOptions extends Omit<EngineOptions, 'adapter' | 'adapters'>, AdapterOptions<ModelSource> {}
 
 export interface LoadOptions extends AskedOptions, SurfaceOptions {}
 
@@ -68,19 +66,24 @@ async function here(): Promise<Connected> {
     const source = from as ModelSource;
     const storage = options.storage === undefined && isRemote(source) ? await openStorage() : options.storage;
     const open = (at: ModelSource): Promise<ByteSource> => openSource(at, { storage, signal: options.signal });
-    const added = (options as AskedOptions).adapter;
-    const [bytes, adapter] = await Promise.all([open(source), added ? open(absolute(added)) : null]);
-    return { bytes, options: { ...options, storage, adapter } };
+    const [bytes, added] = await Promise.all([
+      open(source),
+      openAdapters(options as AdapterOptions<ModelSource>, (at) => open(absolute(at))),
+    ]);
+    return { bytes, options: { ...options, storage, ...added } };
   });
 }
 
 /** @returns null when no worker starts */
 async function loadInWorker(
   source: ModelSource,
-  { storage, ...options }: AskedOptions,
+  { storage, adapter, adapters, ...rest }: AskedOptions,
   worker: WorkerOption,
 ): Promise<Link | null> {
-  const { wire, handlers } = sendSource(source);
+  const { wire, handlers: own } = sendSource(source);
+  const added = sendAdapters({ adapter, adapters });
+  const handlers = together([own, ...added.handlers]);
+  const options = { ...rest, ...added.wire };
   const connected =
     worker === 'auto' || worker === false ? await ownWorker(handlers) : await givenWorker(worker, handlers);
   // This browser's own storage is opened over there, too.
@@ -88,9 +91,8 @@ async function loadInWorker(
 }
 
 /** What cannot be handed to a worker, or null. */
-async function whyHere({ gpu, storage, adapter }: AskedOptions): Promise<string | null> {
+async function whyHere({ gpu, storage }: AskedOptions): Promise<string | null> {
   if (gpu) return 'The option gpu cannot be sent to a worker';
   if (storage && !(await isPageStorage(storage))) return 'A storage of your own cannot be sent to a worker';
-  if (adapter) return 'An adapter cannot be sent to a worker';
   return null;
 }

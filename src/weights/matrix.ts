@@ -1,6 +1,6 @@
 /** A published weight, seen as rows of a native layout. Formats make these; the loader places their rows. */
 import { UnsupportedModel } from '../errors.ts';
-import { CHUNK, type Layout, type MatrixShape } from './layout.ts';
+import { CHUNK, hasScales, type Layout, type MatrixShape } from './layout.ts';
 
 /** Rows [begin, end) of a matrix, plane by plane, exactly as they lie in the GPU buffer (layout.ts). */
 export interface NativeRows {
@@ -32,6 +32,7 @@ export const rowsOf = (whole: PublishedMatrix, first: number, count: number): Pu
   name: `${whole.name}[${first}..${first + count}]`,
   rows: count,
   storedBytes: (whole.storedBytes / whole.rows) * count,
+  ...(whole.floats && { floats: rowsOf(whole.floats, first, count) }),
   read: (begin, end, signal) => whole.read(first + begin, first + end, signal),
 });
 
@@ -42,7 +43,7 @@ export const rowsOf = (whole: PublishedMatrix, first: number, count: number): Pu
 export function sideBySide(name: string, matrices: readonly PublishedMatrix[]): PublishedMatrix {
   const [first] = matrices as [PublishedMatrix, ...PublishedMatrix[]];
   const { cols, layout } = first;
-  if (cols % CHUNK !== 0 || layout.kind === 'int' || layout.kind === 'mxfp4') {
+  if (cols % CHUNK !== 0 || hasScales(layout)) {
     throw new UnsupportedModel(
       `${name} is joined from matrices of ${cols} columns in ${first.format}: only plain ones of whole chunks of ${CHUNK} can be`,
       {

@@ -22,6 +22,7 @@ const CASES = [
   'logits, routing and hidden states',
   'dispose in mid-answer',
   'a model that is loaded again',
+  'adapters: one merged, two of which a request chooses',
   'a listener that throws',
 ];
 

@@ -82,14 +82,12 @@ function attends(c: ConstantsOf, outputs: number, issuedFlops: number): Cost {
 
 /** Keys and values of a few tokens, which the dispatch behind it makes once more, each for its own token. */
 function appends(c: ConstantsOf): Cost {
-  const values = c.number('KV_HEADS') * (c.number('KEY_SIZE') + c.number('VALUE_SIZE'));
   const gammas = c.isOn('NORMED') ? c.number('K_NORM') : 0;
-  const made = moves({
+  return moves({
     weightBytes: BYTES * gammas,
-    kvBytes: BYTES * c.tokens * values,
+    kvBytes: c.tokens * tokenBytes(c),
     activationBytes: BYTES * c.tokens * sourceValues(c),
   });
-  return added(made, rises(c));
 }
 
 /** Keys in whole turns of 32, from the first of each split; the last lanes of a value beyond a multiple of 64 idle. */

@@ -1,6 +1,6 @@
 import { alignUp, ceilDiv } from '../../util/math.ts';
 import { CHUNK } from '../../weights/layout.ts';
-import { BYTES, weightRowBytes, type ConstantsOf, type Cost, type CostRule } from '../cost.ts';
+import { BYTES, moves, weightRowBytes, type ConstantsOf, type Cost, type CostRule } from '../cost.ts';
 
 /** Tokens, and columns of a row of weights, that the lanes of a kernel work on. */
 type Issued = (
@@ -64,4 +64,5 @@ export const LINEAR_COSTS: Readonly<Record<string, CostRule>> = {
   'linear/glu_few': glu(matvec),
   'linear/glu_lane': glu(lane),
   'linear/glu_matmul': glu(matmul),
+  'linear/glu_pairs': (c) => moves({ activationBytes: BYTES * c.tokens * 3 * c.number('F') }),
 };

@@ -2,7 +2,7 @@
 import { WorkerLost } from '../../errors.ts';
 
 /** Raised when the two sides of another version would not understand each other. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 export interface Greeting {
   readonly webmoe: number;

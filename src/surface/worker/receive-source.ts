@@ -13,14 +13,14 @@ export async function receiveSource(wire: WireSource, page: Caller, options: Ope
 /** Pieces under way while the engine works on one. */
 const PIECES_AHEAD = 2;
 
-function remoteSource({ label, origin }: WireSource & { kind: 'remote' }, page: Caller): ByteSource {
+function remoteSource({ channel, label, origin }: WireSource & { kind: 'remote' }, page: Caller): ByteSource {
   const known = new Map<string, FileNews>();
   const learn = (file: string, news: unknown): void => void known.set(file, news as FileNews);
   return {
     label,
     ...(origin ? { origin } : {}),
     async size(file, signal) {
-      const { size, news } = (await page.call('source.size', [file], { signal })) as {
+      const { size, news } = (await page.call(`${channel}.size`, [file], { signal })) as {
         size: number | null;
         news: unknown;
       };
@@ -28,11 +28,11 @@ function remoteSource({ label, origin }: WireSource & { kind: 'remote' }, page: 
       return size;
     },
     async *stream(file, begin, end, signal) {
-      const pieces = page.stream('source.stream', [file, begin, end], { signal, ahead: PIECES_AHEAD });
+      const pieces = page.stream(`${channel}.stream`, [file, begin, end], { signal, ahead: PIECES_AHEAD });
       learn(file, yield* pieces as AsyncGenerator<Uint8Array, unknown, void>);
     },
     version: (file) => known.get(file)?.version ?? null,
     seeks: (file) => known.get(file)?.seeks ?? true,
-    willReadAll: () => void page.call('source.willReadAll', []).catch(() => undefined),
+    willReadAll: () => void page.call(`${channel}.willReadAll`, []).catch(() => undefined),
   };
 }

@@ -4,7 +4,9 @@ import { load, type LoadOptions } from '../../engine/load.ts';
 import { WorkerLost } from '../../errors.ts';
 import { holdLock, watchLock } from '../../util/alive.ts';
 import { Host, type OpenEngine } from '../host.ts';
+import type { ByteSource } from '../../weights/source.ts';
 import { Peer } from '../port/peer.ts';
+import { openAdapters, type WireAdapters } from '../adapters.ts';
 import type { ModelState } from '../calls.ts';
 import { isGreeting, PROTOCOL, type Greeting } from './greeting.ts';
 import { receiveSource } from './receive-source.ts';
@@ -25,16 +27,18 @@ export function serveWorker(scope: WorkerScope = globalThis as unknown as Worker
 }
 
 /** `storage`: null, or absent for this browser's own. */
-type WireOptions = LoadOptions & { readonly storage?: null };
+type WireOptions = Omit<LoadOptions, 'adapter' | 'adapters'> & WireAdapters & { readonly storage?: null };
 
 async function serve({ port, workerLock, pageLock }: Greeting): Promise<void> {
   const release = await holdLock(workerLock);
   const open: OpenEngine = async (wire, options) => {
     const source = wire as WireSource;
-    const { storage: wanted, ...rest } = options as WireOptions;
+    const { storage: wanted, adapter, adapters, ...rest } = options as WireOptions;
     const storage = wanted === undefined && source.kind === 'named' ? await openBrowserStorage(null) : wanted;
-    const bytes = await receiveSource(source, peer, { storage, signal: rest.signal });
-    return { model: await load(bytes, { ...rest, storage }), label: bytes.label };
+    const receive = (from: WireSource): Promise<ByteSource> =>
+      receiveSource(from, peer, { storage, signal: rest.signal });
+    const [bytes, added] = await Promise.all([receive(source), openAdapters({ adapter, adapters }, receive)]);
+    return { model: await load(bytes, { ...rest, ...added, storage }), label: bytes.label };
   };
   const host = new Host(open);
   const watch = new AbortController();

@@ -8,7 +8,13 @@ import type { HubModel } from '../../weights/hub/hub-model.ts';
 export type WireSource =
   | { readonly kind: 'named'; readonly name: string | HubModel }
   | { readonly kind: 'files'; readonly files: ReadonlyMap<string, Blob> }
-  | { readonly kind: 'remote'; readonly label: string; readonly origin: ByteSource['origin'] };
+  /** `channel`: what the page calls it in what it answers. */
+  | {
+      readonly kind: 'remote';
+      readonly channel: string;
+      readonly label: string;
+      readonly origin: ByteSource['origin'];
+    };
 
 /** What a source knows of a file after a read, and tells at once: over there it is asked without waiting. */
 export interface FileNews {
@@ -16,8 +22,14 @@ export interface FileNews {
   readonly seeks?: boolean;
 }
 
-/** @returns what is sent, and what the page answers about it afterwards */
-export function sendSource(source: ModelSource): { readonly wire: WireSource; readonly handlers: Handlers } {
+/**
+ * @param channel another name for each source of one worker
+ * @returns what is sent, and what the page answers about it afterwards
+ */
+export function sendSource(
+  source: ModelSource,
+  channel = 'source',
+): { readonly wire: WireSource; readonly handlers: Handlers } {
   const none: Handlers = { calls: {}, streams: {} };
   if (isRemote(source)) {
     const name = source instanceof URL ? source.href : (source as string | HubModel);
@@ -25,32 +37,32 @@ export function sendSource(source: ModelSource): { readonly wire: WireSource; re
   }
   if (typeof source === 'object' && 'stream' in source) {
     const { label, origin } = source;
-    return { wire: { kind: 'remote', label, origin }, handlers: sourceHandlers(source) };
+    return { wire: { kind: 'remote', channel, label, origin }, handlers: sourceHandlers(source, channel) };
   }
   return { wire: { kind: 'files', files: blobsByName(source as readonly File[]) }, handlers: none };
 }
 
-function sourceHandlers(source: ByteSource): Handlers {
+function sourceHandlers(source: ByteSource, channel: string): Handlers {
   const news = (file: string): FileNews => ({
     ...(source.version ? { version: source.version(file) } : {}),
     ...(source.seeks ? { seeks: source.seeks(file) } : {}),
   });
   return {
     calls: {
-      'source.size': async ([file], { signal }) => {
+      [`${channel}.size`]: async ([file], { signal }) => {
         const size = await source.size(file as string, signal);
         return { size, news: news(file as string) };
       },
-      'source.willReadAll': () => source.willReadAll?.(),
+      [`${channel}.willReadAll`]: () => source.willReadAll?.(),
     },
     streams: {
-      async *'source.stream'([file, begin, end], { signal }) {
+      async *[`${channel}.stream`]([file, begin, end], { signal }) {
         // A copy: the piece may lie in memory that the source goes on using.
         for await (const piece of source.stream(file as string, begin as number, end as number, signal))
           yield new Uint8Array(piece);
         return news(file as string);
       },
     },
-    transfers: new Set(['source.stream']),
+    transfers: new Set([`${channel}.stream`]),
   };
 }

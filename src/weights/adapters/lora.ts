@@ -5,6 +5,7 @@
 import { parseJson } from '../../config/json.ts';
 import { InvalidCheckpoint, UnsupportedModel } from '../../errors.ts';
 import { expectDType, expectShape } from '../formats/format.ts';
+import type { MatrixShape } from '../layout.ts';
 import type { PublishedMatrix } from '../matrix.ts';
 import { decodeFloats, dtypeBits } from '../safetensors/dtype.ts';
 import { readHeader, type TensorInfo } from '../safetensors/header.ts';
@@ -33,6 +34,23 @@ export interface Adapter {
   merge(matrix: PublishedMatrix): PublishedMatrix;
   /** Modules that nobody merged so far. */
   unmerged(): string[];
+  /** Modules that the adapter changes. */
+  readonly modules: readonly string[];
+  /**
+   * What the adapter adds to a module of these rows and columns; null where it has nothing.
+   * @throws InvalidCheckpoint `wrong-shape` when the adapter was made for another size
+   */
+  lowRank(module: string, shape: MatrixShape): LowRank | null;
+}
+
+/** scale * B A. */
+export interface LowRank {
+  readonly rank: number; // r
+  readonly scale: number;
+  /** A [r, K] */
+  down(signal?: AbortSignal): Promise<Float32Array>;
+  /** Rows [begin, end) of B [N, r] */
+  up(begin: number, end: number, signal?: AbortSignal): Promise<Float32Array>;
 }
 
 async function readConfig(source: ByteSource, signal?: AbortSignal): Promise<string> {
@@ -89,27 +107,30 @@ export async function openAdapter(source: ByteSource, signal?: AbortSignal): Pro
     merge(matrix) {
       const pair = pairs.get(matrix.name);
       if (!pair) return matrix;
-      const merged = merge(source, config, matrix, pair);
+      const merged = merge(matrix, lowRank(source, config, matrix.name, matrix, pair));
       waiting.delete(matrix.name);
       return merged;
     },
     unmerged: () => [...waiting],
+    modules: [...pairs.keys()],
+    lowRank(module, shape) {
+      const pair = pairs.get(module);
+      return pair ? lowRank(source, config, module, shape, pair) : null;
+    },
   };
 }
 
-function merge(
+function lowRank(
   source: ByteSource,
   config: LoraConfig,
-  matrix: PublishedMatrix,
+  module: string,
+  { rows, cols }: MatrixShape,
   { A, B }: Required<Pair>,
-): PublishedMatrix {
-  const { name, rows, cols } = matrix;
+): LowRank {
   const rank = A.shape[0] ?? 0;
   for (const info of [A, B]) expectDType(info, 'F32', 'F16', 'BF16');
   expectShape(A, [rank, cols]);
   expectShape(B, [rows, rank]);
-  const scale = config.scaleOf(name, rank);
-  const base = floatRows(matrix);
   const read = async (info: TensorInfo, begin: number, end: number, signal?: AbortSignal): Promise<Float32Array> => {
     const unit = dtypeBits(info.dtype) / 8;
     return decodeFloats(
@@ -117,7 +138,17 @@ function merge(
       await readBytes(source, info.file, info.begin + begin * unit, info.begin + end * unit, signal),
     );
   };
-  const { file, storedBytes } = matrix;
+  return {
+    rank,
+    scale: config.scaleOf(module, rank),
+    down: (signal) => read(A, 0, rank * cols, signal),
+    up: (begin, end, signal) => read(B, begin * rank, end * rank, signal),
+  };
+}
+
+function merge(matrix: PublishedMatrix, { rank, scale, down, up }: LowRank): PublishedMatrix {
+  const { name, rows, cols, file, storedBytes } = matrix;
+  const base = floatRows(matrix);
   return {
     name,
     rows,
@@ -127,11 +158,7 @@ function merge(
     layout: base.layout,
     format: `${matrix.format} + LoRA`,
     async read(begin, end, signal) {
-      const [w, a, b] = await Promise.all([
-        base.read(begin, end, signal),
-        read(A, 0, rank * cols, signal),
-        read(B, begin * rank, end * rank, signal),
-      ]);
+      const [w, a, b] = await Promise.all([base.read(begin, end, signal), down(signal), up(begin, end, signal)]);
       const sum = new Float64Array(cols);
       for (let row = 0; row < end - begin; row++) {
         sum.fill(0);

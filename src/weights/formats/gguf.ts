@@ -5,6 +5,7 @@
 import { ConfigReader, type Json } from '../../config/read.ts';
 import { UnsupportedModel } from '../../errors.ts';
 import type { Checkpoint, TensorInfo } from '../checkpoint.ts';
+import type { BlockCodec } from '../gguf/blocks/codec.ts';
 import { CODECS } from '../gguf/blocks/index.ts';
 import { latentKv, type LatentKvShape } from '../gguf/latent-kv.ts';
 import { unpermuted } from '../gguf/row-order.ts';
@@ -61,16 +62,18 @@ function blockMatrix(checkpoint: Checkpoint, info: TensorInfo, name: string, exp
   const { rows, cols } = expected;
   expectShape({ ...info, shape }, [rows, cols]);
   const stored = plainRows(checkpoint, info, { rowBytes: info.shape.at(-1)! });
-  return {
+  const of = (as: BlockCodec): PublishedMatrix => ({
     name,
     rows,
     cols,
-    layout: codec.layout,
+    layout: as.layout,
     format: `gguf ${type.toLowerCase()}`,
     file: info.file,
     storedBytes: info.end - info.begin,
-    read: async (begin, end, signal) => codec.rows(await stored(begin, end, signal), { rows: end - begin, cols }),
-  };
+    read: async (begin, end, signal) => as.rows(await stored(begin, end, signal), { rows: end - begin, cols }),
+    ...(as.floats && { floats: of(as.floats) }),
+  });
+  return of(codec);
 }
 
 function matrix(

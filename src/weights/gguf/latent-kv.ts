@@ -28,7 +28,8 @@ function floatRows(checkpoint: Checkpoint, info: TensorInfo): FloatRows {
     const kind = info.dtype === 'F16' ? 'f16' : info.dtype === 'BF16' ? 'bf16' : 'f32';
     return { kind, read: async (begin, end, signal) => decodeFloats(info, await bytes(begin, end, signal)) };
   }
-  const codec = CODECS.get(block.type);
+  const found = CODECS.get(block.type);
+  const codec = found?.floats ?? found;
   if (!codec)
     throw new UnsupportedModel(`${info.name} has blocks of type ${block.type}, which webmoe does not run`, {});
   const cols = block.shape.at(-1)!;

@@ -13,6 +13,7 @@ export function unpermuted(matrix: PublishedMatrix, headSize: number): Published
   const { valueRowWords, scaleRowWords, zeroRowWords } = planes(layout, { rows: 1, cols });
   return {
     ...matrix,
+    ...(matrix.floats && { floats: unpermuted(matrix.floats, headSize) }),
     async read(begin, end, signal) {
       // Whole heads: a row's place depends on its head only.
       const first = Math.floor(begin / headSize) * headSize;

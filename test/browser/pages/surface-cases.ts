@@ -2,6 +2,7 @@
 import {
   InvalidRequest,
   WebmoeError,
+  type ByteSource,
   type GeneratedToken,
   type GenerateOptions,
   type GenerateSummary,
@@ -70,6 +71,40 @@ const untimedStep = ({ phase, mode, position, tokens, layers }: StepEvent): obje
   ...{ phase, mode, position, tokens },
   layers: layers.map(({ needed, ids, weights }) => ({ needed, ids, weights })),
 });
+
+/** A LoRA adapter of rank 1 on one projection of attention in layer 0, of a model of 64 columns, as picked files. */
+function adapter(projection: string, size: number): File[] {
+  const length = 64;
+  const at = `base_model.model.model.layers.0.self_attn.${projection}`;
+  const entry = (begin: number, shape: readonly number[]): object => ({
+    dtype: 'F32',
+    shape,
+    data_offsets: [begin, begin + 4 * length],
+  });
+  const header = JSON.stringify({
+    [`${at}.lora_A.weight`]: entry(0, [1, length]),
+    [`${at}.lora_B.weight`]: entry(4 * length, [length, 1]),
+  });
+  const text = new TextEncoder().encode(header);
+  const values = Float32Array.from({ length: 2 * length }, (_, i) => size * Math.sin(i + 1));
+  const config = { peft_type: 'LORA', r: 1, lora_alpha: 1 };
+  return [
+    new File([JSON.stringify(config)], 'adapter_config.json', { lastModified: 1 }),
+    new File([BigUint64Array.of(BigInt(text.length)), text, values], 'adapter_model.safetensors', { lastModified: 1 }),
+  ];
+}
+
+/** The same as a source of the page's own, which a worker asks for bytes. */
+function adapterSource(projection: string, size: number): ByteSource {
+  const files = new Map(adapter(projection, size).map((file) => [file.name, file]));
+  return {
+    label: 'an adapter',
+    size: (name) => Promise.resolve(files.get(name)?.size ?? null),
+    async *stream(name, begin, end) {
+      yield new Uint8Array(await files.get(name)!.slice(begin, end).arrayBuffer());
+    },
+  };
+}
 
 /** `model` is shared by all cases of one side, in the same order on both; `load` makes another. */
 export const cases: Readonly<Record<string, (model: Model, load: Load) => Promise<unknown>>> = {
@@ -238,6 +273,23 @@ export const cases: Readonly<Record<string, (model: Model, load: Load) => Promis
       const after = await answer(model, PROMPT, GREEDY);
       return { before, after, steps };
     }),
+
+  'adapters: one merged, two of which a request chooses': async (base, load) => {
+    const plainly = await answer(base, PROMPT, GREEDY);
+    const adapters = { warm: adapter('q_proj', 0.9), cold: adapterSource('o_proj', -0.7) };
+    const chosen = await using(load, { adapters }, async (model) => ({
+      none: await answer(model, PROMPT, GREEDY),
+      warm: await answer(model, PROMPT, { ...GREEDY, adapter: 'warm' }),
+      cold: await answer(model, PROMPT, { ...GREEDY, adapter: 'cold' }),
+      other: await failure(answer(model, PROMPT, { ...GREEDY, adapter: 'hot' })),
+    }));
+    const merged = await using(load, { adapter: adapter('q_proj', 0.9) }, (model) => answer(model, PROMPT, GREEDY));
+    const logprobs = [plainly, chosen.none, chosen.warm, chosen.cold].map(({ tokens }) => tokens[0]!.logprob);
+    const merge = merged.tokens[0]!.logprob;
+    if (logprobs[0] !== logprobs[1] || new Set(logprobs).size !== 3 || Math.abs(merge - logprobs[2]!) > 1e-3)
+      throw new Error(`adapters: ${String(logprobs)}, merged ${merge}`);
+    return { chosen, merged };
+  },
 
   'a listener that throws': async (model) => {
     const stop = model.onStep(() => {

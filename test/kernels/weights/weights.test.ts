@@ -4,7 +4,7 @@ import type { Recorder } from '../../../src/gpu/recording.ts';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { decodeMatrix, encodeMatrix } from '../../../src/reference/weights.ts';
 import { f32ToBf16, f32ToF16 } from '../../../src/util/half.ts';
-import { layoutName, planes, weightFormat, type Layout, type MatrixShape } from '../../../src/weights/layout.ts';
+import { isK, layoutName, planes, weightFormat, type Layout, type MatrixShape } from '../../../src/weights/layout.ts';
 import { asF32, expectMutantToFail, relativeError, runKernel } from '../../support/conformance.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { firstOfEach } from '../../support/everyday.ts';
@@ -123,6 +123,9 @@ const layouts: Layout[] = [
   { kind: 'nf4', group: 64 },
   { kind: 'fp4', group: 32 },
   { kind: 'nvfp4' },
+  { kind: 'q4_k' },
+  { kind: 'q5_k' },
+  { kind: 'q6_k' },
 ];
 
 /** Every 16-bit code that is a number, as a matrix of 64 rows. */
@@ -181,9 +184,36 @@ function anyNvfp4(): Case {
   return { layout, shape, words };
 }
 
+/** Random codes, scales and minimums of every size, under halves of either sign, subnormal ones among them; an odd number of blocks a row. */
+function anyK(kind: 'q4_k' | 'q5_k' | 'q6_k'): Case {
+  const layout: Layout = { kind };
+  const shape = { rows: 5, cols: 768 };
+  const p = planes(layout, shape);
+  const words = integers(8, p.bytes / 4, 2 ** 32);
+  const halves = new Uint16Array(words.buffer);
+  const put = (at: number, i: number): void => void (halves[at] = f32ToF16((i % 2 ? -1 : 1) * 2 ** (-26 + i)));
+  for (let row = 0; row < shape.rows; row++) {
+    const at = p.scalesAt / 2 + 2 * row * p.scaleRowWords;
+    for (let block = 0; block < 3; block++) {
+      const i = 3 * row + block;
+      if (kind === 'q6_k') put(at + 24 + block, i);
+      else [0, 1].forEach((second) => put(at + 8 * block + second, i + 5 * second));
+    }
+  }
+  return { layout, shape, words };
+}
+
 describe('shaders/weights against the twin', () => {
   it.each(layouts)('%o', async (layout) => {
     const isWhole = layout.kind === 'int' && layout.zeros === 'f32';
+    if (isK(layout)) {
+      for (const [rows, cols] of [
+        [3, 256],
+        [1, 768],
+      ] as const)
+        await check(encoded(layout, rows, cols));
+      return;
+    }
     for (const [rows, cols] of [
       [3, isWhole ? 96 : 70],
       [2, 512],
@@ -200,6 +230,7 @@ describe('shaders/weights against the twin', () => {
   it('int8: any code, zero point and scale', () => check(anyCodes(8)));
   it('fp8: every number', () => check(allFp8()));
   it('nvfp4: any code and scale', () => check(anyNvfp4()));
+  it.each(['q4_k', 'q5_k', 'q6_k'] as const)('%s: any code and scale', (kind) => check(anyK(kind)));
 
   it.each(
     firstOfEach<[string, string, Case, (s: string) => string]>(
@@ -235,6 +266,13 @@ describe('shaders/weights against the twin', () => {
           encoded(int(4, 32, 'bf16', 'f32'), 3, 96),
           (s) => s.replace('row_at + group)', 'row_at)'),
         ],
+        [
+          'weights/q4_k',
+          'takes the scale for the minimum',
+          anyK('q4_k'),
+          (s) => s.replace('least = scale.y', 'least = scale.x'),
+        ],
+        ['weights/q6_k', 'has one scale a chunk', anyK('q6_k'), (s) => s.replaceAll('s.y)', 's.x)')],
         ['weights/mxfp4', 'ignores subnormal scales', allScales(), (s) => s.replace('0.25', '0.5')],
         ['shared/f16', 'flushes subnormals', allCodes('f16'), (s) => s.replace('0x1p-24f', '0.0')],
         [
@@ -268,6 +306,9 @@ describe('encodeMatrix', () => {
     [{ kind: 'nf4', group: 64 }, 0.6],
     [{ kind: 'fp4', group: 64 }, 1],
     [{ kind: 'nvfp4' }, 1],
+    [{ kind: 'q4_k' }, 0.35],
+    [{ kind: 'q5_k' }, 0.2],
+    [{ kind: 'q6_k' }, 0.12],
   ])('%o', (layout, bound) => {
     const shape = { rows: 7, cols: 200 };
     const w = normals(9, shape.rows * shape.cols, 0.05);

@@ -7,6 +7,8 @@ export interface BlockCodec {
   readonly layout: Layout;
   /** false: rounded to f16, far below what the type itself loses. */
   readonly exact: boolean;
+  /** The same as rows of f16, for what adds to weights or takes them apart; where `layout` is one that only kernels read. */
+  readonly floats?: BlockCodec;
   /**
    * @param bytes whole rows, one after the other
    * @throws InvalidCheckpoint `not-finite` for weights that are no numbers of f16

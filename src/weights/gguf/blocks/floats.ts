@@ -1,4 +1,4 @@
-/** Types with a scale and a minimum, or with scales for 16 weights: no native layout holds them, so their values are rounded to f16. */
+/** Values of types with a scale and a minimum, or with scales for 16 weights, rounded to f16: of some, no native layout holds the blocks. */
 import { InvalidCheckpoint } from '../../../errors.ts';
 import { f16ToF32, f32ToF16 } from '../../../util/half.ts';
 import { fifth } from './bytes.ts';

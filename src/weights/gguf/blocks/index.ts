@@ -1,7 +1,8 @@
 /** The only list of block types that are read as weights. F32, F16 and BF16 are plain numbers, which need no codec. */
 import { iq4nl, iq4xs, q3k, q50, q80 } from './bytes.ts';
 import type { BlockCodec } from './codec.ts';
-import { q2k, q41, q4k, q51, q5k, q6k } from './floats.ts';
+import { q2k, q41, q51 } from './floats.ts';
+import { q4k, q5k, q6k } from './k-quants.ts';
 import { mxfp4, q40 } from './nibbles.ts';
 
 export const CODECS: ReadonlyMap<string, BlockCodec> = new Map([

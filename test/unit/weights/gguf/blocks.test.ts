@@ -33,7 +33,7 @@ test('all types are recorded', () => {
   expect(Object.keys(RECORDED).sort()).toEqual([...CODECS.keys()].sort());
 });
 
-const EXACT = ['Q4_0', 'Q5_0', 'Q8_0', 'Q3_K', 'IQ4_NL', 'IQ4_XS', 'MXFP4'];
+const EXACT = ['Q4_0', 'Q5_0', 'Q8_0', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K', 'IQ4_NL', 'IQ4_XS', 'MXFP4'];
 
 test.each(Object.keys(RECORDED))('%s', (name) => {
   const { blocks, values } = RECORDED[name]!;

@@ -1,0 +1,3 @@
+export const FORM_NAMES: readonly string[];
+
+export function convertModel(options: { readonly model: string; readonly to: string; readonly out: string }): void;
