@@ -12,12 +12,12 @@
 // twin src/reference/attention/attention.ts   entry src/kernels/attention/attention.ts
 #import shared/step
 #import shared/visible
+#import shared/score
 override HEADS: u32;
 override KV_HEADS: u32;
 override KEY_SIZE: u32;
 override VALUE_SIZE: u32;
 override CAPACITY: u32;
-override SCALE: f32;
 override ROWS: u32;      // query heads of a workgroup; divides HEADS / KV_HEADS
 override CHUNK: u32;     // keys of a split
 
@@ -162,7 +162,11 @@ fn attention_decode(
     raise(own - u_step.position, kv_head, lane);
 #endif
     let key = scaled(head_at(own - u_step.position, HEADS + kv_head), lane, own);
+#if VALUE_NORMED
+    let value = scaled(head_at(own - u_step.position, HEADS + KV_HEADS + kv_head), lane, own);
+#else
     let value = head_at(own - u_step.position, HEADS + KV_HEADS + kv_head);
+#endif
     let appends = own == position && first_head % (HEADS / KV_HEADS) == 0u;
     for (var i = 0u; i < UNIT_LOADS; i++) {
       let u = i * WG + lane;
@@ -184,8 +188,8 @@ fn attention_decode(
     if (lane < ROWS) {
       var score = 0.0;
       for (var n = 0u; n < LANES; n++) { score += shares[lane * LANES + n]; }
-      scores[lane] = score * SCALE;
-      next_max[lane] = max(running_max[lane], score * SCALE);
+      scores[lane] = scored(score);
+      next_max[lane] = max(running_max[lane], scores[lane]);
       decay[lane] = exp(running_max[lane] - next_max[lane]);
       weights[lane] = exp(scores[lane] - next_max[lane]);
       running_max[lane] = next_max[lane];
@@ -233,7 +237,7 @@ fn attention_decode(
       if (at < SCORES) {
         var score = 0.0;
         for (var n = 0u; n < LANES; n++) { score += shares[(at / TILE * LANES + n) * (TILE + 1u) + at % TILE]; }
-        scores[at] = select(NOTHING, score * SCALE, base + at % TILE < cached);
+        scores[at] = select(NOTHING, scored(score), base + at % TILE < cached);
       }
     }
     workgroupBarrier();

@@ -2,7 +2,7 @@
 import type { GroupedAttention, LatentAttention, NormKind } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
-import { attention } from '../kernels/attention/attention.ts';
+import { attention, type AttentionShape } from '../kernels/attention/attention.ts';
 import { splitCount } from '../kernels/attention/attention_plan.ts';
 import { canMakeHeads, type HeadsSource } from '../kernels/attention/heads.ts';
 import { latentAppend, latentHeads, risingHeads } from '../kernels/attention/latent_append.ts';
@@ -102,7 +102,7 @@ export function groupedAttention(
 ): void {
   const { label, eps, x, scratch, cache } = s;
   const phase = s.phase;
-  const { heads, kvHeads, headSize, scale, window } = config;
+  const { heads, kvHeads, headSize, scale, window, chunked = false, softcap } = config;
   normedLinear(
     r,
     `${label} qkv`,
@@ -125,7 +125,7 @@ export function groupedAttention(
     const to = { q: scratch.q, kCache: cache.keys, vCache: cache.values };
     rotateAppend(r, `${label} rotate`, { ...io, ...to }, { ...options, capacity: cache.capacity });
   }
-  const shape = { heads, kvHeads, keySize: headSize, valueSize: headSize, scale, window };
+  const shape = { heads, kvHeads, keySize: headSize, valueSize: headSize, scale, window, chunked, softcap };
   attend(r, s, shape, { q: made ?? scratch.q, sinks: weights.sinks });
   if (config.outputGate) {
     const gate = { size: heads * headSize, row: weights.qkv.rows, at: (heads + 2 * kvHeads) * headSize };
@@ -241,7 +241,7 @@ function headsOnTheWay({ phase, cache }: AttentionStep, source: HeadsSource, sin
 function attend(
   r: Recorder,
   { label, phase, scratch, cache }: AttentionStep,
-  shape: { heads: number; kvHeads: number; keySize: number; valueSize: number; scale: number; window: number | null },
+  shape: Omit<AttentionShape, 'capacity' | 'phase'>,
   { q, sinks }: { q: BufferView | HeadsSource; sinks: BufferView | null },
 ): void {
   attention(

@@ -30,6 +30,10 @@ export interface AttentionShape {
   readonly scale: number;
   /** Keys with position > query position - window are seen; null sees all. */
   readonly window: number | null;
+  /** In place of that, keys of the query's own stretch of `window` positions. Default false. */
+  readonly chunked?: boolean;
+  /** A scaled product s counts as cap tanh(s / cap). Absent: as it is. */
+  readonly softcap?: number | undefined;
   /** Positions that the caches hold. */
   readonly capacity: number;
   /** Both give the same values; decode is for a few tokens (its work per token does not share keys between tokens). */
@@ -43,20 +47,31 @@ const NO_WINDOW = 0x7fffffff;
 export function attention(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {
   const { heads, kvHeads, window } = shape;
   invariant(Number.isInteger(heads / kvHeads), `${label}: ${heads} heads over ${kvHeads} kv heads`);
+  invariant(!shape.chunked || window !== null, `${label}: stretches of what length?`);
   invariant(window === null || (Number.isInteger(window) && window >= 1), `${label}: a window of ${window} keys`);
   if (shape.phase === 'prefill') prefill(recorder, label, io, shape);
   else decode(recorder, label, io, shape);
 }
 
-const sharedConstants = ({ heads, kvHeads, keySize, valueSize, capacity, scale, window }: AttentionShape) => ({
-  HEADS: heads,
-  KV_HEADS: kvHeads,
-  KEY_SIZE: keySize,
-  VALUE_SIZE: valueSize,
-  CAPACITY: capacity,
-  SCALE: scale,
+const visibleConstants = ({ window, chunked = false }: AttentionShape) => ({
   WINDOW: window ?? NO_WINDOW,
+  CHUNKED: chunked,
 });
+
+const sharedConstants = (shape: AttentionShape) => {
+  const { heads, kvHeads, keySize, valueSize, capacity, scale, softcap } = shape;
+  return {
+    HEADS: heads,
+    KV_HEADS: kvHeads,
+    KEY_SIZE: keySize,
+    VALUE_SIZE: valueSize,
+    CAPACITY: capacity,
+    SCALE: scale,
+    SOFTCAP: softcap !== undefined,
+    ...(softcap !== undefined && { CAP: softcap }),
+    ...visibleConstants(shape),
+  };
+};
 
 function prefill(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {
   const { queries, slice } = prefillTile(shape);
@@ -85,18 +100,18 @@ function queriesOf(
   q: Attention['q'],
   shape: { splits: number; sinks: boolean },
 ): Pick<DispatchSpec, 'constants' | 'bindings'> & { imports: Imports } {
-  if ('buffer' in q) return { constants: { FRESH: false }, imports: {}, bindings: { q } };
+  if ('buffer' in q) return { constants: { FRESH: false, VALUE_NORMED: false }, imports: {}, bindings: { q } };
   invariant(canMakeHeads(q, shape), `${label}: too many buffers to make heads on the way`);
-  const { NORMED = false, RISES = false, ...constants } = q.constants;
+  const { NORMED = false, VALUE_NORMED = false, RISES = false, ...constants } = q.constants;
   return {
-    constants: { ...constants, FRESH: true, NORMED, RISES },
+    constants: { ...constants, FRESH: true, NORMED, VALUE_NORMED, RISES },
     imports: { ...q.imports, heads: q.module },
     bindings: q.bindings,
   };
 }
 
 function decode(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {
-  const { heads, valueSize, capacity, window } = shape;
+  const { heads, valueSize, capacity, window, chunked } = shape;
   const splits = splitCount(capacity);
   const rows = decodeRows(shape);
   const needsReduce = splits > 1;
@@ -105,7 +120,7 @@ function decode(recorder: Recorder, label: string, io: Attention, shape: Attenti
     tokens === 0
       ? 0
       : Math.floor((position + tokens - 1) / KEYS_PER_SPLIT) -
-        Math.floor(firstVisible(position, window) / KEYS_PER_SPLIT) +
+        Math.floor(firstVisible(position, window, chunked) / KEYS_PER_SPLIT) +
         1;
   const sinks = { SINKS: io.sinks !== undefined };
   const source = queriesOf(label, io.q, { splits, sinks: sinks.SINKS });
@@ -150,7 +165,7 @@ function decode(recorder: Recorder, label: string, io: Attention, shape: Attenti
       VALUE_SIZE: valueSize,
       CHUNK: KEYS_PER_SPLIT,
       SPLITS: splits,
-      WINDOW: window ?? NO_WINDOW,
+      ...visibleConstants(shape),
       ...sinks,
     },
     bindings: { partials: io.partials!, out: io.out, ...(io.sinks && { sinks: io.sinks }) },

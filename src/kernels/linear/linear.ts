@@ -27,6 +27,8 @@ export interface LinearOptions {
   readonly outAt?: number;
   /** Multiplies all but the residual. */
   readonly scale?: number;
+  /** The result y counts as cap tanh(y / cap), before the residual. Absent: as it is. */
+  readonly softcap?: number | undefined;
   /** Of the norm; must come with `gamma`. */
   readonly eps?: number;
   /** Also copies `count` values at `at` of a row of x to `to` of the row of out; phase `decode`, not on a software adapter. */
@@ -47,6 +49,7 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
     outRow = weights.rows,
     outAt = 0,
     scale = 1,
+    softcap,
     eps,
     row = 'all',
     passes,
@@ -70,6 +73,8 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
       ROW_SCALE: rowScale !== undefined,
       OUT_SCALED: scale !== 1,
       ...(scale === 1 ? {} : { OUT_SCALE: scale }),
+      SOFTCAP: softcap !== undefined,
+      ...(softcap === undefined ? {} : { CAP: softcap }),
       ...(kind === 'matmul' ? {} : { LAST: last }),
       ...(kind === 'matvec' ? { PASSES: passes !== undefined } : {}),
       ...(passes ? { PASS_AT: passes.at, PASS_TO: passes.to, PASS_COUNT: passes.count } : {}),
