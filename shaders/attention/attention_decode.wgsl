@@ -15,12 +15,12 @@
 // twin src/reference/attention/attention.ts   entry src/kernels/attention/attention.ts
 #import shared/step
 #import shared/visible
+#import shared/score
 override HEADS: u32;
 override KV_HEADS: u32;
 override KEY_SIZE: u32;
 override VALUE_SIZE: u32;
 override CAPACITY: u32;
-override SCALE: f32;
 override ROWS: u32;      // query heads of a workgroup; divides HEADS / KV_HEADS
 override CHUNK: u32;     // keys of a split
 
@@ -236,7 +236,11 @@ fn attention_decode(
     let norm = latent_scale(own_t, lane);
 #else
     let key = scaled(head_at(own_t, HEADS + kv_head), lane, own);
+#if VALUE_NORMED
+    let value = scaled(head_at(own_t, HEADS + KV_HEADS + kv_head), lane, own);
+#else
     let value = head_at(own_t, HEADS + KV_HEADS + kv_head);
+#endif
 #endif
     for (var i = 0u; i < UNIT_LOADS; i++) {
       let u = i * WG + lane;
@@ -303,8 +307,8 @@ fn attention_decode(
     if (lane < ROWS) {
       var score = 0.0;
       for (var n = 0u; n < LANES; n++) { score += shares[lane * LANES + n]; }
-      scores[lane] = score * SCALE;
-      next_max[lane] = max(running_max[lane], score * SCALE);
+      scores[lane] = scored(score);
+      next_max[lane] = max(running_max[lane], scores[lane]);
       decay[lane] = exp(running_max[lane] - next_max[lane]);
       weights[lane] = exp(scores[lane] - next_max[lane]);
       running_max[lane] = next_max[lane];
@@ -362,7 +366,7 @@ fn attention_decode(
       if (at < SCORES) {
         var score = 0.0;
         for (var n = 0u; n < LANES; n++) { score += shares[(at / TILE * LANES + n) * (TILE + 1u) + at % TILE]; }
-        scores[at] = select(NOTHING, score * SCALE, base + at % TILE < cached);
+        scores[at] = select(NOTHING, scored(score), base + at % TILE < cached);
       }
     }
     workgroupBarrier();

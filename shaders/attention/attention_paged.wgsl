@@ -1,5 +1,5 @@
 // attention/attention_paged: attention of tokens of many sequences, whose keys lie in pages: for row t of the sequence and position that `rows` names,
-//   out[t,h] = softmax over visible j of (SCALE q[t,h] . k[j]) times v[j]; visible j: position - WINDOW < j <= position; a sink joins the denominator only
+//   out[t,h] = softmax over visible j of (SCALE q[t,h] . k[j]) times v[j]; visible j as shared/visible says, scores as shared/score; a sink joins the denominator only
 //   head h reads kv head h / (HEADS / KV_HEADS); key j of a sequence is token j % PAGE of the page at j / PAGE of its list
 // in   q [T,HEADS,KEY_SIZE] f32   k_pages [pages,KV_HEADS,PAGE,KEY_SIZE] f32   v_pages [pages,KV_HEADS,PAGE,V_ROW] f32   sinks [HEADS] f32
 //      rows u32: [T,4] position, place, first word of its list of pages, 0; the lists somewhere behind
@@ -11,13 +11,13 @@
 // twin src/reference/attention/attention_paged.ts   entry src/kernels/attention/attention_paged.ts
 #import shared/step
 #import shared/visible
+#import shared/score
 override HEADS: u32;
 override KV_HEADS: u32;
 override KEY_SIZE: u32;
 override VALUE_SIZE: u32;
 override V_ROW: u32;     // values are the first of so many: a latent is key and value
 override PAGE: u32;
-override SCALE: f32;
 override ROWS: u32;      // query heads of a workgroup; divides HEADS / KV_HEADS
 
 #if VEC4
@@ -116,7 +116,7 @@ fn attention_paged(
       if (at < SCORES) {
         var score = 0.0;
         for (var n = 0u; n < LANES; n++) { score += shares[(at / TILE * LANES + n) * (TILE + 1u) + at % TILE]; }
-        scores[at] = select(NOTHING, score * SCALE, base + at % TILE < end);
+        scores[at] = select(NOTHING, scored(score), base + at % TILE < end);
       }
     }
     workgroupBarrier();

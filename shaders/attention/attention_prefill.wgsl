@@ -1,5 +1,6 @@
 // attention/attention_prefill: out[t,h] = softmax over visible j of (SCALE q[t,h] . k[j]) times v[j], for many tokens (flash attention)
-//   visible j: position + t - WINDOW < j <= position + t; head h reads kv head h / (HEADS / KV_HEADS); a sink joins the denominator only
+//   visible j: position + t - WINDOW < j <= position + t, or as shared/visible says; scores as shared/score says; head h reads kv head
+//   h / (HEADS / KV_HEADS); a sink joins the denominator only
 // in   q [T,HEADS,KEY_SIZE] f32   k_cache [KV_HEADS,CAPACITY,KEY_SIZE] v_cache [KV_HEADS,CAPACITY,VALUE_SIZE or, of latents, KEY_SIZE]: see kv/   sinks [HEADS] f32
 // out  out [T,HEADS,VALUE_SIZE] f32
 // grid [ceil(T / QUERIES), HEADS], workgroup 64; one workgroup a head of QUERIES tokens, walking over tiles of KEYS keys
@@ -8,12 +9,12 @@
 // twin src/reference/attention/attention.ts   entry src/kernels/attention/attention.ts
 #import shared/step
 #import shared/visible
+#import shared/score
 override HEADS: u32;
 override KV_HEADS: u32;
 override KEY_SIZE: u32;
 override VALUE_SIZE: u32;
 override CAPACITY: u32;
-override SCALE: f32;
 override QUERIES: u32;   // tokens of a workgroup: 8, 16 or 32
 override SLICE: u32;     // of the KEY_SIZE dimensions staged at a time, at most QUERIES
 
@@ -115,7 +116,9 @@ fn attention_prefill(
     var top = vec4(NOTHING);
     for (var c = 0u; c < 4u; c++) {
       let key = vec4(base + part * 4u + c);
-      score[c] = select(vec4(NOTHING), score[c] * SCALE, (key >= from_key) & (key <= position));
+      let product = score[c];
+      let counts = vec4(scored(product.x), scored(product.y), scored(product.z), scored(product.w));
+      score[c] = select(vec4(NOTHING), counts, (key >= from_key) & (key <= position));
       top = max(top, score[c]);
     }
     highest[part * QUADS + quad] = top;

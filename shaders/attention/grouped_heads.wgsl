@@ -1,6 +1,7 @@
 // Heads of q, k, v as attention takes them: RMS-normed (q, k), clamped (q, k, v) and turned by RoPE (q, k).
 //   norm   x * rsqrt(mean x^2 + EPS) * gamma, over stretches of Q_NORM values of the q heads and K_NORM of the k heads: one head, or all;
-//          with NORM_ROTATED of one head, after it turned
+//          with NORM_ROTATED of one head, after it turned; gamma is 1 without GAINS; with VALUE_NORMED v heads too, without gamma
+//   heat   with TEMPERED q times 1 + HEAT ln(1 + floor((position + 1) / HEAT_EVERY))
 //   rope   the first 2 PAIRS values of a head turn by the table's angle at `position`; the others pass
 // The importer has HEADS, KV_HEADS and WG, its lanes. Head h < HEADS is of q, then come KV_HEADS of k, then as many of v.
 override SIZE: u32;
@@ -15,12 +16,18 @@ override QKV_ROW: u32;
 override Q_NORM: u32;
 override K_NORM: u32;
 override EPS: f32;
+#if GAINS
 @group(0) @binding(7) var<storage, read> q_gamma: array<f32>; // [Q_NORM]
 @group(0) @binding(8) var<storage, read> k_gamma: array<f32>; // [K_NORM]
+#endif
 const NORM_TRIPS: u32 = (max(Q_NORM, K_NORM) + WG - 1u) / WG;
 #endif
 #if CLIPPED
 override CLIP: f32;
+#endif
+#if TEMPERED
+override HEAT: f32;
+override HEAT_EVERY: u32;
 #endif
 
 struct Head {
@@ -43,9 +50,17 @@ fn head_at(t: u32, h: u32) -> Head {
 #if NORMED
 /// Of the norm: what value d of the head is multiplied by.
 fn gain(head: Head, d: u32) -> f32 {
+#if VALUE_NORMED
+  if (head.is_v) { return head.scale; }
+#else
   if (head.is_v) { return 1.0; }
+#endif
+#if GAINS
   if (head.is_q) { return head.scale * q_gamma[head.from_gamma + d]; }
   return head.scale * k_gamma[head.from_gamma + d];
+#else
+  return head.scale;
+#endif
 }
 
 /// A lane's share of the squares of the head's stretch.
@@ -98,10 +113,12 @@ fn turned_value(head: Head, d: u32, position: u32) -> f32 {
 
 /// Value d of a head as attention takes it.
 fn rotated(head: Head, d: u32, position: u32) -> f32 {
-  let value = turned_value(head, d, position);
+  var value = turned_value(head, d, position);
 #if NORM_ROTATED
-  return value * gain(head, d);
-#else
-  return value;
+  value *= gain(head, d);
 #endif
+#if TEMPERED
+  if (head.is_q) { value *= 1.0 + HEAT * log(1.0 + f32((position + 1u) / HEAT_EVERY)); }
+#endif
+  return value;
 }

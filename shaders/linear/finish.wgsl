@@ -1,8 +1,12 @@
-// What a linear map does with a finished product: out = (product + bias[n]) * row_scale[t] * OUT_SCALE + residual, each part optional.
+// What a linear map does with a finished product: out = cap((product + bias[n]) * row_scale[t] * OUT_SCALE) + residual, each part optional;
+// cap as shared/softcap has it, with SOFTCAP.
 override OUT_ROW: u32;
 override OUT_AT: u32;
 #if OUT_SCALED
 override OUT_SCALE: f32;
+#endif
+#if SOFTCAP
+#import shared/softcap
 #endif
 
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
@@ -28,6 +32,9 @@ fn finish(row: u32, t: u32, n: u32, product: f32) {
 #endif
 #if OUT_SCALED
   y *= OUT_SCALE;
+#endif
+#if SOFTCAP
+  y = soft_capped(y);
 #endif
 #if RESIDUAL
   y += residual[at];

@@ -1,4 +1,5 @@
 // moe/combine: out[t,d] = residual[t,d] + OUT_SCALE * sum over k of weight[t,k] * y[row_of_pair[t TOP_K + k], d]
+//   with UNWEIGHTED every weight counts as 1
 //   with BESIDE the sum has shared_weight[t] (1 without BESIDE_GATED) * y[BESIDE_AT + t D + d], too
 // in   y [P,D] f32   row_of_pair [P]   routed [T,2 TOP_K] u32: ids, then weights   residual [T,D] f32, if there is one
 //      with BESIDE, y goes on with [T,D] from BESIDE_AT on   shared_weight [T] f32
@@ -17,7 +18,10 @@ const OUT_SCALE: f32 = 1.0;
 
 @group(0) @binding(0) var<storage, read> y: array<f32>;
 @group(0) @binding(1) var<storage, read> row_of_pair: array<u32>;
+#if UNWEIGHTED
+#else
 @group(0) @binding(2) var<storage, read> routed: array<u32>;
+#endif
 #if RESIDUAL
 @group(0) @binding(3) var<storage, read> residual: array<f32>;
 #endif
@@ -47,7 +51,11 @@ fn combine(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
 #endif
 #endif
   for (var k = 0u; k < TOP_K; k++) {
+#if UNWEIGHTED
+    let weight = OUT_SCALE;
+#else
     let weight = bitcast<f32>(routed[(2u * t + 1u) * TOP_K + k]) * OUT_SCALE;
+#endif
     sum += weight * y[row_of_pair[t * TOP_K + k] * D + d];
   }
   out[t * D + d] = sum;

@@ -1,4 +1,5 @@
 // moe/expert_down_decode: out[t,d] = residual[t,d] + OUT_SCALE * sum over k of weight[t,k] * (down_d . x[t TOP_K + k] + bias_d) by the expert of each pair
+//   with UNWEIGHTED every weight counts as 1
 //   with BESIDE the sum has down_d . act[t] by the expert beside, too
 // in   arena (values, scales)   slot_table [E]   x [P,F] f32: act in pair order   routed [T,2 TOP_K] u32: ids, then weights   residual [T,D], if there is one
 //      with BESIDE, x goes on with [T,BESIDE_F] from beside_X_AT on   beside_values
@@ -46,7 +47,11 @@ fn chosen_slot(t: u32, k: u32) -> u32 {
 }
 
 fn chosen_weight(t: u32, k: u32) -> f32 {
+#if UNWEIGHTED
+  return 1.0;
+#else
   return bitcast<f32>(routed[(2u * t + 1u) * TOP_K + k]);
+#endif
 }
 
 @compute @workgroup_size(WG)

@@ -2,8 +2,9 @@
 //              with PREDICT also the PREDICTED best keys of the next MoE layer's router, as if x were its input
 //              with APPROXIMATE changed as the step says: see src/kernels/moe/route.ts
 //              with INTERVENE changed as the layer's intervention says: see src/kernels/moe/intervention.ts; with LOGITS also the logits
-// in   x [T,D] f32   router block (src/kernels/moe/router_block.ts): router [E,D] (values, scales), then in vectors gamma [D] (with NORM_BIAS beta [D]), logit_bias [E],
-//      selection_bias [E], shared_gate [D] f32; with PREDICT the next layer's block behind it   slot_table [E] u32
+//              with ROUTER_GAINS the router reads x / rms(x) * router_gains in place of normed, with EARLY the row of `early` (to predict, x); with EXPERT_SCALE weights are multiplied by expert_scale
+// in   x [T,D] f32   early [T,D] f32   router block (src/kernels/moe/router_block.ts): router [E,D] (values, scales), then in vectors gamma [D] (with NORM_BIAS beta [D]), logit_bias [E],
+//      selection_bias [E], shared_gate [D], router_gains [D], expert_scale [E] f32; with PREDICT the next layer's block behind it   slot_table [E] u32
 //      interventions: this layer's, with PREDICT the next layer's behind it
 // out  normed [T,D] f32   routed u32 [T,2 TOP_K]: ids by descending key, then the bits of their f32 weights; with PREDICT then [T,PREDICTED] ids;
 //      with LOGITS then the bits of the f32 logits [T,E]   shared_weight [T] f32
@@ -34,6 +35,12 @@ override SELECTION_BIAS_AT: u32;
 #endif
 #if SHARED_GATE
 override SHARED_GATE_AT: u32;
+#endif
+#if ROUTER_GAINS
+override ROUTER_GAINS_AT: u32;
+#endif
+#if EXPERT_SCALE
+override EXPERT_SCALE_AT: u32;
 #endif
 /// D goes through workgroup memory in BLOCKS blocks of BLOCK_CHUNKS chunks of 32 values.
 override BLOCKS: u32;
@@ -68,6 +75,9 @@ fn scale_word(at: u32) -> u32 { return scales[at]; }
 #if APPROXIMATE
 @group(0) @binding(7) var<storage, read> slot_table: array<u32>;
 const MISSING: u32 = 0xffffffffu;
+#endif
+#if EARLY
+@group(0) @binding(9) var<storage, read> early: array<f32>;
 #endif
 #if INTERVENE
 /// From one layer's intervention to the next: (experts a token uses, forced experts, 0, 0), then the rules [E] of its
@@ -196,13 +206,21 @@ fn stage(block: u32, from_x: u32, scale: f32, lane: u32) -> f32 {
       for (var j = 0u; j < 4u; j++) {
         let d = (block * BLOCK_QUADS + quad) * 4u + j;
         if (d < D) {
-          v[j] = (x[from_x + d] - center) * scale * vector(GAMMA_AT + d);
+          let unit = (x[from_x + d] - center) * scale;
+          v[j] = unit * vector(GAMMA_AT + d);
 #if NORM_BIAS
           v[j] += vector(GAMMA_AT + D + d);
 #endif
           if (ahead == 0u) { normed[from_x + d] = v[j]; }
 #if SHARED_GATE
           gate += v[j] * vector(SHARED_GATE_AT + d);
+#endif
+#if ROUTER_GAINS
+          v[j] = unit * vector(ROUTER_GAINS_AT + d);
+#endif
+#if EARLY
+          v[j] = x[from_x + d];
+          if (ahead == 0u) { v[j] = early[from_x + d]; }
 #endif
         }
       }
@@ -530,6 +548,9 @@ fn weight_of(pair: u32) -> f32 {
 #endif
 #if RENORMALIZE_LEAST
   weight /= max(total, LEAST_SUM);
+#endif
+#if EXPERT_SCALE
+  weight *= vector(EXPERT_SCALE_AT + chosen[pair]);
 #endif
   return weight * SCALE;
 }

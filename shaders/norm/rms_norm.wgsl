@@ -1,6 +1,6 @@
-// norm/rms_norm: out[t,d] = x[t,d] * rsqrt(mean over d of x[t,d]^2 + EPS) * gamma[d] (* OUT_SCALE + residual[t,d] with RESIDUAL), over D values starting
+// norm/rms_norm: out[t,d] = x[t,d] * rsqrt(mean over d of x[t,d]^2 + EPS) * gamma[d] (* OUT_SCALE + residual[t,d] with RESIDUAL, and all of it * total[0] with TOTAL), over D values starting
 //   at X_AT of a row of X_ROW; GROUPS stretches of D, one after the other, are normed each by itself
-// in   x [T,X_ROW] f32   gamma [GROUPS D] f32   residual [T,GROUPS D] f32
+// in   x [T,X_ROW] f32   gamma [GROUPS D] f32   residual [T,GROUPS D] f32   total [1] f32
 // out  out [T,GROUPS D] f32
 // grid [T GROUPS folded], workgroup 64; one workgroup a stretch of a token
 // num  f32 sums: per lane in d order, then a fixed tree; same bits every run
@@ -23,6 +23,9 @@ override GROUPS: u32;
 #if RESIDUAL
 override OUT_SCALE: f32;
 @group(0) @binding(3) var<storage, read> residual: array<f32>;
+#endif
+#if TOTAL
+@group(0) @binding(4) var<storage, read> total: array<f32>;
 #endif
 
 const WG: u32 = 64u;
@@ -74,6 +77,9 @@ fn rms_norm(
       var y = x[from_x + d] * scale * gamma[from_gamma + d];
 #if RESIDUAL
       y = y * OUT_SCALE + residual[id * D + d];
+#endif
+#if TOTAL
+      y *= total[0];
 #endif
       out[id * D + d] = y;
     }

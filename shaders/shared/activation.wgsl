@@ -13,6 +13,11 @@ fn activate(gate: f32, up: f32) -> f32 {
   return gate * sigmoid(1.5957691216057308 * (g + 0.044715 * g * g * g)) * up;
 }
 #endif
+#if ACT_RELU
+fn activate(gate: f32, up: f32) -> f32 {
+  return max(gate, 0.0) * up;
+}
+#endif
 #if ACT_CLAMPED
 override ACT_ALPHA: f32;
 override ACT_LIMIT: f32;

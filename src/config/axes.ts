@@ -142,7 +142,7 @@ function within(config: ConfigReader, { key, value }: { key: string; value: numb
 export function readExperts(config: ConfigReader): { experts: number; topK: number } {
   const experts = within(
     config,
-    aliased(config, ['num_experts', 'num_local_experts', 'n_routed_experts', 'moe_num_experts']),
+    aliased(config, ['num_experts', 'num_local_experts', 'n_routed_experts', 'moe_num_experts', 'moe_num_primary_experts']),
     LIMITS.experts,
   );
   const chosen = aliased(config, [
@@ -152,6 +152,8 @@ export function readExperts(config: ConfigReader): { experts: number; topK: numb
     'moe_topk',
     'moe_k',
     'moe_top_k',
+    'top_k_experts',
+    'moe_num_active_primary_experts',
   ]);
   if (chosen.value > experts) config.fail(chosen.key, `at most the number of experts (${experts})`);
   return { experts, topK: within(config, chosen, LIMITS.topK) };

@@ -1,6 +1,6 @@
 /** config.json and generation_config.json as text -> what the engine needs to know. Nothing here allocates by what a file claims. */
 import type { Family, TensorNames } from '../families/family.ts';
-import { findFamily } from '../families/index.ts';
+import { findModel } from '../families/index.ts';
 import { readTokenId, readTokenIds } from './axes.ts';
 import { parseJson } from './json.ts';
 import type { ModelConfig } from './model-config.ts';
@@ -12,6 +12,8 @@ export interface LoadedConfig {
   readonly names: TensorNames;
   /** `quantization_config` as it stands; null for plain weights. weights/formats reads it. */
   readonly quantization: Json | null;
+  /** The language model is part of one for several media: its tensors are called as weights/text-model.ts says. */
+  readonly isNested: boolean;
 }
 
 /**
@@ -21,12 +23,12 @@ export interface LoadedConfig {
  */
 export function readModelConfig(text: string): LoadedConfig {
   const json = parseJson(text, 'config.json');
-  const family = findFamily(json);
-  const reader = new ConfigReader(json);
+  const { family, config: own, isNested } = findModel(json);
+  const reader = new ConfigReader(own);
   const config = family.readConfig(reader);
   const quantization = readQuantization(reader);
   reader.finish();
-  return { family, config, names: family.names(config), quantization };
+  return { family, config, names: family.names(config), quantization, isNested };
 }
 
 /** MLX names its settings `quantization`, repeats them as `quantization_config`, and says no method in either. */

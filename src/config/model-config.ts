@@ -22,8 +22,8 @@ export interface ModelConfig {
   readonly embeddingScale: number;
   /** Multiplies what attention and feed-forward add to the residual stream. */
   readonly residualScale: number;
-  /** logits = (W x + bias) * scale. */
-  readonly head: { readonly bias: boolean; readonly scale: number };
+  /** logits = (W x + bias) * scale; with `softcap`, that many times tanh of them over it. */
+  readonly head: { readonly bias: boolean; readonly scale: number; readonly softcap?: number };
   readonly tieEmbeddings: boolean;
   /** The longest context the checkpoint claims. */
   readonly maxContext: number;
@@ -38,6 +38,8 @@ export type NormKind = 'rms' | 'layer' | 'layer-biased';
 export interface LayerConfig {
   readonly attention: MixerConfig;
   readonly ffn: FfnConfig;
+  /** The residual stream behind the layer is multiplied by a number of the checkpoint; only with `postNorms`. Default false. */
+  readonly outScale?: boolean;
 }
 
 /** What lets a token see those before it: attention over all of them, or a state of fixed size that they leave behind. */
@@ -107,11 +109,23 @@ export interface GroupedAttention {
   readonly scale: number;
   /** RMS norm of q and k: over each head before RoPE or after it, or over the whole projection before. */
   readonly qkNorm: 'none' | 'per-head' | 'per-head-rotated' | 'full';
+  /** Whether that norm has gains. Default true. */
+  readonly qkGains?: boolean;
+  /** v goes through an RMS norm without gains, each head by itself; only with a norm per head of q and k. Default false. */
+  readonly valueNorm?: boolean;
+  /** v is projected by the matrix of k. Default false. */
+  readonly valuesAreKeys?: boolean;
+  /** q is multiplied by 1 + scale ln(1 + floor((position + 1) / every)). Absent: by nothing. */
+  readonly temperature?: { readonly scale: number; readonly every: number };
+  /** A scaled product s of q and k counts as cap tanh(s / cap). Absent: as it is. */
+  readonly softcap?: number;
   /** Clamp of q, k, v to ±clip after the norm, before RoPE. */
   readonly clip: number | null;
   readonly bias: { readonly qkv: boolean; readonly o: boolean };
   /** Keys with position > query position - window are seen; null sees all. */
   readonly window: number | null;
+  /** In place of that, keys of the query's own stretch of `window` positions, counted from 0. Default false. */
+  readonly chunked?: boolean;
   /** One learned logit a head joins the softmax's denominator. */
   readonly sinks: boolean;
   /** Attention is multiplied by sigmoid(W x), value by value, before it is projected out. Default false. */
@@ -153,6 +167,7 @@ export interface RopeConfig {
 export type Activation =
   | { readonly kind: 'silu' } // silu(gate) * up
   | { readonly kind: 'gelu-tanh' } // gelu_tanh(gate) * up
+  | { readonly kind: 'relu' } // max(gate, 0) * up
   /** g = min(gate, limit), u = clamp(up, ±limit): (u + 1) * g * sigmoid(alpha * g); gpt-oss */
   | { readonly kind: 'clamped-swiglu'; readonly alpha: number; readonly limit: number };
 
@@ -173,6 +188,15 @@ export interface MoeFfn {
   /** Biases on gate, up and down of every expert. */
   readonly expertBias: boolean;
   readonly router: RouterConfig;
+  /** What the router and the experts read: the residual stream in front of the FFN, normed; or the router that in front of the layer, as it is. */
+  readonly routerInput?: 'ffn' | 'layer';
+  /** Weights multiply what an expert gives, or what it takes; that only with one expert a token. Default: what it gives. */
+  readonly weightsOn?: 'output' | 'input';
+  /**
+   * A dense FFN of norms of its own beside the experts, which read the residual stream through theirs: what both give is normed each by itself, then
+   * added. Only with `postNorms`.
+   */
+  readonly parallel?: { readonly width: number };
   /** A dense FFN that every token takes, beside the experts. */
   readonly shared: { readonly width: number; /** times sigmoid(g·x) */ readonly gated: boolean } | null;
 }
@@ -205,4 +229,8 @@ export interface RouterConfig {
   /** Divide the K weights by (their sum + epsilon), or by their sum, which counts as `least` when it is smaller. */
   readonly renormalize: { readonly epsilon: number } | { readonly least: number } | null;
   readonly scale: number;
+  /** Besides, by a number of each expert. Default false. */
+  readonly expertScale?: boolean;
+  /** The router's norm has gains of its own, which hold `scale` / sqrt(D). Default false: it reads what experts read. */
+  readonly gains?: boolean;
 }

@@ -25,14 +25,16 @@ function attentionParameters(attention: AttentionConfig, hidden: number): number
   const qRows = heads * attention.headSize;
   const kvRows = attention.kvHeads * attention.headSize;
   const perHead = 2 * attention.headSize;
-  const norms = { none: 0, 'per-head': perHead, 'per-head-rotated': perHead, full: qRows + kvRows }[attention.qkNorm];
+  const gains = { none: 0, 'per-head': perHead, 'per-head-rotated': perHead, full: qRows + kvRows }[attention.qkNorm];
+  const norms = (attention.qkGains ?? true) ? gains : 0;
   const biases = (attention.bias.qkv ? qRows + 2 * kvRows : 0) + (attention.bias.o ? hidden : 0);
   if (attention.mixture) {
     const { experts } = attention.mixture;
     return (2 * experts * kvRows + 2 * kvRows + experts) * hidden + biases;
   }
   const gate = attention.outputGate ? qRows : 0;
-  return (2 * qRows + gate + 2 * kvRows) * hidden + norms + biases + (attention.sinks ? heads : 0);
+  const values = attention.valuesAreKeys ? 0 : kvRows;
+  return (2 * qRows + gate + kvRows + values) * hidden + norms + biases + (attention.sinks ? heads : 0);
 }
 
 function recurrentParameters(mixer: RecurrentConfig, hidden: number): number {
@@ -65,10 +67,12 @@ const expertParameters = ({ width, expertBias }: MoeFfn, hidden: number): number
 /** Parameters of an FFN when `experts` of its experts count. */
 function ffnParameters(ffn: FfnConfig, hidden: number, experts: (ffn: MoeFfn) => number): number {
   if (ffn.kind === 'dense') return glu(ffn.width, hidden);
-  const { router, shared } = ffn;
+  const { router, shared, parallel } = ffn;
+  const own = (router.gains ? hidden : 0) + (router.expertScale ? ffn.experts : 0);
+  const beside = parallel ? glu(parallel.width, hidden) + 3 * hidden : 0;
   const biases = (router.logitBias ? ffn.experts : 0) + (router.selectionBias ? ffn.experts : 0);
   const always = shared ? glu(shared.width, hidden) + (shared.gated ? hidden : 0) : 0;
-  return ffn.experts * hidden + biases + always + experts(ffn) * expertParameters(ffn, hidden);
+  return ffn.experts * hidden + biases + own + beside + always + experts(ffn) * expertParameters(ffn, hidden);
 }
 
 /** Pure; weights, norms, biases, sinks and correction biases all count. */
@@ -86,11 +90,11 @@ export function parameterCounts({
   let common = embedding + (tieEmbeddings ? 0 : embedding) + (head.bias ? vocab : 0) + gains;
   let all = 0;
   let chosen = 0;
-  for (const { attention, ffn } of layers) {
+  for (const { attention, ffn, outScale = false } of layers) {
     const mixer = isRecurrent(attention)
       ? recurrentParameters(attention, hidden)
       : attentionParameters(attention, hidden);
-    common += mixer + (postNorms ? 4 : 2) * gains;
+    common += mixer + (postNorms ? 4 : 2) * gains + Number(outScale);
     all += ffnParameters(ffn, hidden, (moe) => moe.experts);
     chosen += ffnParameters(ffn, hidden, (moe) => moe.topK);
   }

@@ -108,6 +108,15 @@ const dynamic: Scaling = (c, { theta, dims }) => {
   return unscaled(Array.from({ length: dims / 2 }, (_, j) => grown ** ((-2 * j) / dims)));
 };
 
+/**
+ * Gemma 4's: of a whole head's pairs, the first share turns at the frequencies that a full rotation would have, the others stand still. Read apart
+ * from the others, which know no pairs that stand.
+ */
+function proportional(headSize: number, theta: number, share: number): readonly number[] {
+  const turning = Math.trunc((share * headSize) / 2);
+  return Array.from({ length: headSize / 2 }, (_, j) => (j < turning ? theta ** ((-2 * j) / headSize) : 0));
+}
+
 const SCALINGS: ReadonlyMap<string, Scaling> = new Map<string, Scaling>([
   ['default', (_, { frequencies }) => unscaled(frequencies)],
   ['linear', linear],
@@ -163,6 +172,14 @@ function oneRope(c: ConfigReader, top: Top, request: RopeRequest): Rope {
   if (partial > 1 || (request.partial === undefined && partial !== 1)) {
     c.fail('partial_rotary_factor', request.partial === undefined ? '1 in this family' : 'at most 1');
   }
+  if (c.raw('rope_type') === 'proportional') {
+    c.only('factor', 1);
+    c.finish();
+    return {
+      rope: { inverseFrequencies: proportional(headSize, theta, partial), amplitude: 1, interleaved },
+      latentScale: 1,
+    };
+  }
   const dims = Math.trunc(headSize * partial);
   if (dims < 2 || dims % 2) {
     throw new InvalidCheckpoint('config', `${c.path}: an even number of values of a head must rotate, found ${dims}`, {
@@ -172,6 +189,8 @@ function oneRope(c: ConfigReader, top: Top, request: RopeRequest): Rope {
     });
   }
   const frequencies = Array.from({ length: dims / 2 }, (_, j) => theta ** ((-2 * j) / dims));
+  // Sections of a head for positions on three axes, which are one and the same in text.
+  if (c.raw('rope_type') === 'default') c.irrelevant('mrope_section', 'mrope_interleaved');
   const scaled = scalingOf(c)(c, { theta, dims, maxContext, frequencies });
   c.finish();
   return {

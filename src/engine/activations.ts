@@ -122,6 +122,10 @@ export const moeLayers = (config: ModelConfig): MoeFfn[] =>
   config.layers.map((l) => l.ffn).filter((f) => f.kind === 'moe');
 
 /** Bytes from one MoE layer's input to the next: decoding keeps all of a token's, to start again from any. */
+/** Whether some router reads what its layer reads: decoding keeps that of every MoE layer too, behind the inputs of all. */
+export const keepsLayerInputs = (config: ModelConfig): boolean =>
+  moeLayers(config).some((m) => m.routerInput === 'layer');
+
 export const midStride = (hidden: number): number => alignUp(DECODE_TOKENS * hidden * 4, BINDING_ALIGNMENT);
 
 /** Entries from one layer's slot table to the next: its experts, and one that says whether the expert beside them runs in a wave. */
@@ -157,7 +161,9 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
   const latent = attention.filter((a) => a.kind === 'latent');
   const mixed = attention.filter((a) => a.kind === 'grouped').filter((a) => a.mixture !== undefined);
   const denseWidth = most([
-    ...config.layers.map((l) => (l.ffn.kind === 'dense' ? l.ffn.width : (l.ffn.shared?.width ?? 0))),
+    ...config.layers.map((l) =>
+      l.ffn.kind === 'dense' ? l.ffn.width : Math.max(l.ffn.shared?.width ?? 0, l.ffn.parallel?.width ?? 0),
+    ),
   ]);
   const pairs = most(moes.map((m) => chunk * m.topK));
   const few = fewTokens(config, chunk);
@@ -166,7 +172,7 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     residualA: f32(chunk * hidden),
     residualB: f32(chunk * hidden),
     residualC: f32(chunk * hidden),
-    mids: Math.max(1, moes.length * midStride(hidden)),
+    mids: Math.max(1, moes.length * (keepsLayerInputs(config) ? 2 : 1) * midStride(hidden)),
     normed: f32(chunk * hidden),
     mid: f32(chunk * most([...sizes.map((s) => s.mid), ...recurrent.map((s) => s.projected)])),
     qLatent: f32(

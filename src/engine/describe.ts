@@ -13,10 +13,18 @@ import type {
   LayerNames,
   MatrixName,
   MoeFfnNames,
+  ParallelNames,
   TensorNames,
 } from '../families/family.ts';
 import { routerBlock, type RouterBlock } from '../kernels/moe/router_block.ts';
-import type { DenseWeights, GroupedWeights, LatentWeights, LayerWeights, ModelWeights } from '../layers/weights.ts';
+import type {
+  DenseWeights,
+  GroupedWeights,
+  LatentWeights,
+  LayerWeights,
+  ModelWeights,
+  ParallelWeights,
+} from '../layers/weights.ts';
 import { slotLayout, type SlotLayout } from '../moe/slots.ts';
 import { invariant } from '../util/assert.ts';
 import type { Adapter } from '../weights/adapters/lora.ts';
@@ -154,6 +162,7 @@ class Describer {
       attentionNorm: this.norm(names.attentionNorm),
       attentionPostNorm: this.postNorm(names.attentionPostNorm),
       ffnPostNorm: this.postNorm(names.ffnPostNorm),
+      outScale: layer.outScale ? this.vector(names.outScale!, 1) : null,
       attention: this.attention(layer.attention, names.attention),
       ffn: this.ffn(layer.ffn, names),
     };
@@ -282,6 +291,7 @@ class Describer {
       router: this.router(config, names, norm),
       experts: this.experts(config, names),
       shared: names.shared && config.shared ? this.dense(names.shared, config.shared.width) : null,
+      parallel: names.parallel && config.parallel ? this.parallel(names.parallel, config.parallel.width) : null,
     };
   }
 
@@ -294,7 +304,20 @@ class Describer {
     };
   }
 
-  router({ experts }: MoeFfn, names: MoeFfnNames, norm: VectorSpec): RouterSpec {
+  parallel(names: ParallelNames, width: number): ParallelWeights<MatrixSpec, VectorSpec> {
+    return {
+      norm: this.norm(names.norm),
+      ...this.dense(names, width),
+      postNorm: this.norm(names.postNorm),
+      expertsPostNorm: this.norm(names.expertsPostNorm),
+    };
+  }
+
+  router(
+    { experts, router: { gains = false, expertScale: scaled = false } }: MoeFfn,
+    names: MoeFfnNames,
+    norm: VectorSpec,
+  ): RouterSpec {
     const { config, precision } = this.#in;
     const shape = { rows: experts, cols: config.hidden };
     const source = this.find(names.router, shape);
@@ -302,6 +325,8 @@ class Describer {
     const logitBias = names.routerBias === null ? null : this.vector(names.routerBias, experts);
     const selectionBias = names.selectionBias === null ? null : this.vector(names.selectionBias, experts);
     const sharedGate = names.sharedGate === null ? null : this.row(names.sharedGate, config.hidden);
+    const routerGains = gains ? this.scaled(names.routerGains!, config.hidden, config.hidden ** -0.5) : null;
+    const expertScale = scaled ? this.vector(names.expertScale!, experts) : null;
     const block = routerBlock({
       hidden: config.hidden,
       experts,
@@ -310,12 +335,16 @@ class Describer {
       logitBias: logitBias !== null,
       selectionBias: selectionBias !== null,
       sharedGate: sharedGate !== null,
+      routerGains: gains,
+      expertScale: scaled,
     });
     const vectors = [
       { at: block.gammaAt, vector: norm },
       { at: block.logitBiasAt, vector: logitBias },
       { at: block.selectionBiasAt, vector: selectionBias },
       { at: block.sharedGateAt, vector: sharedGate },
+      { at: block.routerGainsAt, vector: routerGains },
+      { at: block.expertScaleAt, vector: expertScale },
     ];
     return {
       label: names.router,
@@ -402,6 +431,11 @@ class Describer {
 
   vector(name: string, length: number): VectorSpec {
     return { label: name, length, load: findVector(this.#in.checkpoint, name, length) };
+  }
+
+  scaled(name: string, length: number, by: number): VectorSpec {
+    const stored = this.vector(name, length);
+    return { ...stored, load: async (signal) => (await stored.load(signal)).map((value) => value * by) };
   }
 
   /** A small tensor of any rank, stored plainly in every format. */

@@ -38,6 +38,7 @@ import {
   DECODE_TOKENS,
   fewTokens,
   interventionOffsets,
+  keepsLayerInputs,
   midStride,
   moeLayers,
   routedStride,
@@ -353,12 +354,17 @@ export class Forward {
     const a = this.#activations;
     const { hidden, embeddingScale, residualScale: scale } = this.config;
     for (const { firstRow, matrix } of embed.parts) {
-      embedRows(r, 'embed', { ids: a.ids, weights: matrix, out: a.residualA }, { firstRow, scale: embeddingScale });
+      embedRows(
+        r,
+        'embed',
+        { ids: a.ids, weights: matrix, out: this.#stream(0, batch) },
+        { firstRow, scale: embeddingScale },
+      );
     }
     const tap = (index: number): void => {
       if (!taps) return;
       r.copy(`tap hidden ${index}`, ({ tokens }) => ({
-        from: a.residualA,
+        from: this.#stream(index, batch),
         to: subview(taps.hidden, index * taps.tokens * hidden * 4, taps.tokens * hidden * 4),
         bytes: tokens * hidden * 4,
       }));
@@ -380,7 +386,7 @@ export class Forward {
         normKind: this.config.norm,
         eps: this.config.normEps,
         scale,
-        x: a.residualA,
+        x: this.#stream(i, batch),
         out: between,
         postNorm: weights.attentionPostNorm,
       });
@@ -392,7 +398,8 @@ export class Forward {
         scale,
         x: between,
         postNorm: weights.ffnPostNorm,
-        out: a.residualA,
+        total: weights.outScale,
+        out: this.#stream(i + 1, batch),
       };
       if (config.ffn.kind === 'dense') {
         invariant(weights.ffn.kind === 'dense', 'weights of another kind than the config');
@@ -413,6 +420,7 @@ export class Forward {
           moeLayer(r, config.ffn, weights.ffn, {
             ...ffn,
             hidden,
+            layerInput: this.#stream(i, batch),
             routed: subview(routed, slice.offset, next - slice.offset),
             predict: slice.predicted > 0,
             logits: slice.logits > 0,
@@ -428,6 +436,19 @@ export class Forward {
       if (i + 1 < this.config.layers.length) tap(i + 1);
     });
     return { program: await r.finish(), marks };
+  }
+
+  /**
+   * The residual stream in front of layer i. Where a router reads it, decoding keeps it for every MoE layer, so that a token can start again behind
+   * attention.
+   */
+  #stream(i: number, batch: Batch): BufferView {
+    const { residualA, mids } = this.#activations;
+    if (batch !== 'one' || this.config.layers[i]?.ffn.kind !== 'moe' || !keepsLayerInputs(this.config))
+      return residualA;
+    const before = moeLayers({ ...this.config, layers: this.config.layers.slice(0, i) }).length;
+    const stride = midStride(this.config.hidden);
+    return subview(mids, (moeLayers(this.config).length + before) * stride, stride);
   }
 
   /** The token mixer of layer `i`: attention, or one with a recurrent state. */
@@ -491,7 +512,8 @@ export class Forward {
     const { norm: kind, normEps, finalNormEps: eps = normEps, head } = this.config;
     const { finalNorm: gamma, head: weights, headBias: bias } = this.#weightsUnder(adapter);
     const io = { weights, out: a.logits, bias };
-    const options = { ...which, scale: head.scale };
+    const { scale, softcap } = head;
+    const options = { ...which, scale, softcap };
     if (kind === 'rms') linear(r, 'head', { ...io, x: a.residualA, gamma }, { ...options, eps });
     else {
       this.#recordFinalNorm(r, a.normed);
@@ -517,7 +539,8 @@ export class Forward {
     const r = this.recorder(step);
     this.#recordFinalNorm(r, normed);
     const { head: weights, headBias: bias } = this.#weightsUnder(adapter);
-    const options = { phase: 'prefill', scale: this.config.head.scale, ...(outRow && { outRow }) } as const;
+    const { scale, softcap } = this.config.head;
+    const options = { phase: 'prefill', scale, softcap, ...(outRow && { outRow }) } as const;
     linear(r, 'head', { x: normed, weights, bias, out }, options);
     return r.finish();
   }

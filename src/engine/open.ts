@@ -10,6 +10,7 @@ import { openCheckpoint, type Checkpoint } from '../weights/checkpoint.ts';
 import { ggufQuantization } from '../weights/formats/gguf.ts';
 import { openGguf } from '../weights/gguf/checkpoint.ts';
 import { readBytes, type ByteSource } from '../weights/source.ts';
+import { textModel } from '../weights/text-model.ts';
 import { describeModel, type ModelSpec } from './describe.ts';
 import { planModel, type Plan, type PlanOptions } from './plan.ts';
 import type { Precision, WeightsOption } from './precision.ts';
@@ -59,18 +60,19 @@ export async function openModel(
       file: 'config.json',
       source: source.label,
     });
-  const { config, names, quantization } = readModelConfig(text);
+  const { config, names, quantization, isNested } = readModelConfig(text);
   const gguf = ggufQuantization(quantization);
   const named = async ([name, from]: [string, ByteSource]): Promise<[string, Adapter]> => [
     name,
     await openAdapter(from, signal),
   ];
-  const [generation, checkpoint, added, chosen] = await Promise.all([
+  const [generation, published, added, chosen] = await Promise.all([
     readText(source, 'generation_config.json', signal).then((t) => readGenerationConfig(t ?? '{}')),
     gguf ? openGguf(source, gguf.file, signal) : openCheckpoint(source, signal ? { signal } : {}),
     adapter ? openAdapter(adapter, signal) : null,
     Promise.all(Object.entries(adapters).map(named)),
   ]);
+  const checkpoint = isNested ? textModel(published) : published;
   const called = gguf ? ggufNames(config, names, (tensor) => checkpoint.has(tensor)) : names;
   const found = { adapter: added, adapters: new Map(chosen) };
   return { source, config, names: called, quantization, checkpoint, generation, ...found };

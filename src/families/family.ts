@@ -8,6 +8,8 @@ export interface Family {
   readonly modelTypes: readonly string[];
   /** `architectures` values, for configs whose model_type is missing. */
   readonly architectures: readonly string[];
+  /** `model_type` values of models for several media whose `text_config` this file claims. */
+  readonly around?: readonly string[];
   /** Reads every key, or declares it irrelevant, or throws: see config/read.ts. */
   readConfig(config: ConfigReader): ModelConfig;
   names(config: ModelConfig): TensorNames;
@@ -58,6 +60,8 @@ export interface LayerNames {
   /** Of what joins the residual stream; only with `postNorms`. */
   readonly attentionPostNorm?: string;
   readonly ffnPostNorm?: string;
+  /** Full tensor name, [1]; only with `outScale`. */
+  readonly outScale?: string;
   readonly attention: GroupedAttentionNames | LatentAttentionNames | RecurrentNames;
   readonly ffn: DenseFfnNames | MoeFfnNames;
 }
@@ -166,6 +170,20 @@ export interface MoeFfnNames {
   readonly shared: GluNames<MatrixName> | null;
   /** [1, D]; null when the shared expert is not gated. */
   readonly sharedGate: string | null;
+  /** Full tensor names, [D] and [E]; only where the router has them. */
+  readonly routerGains?: string;
+  readonly expertScale?: string;
+  /** Only with `parallel`. */
+  readonly parallel?: ParallelNames;
+}
+
+/** The dense FFN beside the experts. Norms are full tensor names. */
+export interface ParallelNames extends GluNames<MatrixName> {
+  /** Of what it reads. */
+  readonly norm: string;
+  /** Of what it gives, and of what the experts give. */
+  readonly postNorm: string;
+  readonly expertsPostNorm: string;
 }
 
 export type ExpertStorage =

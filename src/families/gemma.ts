@@ -1,4 +1,7 @@
-/** Gemma 1 and the text models of Gemma 3, dense: gains stored less one, a scaled embedding; Gemma 3 has four norms a layer and local layers. */
+/**
+ * Gemma 1, 2 and the text models of Gemma 3, dense: gains stored less one, a scaled embedding; from Gemma 2 on four norms a layer and local layers,
+ * in Gemma 2 also scores and logits that are capped.
+ */
 import {
   readBase,
   readHeads,
@@ -17,7 +20,7 @@ import { llamaNames, separateExperts } from './llama-names.ts';
 import { groupedAttention } from './parts.ts';
 
 /** sqrt(D) in the type of the weights: in bf16 it has eight bits. */
-function embeddingScale(c: ConfigReader, hidden: number): number {
+export function embeddingScale(c: ConfigReader, hidden: number): number {
   const type = c.raw('dtype', 'torch_dtype');
   return type === 'bfloat16' ? bf16ToF32(f32ToBf16(Math.fround(hidden ** 0.5))) : hidden ** 0.5;
 }
@@ -42,6 +45,7 @@ function gemma3Layers(
   const window = types.includes('sliding_attention') ? readWindow(c) : null;
   c.irrelevant('sliding_window', 'cache_implementation'); // without sliding layers; a way to store keys
   c.only('use_bidirectional_attention', false);
+  c.only('attn_logit_softcapping');
   const ropes = readRopes(c, { headSize: heads.headSize, maxContext, theta: 1e6 });
   const scale = c.number('query_pre_attn_scalar', { min: 1e-6, fallback: 256 }) ** -0.5;
   return types.map((type) =>
@@ -53,26 +57,49 @@ function gemma3Layers(
   );
 }
 
+function gemma2Layers(
+  c: ConfigReader,
+  heads: Heads,
+  maxContext: number,
+  layerCount: number,
+): readonly GroupedAttention[] {
+  const types = readLayerTypes(c, layerCount, (i) => (i % 2 ? 'full_attention' : 'sliding_attention'));
+  const window = c.integer('sliding_window', { fallback: 4096 });
+  c.irrelevant('cache_implementation', 'sliding_window_size'); // a way to store keys; the window again
+  c.only('use_bidirectional_attention', false);
+  const { rope } = readRope(c, { headSize: heads.headSize, maxContext, theta: 10_000 })('full_attention');
+  const scale = c.number('query_pre_attn_scalar', { min: 1e-6, fallback: 256 }) ** -0.5;
+  const softcap = readCap(c, 'attn_logit_softcapping');
+  return types.map((type) =>
+    groupedAttention(heads, rope, { scale, ...softcap, window: type === 'sliding_attention' ? window : null }),
+  );
+}
+
+/** null or absent: not capped. */
+export function readCap(c: ConfigReader, key: string): { softcap?: number } {
+  return c.raw(key) === undefined ? {} : { softcap: c.number(key, { min: 1e-3 }) };
+}
+
 function gemma1Layers(c: ConfigReader, heads: Heads, maxContext: number, layerCount: number): GroupedAttention[] {
+  c.only('attn_logit_softcapping');
   const { rope } = readRope(c, { headSize: heads.headSize, maxContext, theta: 10_000 })('full_attention');
   return Array.from({ length: layerCount }, () => groupedAttention(heads, rope));
 }
 
 export const gemma: Family = {
   id: 'gemma',
-  modelTypes: ['gemma', 'gemma3_text'],
-  architectures: ['GemmaForCausalLM', 'Gemma3ForCausalLM'],
+  modelTypes: ['gemma', 'gemma2', 'gemma3_text'],
+  architectures: ['GemmaForCausalLM', 'Gemma2ForCausalLM', 'Gemma3ForCausalLM'],
 
   readConfig(c): ModelConfig {
     const { model, layerCount } = readBase(c, 'gemma');
-    const isThird = c.raw('model_type') === 'gemma3_text';
+    const type = String(c.raw('model_type') ?? 'gemma');
     const heads = readHeads(c, model.hidden, 256);
     c.only('attention_bias', false);
-    c.only('attn_logit_softcapping');
-    c.only('final_logit_softcapping');
     c.only('hidden_act', 'gelu', 'gelu_pytorch_tanh'); // the first release says gelu and means its approximation
     c.only('hidden_activation', 'gelu_pytorch_tanh');
-    const attention = (isThird ? gemma3Layers : gemma1Layers)(c, heads, model.maxContext, layerCount);
+    const layersOf = { gemma2: gemma2Layers, gemma3_text: gemma3Layers }[type] ?? gemma1Layers;
+    const attention = layersOf(c, heads, model.maxContext, layerCount);
     const ffn = {
       kind: 'dense',
       width: readWidth(c, 'intermediate_size'),
@@ -82,7 +109,8 @@ export const gemma: Family = {
       ...model,
       tieEmbeddings: c.boolean('tie_word_embeddings', true),
       gainOffset: 1,
-      postNorms: isThird,
+      postNorms: type !== 'gemma',
+      head: { ...model.head, ...readCap(c, 'final_logit_softcapping') },
       embeddingScale: embeddingScale(c, model.hidden),
       layers: attention.map((a) => ({ attention: a, ffn })),
     };

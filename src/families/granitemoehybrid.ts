@@ -18,7 +18,19 @@ import { llamaNames } from './llama-names.ts';
 import { mambaNames } from './mamba-names.ts';
 import { groupedAttention } from './parts.ts';
 
-const isNumber = (item: Json): item is number => typeof item === 'number';
+/** JSON has no infinity: transformers 5 writes it as an object. */
+type Limit = number | { readonly __float__: 'Infinity' };
+const isLimit = (item: Json): item is Limit & Json =>
+  typeof item === 'number' ||
+  (item !== null && typeof item === 'object' && !Array.isArray(item) && item.__float__ === 'Infinity');
+const limitOf = (limit: Limit): number => (typeof limit === 'number' ? limit : Infinity);
+
+/** The least and the largest step, (0, infinity) by default. */
+export function readStepLimits(c: ConfigReader): readonly [number, number] {
+  const limits = c.list<Limit>('time_step_limit', isLimit, 'two numbers', [0, Infinity]);
+  if (limits.length !== 2) c.fail('time_step_limit', 'a list of two numbers');
+  return [limitOf(limits[0]!), limitOf(limits[1]!)];
+}
 
 function readMamba(c: ConfigReader, hidden: number): Mamba2 {
   c.only('mamba_proj_bias', false);
@@ -30,8 +42,6 @@ function readMamba(c: ConfigReader, hidden: number): Mamba2 {
   if (heads * headSize !== channels) c.fail('mamba_d_head', `${channels} / mamba_n_heads (${channels / heads})`);
   const groups = c.integer('mamba_n_groups', { max: heads, fallback: 1 });
   if (heads % groups) c.fail('mamba_n_groups', `a divisor of the ${heads} heads`);
-  const limits = c.list('time_step_limit', isNumber, 'two numbers', [0, Infinity]);
-  if (limits.length !== 2) c.fail('time_step_limit', 'a list of two numbers');
   return {
     kind: 'mamba-2',
     heads,
@@ -40,7 +50,7 @@ function readMamba(c: ConfigReader, hidden: number): Mamba2 {
     states: c.integer('mamba_d_state', { max: LIMITS.states, fallback: 256 }),
     taps: c.integer('mamba_d_conv', { max: LIMITS.taps, fallback: 4 }),
     convBias: c.boolean('mamba_conv_bias', true),
-    stepLimits: [limits[0]!, limits[1]!],
+    stepLimits: readStepLimits(c),
     normGroups: 1,
   };
 }
@@ -73,10 +83,13 @@ export const graniteMoeHybrid: Family = {
     const attention = groupedAttention(heads, rope, { scale: multipliers.attention, bias: { qkv: biased, o: biased } });
     c.irrelevant('init_method'); // how training began
     c.only('normalization_function', 'rmsnorm');
+    const mamba = readMamba(c, model.hidden);
+    // As transformers 4 calls them, and as 5 does.
     const mixers: Record<string, MixerConfig> = {
       attention,
       full_attention: attention,
-      mamba: readMamba(c, model.hidden),
+      mamba,
+      linear_attention: mamba,
     };
     const ffn = readFfn(c);
     const layers = readMixerTypes(c, layerCount, mixers).map((mixer) => ({ attention: mixer, ffn }));

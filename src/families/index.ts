@@ -1,5 +1,6 @@
 /** The only list of families. */
 import type { Json } from '../config/read.ts';
+import { textConfig } from '../config/text-config.ts';
 import { InvalidCheckpoint, UnsupportedModel } from '../errors.ts';
 import { afmoe } from './afmoe.ts';
 import { bailingMoe } from './bailing-moe.ts';
@@ -11,17 +12,21 @@ import { deepseekV3 } from './deepseek-v3.ts';
 import { dots1 } from './dots1.ts';
 import { ernie45Moe } from './ernie4-5-moe.ts';
 import type { Family } from './family.ts';
+import { exaoneMoe } from './exaone-moe.ts';
 import { gemma } from './gemma.ts';
+import { gemma4 } from './gemma4.ts';
 import { glm4MoeLite } from './glm4-moe-lite.ts';
 import { glm4Moe } from './glm4-moe.ts';
 import { gptOss } from './gpt-oss.ts';
 import { graniteMoe } from './granitemoe.ts';
+import { graniteMoeSwa } from './granitemoe-swa.ts';
 import { graniteMoeHybrid } from './granitemoehybrid.ts';
 import { hunyuanV1Moe } from './hunyuan-v1-moe.ts';
 import { jamba } from './jamba.ts';
 import { jetmoe } from './jetmoe.ts';
 import { lfm2Moe } from './lfm2-moe.ts';
 import { llama } from './llama.ts';
+import { llama4 } from './llama4.ts';
 import { mellum } from './mellum.ts';
 import { minimaxM2 } from './minimax-m2.ts';
 import { mixtral } from './mixtral.ts';
@@ -30,7 +35,9 @@ import { olmoe } from './olmoe.ts';
 import { phimoe } from './phimoe.ts';
 import { qwen2Moe } from './qwen2-moe.ts';
 import { qwen3Moe } from './qwen3-moe.ts';
+import { qwen35Moe } from './qwen3-5-moe.ts';
 import { qwen3Next } from './qwen3-next.ts';
+import { smallThinker } from './smallthinker.ts';
 
 export const FAMILIES: readonly Family[] = [
   mixtral,
@@ -60,6 +67,12 @@ export const FAMILIES: readonly Family[] = [
   jamba,
   graniteMoeHybrid,
   qwen3Next,
+  qwen35Moe,
+  graniteMoeSwa,
+  exaoneMoe,
+  gemma4,
+  llama4,
+  smallThinker,
 ];
 
 type Config = Readonly<Record<string, Json>>;
@@ -89,22 +102,43 @@ interface Claim {
   readonly architectures: readonly string[];
 }
 
+const isObject = (value: Json | undefined): value is Config =>
+  value !== null && typeof value === 'object' && !Array.isArray(value);
+
+/** A language model's own config, and whether it was found inside that of a model for several media. */
+export interface Found {
+  readonly family: Family;
+  readonly config: Json;
+  readonly isNested: boolean;
+}
+
+/**
+ * The family of the language model, which may be the `text_config` of a model that also sees or hears.
+ * @throws as `findFamily`
+ */
+export function findModel(config: Json): Found {
+  const outer = isObject(config) ? config : null;
+  const inner = outer?.text_config ?? null;
+  if (!outer || inner === null) return { family: findFamily(config), config, isNested: false };
+  const family = FAMILIES.find((f) => f.around?.includes(String(outer.model_type)));
+  const claim = { modelType: String(outer.model_type).slice(0, 80), architectures: [] };
+  if (!family) throw unknown(outer, claim, `the text_config of model_type "${claim.modelType}" is not supported`);
+  return { family, config: textConfig(outer, inner), isNested: true };
+}
+
 /**
  * By `model_type`, then by `architectures`. Both must fit: a file of a known type with another head (a classifier, a reward model) is not
  * a model that generates.
  * @throws UnsupportedModel naming what was found, what is supported and what is nearest; InvalidCheckpoint when it is no config at all
  */
-export function findFamily(config: Json): Family {
-  if (config === null || typeof config !== 'object' || Array.isArray(config)) {
+function findFamily(config: Json): Family {
+  if (!isObject(config)) {
     throw new InvalidCheckpoint('config', 'config.json must be an object', { path: 'config.json' });
   }
-  const { model_type: type = null, architectures: listed = null, text_config: nested } = config;
+  const { model_type: type = null, architectures: listed = null } = config;
   const modelType = typeof type === 'string' ? type.slice(0, 80) : null;
   const architectures = Array.isArray(listed) ? listed.filter((a) => typeof a === 'string').slice(0, 8) : [];
   const claim = { modelType, architectures };
-  if (nested !== undefined && nested !== null) {
-    throw unknown(config, claim, 'the language model is nested under text_config, which is not read');
-  }
   const claims = (family: Family): boolean => architectures.some((a) => family.architectures.includes(a));
   if (modelType === null) {
     const family = FAMILIES.find(claims);

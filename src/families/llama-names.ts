@@ -18,6 +18,8 @@ import type {
 export interface MoeNaming {
   /** As in `mlp` of `model.layers.0.mlp.gate`. */
   readonly block: string;
+  /** Of dense layers; by default `mlp`. */
+  readonly denseBlock?: string;
   /** As in `gate` of `model.layers.0.mlp.gate`. */
   readonly router: string;
   /** Ways to store the experts of `model.layers.0.mlp`, in order of preference. */
@@ -52,6 +54,27 @@ export const separateExperts =
   (projections: readonly [gate: string, up: string, down: string] = PROJECTIONS): MoeNaming['experts'] =>
   (block) => [{ kind: 'separate', expert: (e) => glu(`${block}.experts.${e}`, projections) }];
 
+/** All experts in two tensors of rank 3, `{block}.experts.gate_up_proj` and `{block}.experts.down_proj`, gate first. */
+export const fusedExperts =
+  (orientation: 'out-in' | 'in-out'): MoeNaming['experts'] =>
+  (block) => [
+    {
+      kind: 'fused',
+      gateUp: `${block}.experts.gate_up_proj`,
+      down: `${block}.experts.down_proj`,
+      gateUpBias: null,
+      downBias: null,
+      orientation,
+      gateRows: 'first-half',
+    },
+  ];
+
+/** Ways to store experts, in order of preference. */
+export const eitherExperts =
+  (...ways: readonly MoeNaming['experts'][]): MoeNaming['experts'] =>
+  (block) =>
+    ways.flatMap((way) => way(block));
+
 function attentionNames(prefix: string, attention: AttentionConfig, naming: MoeNaming): LayerNames['attention'] {
   const at = (name: string): string => `${prefix}.${name}`;
   if (attention.kind === 'latent') {
@@ -67,13 +90,13 @@ function attentionNames(prefix: string, attention: AttentionConfig, naming: MoeN
       o: at('o_proj'),
     };
   }
-  const normed = attention.qkNorm !== 'none';
+  const normed = attention.qkNorm !== 'none' && (attention.qkGains ?? true);
   const [qNorm, kNorm] = naming.qkNorms ?? ['q_norm', 'k_norm'];
   return {
     kind: 'grouped',
     q: at('q_proj'),
     k: at('k_proj'),
-    v: at('v_proj'),
+    v: at(attention.valuesAreKeys ? 'k_proj' : 'v_proj'),
     o: at('o_proj'),
     qNorm: normed ? at(`${qNorm}.weight`) : null,
     kNorm: normed ? at(`${kNorm}.weight`) : null,
@@ -105,7 +128,7 @@ function moeNames(layer: string, ffn: MoeFfn, naming: MoeNaming): MoeFfnNames {
 }
 
 const ffnNames = (layer: string, ffn: FfnConfig, naming: MoeNaming): LayerNames['ffn'] =>
-  ffn.kind === 'moe' ? moeNames(layer, ffn, naming) : { kind: 'dense', ...glu(`${layer}.mlp`, PROJECTIONS) };
+  ffn.kind === 'moe' ? moeNames(layer, ffn, naming) : { kind: 'dense', ...glu(`${layer}.${naming.denseBlock ?? 'mlp'}`, PROJECTIONS) };
 
 function recurrentNames(layer: string, mixer: RecurrentConfig, { recurrent }: MoeNaming): RecurrentNames {
   invariant(recurrent, 'a recurrent token mixer in a family that names none');

@@ -9,15 +9,15 @@ import {
   readSparseStep,
   readWidth,
 } from '../config/axes.ts';
-import type { DeltaNet, FfnConfig, GroupedAttention, MixerConfig } from '../config/model-config.ts';
+import type { DeltaNet, FfnConfig, GroupedAttention, MixerConfig, ModelConfig } from '../config/model-config.ts';
 import type { ConfigReader } from '../config/read.ts';
 import { readRope } from '../config/rope.ts';
 import { invariant } from '../util/assert.ts';
-import type { DeltaNetNames, Family, GroupedAttentionNames, RowsOf } from './family.ts';
+import type { DeltaNetNames, Family, GroupedAttentionNames, RowsOf, TensorNames } from './family.ts';
 import { llamaNames, separateExperts } from './llama-names.ts';
 import { groupedAttention, softmaxRouter } from './parts.ts';
 
-function readDeltaNet(c: ConfigReader): DeltaNet {
+export function readDeltaNet(c: ConfigReader): DeltaNet {
   const heads = c.integer('linear_num_value_heads', { max: LIMITS.heads });
   const keyHeads = c.integer('linear_num_key_heads', { max: LIMITS.heads });
   if (heads % keyHeads) c.fail('linear_num_key_heads', `a divisor of the ${heads} value heads`);
@@ -32,7 +32,12 @@ function readDeltaNet(c: ConfigReader): DeltaNet {
 }
 
 /** `layer_types`, or full attention in every so manieth layer. */
-function readMixers(c: ConfigReader, layers: number, full: MixerConfig, linear: MixerConfig): readonly MixerConfig[] {
+export function readMixers(
+  c: ConfigReader,
+  layers: number,
+  full: MixerConfig,
+  linear: MixerConfig,
+): readonly MixerConfig[] {
   const interval = c.integer('full_attention_interval', { fallback: 4 });
   if (c.raw('layer_types') !== undefined) {
     return readMixerTypes(c, layers, { full_attention: full, linear_attention: linear });
@@ -70,11 +75,22 @@ function deltaNetNames(prefix: string, { heads, keyHeads, keySize, valueSize }: 
 }
 
 /** A head's rows of q_proj are its query and then its gate. */
-function gatedNames(names: GroupedAttentionNames, { heads, headSize }: GroupedAttention): GroupedAttentionNames {
+function gatedAttention(names: GroupedAttentionNames, { heads, headSize }: GroupedAttention): GroupedAttentionNames {
   invariant(typeof names.q === 'string', 'q in stretches already');
   const rows = regrouped(names.q, heads, [headSize, headSize]);
   return { ...names, q: rows.slice(0, heads), gate: rows.slice(heads) };
 }
+
+/** The same in every attention layer. */
+export const gatedNames = (config: ModelConfig, llama: TensorNames): TensorNames => ({
+  ...llama,
+  layer(i) {
+    const names = llama.layer(i);
+    const { attention } = config.layers[i]!;
+    if (attention.kind !== 'grouped' || names.attention.kind !== 'grouped') return names;
+    return { ...names, attention: gatedAttention(names.attention, attention) };
+  },
+});
 
 export const qwen3Next: Family = {
   id: 'qwen3-next',
@@ -120,14 +136,6 @@ export const qwen3Next: Family = {
         return deltaNetNames(`${layer}.linear_attn`, mixer);
       },
     });
-    return {
-      ...llama,
-      layer(i) {
-        const names = llama.layer(i);
-        const { attention } = config.layers[i]!;
-        if (attention.kind !== 'grouped' || names.attention.kind !== 'grouped') return names;
-        return { ...names, attention: gatedNames(names.attention, attention) };
-      },
-    };
+    return gatedNames(config, llama);
   },
 };

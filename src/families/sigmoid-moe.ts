@@ -5,7 +5,7 @@ import type { ConfigReader } from '../config/read.ts';
 
 /** `n_shared_experts` experts that every token takes are one dense FFN of their joint width. */
 export function readSharedExperts(c: ConfigReader, width: number): MoeFfn['shared'] {
-  const count = c.integer('n_shared_experts', { min: 0, max: LIMITS.experts });
+  const count = c.integer(['n_shared_experts', 'num_shared_experts'], { min: 0, max: LIMITS.experts });
   return count === 0 ? null : { width: count * width, gated: false };
 }
 

@@ -5,6 +5,7 @@ export function activationConstants(activation: Activation): Record<string, numb
   const constants: Record<string, number | boolean> = {
     ACT_SILU: activation.kind === 'silu',
     ACT_GELU_TANH: activation.kind === 'gelu-tanh',
+    ACT_RELU: activation.kind === 'relu',
     ACT_CLAMPED: activation.kind === 'clamped-swiglu',
   };
   if (activation.kind !== 'clamped-swiglu') return constants;

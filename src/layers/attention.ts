@@ -2,7 +2,7 @@
 import type { GroupedAttention, LatentAttention, NormKind } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
-import { attention } from '../kernels/attention/attention.ts';
+import { attention, type AttentionShape } from '../kernels/attention/attention.ts';
 import { attentionPaged } from '../kernels/attention/attention_paged.ts';
 import { splitCount } from '../kernels/attention/attention_plan.ts';
 import { canMakeHeads, type HeadsSource } from '../kernels/attention/heads.ts';
@@ -118,7 +118,7 @@ export function groupedAttention(
 ): void {
   const { label, eps, x, scratch, cache } = s;
   const phase = s.phase;
-  const { heads, kvHeads, headSize, scale, window } = config;
+  const { heads, kvHeads, headSize, scale, window, chunked = false, softcap } = config;
   normedLinear(
     r,
     `${label} qkv`,
@@ -145,7 +145,7 @@ export function groupedAttention(
       rotateAppend(r, `${label} rotate`, { ...io, ...to }, { ...options, capacity: cache.capacity, kv: cache.format });
     }
   }
-  const shape = { heads, kvHeads, keySize: headSize, valueSize: headSize, scale, window };
+  const shape = { heads, kvHeads, keySize: headSize, valueSize: headSize, scale, window, chunked, softcap };
   attend(r, s, shape, { q: made ?? scratch.q, sinks: weights.sinks });
   if (config.outputGate) {
     const gate = { size: heads * headSize, row: weights.qkv.rows, at: (heads + 2 * kvHeads) * headSize };
@@ -266,14 +266,7 @@ function headsOnTheWay({ phase, cache }: AttentionStep, source: HeadsSource, sin
   return phase !== 'prefill' && canMakeHeads(source, { splits: splitCount(cache.capacity), sinks }) ? source : null;
 }
 
-interface AttendShape {
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly keySize: number;
-  readonly valueSize: number;
-  readonly scale: number;
-  readonly window: number | null;
-}
+type AttendShape = Omit<AttentionShape, 'capacity' | 'phase' | 'kv'>;
 
 function attend(
   r: Recorder,

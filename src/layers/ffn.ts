@@ -62,12 +62,14 @@ export function denseLayer(
     readonly gamma: BufferView;
     readonly normed: BufferView;
     readonly normKind: NormKind;
+    /** Multiplies x and what is added; only with `postNorm`. */
+    readonly total: BufferView | null;
     /** What is added goes through this norm first; null: it is added as it is. */
     readonly postNorm: BufferView | null;
     readonly eps: number;
   },
 ): void {
-  const { x, out, normed, normKind, postNorm, eps, scale } = s;
+  const { x, out, normed, normKind, postNorm, total, eps, scale } = s;
   const size = s.weights.gateUp.cols;
   const fused = normKind === 'rms' && fusesNorm(r.gpu.facts.kernels, s.phase);
   if (!fused) norm(r, `${s.label} norm`, { x, gamma: s.gamma, out: normed }, { kind: normKind, size, eps });
@@ -77,5 +79,5 @@ export function denseLayer(
     return;
   }
   feedForward(r, { ...s, ...input, out: normed, scale: 1 });
-  rmsNorm(r, `${s.label} post norm`, { x: normed, gamma: postNorm, residual: x, out }, { size, eps, scale });
+  rmsNorm(r, `${s.label} post norm`, { x: normed, gamma: postNorm, residual: x, total, out }, { size, eps, scale });
 }

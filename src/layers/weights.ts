@@ -18,8 +18,10 @@ export interface LayerWeights<M, V, X, R> {
   /** Of what joins the residual stream; null where it joins as it is. */
   readonly attentionPostNorm: V | null;
   readonly ffnPostNorm: V | null;
+  /** [1]: multiplies the residual stream behind the layer; null where nothing does. */
+  readonly outScale: V | null;
   readonly attention: GroupedWeights<M, V> | LatentWeights<M, V> | RecurrentWeights<M, V>;
-  readonly ffn: DenseLayerWeights<M, V> | MoeWeights<M, X, R>;
+  readonly ffn: DenseLayerWeights<M, V> | MoeWeights<M, V, X, R>;
 }
 
 export interface GroupedWeights<M, V> {
@@ -112,12 +114,20 @@ export interface DenseLayerWeights<M, V> extends DenseWeights<M> {
   readonly norm: V;
 }
 
-export interface MoeWeights<M, X, R> {
+/** A dense FFN beside the experts. */
+export interface ParallelWeights<M, V> extends DenseLayerWeights<M, V> {
+  /** Of what it gives, and of what the experts give. */
+  readonly postNorm: V;
+  readonly expertsPostNorm: V;
+}
+
+export interface MoeWeights<M, V, X, R> {
   readonly kind: 'moe';
   /** Norm, router matrix, its biases, shared gate: see kernels/moe/router_block.ts. */
   readonly router: R;
   readonly experts: X;
   readonly shared: DenseWeights<M> | null;
+  readonly parallel: ParallelWeights<M, V> | null;
 }
 
 /** Every matrix of a layer's token mixer. */
@@ -227,6 +237,13 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
     return mapRecurrent(w, to);
   };
 
+  const parallel = async (w: ParallelWeights<M, V>): Promise<ParallelWeights<M2, V2>> => ({
+    norm: await vector(w.norm),
+    ...(await dense(w)),
+    postNorm: await vector(w.postNorm),
+    expertsPostNorm: await vector(w.expertsPostNorm),
+  });
+
   const ffn = async (w: From['ffn']): Promise<To['ffn']> =>
     w.kind === 'dense'
       ? { norm: await vector(w.norm), ...(await dense(w)) }
@@ -235,6 +252,7 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
           router: await to.router(w.router),
           experts: await to.experts(w.experts),
           shared: await optional(w.shared, dense),
+          parallel: await optional(w.parallel, parallel),
         };
 
   const embed = await to.matrix(model.embed);
@@ -246,6 +264,7 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
       attention: await attention(layer.attention),
       ffn: await ffn(layer.ffn),
       ffnPostNorm: await optional(layer.ffnPostNorm, vector),
+      outScale: await optional(layer.outScale, vector),
     });
   }
   const finalNorm = await vector(model.finalNorm);

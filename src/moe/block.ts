@@ -19,6 +19,7 @@ import { expertDown, expertDownDecode } from '../kernels/moe/expert_down.ts';
 import { expertUp, expertUpDecode } from '../kernels/moe/expert_up.ts';
 import { group, type TileRows } from '../kernels/moe/group.ts';
 import { route } from '../kernels/moe/route.ts';
+import { weighRows } from '../kernels/moe/weigh_rows.ts';
 import type { DeviceRouter } from '../kernels/moe/router_block.ts';
 
 import type { Phase } from '../layers/attention.ts';
@@ -38,7 +39,11 @@ export interface MoeStep {
   readonly scale: number;
   /** What the layer adds goes through this norm first; null: it is added as it is. */
   readonly postNorm: BufferView | null;
+  /** Multiplies x and what the layer adds; only with `postNorm`. */
+  readonly total: BufferView | null; // [1]
   readonly x: BufferView; // [T, D]
+  /** What the whole layer read, attention too. */
+  readonly layerInput: BufferView; // [T, D]
   readonly out: BufferView; // [T, D], another buffer
   /** This layer's routing log. */
   readonly routed: BufferView; // [T, 2K]: ids, then weight bits; with `predict`, [T, predictedIds] follow; with `logits`, [T, E]
@@ -79,16 +84,40 @@ export interface MoeMarks {
   readonly combine: number;
 }
 
+type Weights = MoeWeights<DeviceParts, BufferView, DeviceExperts, DeviceRouter>;
+
+/**
+ * The dense FFN beside the experts, with norms of its own: norm(ffn(norm(x))), in `withShared`. `out` is free until the end.
+ */
+function parallelBranch(r: Recorder, { activation }: MoeFfn, { parallel }: Weights, s: MoeStep): void {
+  if (!parallel) return;
+  const { label, phase, eps, x, out, scratch } = s;
+  const size = parallel.gateUp.cols;
+  const dense = { label: `${label} dense`, phase, activation, weights: parallel, hidden: scratch.dense, scale: 1, out };
+  rmsNorm(r, `${label} dense norm`, { x, gamma: parallel.norm, out: scratch.normed }, { size, eps });
+  feedForward(r, { ...dense, x: scratch.normed });
+  rmsNorm(r, `${label} dense post norm`, { x: out, gamma: parallel.postNorm, out: scratch.withShared }, { size, eps });
+}
+
+/** The rows that experts read: each times its weight, where weights are on the input. `y` is free until experts write it. */
+function expertInput(r: Recorder, config: MoeFfn, { label, hidden, routed, scratch }: MoeStep): BufferView {
+  if (config.weightsOn !== 'input') return scratch.normed;
+  invariant(config.topK === 1, `${label}: weights on the input of more than one expert`);
+  weighRows(r, `${label} weigh`, { x: scratch.normed, routed, out: scratch.y }, { hidden });
+  return scratch.y;
+}
+
 /**
  * The shared expert as entries of the experts' dispatches; null where it has its own: on a software adapter, whose lanes take its rows by four or
  * eight without a barrier, and when its matrices are in parts.
  */
 function besideOf(
   { gpu }: Recorder,
-  { topK, width }: MoeFfn,
-  { shared, router }: MoeWeights<DeviceParts, DeviceExperts, DeviceRouter>,
+  { topK, width, weightsOn }: MoeFfn,
+  { shared, router }: Weights,
   { hidden, most, scratch }: MoeStep,
 ): Beside | null {
+  if (weightsOn === 'input') return null; // it reads other rows than the experts
   if (gpu.facts.kernels === 'software' || shared?.gateUp.parts.length !== 1 || shared.down.parts.length !== 1)
     return null;
   return {
@@ -100,12 +129,7 @@ function besideOf(
   };
 }
 
-export function moeLayer(
-  r: Recorder,
-  config: MoeFfn,
-  weights: MoeWeights<DeviceParts, DeviceExperts, DeviceRouter>,
-  s: MoeStep,
-): MoeMarks {
+export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeStep): MoeMarks {
   const { label, phase, hidden, x, routed, scratch, tileRows, predict = false, approximate = false } = s;
   const { logits = false, interventions } = s;
   const { experts, topK, width, activation } = config;
@@ -117,8 +141,10 @@ export function moeLayer(
     ...(block.sharedGate ? { sharedWeight: scratch.sharedWeight } : {}),
     ...(approximate ? { slotTable: weights.experts.slotTable } : {}),
     ...(interventions ? { interventions } : {}),
+    ...(config.routerInput === 'layer' ? { early: s.layerInput } : {}),
   };
   const atRoute = r.mark();
+  parallelBranch(r, config, weights, s);
   route(
     r,
     `${label} route`,
@@ -148,37 +174,46 @@ export function moeLayer(
   const { arena, slot, slotTable } = weights.experts;
   const shape = { hidden, width, experts, topK, ...(beside ? { beside } : {}) };
   const home = { arena, slotTable: s.waveTable ?? slotTable };
+  const input = expertInput(r, config, s);
+  const unweighted = config.weightsOn === 'input';
   if (phase !== 'prefill') {
     const atExperts = r.mark();
-    expertUpDecode(r, `${label} up`, { ...home, x: normed, routed, act: scratch.act }, { ...shape, slot, activation });
+    expertUpDecode(r, `${label} up`, { ...home, x: input, routed, act: scratch.act }, { ...shape, slot, activation });
     expertDownDecode(
       r,
       `${label} down`,
       { ...home, act: scratch.act, routed, residual, out: sum.out },
-      { ...shape, slot, scale: sum.scale },
+      { ...shape, slot, scale: sum.scale, unweighted },
     );
     const done = { route: atRoute, experts: atExperts, combine: r.mark() };
-    addNormed(r, s);
+    addNormed(r, weights, s);
     return done;
   }
   const { pairOfRow, rowOfPair, tiles, counts, act, y } = scratch;
   group(r, `${label} group`, { routed, pairOfRow, rowOfPair, tiles, counts }, { experts, topK, tileRows });
   const atExperts = r.mark();
-  expertUp(r, `${label} up`, { ...home, x: normed, pairOfRow, tiles, act }, { ...shape, slot, activation, tileRows });
+  expertUp(r, `${label} up`, { ...home, x: input, pairOfRow, tiles, act }, { ...shape, slot, activation, tileRows });
   expertDown(r, `${label} down`, { ...home, act, tiles, y }, { ...shape, slot, tileRows });
   const atCombine = r.mark();
   combine(
     r,
     `${label} combine`,
     { y, rowOfPair, routed, residual, out: sum.out },
-    { hidden, topK, scale: sum.scale, ...(beside ? { beside } : {}) },
+    { hidden, topK, scale: sum.scale, unweighted, ...(beside ? { beside } : {}) },
   );
-  addNormed(r, s);
+  addNormed(r, weights, s);
   return { route: atRoute, experts: atExperts, combine: atCombine };
 }
 
-/** out = x + scale * norm(sum), where there is a post norm. */
-function addNormed(r: Recorder, { label, hidden: size, eps, scale, x, out, postNorm: gamma, scratch }: MoeStep): void {
+/** out = (x + scale * norm(sum)) * total, where there is a post norm; the sum is that of both branches, where there are two. */
+function addNormed(r: Recorder, { parallel }: Weights, s: MoeStep): void {
+  const { label, hidden: size, eps, scale, x, out, postNorm: gamma, total, scratch } = s;
   if (!gamma) return;
-  rmsNorm(r, `${label} post norm`, { x: scratch.normed, gamma, residual: x, out }, { size, eps, scale });
+  let sum = scratch.normed;
+  if (parallel) {
+    const io = { x: sum, gamma: parallel.expertsPostNorm, residual: scratch.withShared, out: scratch.y };
+    rmsNorm(r, `${label} experts post norm`, io, { size, eps });
+    sum = scratch.y;
+  }
+  rmsNorm(r, `${label} post norm`, { x: sum, gamma, residual: x, total, out }, { size, eps, scale });
 }

@@ -9,6 +9,7 @@ export function activate(activation: Activation, gate: number, up: number): numb
     const u = Math.sqrt(2 / Math.PI) * (gate + 0.044715 * gate ** 3);
     return 0.5 * gate * (1 + Math.tanh(u)) * up;
   }
+  if (activation.kind === 'relu') return Math.max(gate, 0) * up;
   const g = Math.min(gate, activation.limit);
   const u = Math.max(-activation.limit, Math.min(activation.limit, up));
   return (u + 1) * g * sigmoid(activation.alpha * g);

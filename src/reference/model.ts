@@ -54,9 +54,15 @@ export function referenceModel(
   };
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
+    const layerInput = x;
     join(mix(atNorm(n.attentionNorm), layer.attention, n.attention, weights, config), n.attentionPostNorm);
-    const ffn = feedForward(atNorm(n.ffnNorm), layer.ffn, n.ffn, weights, changes[routes.length]);
+    const around = { stream: x, layerInput, norm: config };
+    const ffn = feedForward(atNorm(n.ffnNorm), layer.ffn, n.ffn, weights, around, changes[routes.length]);
     join(ffn.out, n.ffnPostNorm);
+    if (layer.outScale) {
+      const by = need(weights, n.outScale!)[0]!;
+      x = x.map((token) => token.map((value) => value * by));
+    }
     if (ffn.routes) {
       routes.push(ffn.routes);
       routerLogits.push(ffn.logits);
@@ -67,6 +73,8 @@ export function referenceModel(
   const final = x.map((token) => normed(token, weights, names.finalNorm, { ...config, normEps }));
   const head = names.head === null ? embed : need(weights, `${names.head}.weight`);
   const bias = config.head.bias ? need(weights, `${names.head ?? names.embed}.bias`) : null;
-  const logits = final.map((token) => matVec(head, token, bias).map((v) => v * config.head.scale));
+  const { scale, softcap } = config.head;
+  const capped = (logit: number): number => (softcap === undefined ? logit : softcap * Math.tanh(logit / softcap));
+  const logits = final.map((token) => matVec(head, token, bias).map((v) => capped(v * scale)));
   return { hidden, final, logits, routes, routerLogits };
 }

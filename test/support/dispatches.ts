@@ -55,8 +55,10 @@ export function layerDispatches(
     : attentionDispatches(attention, own, phase, kernels);
   const attending = mixing + Number(postNorms);
   if (ffn.kind === 'dense') return attending + 2 + own.before + Number(postNorms);
-  const shared = ffn.shared && kernels === 'software' ? 2 : 0;
-  return attending + (phase === 'decode' ? 3 : 5) + shared + Number(postNorms);
+  const weighs = ffn.weightsOn === 'input'; // by a dispatch of its own; the shared expert then reads other rows than the experts
+  const shared = ffn.shared && (kernels === 'software' || weighs) ? 2 : 0;
+  const parallel = ffn.parallel ? 5 : 0; // norm, up, down, norm; norm of what the experts give
+  return attending + (phase === 'decode' ? 3 : 5) + shared + parallel + Number(weighs) + Number(postNorms);
 }
 
 export const stepDispatches = (config: ModelConfig, phase: Phase, kernels: KernelChoice): number =>

@@ -16,7 +16,31 @@ const SWEPT_FAMILIES = [
   'phimoe',
   'jamba',
 ];
-const OTHER_FAMILIES = ['granitemoe', 'ernie4-5-moe', 'hunyuan-v1-moe', 'dbrx', 'jetmoe', 'lfm2-moe'];
+const OTHER_FAMILIES = [
+  'granitemoe',
+  'ernie4-5-moe',
+  'hunyuan-v1-moe',
+  'dbrx',
+  'jetmoe',
+  'lfm2-moe',
+  'gemma2',
+  'gemma4',
+  'llama4',
+  'qwen3-5-moe',
+];
+/** Of no part that the engine has not met in another one: they hold the pass in doubles, which the engine is held to. */
+const DOUBLES_FAMILIES = [
+  'afmoe',
+  'dots1',
+  'exaone-moe',
+  'gemma3',
+  'glm4-moe-lite',
+  'granitemoe-swa',
+  'granitemoehybrid',
+  'mellum',
+  'minimax-m2',
+  'qwen3-next',
+];
 const SWEPT_FORMATS = ['qwen3-moe-ct-int4', 'gpt-oss-mxfp4'];
 
 const folders = (families: readonly string[], formats: readonly string[]): string[] => [
@@ -26,6 +50,8 @@ const folders = (families: readonly string[], formats: readonly string[]): strin
 
 /** Every fixture, as a folder below test/fixtures. */
 export const FIXTURES: readonly string[] = folders([...SWEPT_FAMILIES, ...OTHER_FAMILIES], SWEPT_FORMATS);
+/** Fixtures that only the pass in doubles is compared with: test/unit/reference/model.test.ts. */
+export const DOUBLES_FIXTURES: readonly string[] = folders(DOUBLES_FAMILIES, []);
 /** Those that are also run in chunks, with few experts on the GPU, and planned to the byte. */
 export const SWEPT: readonly string[] = folders(SWEPT_FAMILIES, SWEPT_FORMATS);
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { readModelConfig } from '../../src/config/load.ts';
 import { FAMILIES } from '../../src/families/index.ts';
 import { configOf, FAMILIES_WITHOUT_GOLDEN, hasVersion4, ODD_FAMILIES } from './configs.ts';
-import { FIXTURES, fixturePath, MORE_FORMATS, SWEPT } from './fixture-list.ts';
+import { DOUBLES_FIXTURES, FIXTURES, fixturePath, MORE_FORMATS, SWEPT } from './fixture-list.ts';
 
 interface Shown {
   readonly fixture: string;
@@ -20,6 +20,7 @@ function shown(fixture: string): Shown {
 }
 
 const FIXED = [...FIXTURES, ...MORE_FORMATS].map(shown);
+const OF_DOUBLES = DOUBLES_FIXTURES.map(shown);
 /** Whose layers `test/model/adapter` merges LoRA into. */
 const ADAPTED = ['mixtral'];
 const named = (name: string): { readonly name: string; readonly family: string } => ({
@@ -37,14 +38,17 @@ function row({ id, modelTypes }: (typeof FAMILIES)[number]): string {
   const fixtures = FIXED.filter((f) => f.family === id);
   const others = OTHERS.filter((o) => o.family === id);
   const golden = fixtures.map((f) => `\`${f.fixture}\``).join(', ');
-  const doubles = others.length ? `doubles: ${others.map((o) => o.name).join(', ')}` : '';
+  const held = OF_DOUBLES.filter((f) => f.family === id).map((f) => `\`${f.fixture}\``);
+  const doubles = others.length
+    ? `doubles: ${others.map((o) => o.name).join(', ')}${held.length ? `, held by ${held.join(', ')}` : ''}`
+    : '';
   const forms = others.every((o) => hasVersion4(o.name)) ? 'v4, v5' : 'v5';
   const streamed = fixtures.some((f) => SWEPT.includes(f.fixture)) ? 'yes' : '';
   const weights = unique([...fixtures.map((f) => f.weights), ...(others.length ? ['f32'] : [])]);
   const cells = [
     id,
     modelTypes.map((t) => `\`${t}\``).join(', '),
-    golden || doubles,
+    [golden, doubles].filter(Boolean).join('; '),
     forms,
     weights,
     streamed,
@@ -59,7 +63,7 @@ What runs, and what shows it. A model is recognised by \`model_type\` in its con
 by \`node scripts/models-table.mjs\` from what the tests list.
 
 - **Held to**: tiny checkpoints with values from \`transformers\` (\`vitest --project gpu test/model/fixtures\`), or, where no such values exist, random weights and the forward pass in doubles
-  (\`vitest --project gpu test/model/families test/model/odd-sizes\`), whose parts the fixtures hold to golden values.
+  (\`vitest --project gpu test/model/families test/model/odd-sizes\`), whose parts the fixtures hold to golden values (\`vitest --project unit test/unit/reference/model\`).
 - **Config**: as transformers 4 writes config.json, and as 5 does.
 - **Weights**: forms of the checkpoints in this row. Any family's bf16, f16, f32, F8 and compressed-tensors matrices take the same path: \`vitest --project gpu test/model/formats\`.
 - **Streamed**: with as few as K + 1 experts on the GPU, bit for bit the same (\`vitest --project gpu test/model/store-sizes\`). Every other family's experts go through the same store.

@@ -49,12 +49,13 @@ const glu = ({ gate, up, down }: GluNames<MatrixName>, width: number, hidden: nu
 
 function grouped(a: GroupedAttention, n: GroupedAttentionNames, hidden: number): Entry[] {
   const [q, kv] = [a.heads * a.headSize, a.kvHeads * a.headSize];
-  const projections = [
+  const projections: (readonly [GroupedAttentionNames['q'], number])[] = [
     [n.q, q],
     [n.k, kv],
     [n.v, kv],
-  ] as const;
+  ];
   const normed = (rows: number): number => (a.qkNorm === 'full' ? rows : a.headSize);
+  if (a.valuesAreKeys) projections.pop();
   return [
     ...projections.flatMap(([name, rows]) => stacked(name, rows, 'weight', hidden)),
     ...(a.bias.qkv ? projections.flatMap(([name, rows]) => stacked(name, rows, 'bias')) : []),
@@ -113,6 +114,14 @@ const moe = (ffn: MoeFfn, n: MoeFfnNames, hidden: number): Entry[] => [
   ...experts(n.experts[0]!, ffn, hidden),
   ...(n.shared && ffn.shared ? glu(n.shared, ffn.shared.width, hidden) : []),
   ...(n.sharedGate ? [[`${n.sharedGate}.weight`, [1, hidden]] as const] : []),
+  ...(n.routerGains ? [[n.routerGains, [hidden]] as const] : []),
+  ...(n.expertScale ? [[n.expertScale, [ffn.experts]] as const] : []),
+  ...(n.parallel && ffn.parallel
+    ? [
+        ...glu(n.parallel, ffn.parallel.width, hidden),
+        ...[n.parallel.norm, n.parallel.postNorm, n.parallel.expertsPostNorm].map((name): Entry => [name, [hidden]]),
+      ]
+    : []),
 ];
 
 function feedForward(ffn: FfnConfig, n: LayerNames['ffn'], hidden: number): Entry[] {
@@ -157,6 +166,8 @@ export function impliedTensors(text: string): ImpliedTensor[] {
         ...norm(n.attentionNorm),
         ...attention(a, n.attention, hidden),
         ...norm(n.ffnNorm),
+        ...[n.attentionPostNorm, n.ffnPostNorm].flatMap((name) => (name === undefined ? [] : norm(name))),
+        ...(n.outScale ? [[n.outScale, [1]] as const] : []),
         ...feedForward(ffn, n.ffn, hidden),
       ];
     }),

@@ -42,6 +42,10 @@ export interface AttentionShape {
   readonly scale: number;
   /** Keys with position > query position - window are seen; null sees all. */
   readonly window: number | null;
+  /** In place of that, keys of the query's own stretch of `window` positions. Default false. */
+  readonly chunked?: boolean;
+  /** A scaled product s counts as cap tanh(s / cap). Absent: as it is. */
+  readonly softcap?: number | undefined;
   /** Positions that the caches hold. */
   readonly capacity: number;
   /** Default `f32`. */
@@ -60,19 +64,15 @@ export const NO_WINDOW = 0x7fffffff;
 export function attention(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {
   const { heads, kvHeads, window } = shape;
   invariant(Number.isInteger(heads / kvHeads), `${label}: ${heads} heads over ${kvHeads} kv heads`);
+  invariant(!shape.chunked || window !== null, `${label}: stretches of what length?`);
   invariant(window === null || (Number.isInteger(window) && window >= 1), `${label}: a window of ${window} keys`);
   if (shape.phase === 'prefill') prefill(recorder, label, io, shape);
   else decode(recorder, label, io, shape);
 }
 
-const sharedConstants = ({ heads, kvHeads, keySize, valueSize, capacity, scale, window }: AttentionShape) => ({
-  HEADS: heads,
-  KV_HEADS: kvHeads,
-  KEY_SIZE: keySize,
-  VALUE_SIZE: valueSize,
-  CAPACITY: capacity,
-  SCALE: scale,
+export const visibleConstants = ({ window, chunked = false }: Pick<AttentionShape, 'window' | 'chunked'>) => ({
   WINDOW: window ?? NO_WINDOW,
+  CHUNKED: chunked,
 });
 
 interface CacheUse {
@@ -94,6 +94,24 @@ function caches(io: Attention, shape: AttentionShape, { quads, writes, keysOnly 
     bindings: { k_cache: io.kCache, ...(v && { v_cache: io.vCache }) },
   };
 }
+export const scoreConstants = ({ scale, softcap }: Pick<AttentionShape, 'scale' | 'softcap'>) => ({
+  SCALE: scale,
+  SOFTCAP: softcap !== undefined,
+  ...(softcap !== undefined && { CAP: softcap }),
+});
+
+const sharedConstants = (shape: AttentionShape) => {
+  const { heads, kvHeads, keySize, valueSize, capacity } = shape;
+  return {
+    HEADS: heads,
+    KV_HEADS: kvHeads,
+    KEY_SIZE: keySize,
+    VALUE_SIZE: valueSize,
+    CAPACITY: capacity,
+    ...scoreConstants(shape),
+    ...visibleConstants(shape),
+  };
+};
 
 function prefill(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {
   const { queries, slice } = prefillTile(shape);
@@ -144,7 +162,7 @@ function queriesOf(
 const RAISED_ROWS = 32;
 
 function decode(recorder: Recorder, label: string, io: Attention, shape: AttentionShape): void {
-  const { heads, valueSize, capacity, window, kv = 'f32' } = shape;
+  const { heads, valueSize, capacity, window, chunked, kv = 'f32' } = shape;
   const splits = splitCount(capacity);
   const needsReduce = splits > 1;
   invariant(!needsReduce || io.partials, `${label}: a cache of ${capacity} positions needs partials`);
@@ -152,7 +170,7 @@ function decode(recorder: Recorder, label: string, io: Attention, shape: Attenti
     tokens === 0
       ? 0
       : Math.floor((position + tokens - 1) / KEYS_PER_SPLIT) -
-        Math.floor(firstVisible(position, window) / KEYS_PER_SPLIT) +
+        Math.floor(firstVisible(position, window, chunked) / KEYS_PER_SPLIT) +
         1;
   const sinks = { SINKS: io.sinks !== undefined };
   const source = queriesOf(label, io.q, { splits, sinks: sinks.SINKS });
@@ -226,7 +244,7 @@ function decode(recorder: Recorder, label: string, io: Attention, shape: Attenti
       VALUE_SIZE: valueSize,
       CHUNK: KEYS_PER_SPLIT,
       SPLITS: splits,
-      WINDOW: window ?? NO_WINDOW,
+      ...visibleConstants(shape),
       ...sinks,
       RAISES: raise !== null,
       ...(raise && { ...raise.constants, PASSES: passes }),

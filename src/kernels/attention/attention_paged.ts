@@ -1,7 +1,7 @@
 import type { BufferView } from '../../gpu/buffer.ts';
 import type { Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
-import { NO_WINDOW, type AttentionShape } from './attention.ts';
+import { scoreConstants, visibleConstants, type AttentionShape } from './attention.ts';
 import { decodeRows } from './attention_plan.ts';
 import { PAGE_TOKENS, type KvPages } from './pages.ts';
 
@@ -13,7 +13,7 @@ export interface AttentionPaged {
   readonly out: BufferView; // [T, H, valueSize]
 }
 
-export type AttentionPagedShape = Omit<AttentionShape, 'capacity' | 'phase'>;
+export type AttentionPagedShape = Omit<AttentionShape, 'capacity' | 'phase' | 'kv'>;
 
 /** As `attention`, each row of a sequence of its own: the same bits whichever rows it is computed with. */
 export function attentionPaged(
@@ -22,7 +22,7 @@ export function attentionPaged(
   { q, pages, sinks, out }: AttentionPaged,
   shape: AttentionPagedShape,
 ): void {
-  const { heads, kvHeads, keySize, valueSize, scale, window } = shape;
+  const { heads, kvHeads, keySize, valueSize } = shape;
   invariant(Number.isInteger(heads / kvHeads), `${label}: ${heads} heads over ${kvHeads} kv heads`);
   const rows = decodeRows(shape);
   recorder.dispatch({
@@ -35,8 +35,8 @@ export function attentionPaged(
       VALUE_SIZE: valueSize,
       V_ROW: pages.values === pages.keys ? keySize : valueSize,
       PAGE: PAGE_TOKENS,
-      SCALE: scale,
-      WINDOW: window ?? NO_WINDOW,
+      ...scoreConstants(shape),
+      ...visibleConstants(shape),
       ROWS: rows,
       VEC4: keySize % 4 === 0,
       SINKS: sinks !== undefined,

@@ -10,9 +10,11 @@ const WORKGROUP_BYTES = 16384;
 
 export const splitCount = (capacity: number): number => ceilDiv(capacity, KEYS_PER_SPLIT);
 
-/** Position of the first key that a query at `position` sees. */
-export const firstVisible = (position: number, window: number | null): number =>
-  window === null ? 0 : Math.max(0, position + 1 - window);
+/** Position of the first key that a query at `position` sees: with `chunked`, where its stretch of `window` positions begins. */
+export function firstVisible(position: number, window: number | null, chunked = false): number {
+  if (window === null) return 0;
+  return chunked ? position - (position % window) : Math.max(0, position + 1 - window);
+}
 
 /** Bytes of decode scratch for steps of up to `tokens`: [tokens, heads, splits, valueSize + 2] f32, or none when one split holds the cache. */
 export function partialsBytes(shape: { heads: number; valueSize: number; capacity: number; tokens: number }): number {

@@ -12,7 +12,7 @@ import { PAGE_TOKENS, type KvPages } from './pages.ts';
 export interface GroupedHeads {
   /** [T, (H + 2 Hk) A]: a token's q heads, k heads, v heads; with an output gate that of the q heads behind them. */
   readonly qkv: BufferView;
-  /** Given exactly when the config norms q and k: [A], or [H A] and [Hk A] when it norms the whole projection. */
+  /** Given exactly when the config norms q and k with gains: [A], or [H A] and [Hk A] when it norms the whole projection. */
   readonly qGamma?: BufferView;
   readonly kGamma?: BufferView;
   /** [positions, 2, pairs], from `ropeTable`; at least as many positions as the cache. */
@@ -45,14 +45,13 @@ export function groupedHeads(
   { qkv, qGamma, kGamma, rope }: GroupedHeads,
   { attention, normEps }: Omit<RotateAppendShape, 'capacity' | 'kv'>,
 ): HeadsSource {
-  const { heads, kvHeads, headSize, qkNorm, clip, outputGate = false } = attention;
+  const { heads, kvHeads, headSize, qkNorm, clip, outputGate = false, temperature } = attention;
   const { inverseFrequencies, interleaved } = attention.rope;
   const pairs = inverseFrequencies.length;
   const normed = qkNorm !== 'none';
-  invariant(
-    normed === (qGamma !== undefined) && normed === (kGamma !== undefined),
-    `${label}: gammas and norm disagree`,
-  );
+  const { qkGains: gains = normed, valueNorm = false } = attention;
+  invariant(!valueNorm || qkNorm.startsWith('per-head'), `${label}: a norm of v without one per head of q and k`);
+  invariant(gains === (qGamma !== undefined) && gains === (kGamma !== undefined), `${label}: gammas and norm disagree`);
   invariant(2 * pairs <= headSize, `${label}: more rotating dimensions than the head has`);
   const stretch = (ofHeads: number): number => (qkNorm === 'full' ? ofHeads * headSize : headSize);
   return {
@@ -64,7 +63,15 @@ export function groupedHeads(
       ...(pairs > 0 && { PAIRS: pairs, INTERLEAVED: interleaved }),
       NORMED: normed,
       NORM_ROTATED: qkNorm === 'per-head-rotated',
-      ...(normed && { Q_NORM: stretch(heads), K_NORM: stretch(kvHeads), EPS: normEps }),
+      ...(normed && {
+        GAINS: gains,
+        VALUE_NORMED: valueNorm,
+        Q_NORM: stretch(heads),
+        K_NORM: stretch(kvHeads),
+        EPS: normEps,
+      }),
+      TEMPERED: temperature !== undefined,
+      ...(temperature && { HEAT: temperature.scale, HEAT_EVERY: temperature.every }),
       CLIPPED: clip !== null,
       ...(clip !== null && { CLIP: clip }),
     },

@@ -28,6 +28,8 @@ export interface LinearOptions {
   readonly outAt?: number;
   /** Multiplies all but the residual. */
   readonly scale?: number;
+  /** The result y counts as cap tanh(y / cap), before the residual. Absent: as it is. */
+  readonly softcap?: number | undefined;
   /** Of the norm; must come with `gamma`. */
   readonly eps?: number;
   /** Also copies `count` values at `at` of a row of x to `to` of the row of out; each token by itself, not in phase `prefill` nor on a software adapter. */
@@ -53,6 +55,7 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
     outRow = weights.rows,
     outAt = 0,
     scale = 1,
+    softcap,
     eps,
     row = 'all',
     passes,
@@ -78,6 +81,8 @@ export function linear(recorder: Recorder, label: string, io: LinearIo, options:
       ROW_SCALE: rowScale !== undefined,
       OUT_SCALED: scale !== 1,
       ...(scale === 1 ? {} : { OUT_SCALE: scale }),
+      SOFTCAP: softcap !== undefined,
+      ...(softcap === undefined ? {} : { CAP: softcap }),
       ...(kind === 'matvec' || kind === 'lane' ? { LAST: last } : {}),
       ...(kind === 'matvec' ? { PASSES: passes !== undefined } : {}),
       ...(passes ? { PASS_AT: passes.at, PASS_TO: passes.to, PASS_COUNT: passes.count } : {}),

@@ -18,6 +18,8 @@ export interface CombineShape {
   readonly topK: number; // K
   /** Multiplies all but the residual. Default 1. */
   readonly scale?: number;
+  /** Every weight counts as 1. Default false. */
+  readonly unweighted?: boolean;
   readonly beside?: Pick<Beside, 'yAt' | 'weight'>;
 }
 
@@ -30,7 +32,7 @@ export function combine(
   recorder: Recorder,
   label: string,
   io: CombineIo,
-  { hidden, topK, scale = 1, beside }: CombineShape,
+  { hidden, topK, scale = 1, beside, unweighted = false }: CombineShape,
 ): void {
   const { residual } = io;
   recorder.dispatch({
@@ -41,13 +43,14 @@ export function combine(
       TOP_K: topK,
       ...outScale(scale),
       RESIDUAL: residual !== undefined,
+      UNWEIGHTED: unweighted,
       BESIDE: beside !== undefined,
       ...(beside && { BESIDE_AT: beside.yAt, BESIDE_GATED: beside.weight !== undefined }),
     },
     bindings: {
       y: io.y,
       row_of_pair: io.rowOfPair,
-      routed: io.routed,
+      ...(unweighted ? {} : { routed: io.routed }),
       out: io.out,
       ...(residual && { residual }),
       ...(beside?.weight && { shared_weight: beside.weight }),

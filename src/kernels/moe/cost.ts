@@ -28,7 +28,9 @@ const route: CostRule = (c) => {
   const routers = c.flag('PREDICT') ? 2 : 1;
   const gate = c.flag('SHARED_GATE') ? 1 : 0;
   const biases = (c.flag('LOGIT_BIAS') ? e : 0) + (c.flag('SELECTION_BIAS') ? e : 0);
-  const norm = c.isOn('NORM_BIAS') ? 2 * d : d;
+  const extra = (c.flag('ROUTER_GAINS') ? d : 0) + (c.flag('EXPERT_SCALE') ? e : 0);
+  const norm = (c.isOn('NORM_BIAS') ? 2 * d : d) + extra;
+  const early = c.flag('EARLY') ? d : 0;
   const log = 2 * k + (c.flag('PREDICT') ? c.number('PREDICTED') : 0) + (c.flag('LOGITS') ? e : 0);
   const tables = (c.flag('APPROXIMATE') ? e : 0) + (c.flag('INTERVENE') ? routers * (4 + e) : 0);
   const rows = alignUp(e, c.number('WG') / ROUTER_PARTS);
@@ -36,7 +38,7 @@ const route: CostRule = (c) => {
     // The shared gate of the next layer is not needed for its choice.
     weightBytes: routers * (e * weightRowBytes(c) + BYTES * (norm + biases)) + BYTES * gate * d,
     kvBytes: 0,
-    activationBytes: BYTES * (tokens * (2 * d + log + gate) + tables),
+    activationBytes: BYTES * (tokens * (2 * d + early + log + gate) + tables),
     usefulFlops: 2 * tokens * d * (routers * e + gate),
     issuedFlops: 2 * tokens * (routers * rows * c.number('BLOCKS') * c.number('BLOCK_CHUNKS') * CHUNK + gate * d),
   };
@@ -46,6 +48,11 @@ const group: CostRule = (c, traffic) => {
   const pairs = c.tokens * c.number('TOP_K');
   const tiles = 4 * (1 + of(c, traffic).tiles(c.number('TILE_ROWS')));
   return moves({ activationBytes: BYTES * (3 * pairs + tiles + c.number('E')) });
+};
+
+const weighRows: CostRule = (c) => {
+  const values = c.tokens * c.number('D');
+  return { ...moves({ activationBytes: BYTES * (2 * values + c.tokens) }), usefulFlops: values, issuedFlops: values };
 };
 
 const combine: CostRule = (c) => {
@@ -171,6 +178,7 @@ const expertDownDecode: CostRule = (c, traffic) => {
 export const MOE_COSTS: Readonly<Record<string, CostRule>> = {
   'moe/route': route,
   'moe/group': group,
+  'moe/weigh_rows': weighRows,
   'moe/combine': combine,
   'moe/expert_up': expertUp,
   'moe/expert_up_lane': expertUp,

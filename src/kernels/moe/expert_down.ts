@@ -63,12 +63,18 @@ export interface ExpertDownDecodeIo extends ExpertHome {
   readonly out: BufferView; // [T, D] out, another buffer
 }
 
+interface DecodeShape {
+  readonly scale?: number;
+  /** Every weight counts as 1. Default false. */
+  readonly unweighted?: boolean;
+}
+
 /** out = residual + scale * sum over k of weight * (down act + bias), without grouping: for a few tokens. */
 export function expertDownDecode(
   recorder: Recorder,
   label: string,
   io: ExpertDownDecodeIo,
-  { topK, slot, scale = 1, beside }: ExpertDownShape & { readonly scale?: number },
+  { topK, slot, scale = 1, beside, unweighted = false }: ExpertDownShape & DecodeShape,
 ): void {
   const { hidden, width } = slot;
   const { residual } = io;
@@ -88,6 +94,7 @@ export function expertDownDecode(
       ...more.constants,
       ...outScale(scale),
       RESIDUAL: residual !== undefined,
+      UNWEIGHTED: unweighted,
       D: hidden,
       TOP_K: topK,
       PARTS: parts,

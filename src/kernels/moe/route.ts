@@ -13,6 +13,8 @@ export interface RouteIo {
   readonly x: BufferView; // [T, D]
   /** This layer's router block; with `predict`, the next MoE layer's behind it. */
   readonly router: BufferView;
+  /** What the router reads in place of `normed`. */
+  readonly early?: BufferView; // [T, D]
   readonly normed: BufferView; // [T, D] out
   /** Of each token K ids by descending selection key, then the bits of their K f32 weights; behind all tokens what `predict` and `logits` add. */
   readonly routed: BufferView; // [T, 2K] out; with `predict`, [T, predictedIds] follow; with `logits`, [T, E] f32 follow
@@ -80,7 +82,7 @@ export const routedBytes = (tokens: number, topK: number, predicted = 0, logits 
  * Interventions come before all that: see intervention.ts.
  */
 export function route(recorder: Recorder, label: string, io: RouteIo, shape: RouteShape): void {
-  const { x, router, normed, routed, sharedWeight, slotTable, interventions } = io;
+  const { x, early, router, normed, routed, sharedWeight, slotTable, interventions } = io;
   const { block, predict = false, logits = false } = shape;
   check(label, io, shape);
   const format = weightFormat(block.layout, { rows: block.experts, cols: block.hidden });
@@ -94,6 +96,7 @@ export function route(recorder: Recorder, label: string, io: RouteIo, shape: Rou
     routed,
     ...(sharedWeight ? { shared_weight: sharedWeight } : {}),
     ...(slotTable ? { slot_table: slotTable } : {}),
+    ...(early ? { early } : {}),
   };
   const stride = interventionBytes(block.experts);
   invariant(
@@ -113,6 +116,7 @@ export function route(recorder: Recorder, label: string, io: RouteIo, shape: Rou
       PREDICT: predict,
       APPROXIMATE: slotTable !== undefined,
       LOGITS: logits,
+      EARLY: early !== undefined,
       INTERVENE: interventions !== undefined,
       ...(interventions ? { INTERVENTION_VEC4: stride / 16 } : {}),
       ...(predict ? { PREDICTED: predictedIds(shape.topK, block.experts) } : {}),
@@ -132,6 +136,8 @@ function check(label: string, { router: view, sharedWeight }: RouteIo, shape: Ro
   invariant(block.normBias === (shape.norm === 'layer-biased'), `${label}: bias of the norm`);
   invariant(block.logitBias === router.logitBias, `${label}: logit bias`);
   invariant(block.selectionBias === router.selectionBias, `${label}: selection bias`);
+  const { expertScale = false, gains = false } = router;
+  invariant(block.expertScale === expertScale && block.routerGains === gains, `${label}: gains and scales`);
   invariant(block.sharedGate === !!sharedWeight, `${label}: the shared gate and its output come together`);
   invariant(
     typeof router.score === 'string' || !router.renormalize,
@@ -161,7 +167,7 @@ function sizes({ block: { hidden, experts }, topK, norm = 'rms', eps }: RouteSha
 }
 
 function blockConstants(block: RouterBlock): Constants {
-  const { logitBias, selectionBias, sharedGate } = block;
+  const { logitBias, selectionBias, sharedGate, routerGains = false, expertScale = false } = block;
   return {
     ROUTER_VEC4: block.bytes / 16,
     GAMMA_AT: block.gammaAt / 4,
@@ -171,6 +177,10 @@ function blockConstants(block: RouterBlock): Constants {
     ...(selectionBias ? { SELECTION_BIAS_AT: block.selectionBiasAt / 4 } : {}),
     SHARED_GATE: sharedGate,
     ...(sharedGate ? { SHARED_GATE_AT: block.sharedGateAt / 4 } : {}),
+    ROUTER_GAINS: routerGains,
+    ...(routerGains ? { ROUTER_GAINS_AT: block.routerGainsAt / 4 } : {}),
+    EXPERT_SCALE: expertScale,
+    ...(expertScale ? { EXPERT_SCALE_AT: block.expertScaleAt / 4 } : {}),
   };
 }
 

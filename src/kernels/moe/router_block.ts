@@ -1,6 +1,6 @@
 /**
  * How all that the router of one MoE layer needs lies in one range of a buffer: the matrix [E, D] in its native layout, then f32 vectors, the
- * norm's gamma [D] (with a bias [2 D]), logit bias [E], selection bias [E], shared gate [D], those that there are. One range is one or two bindings whatever the
+ * norm's gamma [D] (with a bias [2 D]), logit bias [E], selection bias [E], shared gate [D], gains of the router's own norm [D], a scale of each expert [E], those that there are. One range is one or two bindings whatever the
  * family has, and blocks of one layout one after the other let a layer read its successor's.
  */
 import { BINDING_ALIGNMENT, type BufferView } from '../../gpu/buffer.ts';
@@ -16,6 +16,9 @@ export interface RouterBlockShape {
   readonly logitBias: boolean;
   readonly selectionBias: boolean;
   readonly sharedGate: boolean;
+  /** Default false. */
+  readonly routerGains?: boolean;
+  readonly expertScale?: boolean;
 }
 
 /** Byte offsets from the block's start, where the matrix is; -1 for a vector that is not there. */
@@ -24,6 +27,8 @@ export interface RouterBlock extends RouterBlockShape {
   readonly logitBiasAt: number;
   readonly selectionBiasAt: number;
   readonly sharedGateAt: number;
+  readonly routerGainsAt: number;
+  readonly expertScaleAt: number;
   /** What is in it. */
   readonly usedBytes: number;
   /** From one block to the next: a multiple of 256. */
@@ -39,7 +44,7 @@ export interface DeviceRouter {
 }
 
 export function routerBlock(shape: RouterBlockShape): RouterBlock {
-  const { hidden, experts, layout, normBias, logitBias, selectionBias, sharedGate } = shape;
+  const { hidden, experts, layout, normBias, logitBias, selectionBias, sharedGate, routerGains = false, expertScale = false } = shape;
   let end = planes(layout, { rows: experts, cols: hidden }).bytes;
   const place = (isThere: boolean, values: number): number => {
     if (!isThere) return -1;
@@ -55,10 +60,14 @@ export function routerBlock(shape: RouterBlockShape): RouterBlock {
     logitBias,
     selectionBias,
     sharedGate,
+    routerGains,
+    expertScale,
     gammaAt: place(true, normBias ? 2 * hidden : hidden),
     logitBiasAt: place(logitBias, experts),
     selectionBiasAt: place(selectionBias, experts),
     sharedGateAt: place(sharedGate, hidden),
+    routerGainsAt: place(routerGains, hidden),
+    expertScaleAt: place(expertScale, experts),
     usedBytes: end,
     bytes: alignUp(end, BINDING_ALIGNMENT),
   };
@@ -71,4 +80,6 @@ export const sameBlock = (a: RouterBlock, b: RouterBlock): boolean =>
   a.normBias === b.normBias &&
   a.logitBias === b.logitBias &&
   a.selectionBias === b.selectionBias &&
-  a.sharedGate === b.sharedGate;
+  a.sharedGate === b.sharedGate &&
+  a.routerGains === b.routerGains &&
+  a.expertScale === b.expertScale;

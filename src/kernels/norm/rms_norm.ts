@@ -8,6 +8,8 @@ export interface RmsNorm {
   readonly gamma: BufferView; // [groups, D]
   /** Is added; `out` is another buffer. */
   readonly residual?: BufferView; // [T, groups, D]
+  /** Multiplies the result, the residual too. */
+  readonly total?: BufferView | null; // [1]
   readonly out: BufferView; // [T, groups, D]
 }
 
@@ -23,10 +25,10 @@ export interface RmsNormShape {
   readonly scale?: number;
 }
 
-/** out = x / rms(x) * gamma (* scale + residual), token by token. */
+/** out = (x / rms(x) * gamma (* scale + residual)) (* total), token by token. */
 export function rmsNorm(recorder: Recorder, label: string, io: RmsNorm, shape: RmsNormShape): void {
   const { size, eps, groups = 1, row = groups * size, at = 0, scale = 1 } = shape;
-  const { residual } = io;
+  const { residual, total = null } = io;
   invariant(residual || scale === 1, `${label}: a scale without a residual`);
   recorder.dispatch({
     shader: 'norm/rms_norm',
@@ -40,8 +42,9 @@ export function rmsNorm(recorder: Recorder, label: string, io: RmsNorm, shape: R
       SUBGROUPS: hasSubgroups(recorder.gpu.facts),
       RESIDUAL: residual !== undefined,
       ...(residual ? { OUT_SCALE: scale } : {}),
+      TOTAL: total !== null,
     },
-    bindings: { x: io.x, gamma: io.gamma, out: io.out, ...(residual ? { residual } : {}) },
+    bindings: { x: io.x, gamma: io.gamma, out: io.out, ...(residual ? { residual } : {}), ...(total ? { total } : {}) },
     grid: ({ tokens }) => foldGrid(tokens * groups),
   });
 }

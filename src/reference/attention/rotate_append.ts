@@ -8,7 +8,10 @@ export interface RotateAppendTwin {
   readonly kvHeads: number;
   readonly size: number; // A
   readonly capacity: number;
+  /** Without gammas its gains are 1. */
   readonly norm: GroupedAttention['qkNorm'];
+  readonly valueNorm?: boolean | undefined;
+  readonly temperature?: GroupedAttention['temperature'] | undefined;
   readonly eps: number;
   readonly clip: number | null;
   readonly pairs: number;
@@ -61,17 +64,21 @@ export function rotateAppend(
     const rawK = row.slice(heads * size, (heads + kvHeads) * size);
     const rawV = row.slice((heads + kvHeads) * size);
     const at = position + t;
-    const made = (raw: number[], gamma: ArrayLike<number> | undefined): number[] => {
+    const ones = Array.from({ length: size }, () => 1);
+    const made = (raw: number[], gamma: ArrayLike<number> = ones): number[] => {
       if (norm === 'none') return turn(clamp(raw), at);
-      if (norm === 'per-head-rotated') return normed(turn(clamp(raw), at), gamma!, eps);
-      return turn(clamp(normed(raw, gamma!, eps)), at);
+      if (norm === 'per-head-rotated') return normed(turn(clamp(raw), at), gamma, eps);
+      return turn(clamp(normed(raw, gamma, eps)), at);
     };
-    const outQ = made(rawQ, io.qGamma);
+    const { temperature } = shape;
+    const heat = temperature ? 1 + temperature.scale * Math.log(1 + Math.floor((at + 1) / temperature.every)) : 1;
+    const outQ = made(rawQ, io.qGamma).map((value) => value * heat);
+    const outV = clamp(shape.valueNorm ? normed(rawV, ones, eps) : rawV);
     const outK = made(rawK, io.kGamma);
     q.set(outQ, t * heads * size);
     for (let h = 0; h < kvHeads; h++) {
       kCache.set(outK.slice(h * size, (h + 1) * size), (h * capacity + at) * size);
-      vCache.set(clamp(rawV).slice(h * size, (h + 1) * size), (h * capacity + at) * size);
+      vCache.set(outV.slice(h * size, (h + 1) * size), (h * capacity + at) * size);
     }
   }
   return { q, kCache, vCache };

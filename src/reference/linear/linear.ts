@@ -18,12 +18,14 @@ export interface LinearSize {
   readonly xAt?: number | undefined;
   readonly eps?: number | undefined;
   readonly scale?: number | undefined;
+  /** What is added to the residual, y, counts as cap tanh(y / cap). */
+  readonly softcap?: number | undefined;
 }
 
 /** (h W^T + bias) * rowScale * scale + residual, h = x or its RMS norm times gamma; returns [T, N]. */
 export function linear(input: LinearInput, size: LinearSize): Float64Array {
   const { weights, bias, residual, rowScale } = input;
-  const { tokens, rows, cols, scale = 1 } = size;
+  const { tokens, rows, cols, scale = 1, softcap } = size;
   const h = inputRows(input, size);
   const out = new Float64Array(tokens * rows);
   for (let t = 0; t < tokens; t++) {
@@ -31,7 +33,8 @@ export function linear(input: LinearInput, size: LinearSize): Float64Array {
       let sum = 0;
       for (let k = 0; k < cols; k++) sum += h[t * cols + k]! * weights[n * cols + k]!;
       const own = (sum + (bias?.[n] ?? 0)) * (rowScale?.[t] ?? 1) * scale;
-      out[t * rows + n] = own + (residual?.[t * rows + n] ?? 0);
+      const counts = softcap === undefined ? own : softcap * Math.tanh(own / softcap);
+      out[t * rows + n] = counts + (residual?.[t * rows + n] ?? 0);
     }
   }
   return out;

@@ -52,17 +52,29 @@ interface Heads {
 interface Mask {
   readonly scale: number;
   readonly window: number | null;
+  readonly chunked?: boolean;
+  readonly softcap?: number | undefined;
   readonly sinks: Float64Array | null;
+}
+
+/** The first key that the query at `t` sees. */
+function firstOf(t: number, { window, chunked = false }: Mask): number {
+  if (window === null) return 0;
+  return chunked ? Math.floor(t / window) * window : Math.max(0, t - window + 1);
 }
 
 const dot = (a: Float64Array, b: Float64Array): number => a.reduce((sum, v, i) => sum + v * b[i]!, 0);
 
 /** One head of one query over all keys it may see. */
-function attendHead({ q, k, v }: Heads, t: number, h: number, { scale, window, sinks }: Mask): Float64Array {
+function attendHead({ q, k, v }: Heads, t: number, h: number, mask: Mask): Float64Array {
+  const { scale, softcap, sinks } = mask;
   const kvHead = Math.floor(h / (q[0]!.length / k[0]!.length));
-  const first = window === null ? 0 : Math.max(0, t - window + 1);
+  const first = firstOf(t, mask);
   const scores: number[] = [];
-  for (let s = first; s <= t; s++) scores.push(dot(q[t]![h]!, k[s]![kvHead]!) * scale);
+  for (let s = first; s <= t; s++) {
+    const score = dot(q[t]![h]!, k[s]![kvHead]!) * scale;
+    scores.push(softcap === undefined ? score : softcap * Math.tanh(score / softcap));
+  }
   const sink = sinks ? sinks[h]! : -Infinity;
   const most = Math.max(sink, ...scores);
   const weights = scores.map((s) => Math.exp(s - most));
@@ -80,6 +92,12 @@ function attend(heads: Heads, mask: Mask): Float64Array[] {
 const stretches = (names: MatrixName | readonly MatrixName[]): readonly MatrixName[] =>
   typeof names === 'string' || 'of' in names ? [names] : names;
 
+function heated(head: Float64Array, t: number, { temperature }: GroupedAttention): Float64Array {
+  if (!temperature) return head;
+  const by = 1 + temperature.scale * Math.log(1 + Math.floor((t + 1) / temperature.every));
+  return head.map((value) => value * by);
+}
+
 function groupedHeads(
   x: readonly Float64Array[],
   c: GroupedAttention,
@@ -87,26 +105,29 @@ function groupedHeads(
   w: Weights,
   norm: NormOf,
 ): Heads {
-  const rms = (values: Float64Array, name: string): Float64Array => normed(values, w, name, { ...norm, norm: 'rms' });
+  const plain = (values: Float64Array): Float64Array => rmsNormed(values, values.map(() => 1), norm.normEps);
+  const rms = (values: Float64Array, name: string | null): Float64Array =>
+    name === null ? plain(values) : normed(values, w, name, { ...norm, norm: 'rms' });
   const bias = (name: MatrixName): Float64Array | null => (c.bias.qkv ? needBias(w, name) : null);
-  const project = (names: readonly MatrixName[], normName: string | null): Float64Array[][] =>
+  const project = (names: readonly MatrixName[], normName: string | null, norms = true): Float64Array[][] =>
     x.map((token) => {
       let all = joined(names.map((name) => matVec(needMatrix(w, name, token.length), token, bias(name))));
-      if (normName && c.qkNorm === 'full') all = rms(all, normName);
+      if (norms && c.qkNorm === 'full') all = rms(all, normName);
       const { clip } = c;
       if (clip !== null) all = all.map((v) => Math.max(-clip, Math.min(clip, v)));
       const heads = split(all, c.headSize);
-      return normName && c.qkNorm === 'per-head' ? heads.map((h) => rms(h, normName)) : heads;
+      return norms && c.qkNorm === 'per-head' ? heads.map((h) => rms(h, normName)) : heads;
     });
   const turned = (heads: Float64Array[][], normName: string | null): Float64Array[][] =>
     heads.map((token, t) =>
       token.map((h) => {
         const out = rotated(h, t, c.rope);
-        return normName && c.qkNorm === 'per-head-rotated' ? rms(out, normName) : out;
+        return c.qkNorm === 'per-head-rotated' ? rms(out, normName) : out;
       }),
     );
-  const q = turned(project(stretches(n.q), n.qNorm), n.qNorm);
-  return { q, k: turned(project([n.k], n.kNorm), n.kNorm), v: project([n.v], null) };
+  const q = turned(project(stretches(n.q), n.qNorm), n.qNorm).map((token, t) => token.map((h) => heated(h, t, c)));
+  const v = project([n.v], null, false).map((token) => (c.valueNorm ? token.map(plain) : token));
+  return { q, k: turned(project([n.k], n.kNorm), n.kNorm), v };
 }
 
 function latentHeads(x: readonly Float64Array[], c: LatentAttention, n: LatentAttentionNames, w: Weights): Heads {
@@ -193,7 +214,8 @@ export function attention(
   const sinks = names.sinks === null ? null : need(weights, names.sinks);
   const bias = config.bias.o ? need(weights, `${names.o}.bias`) : null;
   const open = names.gate && config.outputGate ? stretches(names.gate) : null;
-  return attend(heads, { scale: config.scale, window: config.window, sinks }).map((y, t) => {
+  const { scale, window, chunked = false, softcap } = config;
+  return attend(heads, { scale, window, chunked, softcap, sinks }).map((y, t) => {
     const gates = open && joined(open.map((name) => matVec(needMatrix(weights, name, x[t]!.length), x[t]!)));
     return matVec(o, gates ? y.map((v, i) => v * sigmoid(gates[i]!)) : y, bias);
   });

@@ -2,7 +2,19 @@
 import type { Activation, FfnConfig, MoeFfn, RouterConfig } from '../../config/model-config.ts';
 import type { ExpertStorage, GluNames, LayerNames, MatrixName, MoeFfnNames } from '../../families/family.ts';
 import { activate } from '../activation.ts';
-import { add, matVec, need, needBias, needMatrix, sigmoid, softmax, type Weights } from './tensors.ts';
+import {
+  add,
+  matVec,
+  need,
+  needBias,
+  needMatrix,
+  normed,
+  rmsNormed,
+  sigmoid,
+  softmax,
+  type NormOf,
+  type Weights,
+} from './tensors.ts';
 
 /** K experts of one token, best first, ties to the lower id. */
 export interface Route {
@@ -181,6 +193,7 @@ function moe(
   config: MoeFfn,
   names: MoeFfnNames,
   weights: Weights,
+  around: Around,
   change?: RouteChange,
 ): { out: Float64Array[]; routes: Route[]; logits: Float64Array[] } {
   const vector = (name: string | null): Float64Array | null => (name === null ? null : need(weights, name));
@@ -194,17 +207,23 @@ function moe(
   };
   const shared = names.shared && separate(names.shared, weights, x[0]!.length);
   const sharedGate = names.sharedGate === null ? null : need(weights, `${names.sharedGate}.weight`);
-  const logits = x.map((token) => matVec(router, token, vector(names.routerBias)));
+  const logits = routerInput(x, config, names, weights, around).map((token) =>
+    matVec(router, token, vector(names.routerBias)),
+  );
+  const scales = names.expertScale === undefined ? null : need(weights, names.expertScale);
   const routes = logits.map((own) => {
-    return route(own, vector(names.selectionBias), config.topK, config.router, change);
+    const { ids, weights } = route(own, vector(names.selectionBias), config.topK, config.router, change);
+    return { ids, weights: scales ? weights.map((w, i) => w * scales[ids[i]!]!) : weights };
   });
   const out = x.map((token, t) => {
     let sum: Float64Array = new Float64Array(token.length);
     routes[t]!.ids.forEach((e, i) => {
       const weight = routes[t]!.weights[i]!;
+      const [before, after] = config.weightsOn === 'input' ? [weight, 1] : [1, weight];
+      const input = token.map((v) => v * before);
       sum = add(
         sum,
-        glu(token, expert(e, token.length), config.activation).map((v) => v * weight),
+        glu(input, expert(e, token.length), config.activation).map((v) => v * after),
       );
     });
     if (!shared) return sum;
@@ -214,7 +233,46 @@ function moe(
       glu(token, shared, config.activation).map((v) => v * open),
     );
   });
-  return { out, routes, logits };
+  return { out: besideDense(out, config, names, weights, around), routes, logits };
+}
+
+/** What the router reads: the same as the experts, the stream through a norm of its own, or what the whole layer read. */
+function routerInput(
+  x: readonly Float64Array[],
+  { routerInput: input, router }: MoeFfn,
+  { routerGains }: MoeFfnNames,
+  weights: Weights,
+  { stream, layerInput, norm }: Around,
+): readonly Float64Array[] {
+  if (input === 'layer') return layerInput;
+  if (!router.gains) return x;
+  const gains = need(weights, routerGains!).map((gain) => gain * x[0]!.length ** -0.5);
+  return stream.map((token) => rmsNormed(token, gains, norm.normEps));
+}
+
+/** norm(what the experts give) + norm(what the dense FFN beside them gives), where there is one. */
+function besideDense(
+  experts: Float64Array[],
+  { activation }: MoeFfn,
+  { parallel }: MoeFfnNames,
+  weights: Weights,
+  { stream, norm }: Around,
+): Float64Array[] {
+  if (!parallel) return experts;
+  const dense = separate(parallel, weights, stream[0]!.length);
+  return stream.map((token, t) => {
+    const given = glu(normed(token, weights, parallel.norm, norm), dense, activation);
+    const both = [normed(given, weights, parallel.postNorm, norm), normed(experts[t]!, weights, parallel.expertsPostNorm, norm)];
+    return add(both[0]!, both[1]!);
+  });
+}
+
+/** What an FFN may read besides its normed input. */
+export interface Around {
+  /** The residual stream in front of the FFN, and in front of the whole layer. */
+  readonly stream: readonly Float64Array[]; // [T][D]
+  readonly layerInput: readonly Float64Array[]; // [T][D]
+  readonly norm: NormOf;
 }
 
 /** x: normed tokens [T][D]; returns what joins the residual, and the routing of a Mixture-of-Experts layer. */
@@ -223,9 +281,10 @@ export function feedForward(
   config: FfnConfig,
   names: LayerNames['ffn'],
   weights: Weights,
+  around: Around,
   change?: RouteChange,
 ): { out: Float64Array[]; routes: Route[] | null; logits: Float64Array[] } {
-  if (config.kind === 'moe' && names.kind === 'moe') return moe(x, config, names, weights, change);
+  if (config.kind === 'moe' && names.kind === 'moe') return moe(x, config, names, weights, around, change);
   if (config.kind !== 'dense' || names.kind !== 'dense') throw new Error('names of another kind than the config');
   const dense = separate(names, weights, x[0]!.length);
   return { out: x.map((token) => glu(token, dense, config.activation)), routes: null, logits: [] };

@@ -10,6 +10,11 @@ export interface RouteInput {
   readonly logitBias?: ArrayLike<number> | undefined; // [E]
   readonly selectionBias?: ArrayLike<number> | undefined; // [E]
   readonly sharedGate?: ArrayLike<number> | undefined; // [D]
+  /** Of the router's own norm of x. */
+  readonly routerGains?: ArrayLike<number> | undefined; // [D]
+  /** What the router reads in place of the normed x. */
+  readonly early?: ArrayLike<number> | undefined; // [T, D]
+  readonly expertScale?: ArrayLike<number> | undefined; // [E]
 }
 
 export interface RouteSize {
@@ -54,6 +59,7 @@ export function route(input: RouteInput, size: RouteSize): Routing {
   const { tokens, hidden, experts, topK, router, norm = 'rms', eps, approximate, intervention } = size;
   const shape = { tokens, size: hidden, eps };
   const normed = norm === 'rms' ? rmsNorm(input.x, input.gamma, shape) : layerNorm(input.x, input.gamma, shape);
+  const routed = input.early ?? (input.routerGains ? rmsNorm(input.x, input.routerGains, shape) : normed);
   const allLogits = new Float64Array(tokens * experts);
   const ids = new Uint32Array(tokens * topK);
   const weights = new Float64Array(tokens * topK);
@@ -62,14 +68,15 @@ export function route(input: RouteInput, size: RouteSize): Routing {
     const token = normed.subarray(t * hidden, (t + 1) * hidden);
     const logits = Float64Array.from({ length: experts }, (_, e) => {
       const row = Array.from(token, (_v, d) => input.router[e * hidden + d]!);
-      return dot(token, row) + (input.logitBias?.[e] ?? 0);
+      const read = Array.from(token, (_v, d) => routed[t * hidden + d]!);
+      return dot(read, row) + (input.logitBias?.[e] ?? 0);
     });
     allLogits.set(logits, t * experts);
     const scores = scoresOf(logits, router.score);
     const chosen = choose(scores, input.selectionBias, size);
     const used = chosen.slice(0, intervention?.uses);
     const own = weightsOf(scores, used, router);
-    const pairs = used.map((id, k): Pair => ({ id, weight: own[k]! }));
+    const pairs = used.map((id, k): Pair => ({ id, weight: own[k]! * (input.expertScale?.[id] ?? 1) }));
     const kept = approximate ? thinned(pairs, approximate) : pairs;
     for (let k = 0; k < topK; k++) {
       const isUsed = k < kept.length && ruleOf(kept[k]!.id, intervention) !== -Infinity;

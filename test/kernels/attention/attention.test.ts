@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { attention, partialsBytes, type AttentionShape } from '../../../src/kernels/attention/attention.ts';
-import { decodeRows, latentRows, prefillTile } from '../../../src/kernels/attention/attention_plan.ts';
+import { decodeRows, firstVisible, latentRows, prefillTile } from '../../../src/kernels/attention/attention_plan.ts';
 import type { KvFormat } from '../../../src/config/kv-format.ts';
 import { attention as twin } from '../../../src/reference/attention/attention.ts';
 import { decodeKv, encodeKv } from '../../../src/reference/attention/kv_format.ts';
@@ -21,6 +21,8 @@ interface Case {
   keySize?: number;
   valueSize?: number;
   window?: number;
+  chunked?: boolean;
+  softcap?: number;
   capacity?: number;
   /** All sinks have this size, alternating in sign; absent: no sinks. */
   sinks?: number;
@@ -53,6 +55,10 @@ const everyPhase: Case[] = [
   { name: 'window_across_later_splits', tokens: 2, position: 258, capacity: 300, window: 16 },
   { name: 'window_that_leaves_a_split_midway', tokens: 8, position: 139, capacity: 300, window: 16 },
   { name: 'window_that_starts_in_the_last_split', tokens: 3, position: 150, capacity: 300, window: 16 },
+  { name: 'stretches_of_16', tokens: 7, position: 12, window: 16, chunked: true },
+  { name: 'stretches_across_splits', tokens: 5, position: 150, capacity: 300, window: 48, chunked: true },
+  { name: 'capped', tokens: 4, position: 37, softcap: 2 },
+  { name: 'capped_far_out', tokens: 3, position: 37, spread: 1e4, softcap: 30 },
   { name: 'sinks', tokens: 4, position: 5, sinks: 1 },
   { name: 'sinks_and_window', tokens: 3, position: 135, capacity: 300, sinks: 2, window: 12 },
   { name: 'sinks_that_dwarf_the_scores', tokens: 4, position: 5, sinks: 1e4 },
@@ -71,6 +77,7 @@ const prefillOnly: Case[] = [
   { name: 'two_query_tiles', tokens: 33 },
   { name: 'two_query_tiles_in_the_middle', tokens: 33, position: 31, sinks: 1 },
   { name: 'window_that_leaves_tiles_without_keys', tokens: 70, window: 16 },
+  { name: 'stretches_inside_tiles', tokens: 50, position: 22, window: 11, chunked: true },
   { name: 'window_16_over_many_tiles', tokens: 50, position: 22, window: 16 },
   {
     name: 'wide_tiles_of_16_queries',
@@ -92,13 +99,13 @@ const cases: [string, AttentionShape['phase'], Case][] = [
 
 function inputsOf(c: Case) {
   const { tokens, position = 0, heads = 4, kvHeads = 2, keySize = 16, valueSize = 16, capacity = 72 } = c;
-  const { window = null, spread = 1.5, kv = 'f32', isShared = false } = c;
+  const { window = null, chunked = false, softcap, spread = 1.5, kv = 'f32', isShared = false } = c;
   const scale = 0.3;
   const q = normals(1, tokens * heads * keySize, spread / (scale * Math.sqrt(keySize)));
   const kCache = normals(2, kvHeads * capacity * keySize);
   const vCache = normals(3, kvHeads * capacity * valueSize);
   // Memory that no query may see: beyond the context, and before every window.
-  const begin = window === null ? 0 : Math.max(0, position + 1 - window);
+  const begin = firstVisible(position, window, chunked);
   for (const [cache, size] of [
     [kCache, keySize],
     [vCache, valueSize],
@@ -110,7 +117,7 @@ function inputsOf(c: Case) {
   }
   const sinks =
     c.sinks === undefined ? undefined : Float32Array.from({ length: heads }, (_, h) => c.sinks! * (h % 2 ? -1 : 1));
-  const shape = { heads, kvHeads, keySize, valueSize, scale, window, capacity, kv };
+  const shape = { heads, kvHeads, keySize, valueSize, scale, window, chunked, softcap, capacity, kv };
   const words = { kCache: encodeKv(kCache, kv, keySize), vCache: encodeKv(vCache, kv, valueSize) };
   const keys = decodeKv(words.kCache, kv, keySize);
   const values = isShared ? keys.filter((_, i) => i % keySize < valueSize) : decodeKv(words.vCache, kv, valueSize);
@@ -226,7 +233,7 @@ describe('mutants of attention/attention_prefill', () => {
     ['sees one key too many', 'key <= position)', 'key <= position + 1u)', named('seven_tokens_from_the_start')],
     ['takes keys for values', 'v_value(row, min(i', 'k_value(row, min(i', named('keys_and_values_in_int8')],
     ['sees one key too few', 'key <= position)', 'key < position)', named('middle_of_the_cache')],
-    ['forgets the scale', 'score[c] * SCALE', 'score[c]', named('middle_of_the_cache')],
+    ['forgets the scale', 'vec4(scored(product.x)', 'vec4(product.x', named('middle_of_the_cache')],
     ['forgets the sink', 'running_sum = vec4(1.0)', 'running_sum = vec4(0.0)', named('sinks')],
     ['takes the wrong kv head', 'head / (HEADS / KV_HEADS)', 'head % KV_HEADS', named('middle_of_the_cache')],
     [
@@ -250,6 +257,20 @@ describe('mutants of attention/attention_prefill', () => {
   ]);
 });
 
+describe('mutants of what scores and sees', () => {
+  for (const phase of ['decode', 'prefill'] as const) {
+    mutants('shared/softcap', phase, [['does not cap', 'return CAP *', 'return x * CAP *', named('capped')]]);
+    mutants('shared/visible', phase, [
+      [
+        'sees a window in place of a stretch',
+        'position / WINDOW * WINDOW',
+        'position + 1u - min(position + 1u, WINDOW)',
+        named('stretches_of_16'),
+      ],
+    ]);
+  }
+});
+
 describe('mutants of attention/attention_decode', () => {
   mutants('attention/attention_decode', 'decode', [
     [
@@ -259,7 +280,7 @@ describe('mutants of attention/attention_decode', () => {
       named('seven_tokens_from_the_start'),
     ],
     ['drops the window', 'max(first_visible(position), split * CHUNK)', 'split * CHUNK', named('window_16')],
-    ['forgets the scale', 'select(NOTHING, score * SCALE', 'select(NOTHING, score', named('middle_of_the_cache')],
+    ['forgets the scale', 'select(NOTHING, scored(score)', 'select(NOTHING, score', named('middle_of_the_cache')],
     ['forgets the sink', 'denominator[r] = 1.0', 'denominator[r] = 0.0', named('sinks')],
     [
       'takes the wrong kv head',

@@ -26,6 +26,10 @@ interface Case {
   interleaved?: boolean;
   amplitude?: number;
   kv?: KvFormat;
+  /** The norm of q and k has no gains. */
+  plain?: boolean;
+  valueNorm?: boolean;
+  temperature?: GroupedAttention['temperature'];
 }
 /** Relative to the RMS of a cache: half a step of f16, or of int8, at values of four RMS. */
 const STEP: Readonly<Record<KvFormat, number>> = { f32: 0, f16: 2e-3, int8: 2e-2 };
@@ -66,13 +70,16 @@ const cases: Case[] = [
     amplitude: 1.3,
     clip: 0.8,
   },
+  { name: 'norm_without_gains', tokens: 3, position: 1, norm: 'per-head-rotated', plain: true, size: 24, pairs: 8 },
+  { name: 'normed_values', tokens: 3, position: 1, norm: 'per-head', valueNorm: true, size: 24 },
+  { name: 'hot_queries', tokens: 5, position: 3, pairs: 0, temperature: { scale: 0.5, every: 3 } },
   { name: 'clip', tokens: 3, position: 1, clip: 0.8 },
   { name: 'norm_then_clip_then_rotate', tokens: 3, position: 1, norm: 'full', clip: 0.8, interleaved: true },
 ];
 
 async function check(c: Case): Promise<void> {
   const { name, tokens, position = 0, heads = 4, kvHeads = 2, size = 16, capacity = 16, norm = 'none' } = c;
-  const { kv = 'f32' } = c;
+  const { kv = 'f32', plain = false, valueNorm = false, temperature } = c;
   const { clip = null, pairs = size / 2, interleaved = false, amplitude = 1 } = c;
   const rope = {
     inverseFrequencies: Array.from({ length: pairs }, (_, j) => 100 ** (-j / pairs)),
@@ -90,16 +97,20 @@ async function check(c: Case): Promise<void> {
     bias: { qkv: false, o: false },
     window: null,
     sinks: false,
+    qkGains: norm !== 'none' && !plain,
+    valueNorm,
+    ...(temperature && { temperature }),
     rope,
   };
   const stretch = (n: number): number => (norm === 'full' ? n * size : size);
   const normEps = 1e-3; // large enough to be missed
   const io = {
     qkv: normals(1, tokens * (heads + 2 * kvHeads) * size, 0.7),
-    ...(norm !== 'none' && {
-      qGamma: normals(2, stretch(heads), 0.2, 1),
-      kGamma: normals(3, stretch(kvHeads), 0.2, 1),
-    }),
+    ...(norm !== 'none' &&
+      !plain && {
+        qGamma: normals(2, stretch(heads), 0.2, 1),
+        kGamma: normals(3, stretch(kvHeads), 0.2, 1),
+      }),
     rope: ropeTable(rope, capacity),
   };
   const [kCache, vCache] = [4, 5].map((seed) =>
@@ -128,12 +139,13 @@ async function check(c: Case): Promise<void> {
         { attention, capacity, normEps, kv },
       ),
   });
-  const shape = { tokens, position, heads, kvHeads, size, capacity, norm, eps: normEps, clip, pairs, interleaved };
+  const options = { norm, eps: normEps, clip, pairs, interleaved, valueNorm, temperature };
+  const shape = { tokens, position, heads, kvHeads, size, capacity, ...options };
   const expected = twin({ ...io, kCache, vCache }, shape);
   // A norm over at most 144 values and two products: a few 1e-7 each.
   expectClose(asF32(got.q!), expected.q, 5e-6, `${name} q`);
   expectClose(decodeKv(got.kCache!, kv, size), expected.kCache, 5e-6 + STEP[kv], `${name} k`);
-  expectClose(decodeKv(got.vCache!, kv, size), expected.vCache, 1e-7 + STEP[kv], `${name} v`);
+  expectClose(decodeKv(got.vCache!, kv, size), expected.vCache, (valueNorm ? 5e-6 : 1e-7) + STEP[kv], `${name} v`);
 }
 
 const only = (...names: string[]): Case[] => cases.filter((c) => names.includes(c.name));
@@ -162,18 +174,12 @@ describe('attention/rotate_append', () => {
       ' % SIZE',
       only('norm_over_the_projection'),
     ],
-    [
-      'appends at t',
-      'shared/place',
-      'return u_step.position + t;',
-      'return t;',
-      only('fills_the_cache_to_the_end'),
-    ],
+    ['appends at t', 'shared/place', 'return u_step.position + t;', 'return t;', only('fills_the_cache_to_the_end')],
     [
       'norms heads before they turn',
       HEADS,
-      'return value * gain(head, d);',
-      'return value;',
+      'value *= gain(head, d);\n#endif\n#if TEMPERED',
+      '#endif\n#if TEMPERED',
       only('norm_of_turned_heads'),
     ],
     [
@@ -190,6 +196,15 @@ describe('attention/rotate_append', () => {
       'most = partial[0]',
       only('int8'),
     ],
+    [
+      'leaves values as they are',
+      HEADS,
+      'if (head.is_v) { return head.scale; }',
+      'if (head.is_v) { return 1.0; }',
+      only('normed_values'),
+    ],
+    ['heats keys too', HEADS, 'if (head.is_q) { value *= 1.0', 'if (!head.is_v) { value *= 1.0', only('hot_queries')],
+    ['heats from the start', HEADS, '(position + 1u) / HEAT_EVERY', 'position / HEAT_EVERY', only('hot_queries')],
     ['turns v too', HEADS, '!head.is_v && d < 2u', 'd < 2u', only('odd_head_counts')],
     ['turns the whole head', HEADS, 'd < 2u * PAIRS', 'd < SIZE', only('partial_rotary')],
   ])('notices a kernel that %s', async (_what, path, from, to, few) => {

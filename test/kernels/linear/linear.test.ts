@@ -28,6 +28,7 @@ interface Case {
   readonly outAt?: number;
   readonly last?: boolean;
   readonly scale?: number;
+  readonly softcap?: number;
 }
 
 const BF16: Layout = { kind: 'bf16' };
@@ -48,6 +49,7 @@ const cases: Case[] = [
   { name: 'part_of_a_row_of_out', tokens: 3, rows: 9, cols: 40, outRow: 23, outAt: 11, with: ['residual', 'bias'] },
   { name: 'bias', tokens: 5, rows: 66, cols: 64, with: ['bias'] },
   { name: 'residual', tokens: 5, rows: 66, cols: 64, with: ['residual'] },
+  { name: 'capped', tokens: 5, rows: 66, cols: 64, with: ['residual'], scale: 0.5, softcap: 1.5 },
   { name: 'everything', tokens: 5, rows: 66, cols: 64, with: ['bias', 'residual', 'rowScale'], scale: 0.22 },
 ];
 
@@ -87,7 +89,7 @@ const software = pretend(gpu, true);
 
 async function check(phase: Phase, c: Case, on = gpu): Promise<void> {
   const { name, tokens, rows, cols, layout = BF16, xRow = cols, xAt = 0, outRow = rows, outAt = 0, last = false } = c;
-  const { scale = 1 } = c;
+  const { scale = 1, softcap } = c;
   const shape = { rows, cols };
   const words = encodeMatrix(normals(1, rows * cols, 0.5), layout, shape);
   // What no kernel may read is NaN.
@@ -108,14 +110,14 @@ async function check(phase: Phase, c: Case, on = gpu): Promise<void> {
     record: (r, v) => {
       const weights = { view: v.words!, layout, ...shape };
       const views = Object.fromEntries(Object.keys(given).map((e) => [e, v[e]!]));
-      const options = { phase, xRow, xAt, outRow, outAt, scale, ...eps, ...(last ? { row: 'last' as const } : {}) };
+      const options = { phase, xRow, xAt, outRow, outAt, scale, softcap, ...eps, ...(last ? { row: 'last' as const } : {}) };
       linear(r, name, { x: v.x!, weights, out: v.out!, ...views }, options);
     },
   });
   const residual = given.residual && columns(given.residual, outTokens, outRow, outAt, rows);
   const all = twin(
     { x, weights: decodeMatrix(words, layout, shape), ...given, residual },
-    { tokens, ...shape, xRow, xAt, scale, ...eps },
+    { tokens, ...shape, xRow, xAt, scale, softcap, ...eps },
   );
   const expected = last ? all.slice(Math.max(0, tokens - 1) * rows) : all;
   // Up to 576 f32 products and sums, each within 6e-8 of the running sum.
@@ -180,6 +182,7 @@ describe('linear/matvec', () => {
           'linear/finish',
           (s) => s.replace('residual[at]', 'residual[row * OUT_ROW + n]'),
         ],
+        ['does not cap', 'capped', 'linear/finish', (s) => s.replace('y = soft_capped(y)', 'y = y')],
         ['forgets the scale', 'everything', 'linear/finish', (s) => s.replace('y *= OUT_SCALE', 'y *= 1.0')],
         ['takes the first token', 'last_token', 'linear/matvec', (s) => s.replace('u_step.tokens - 1u', '0u')],
         [

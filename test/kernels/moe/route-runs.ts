@@ -46,6 +46,8 @@ export interface Case {
   /** Of this layer; of the next one, whose experts are numbered backwards, where it is predicted. */
   readonly intervene?: Changes | undefined;
   readonly logits?: boolean;
+  /** The router reads other tokens than the norm. */
+  readonly early?: boolean;
 }
 
 /** What is changed in the choice. */
@@ -63,10 +65,13 @@ interface Router {
   readonly logitBias?: Float32Array<ArrayBuffer>;
   readonly selectionBias?: Float32Array<ArrayBuffer>;
   readonly sharedGate?: Float32Array<ArrayBuffer>;
+  readonly routerGains?: Float32Array<ArrayBuffer>;
+  readonly expertScale?: Float32Array<ArrayBuffer>;
 }
 
 export interface Inputs extends Router {
   readonly x: Float32Array<ArrayBuffer>;
+  readonly early?: Float32Array<ArrayBuffer>;
   readonly next?: Router;
 }
 
@@ -83,11 +88,14 @@ function routerOf(c: Case, seed: number): Router {
     ...(router.logitBias ? { logitBias: normals(seed + 4, experts, 1, c.logitOffset) } : {}),
     ...(router.selectionBias ? { selectionBias: normals(seed + 5, experts, 0.4, -0.6) } : {}),
     ...(c.sharedGate ? { sharedGate: normals(seed + 6, hidden, 0.3) } : {}),
+    ...(router.gains ? { routerGains: normals(seed + 7, hidden, 0.2, 1) } : {}),
+    ...(router.expertScale ? { expertScale: normals(seed + 8, experts, 0.3, 1) } : {}),
   };
 }
 
 export const inputsOf = (c: Case): Inputs => ({
   x: normals(1, c.tokens * c.hidden, c.zeroTokens ? 0 : 2),
+  ...(c.early ? { early: normals(9, c.tokens * c.hidden, 2) } : {}),
   ...routerOf(c, 0),
   ...(c.predict ? { next: routerOf(c, 10) } : {}),
 });
@@ -137,11 +145,14 @@ export async function run(
     experts,
     layout: layoutOf(c),
     sharedGate: c.sharedGate ?? false,
+    routerGains: c.router.gains ?? false,
+    expertScale: c.router.expertScale ?? false,
   });
   const blocks = [inputs, ...(inputs.next ? [inputs.next] : [])].map((r) => routerWords(block, r.matrix, r));
   const got = await runKernel(gpu, {
     inputs: {
       x: inputs.x,
+      ...(inputs.early ? { early: inputs.early } : {}),
       router: Uint32Array.from(blocks.flatMap((words) => [...words])),
       ...(c.approximate ? { slotTable: slotTable(c) } : {}),
       ...(changes ? { interventions: changes } : {}),
@@ -158,6 +169,7 @@ export async function run(
         name,
         {
           x: v.x!,
+          ...(v.early ? { early: v.early } : {}),
           router: v.router!,
           normed: v.normed!,
           routed: v.routed!,
@@ -186,7 +198,7 @@ export async function run(
 function expected(c: Case, inputs: Inputs): Found {
   const shape = { rows: c.experts, cols: c.hidden };
   const by = (
-    { matrix, ...vectors }: Router,
+    { matrix, ...vectors }: Router & Pick<Inputs, 'early'>,
     topK: number,
     changed: { approximate?: Approximation | undefined; intervention?: Intervention | undefined },
   ): Routing =>
@@ -203,7 +215,7 @@ function expected(c: Case, inputs: Inputs): Found {
   return {
     ...found,
     logits: c.logits ? found.logits : new Float64Array(),
-    predicted: next ? by(next, predictedOf(c), likely).ids : new Uint32Array(),
+    predicted: next ? by(c.early ? { ...next, early: inputs.x } : next, predictedOf(c), likely).ids : new Uint32Array(),
   };
 }
 

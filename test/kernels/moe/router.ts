@@ -6,6 +6,8 @@ export interface RouterVectors {
   readonly logitBias?: Float32Array | undefined; // [E]
   readonly selectionBias?: Float32Array | undefined; // [E]
   readonly sharedGate?: Float32Array | undefined; // [D]
+  readonly routerGains?: Float32Array | undefined; // [D]
+  readonly expertScale?: Float32Array | undefined; // [E]
 }
 
 /** @param matrix in the block's layout; gaps are filled with a NaN, which nothing may read */
@@ -20,5 +22,7 @@ export function routerWords(block: RouterBlock, matrix: Uint32Array, vectors: Ro
   place(block.logitBiasAt, vectors.logitBias);
   place(block.selectionBiasAt, vectors.selectionBias);
   place(block.sharedGateAt, vectors.sharedGate);
+  place(block.routerGainsAt, vectors.routerGains);
+  place(block.expertScaleAt, vectors.expertScale);
   return words;
 }

@@ -18,6 +18,7 @@ interface Case {
   scale?: number;
   /** Added, with all else times 0.3. */
   residual?: boolean;
+  total?: number;
 }
 const cases: Case[] = [
   { name: 'no_tokens', tokens: 0, size: 64 },
@@ -29,6 +30,7 @@ const cases: Case[] = [
   { name: 'groups_inside_a_row', tokens: 3, size: 12, groups: 3, row: 40, at: 2 },
   { name: 'added', tokens: 3, size: 70, residual: true },
   { name: 'groups_added', tokens: 3, size: 12, groups: 3, residual: true },
+  { name: 'all_scaled', tokens: 3, size: 70, residual: true, total: 0.7 },
   { name: 'large_values', tokens: 2, size: 128, scale: 1e5 },
   { name: 'tiny_values', tokens: 2, size: 128, scale: 1e-12 },
 ];
@@ -41,18 +43,18 @@ async function check({ name, tokens, size, groups = 1, ...c }: Case): Promise<vo
   const residual = normals(3, tokens * groups * size);
   const outer = c.residual ? { scale: 0.3 } : {};
   const got = await runKernel(gpu, {
-    inputs: { x, gamma, ...(c.residual ? { residual } : {}) },
+    inputs: { x, gamma, ...(c.residual ? { residual } : {}), ...(c.total ? { total: Float32Array.of(c.total) } : {}) },
     outputs: { out: tokens * groups * size },
     step: { tokens, position: 0 },
     record: (r, v) => {
-      const added = v.residual ? { residual: v.residual } : {};
+      const added = { ...(v.residual ? { residual: v.residual } : {}), ...(v.total ? { total: v.total } : {}) };
       rmsNorm(r, name, { x: v.x!, gamma: v.gamma!, out: v.out!, ...added }, { size, eps, groups, row, at, ...outer });
     },
   });
   // Sums of up to 577 f32 squares, an inverseSqrt of 2 ulp and two products: a few 1e-7 each.
   expectClose(
     asF32(got.out!),
-    twin(x, gamma, { tokens, size, eps, groups, row, at, ...outer }, c.residual ? residual : undefined),
+    twin(x, gamma, { tokens, size, eps, groups, row, at, ...outer, ...(c.total ? { total: c.total } : {}) }, c.residual ? residual : undefined),
     5e-6,
     name,
   );
@@ -69,6 +71,7 @@ describe('norm/rms_norm', () => {
       'scales the residual too',
       (s: string) => s.replace('y * OUT_SCALE + residual[id * D + d]', '(y + residual[id * D + d]) * OUT_SCALE'),
     ],
+    ['scales the norm only', (s: string) => s.replace('y *= total[0]', 'y += 0.0 * total[0]')],
     ['drops the row offset', (s: string) => s.replace('t * X_ROW + X_AT', 't * X_ROW')],
   ])('notices a kernel that %s', async (_what, mutate) => {
     await expectMutantToFail(gpu, shaderText, 'norm/rms_norm', mutate, async () => {

@@ -105,6 +105,12 @@ function addMoe(shapes: Shapes, ffn: MoeFfn, n: MoeFfnNames, hidden: number, kin
   );
   if (n.shared && ffn.shared) addGlu(shapes, n.shared, ffn.shared.width, hidden);
   if (n.sharedGate) shapes.set(weight(n.sharedGate), [1, hidden]);
+  if (n.routerGains && ffn.router.gains) shapes.set(n.routerGains, [hidden]);
+  if (n.expertScale && ffn.router.expertScale) shapes.set(n.expertScale, [ffn.experts]);
+  if (n.parallel && ffn.parallel) {
+    addGlu(shapes, n.parallel, ffn.parallel.width, hidden);
+    for (const name of [n.parallel.norm, n.parallel.postNorm, n.parallel.expertsPostNorm]) shapes.set(name, [hidden]);
+  }
 }
 
 type Kind = ExpertStorage['kind'];
@@ -124,6 +130,7 @@ export function expectedTensors(config: ModelConfig, names: TensorNames, experts
     const n = names.layer(i);
     for (const name of [n.attentionNorm, n.attentionPostNorm, n.ffnPostNorm]) if (name) addNorm(shapes, config, name);
     addMixer(shapes, layer.attention, n.attention, hidden);
+    if (n.outScale && layer.outScale) shapes.set(n.outScale, [1]);
     addNorm(shapes, config, n.ffnNorm);
     addFfn(shapes, layer.ffn, n.ffn, hidden, experts);
   });

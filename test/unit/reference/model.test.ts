@@ -16,6 +16,8 @@ import {
  * 300 f32 steps, and fifty times tighter than what the engine is held to.
  */
 const BOUND = 2e-5;
+/** transformers runs a gated delta net in chunks, through products of many decays: 6e-5 from the recurrence itself. */
+const boundOf = (folder: string): number => (/qwen3-(next|5-moe)$/.test(folder) ? 2e-4 : BOUND);
 
 function relative(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   let worst = 0;
@@ -56,7 +58,7 @@ const largestIndex = (x: Float64Array): number => x.indexOf(Math.max(...x));
 test.each([...FAMILY_FIXTURES, ...FORMAT_FIXTURES])('%s: logits and greedy continuation', (folder) => {
   const { run, golden } = compare(folder);
   const prompt = golden('prompt_ids').length;
-  expect(relative(flat([run.logits.slice(0, prompt)]), golden('logits'))).toBeLessThan(BOUND);
+  expect(relative(flat([run.logits.slice(0, prompt)]), golden('logits'))).toBeLessThan(boundOf(folder));
   expect(run.logits.slice(prompt - 1).map(largestIndex)).toEqual([...golden('greedy_ids')]);
 });
 
@@ -65,13 +67,13 @@ test.each(FAMILY_FIXTURES)('%s: residual stream and routing of every layer', (fo
   const prompt = golden('prompt_ids').length;
   // The golden's last entry is after the final norm.
   const stream = flat([...run.hidden.slice(0, -1), run.final].map((tokens) => tokens.slice(0, prompt)));
-  expect(relative(stream, golden('hidden'))).toBeLessThan(BOUND);
+  expect(relative(stream, golden('hidden'))).toBeLessThan(boundOf(folder));
 
   if (!has('topk_ids')) return; // of JetMoE, which has two routers a layer, none were recorded
   const pairs = run.routes.flatMap((layer) => layer.slice(0, prompt).flatMap(byId));
   expect(pairs.map(([id]) => id)).toEqual([...golden('topk_ids')]);
   const given = golden('topk_weights');
-  pairs.forEach(([, weight], i) => expect(Math.abs(weight - given[i]!)).toBeLessThan(BOUND));
+  pairs.forEach(([, weight], i) => expect(Math.abs(weight - given[i]!)).toBeLessThan(boundOf(folder)));
 });
 
 describe('router', () => {
