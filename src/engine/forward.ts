@@ -317,7 +317,10 @@ export class Forward {
   }
 
   /** Embedding and all layers; the residual stream ends in `residualA`. */
-  async body(batch: Batch, { taps, waves = false, logs = this.logs, tileRows = this.tuning.tileRows }: BodyOptions = {}): Promise<Body> {
+  async body(
+    batch: Batch,
+    { taps, waves = false, logs = this.logs, tileRows = this.tuning.tileRows }: BodyOptions = {},
+  ): Promise<Body> {
     const r = this.recorder();
     const phase = PHASES[batch];
     invariant(batch !== 'few' || !this.isRecurrent, 'a state takes its tokens one by one or as a chunk');

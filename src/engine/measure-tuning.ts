@@ -72,7 +72,8 @@ async function measure(gpu: Gpu, forward: Forward): Promise<Tuning> {
     const startedAt = performance.now();
     forward.setStep(tokens, 0);
     const encoder = gpu.device.createCommandEncoder();
-    for (let i = 0; i < RUNS; i++) body.program.encode(encoder, { tokens, position: 0 }, { end: body.marks[0]?.combine });
+    for (let i = 0; i < RUNS; i++)
+      body.program.encode(encoder, { tokens, position: 0 }, { end: body.marks[0]?.combine });
     gpu.submit(encoder.finish());
     await gpu.idle();
     return performance.now() - startedAt;
