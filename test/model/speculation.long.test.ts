@@ -13,7 +13,11 @@ const PROMPT = [5, 9, 2, 7, 5, 9, 2, 7, 5, 9, 2];
 const SAMPLED = { temperature: 0.05, topP: 0.95, repetitionPenalty: 1.01, seed: 11 };
 
 const open = (source = gpu): Promise<Model> =>
-  loadOn(source.share(), pathSource(fixturePath('families/olmoe')), { contextLength: 192, prefillChunk: 16, runAhead: 0 });
+  loadOn(source.share(), pathSource(fixturePath('families/olmoe')), {
+    contextLength: 192,
+    prefillChunk: 16,
+    runAhead: 0,
+  });
 const model = await open();
 const running = await loadOn(gpu.share(), pathSource(fixturePath('families/olmoe')), {
   contextLength: 192,
@@ -66,13 +70,19 @@ it.each([{ speculate: true }, {}])('leaves what was taken, wherever the reader s
   for (const after of [2, 9]) {
     await answer(on, { temperature: 0, ...options }, after);
     const fed = [...PROMPT, ...whole.slice(0, after - 1)];
-    const next = on.generate({ ids: [...fed, 3, 4] }, { temperature: 0, maxTokens: 4, speculate: false, ignoreEnd: true });
+    const next = on.generate(
+      { ids: [...fed, 3, 4] },
+      { temperature: 0, maxTokens: 4, speculate: false, ignoreEnd: true },
+    );
     const seen: number[] = [];
     let step = await next.next();
     for (; !step.done; step = await next.next()) seen.push(step.value.id);
     expect(step.value.cachedTokens).toBe(fed.length);
     const anew: number[] = [];
-    for await (const { id } of on.generate({ ids: [...fed, 3, 4] }, { temperature: 0, maxTokens: 4, skipCache: true, ignoreEnd: true }))
+    for await (const { id } of on.generate(
+      { ids: [...fed, 3, 4] },
+      { temperature: 0, maxTokens: 4, skipCache: true, ignoreEnd: true },
+    ))
       anew.push(id);
     expect(seen).toEqual(anew);
   }

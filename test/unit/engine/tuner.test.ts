@@ -16,7 +16,10 @@ function device(ms: (run: Run) => number): TunerOptions & { readonly runs: Run[]
 }
 
 /** @param each of a step of a few, a token @param whole of a chunk, however many */
-const crossing = (each: number, whole: number) => (run: Run): number => (run.batch === 'few' ? each * run.tokens : whole);
+const crossing =
+  (each: number, whole: number) =>
+  (run: Run): number =>
+    run.batch === 'few' ? each * run.tokens : whole;
 
 const chosen = (options: TunerOptions): Promise<Tuning> => tune(UNTUNED, options);
 
@@ -64,8 +67,12 @@ describe('what was kept', () => {
     expect(parseTuning(JSON.stringify({ name: 'a', tuning }), 'b')).toBeNull();
   });
 
-  it.each(['', 'null', '{}', '{"name":"a"}', '{"name":"a","tuning":{"fewUpTo":1.5,"tileRows":16}}', '{"name":"a","tuning":{"fewUpTo":2,"tileRows":48}}'])(
-    'is measured anew where it reads %s',
-    (text) => expect(parseTuning(text, 'a')).toBeNull(),
-  );
+  it.each([
+    '',
+    'null',
+    '{}',
+    '{"name":"a"}',
+    '{"name":"a","tuning":{"fewUpTo":1.5,"tileRows":16}}',
+    '{"name":"a","tuning":{"fewUpTo":2,"tileRows":48}}',
+  ])('is measured anew where it reads %s', (text) => expect(parseTuning(text, 'a')).toBeNull());
 });
