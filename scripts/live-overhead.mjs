@@ -12,7 +12,7 @@ const server = await createServer({
   configFile: 'demo/vite.config.ts',
   root: 'demo',
   logLevel: 'error',
-  server: { port: 0 },
+  server: { port: 0, hmr: false, watch: null },
 });
 await server.listen();
 const browser = await chromium.launch({ executablePath: ensureChromium(), args: ['--no-sandbox', ...ADAPTER] });

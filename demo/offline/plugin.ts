@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { build, type Plugin, type Rolldown } from 'vite';
+import { build, type HtmlTagDescriptor, type Plugin, type Rolldown } from 'vite';
 import type { Shell, ShellFile } from './shell-cache.ts';
 
 export const SERVICE_WORKER = 'service-worker.js';
@@ -10,7 +10,18 @@ const MANIFEST = 'manifest.webmanifest';
 const PAGE = 'index.html';
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
+type Content = string | Uint8Array;
+
 const icon = (src: string, purpose: string): object => ({ src, sizes: 'any', type: 'image/svg+xml', purpose });
+/** For home screens that take no SVG: `node scripts/icons.mjs`. */
+const pixels = (size: number): object => ({
+  src: `./icon-${size}.png`,
+  sizes: `${size}x${size}`,
+  type: 'image/png',
+  purpose: 'any maskable',
+});
+const PIXELS = [180, 192, 512] as const;
+const TOUCH_ICON = `icon-${PIXELS[0]}.png`;
 /** Addresses are relative to it, so that the page works in any folder. */
 const manifest = {
   name: 'webmoe: chat in this browser',
@@ -21,16 +32,16 @@ const manifest = {
   display: 'standalone',
   background_color: '#faf9f7',
   theme_color: '#faf9f7',
-  icons: [icon('./icon.svg', 'any'), icon('./icon-maskable.svg', 'maskable')],
+  icons: [icon('./icon.svg', 'any'), icon('./icon-maskable.svg', 'maskable'), ...PIXELS.map(pixels)],
 };
 
-const ownFiles = (): Record<string, string> => ({
+const ownFiles = (): Record<string, Content> => ({
   [MANIFEST]: JSON.stringify(manifest, null, 2),
   'icon.svg': readFileSync(here('../icon.svg'), 'utf8'),
   'icon-maskable.svg': readFileSync(here('./icon-maskable.svg'), 'utf8'),
+  ...Object.fromEntries(PIXELS.map((size) => [`icon-${size}.png`, readFileSync(here(`./icon-${size}.png`))])),
 });
 
-type Content = string | Uint8Array;
 const contentOf = (file: Rolldown.OutputChunk | Rolldown.OutputAsset): Content =>
   file.type === 'chunk' ? file.code : file.source;
 const sha = (content: Content, kind: 'sha256' | 'sha384', form: 'hex' | 'base64'): string =>
@@ -81,7 +92,12 @@ export const offlineShell: Plugin = {
     order: 'post',
     handler: (_html, { path }) => {
       const up = '../'.repeat(path.split('/').length - 2) || './';
-      return [{ tag: 'link', attrs: { rel: 'manifest', href: up + MANIFEST }, injectTo: 'head' }];
+      const link = (rel: string, file: string): HtmlTagDescriptor => ({
+        tag: 'link',
+        attrs: { rel, href: up + file },
+        injectTo: 'head',
+      });
+      return [link('manifest', MANIFEST), link('apple-touch-icon', TOUCH_ICON)];
     },
   },
   generateBundle: {

@@ -22,6 +22,8 @@ const VIEWS = ['moe-token-grid', 'moe-token-strip', 'moe-heatmap'] as const;
 /** Shares over the whole text change little with a token: it is drawn once a second. */
 const SLOW: string = VIEWS[2];
 const SLOW_MS = 1000;
+/** The others follow at a pace that eyes can: each snapshot copies the lists of the whole conversation. */
+const SHOW_MS = 250;
 const NAME_LENGTH = 60;
 
 export function routingViews(model: Pick<Model, 'config' | 'plan'>, name: string): RoutingViews {
@@ -32,20 +34,22 @@ export function routingViews(model: Pick<Model, 'config' | 'plan'>, name: string
     element.brush = brush;
     return element;
   });
-  let frame: number | null = null;
+  let timer: ReturnType<typeof setTimeout> | null = null;
   let isOver = false;
+  let shownAt = -Infinity;
   let slowAt = -Infinity;
   const show = (): void => {
-    frame = null;
+    if (timer !== null) clearTimeout(timer);
+    timer = null;
+    shownAt = performance.now();
     const snapshot = trace.snapshot();
     if (snapshot.steps.length === 0) return;
     const isDue = isOver || performance.now() - slowAt >= SLOW_MS;
     if (isDue) slowAt = performance.now();
     for (const element of elements) if (isDue || element.localName !== SLOW) element.trace = snapshot;
   };
-  /** Tokens come faster than frames. */
   const changed = (): void => {
-    frame ??= requestAnimationFrame(show);
+    timer ??= setTimeout(show, SHOW_MS - (performance.now() - shownAt));
   };
   return {
     elements,
@@ -57,11 +61,11 @@ export function routingViews(model: Pick<Model, 'config' | 'plan'>, name: string
         prompt: (chunk) => (trace.prompt(chunk), changed()),
         token: (token) => (trace.token(token), changed()),
         step: (event) => trace.step(event),
-        end: () => ((isOver = true), changed()),
+        end: () => ((isOver = true), show()),
       };
     },
     dispose() {
-      if (frame !== null) cancelAnimationFrame(frame);
+      if (timer !== null) clearTimeout(timer);
     },
   };
 }

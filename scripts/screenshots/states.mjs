@@ -96,7 +96,7 @@ export const STATES = {
       await s.fake('progress', WEIGHTS);
       await s.page.context().setOffline(true);
       await s.fake('failLoad', 'source');
-      await s.page.getByText('No connection.').waitFor();
+      await s.page.getByText('No connection.').first().waitFor();
     },
   },
   'chat-empty': { query: '?storage', run: (s) => s.chat() },

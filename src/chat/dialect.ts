@@ -3,7 +3,9 @@ import type { Constraint } from '../text/grammar/constraint.ts';
 import { harmonyAnswer, harmonyCall, isHarmony, readHarmony } from './harmony.ts';
 import { OutputSink, runStates, type OutputParser, type State } from './output.ts';
 import type { ToolFormat } from './tools/format.ts';
+import { gemma } from './tools/gemma.ts';
 import { granite, hermes, mistral } from './tools/json-block.ts';
+import { llama } from './tools/llama.ts';
 import { deepseekV3, deepseekV31, mistralNamed } from './tools/named.ts';
 import { glm, qwenCoder } from './tools/tagged.ts';
 import type { FunctionDefinition } from './types.ts';
@@ -17,6 +19,8 @@ const FORMATS: readonly ToolFormat[] = [
   granite,
   deepseekV3,
   deepseekV31,
+  gemma,
+  llama,
 ];
 
 interface Marks {
@@ -26,6 +30,7 @@ interface Marks {
 const THOUGHTS: readonly Marks[] = [
   { open: '<think>', close: '</think>' },
   { open: '[THINK]', close: '[/THINK]' },
+  { open: '<|channel>thought', close: '<channel|>' },
 ];
 
 export interface Reading {
@@ -93,7 +98,9 @@ function thinking(sink: OutputSink, { close }: Marks, after: State): State {
 
 function parserOf(thoughts: Marks | null, format: ToolFormat, reading: Reading): OutputParser {
   const sink = new OutputSink();
-  const text = content(sink, thoughts, format, reading);
+  const plain = content(sink, thoughts, format, reading);
+  const mayCall = reading.tools.length > 0 && !reading.isForced;
+  const text = mayCall && format.begin ? format.begin(sink, reading.tools, plain) : plain;
   const isOpen = thoughts !== null && !reading.isForced && reading.promptTail.trimEnd().endsWith(thoughts.open);
   return runStates(isOpen ? thinking(sink, thoughts, text) : text, sink);
 }

@@ -60,7 +60,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: traceRecordCommand,
   },
   'trace replay': {
-    about: 'hit rates of cache policies on recorded routing',
+    about: 'hit rates of cache policies on recorded routing, of webmoe, vLLM, llama.cpp or BigMoeOnEdge',
     argument: 'FILE...',
     options: TRACE_REPLAY_OPTIONS,
     run: traceReplayCommand,

@@ -3,11 +3,10 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { InvalidRequest } from '../errors.ts';
 import { POLICY_NAMES } from '../policy/index.ts';
-import { readTrace } from '../trace/npz.ts';
+import { openTrace } from '../trace/open-trace.ts';
 import type { Pooling } from '../trace/pool.ts';
 import { replayPrefetch, type PrefetchResult } from '../trace/prefetch-replay.ts';
 import { replay, type ReplayResult } from '../trace/replay.ts';
-import { readRouteCsv } from '../trace/route-csv.ts';
 import type { Trace } from '../trace/trace.ts';
 import { popularityOf, visitsOf, type Visits } from '../trace/visits.ts';
 import type { OptionSpec, Options } from './args.ts';
@@ -74,12 +73,12 @@ function readPooling(text = 'global'): Pooling {
   throw new InvalidRequest(`--pool must be global, layer or a number of layers, got ${text}`, { option: 'pool' });
 }
 
-/** A .npz trace of ours, or a route.csv of BigMoeOnEdge. */
-export async function readTraceFile(file: string): Promise<Trace> {
+/** Of any kind that the views open, too. */
+async function readTraceFile(file: string): Promise<Trace> {
   const bytes = await readFile(file).catch((cause: unknown) => {
     throw new InvalidRequest(`cannot read ${file}`, { file }, { cause });
   });
-  return file.endsWith('.csv') ? readRouteCsv(bytes.toString(), basename(file)) : readTrace(bytes, basename(file));
+  return openTrace(bytes, basename(file));
 }
 
 async function readRequest(options: Options): Promise<Request> {
@@ -146,6 +145,9 @@ function report(file: string, trace: Trace, { policies, percents, pooling, warm,
 
 const percent = (share: number): string => (100 * share).toFixed(1);
 
+/** Traces of other tools do not say how large an expert is: one byte stands for it. */
+const hasSizes = ({ expertBytes }: Trace['model']): boolean => expertBytes.some((bytes) => bytes > 1);
+
 function columns(head: readonly string[], lines: readonly (readonly string[])[]): string {
   const widths = head.map((h, c) => Math.max(h.length, ...lines.map((l) => l[c]!.length)));
   return [head, ...lines]
@@ -178,7 +180,7 @@ function table(r: Report, request: Request): string {
       percent(x.ofBelady),
       percent(x.fullLayerRate),
       x.decodeLoadsPerToken.toFixed(1),
-      (x.decodeBytesPerToken / 1e6).toPrecision(3),
+      hasSizes(r.model) ? (x.decodeBytesPerToken / 1e6).toPrecision(3) : '?',
       percent(x.rereadRatio),
       percent(x.compulsoryShare),
     ]),

@@ -5,6 +5,7 @@ import { Brush, type Selection } from './brush.ts';
 import { controlsView } from './controls.ts';
 import { pngFile, save, svgFile } from './export.ts';
 import { linkOf, selectionFrom, stateFrom } from './link.ts';
+import { LIVE_MS, Pace } from './pace.ts';
 import { styles } from './styles.ts';
 import { csvOf, tableView } from './table.ts';
 import type { MoeElement } from './moe-element.ts';
@@ -57,7 +58,7 @@ abstract class ViewElement<D, S extends State> extends LitElement implements Moe
   #wanted: string | null = null;
   #computedFor: readonly unknown[] = [];
   #computedAt = 0;
-  #later: ReturnType<typeof setTimeout> | null = null;
+  readonly #pace = new Pace(this, () => this.requestUpdate());
   readonly #watchSize = globalThis.ResizeObserver ? new ResizeObserver(([entry]) => this.#resized(entry!)) : null;
   readonly #onSelect = (): void => this.requestUpdate();
   readonly #onTheme = (): void => this.requestUpdate();
@@ -78,6 +79,7 @@ abstract class ViewElement<D, S extends State> extends LitElement implements Moe
     super.connectedCallback();
     this.#loading ??= this.#load();
     this.#watchSize?.observe(this);
+    this.#pace.start();
     this.brush.addEventListener('change', this.#onSelect);
     dark?.addEventListener('change', this.#onTheme);
   }
@@ -111,8 +113,7 @@ abstract class ViewElement<D, S extends State> extends LitElement implements Moe
     this.#view?.leave?.(this.brush);
     this.brush.removeEventListener('change', this.#onSelect);
     dark?.removeEventListener('change', this.#onTheme);
-    if (this.#later) clearTimeout(this.#later);
-    this.#later = null;
+    this.#pace.stop();
   }
 
   get link(): string {
@@ -130,6 +131,16 @@ abstract class ViewElement<D, S extends State> extends LitElement implements Moe
   get csv(): string | null {
     const trace = this.#shownTrace;
     return this.data === null || !trace ? null : csvOf(this.#shown.table(this.data, this.#context(trace)));
+  }
+
+  /** What a visitor does is drawn at once; what a model adds can wait. */
+  protected override shouldUpdate(changed: PropertyValues<this>): boolean {
+    const isGrowth = changed.size === 1 && changed.has('trace') && this.trace?.provenance?.kind === 'live';
+    return !isGrowth || this.data === null || this.#pace.isDue(LIVE_MS);
+  }
+
+  override updated(): void {
+    this.#pace.drawn();
   }
 
   override willUpdate(changed: PropertyValues<this>): void {
@@ -160,10 +171,7 @@ abstract class ViewElement<D, S extends State> extends LitElement implements Moe
     const wait = this.#shown.heavy && this.data !== null ? HEAVY_MS - (performance.now() - this.#computedAt) : 0;
     const onlyGrew = needs.slice(1).every((need, i) => need === this.#computedFor[i + 1]);
     if (wait > 0 && onlyGrew) {
-      this.#later ??= setTimeout(() => {
-        this.#later = null;
-        this.requestUpdate();
-      }, wait);
+      this.#pace.drawIn(wait);
       return;
     }
     this.#computedFor = needs;

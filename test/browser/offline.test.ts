@@ -68,6 +68,17 @@ describe('a page with its own copy', () => {
     expect(new URL(manifest.url).pathname).toBe('/some/where/manifest.webmanifest');
     const { installabilityErrors } = await devtools.send('Page.getInstallabilityErrors');
     expect(installabilityErrors.map(({ errorId }) => errorId)).toEqual(['in-incognito']); // tests run in private windows
+    const { icons } = JSON.parse(manifest.data ?? '') as { icons: { src: string; type: string; sizes: string }[] };
+    const drawn = await page.evaluate(
+      async (sources) => {
+        const images = sources.map((src) => Object.assign(new Image(), { src }));
+        await Promise.all(images.map((image) => image.decode()));
+        return images.map(({ naturalWidth, naturalHeight }) => `${naturalWidth}x${naturalHeight}`);
+      },
+      icons.map(({ src }) => src),
+    );
+    expect(icons.filter(({ type }, i) => type === 'image/png' && icons[i]!.sizes !== drawn[i])).toEqual([]);
+    expect(icons.some(({ sizes }) => sizes === '512x512')).toBe(true);
     const install = page.getByRole('button', { name: 'Install webmoe' });
     expect(await install.count()).toBe(0);
     await page.evaluate(() => {

@@ -87,7 +87,7 @@ const NODE_ONLY = ['cli', 'node.ts'];
 /** Packages beside the relative imports. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   trace: ['fflate'],
-  viz: ['lit', 'lit/async-directive.js', 'lit/directive.js', 'd3-sankey'],
+  viz: ['lit', 'lit/async-directive.js', 'lit/directive.js', 'lit/directives/guard.js', 'd3-sankey'],
   text: ['@huggingface/jinja', '@huggingface/tokenizers'],
   'cli/dawn.ts': ['webgpu'],
 };

@@ -8,6 +8,8 @@ export interface ToolFormat {
   recognises(template: string): boolean;
   /** Text that begins calls. */
   readonly openers: readonly string[];
+  /** Where calls have no opener: reads an answer from its first character. @param text goes on when it is no call */
+  begin?(sink: OutputSink, tools: readonly FunctionDefinition[], text: State): State;
   /** Reads calls from the text after an opener. @param back goes on where the calls end */
   read(sink: OutputSink, tools: readonly FunctionDefinition[], back: () => State): State;
   /** Text that is one call of this tool, arguments as its schema says. */

@@ -51,7 +51,7 @@ const parsed = (literal: string): unknown => {
 
 const isBlank = (c: string): boolean => c.trim() === '';
 
-/** `{"name": ..., "arguments": {...}}`, one or a list of them; `parameters` is another name for the arguments. */
+/** `{"name": ..., "arguments": {...}}`, one, a list of them, or several with `;` between them; `parameters` is another name for the arguments. */
 export class JsonCalls {
   readonly #sink: OutputSink;
   #nesting = new Nesting();
@@ -90,7 +90,7 @@ export class JsonCalls {
   }
 
   #outside(c: string): void {
-    if (c === '[') this.#isListed = true;
+    if (c === '[' || c === ';') this.#isListed = true;
     if (c !== '{' || (this.#found > 0 && !this.#isListed)) return;
     this.#nesting = new Nesting();
     this.#nesting.step(c);

@@ -14,6 +14,13 @@ export interface Member {
   readonly required: boolean;
 }
 
+/** Members beside those that are named. */
+export interface Others {
+  readonly value: Expression;
+  /** Their names, between the quotes; left out: any that no named member has. */
+  readonly name?: Expression;
+}
+
 /** A comma, then `text`. */
 const afterComma = (make: Expressions, text: string): Expression =>
   make.choice(make.literal(`,${text}`), make.literal(`, ${text}`));
@@ -44,20 +51,23 @@ function otherName(make: Expressions, names: readonly (readonly string[])[]): Ex
   );
 }
 
+/** The rest of a name after its first quote. */
+function nameOfOthers(make: Expressions, members: readonly Member[], { name }: Others): Expression {
+  if (!name && members.length > 0) {
+    const names = members.map((member) => Array.from(member.name));
+    return otherName(make, names);
+  }
+  return make.sequence(name ?? make.text(0, Infinity), make.literal('"'));
+}
+
 /**
  * Members in their order, then any number of others.
- * @param others what members of other names hold; null: there are none
+ * @param others null: there are none
  */
-export function objectText(make: Expressions, members: readonly Member[], others: Expression | null): Expression {
-  const key =
-    members.length > 0
-      ? otherName(
-          make,
-          members.map((m) => Array.from(m.name)),
-        )
-      : null;
-  const name = key ?? make.sequence(make.text(0, Infinity), make.literal('"'));
-  const other = others && make.sequence(name, make.literal(':'), valueAfterColon(make, others));
+export function objectText(make: Expressions, members: readonly Member[], others: Others | null): Expression {
+  const other =
+    others &&
+    make.sequence(nameOfOthers(make, members, others), make.literal(':'), valueAfterColon(make, others.value));
   const more = other ? make.repeat(make.sequence(afterComma(make, '"'), other), 0, Infinity) : make.empty;
   /** What may come when nothing is written but the brace, and when a member is. */
   let fresh = make.choice(
@@ -116,6 +126,6 @@ export function anyText(make: Expressions, depth: number = MOST_NESTING): Expres
 }
 
 export const anyObject = (make: Expressions, depth: number = MOST_NESTING): Expression =>
-  objectText(make, [], anyText(make, depth - 1));
+  objectText(make, [], { value: anyText(make, depth - 1) });
 export const anyArray = (make: Expressions, depth: number = MOST_NESTING): Expression =>
   arrayText(make, [], anyText(make, depth - 1), 0, Infinity);

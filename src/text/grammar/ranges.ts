@@ -47,11 +47,18 @@ function naturals(a: number, b: number): string[] {
 const joined = (parts: readonly string[]): string | null => (parts.length > 0 ? `(?:${parts.join('|')})` : null);
 const clamp = (value: number): number => Math.max(-MOST, Math.min(MOST, value));
 
-/** @returns null when no integer is between the bounds */
-export function integerPattern({ min, max, openMin, openMax }: Bounds): string | null {
+/** The least and the largest integer, of at most 15 digits; null: there is none. */
+export function integersBetween({ min, max, openMin, openMax }: Bounds): readonly [low: number, high: number] | null {
   const low = clamp(openMin ? min + 1 : min);
   const high = clamp(openMax ? max - 1 : max);
-  if (min > MOST || max < -MOST) return null;
+  return min > MOST || max < -MOST || low > high ? null : [low, high];
+}
+
+/** @returns null when no integer is between the bounds */
+export function integerPattern(bounds: Bounds): string | null {
+  const between = integersBetween(bounds);
+  if (!between) return null;
+  const [low, high] = between;
   const negative = joined(naturals(Math.max(1, -high), -low));
   return joined([...(negative ? [`-${negative}`] : []), ...naturals(Math.max(0, low), high)]);
 }

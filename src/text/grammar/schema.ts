@@ -1,7 +1,9 @@
 /** JSON Schema to an expression. A keyword that is not understood is refused: output must never break a rule that was given. */
 import { InvalidRequest } from '../../errors.ts';
 import { isObject } from '../json.ts';
+import { Automaton, type State } from './automaton.ts';
 import type { JsonSchema } from './constraint.ts';
+import { areDisjoint } from './disjoint.ts';
 import type { Expression, Expressions } from './expression.ts';
 import { FORMATS } from './formats.ts';
 import {
@@ -14,9 +16,12 @@ import {
   objectText,
   quoted,
   written,
+  type Member,
+  type Others,
 } from './json-text.ts';
+import { divisorFault, multiplesText } from './multiples.ts';
 import { compilePattern } from './pattern.ts';
-import { integerPattern, numberPattern, type Bounds } from './ranges.ts';
+import { integerPattern, integersBetween, numberPattern, type Bounds } from './ranges.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
 
@@ -34,13 +39,15 @@ const NOTES = new Set(
 const TYPES = ['object', 'array', 'string', 'number', 'integer', 'boolean', 'null'] as const;
 type Type = (typeof TYPES)[number];
 
+const BOUNDS = ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum'] as const;
+
 /** Keywords by the types that they speak about. */
 const KEYWORDS: Readonly<Record<Type, readonly string[]>> = {
-  object: ['properties', 'required', 'additionalProperties'],
+  object: ['properties', 'required', 'additionalProperties', 'patternProperties'],
   array: ['items', 'prefixItems', 'minItems', 'maxItems', 'uniqueItems'],
   string: ['minLength', 'maxLength', 'pattern', 'format'],
-  number: ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum'],
-  integer: ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum'],
+  number: [...BOUNDS, 'multipleOf'],
+  integer: [...BOUNDS, 'multipleOf'],
   boolean: [],
   null: [],
 };
@@ -113,7 +120,7 @@ class SchemaCompiler {
     const empty = assertions(schema).find((key) => schema[key] === null && key !== 'const');
     if (empty !== undefined) refuse(within(pointer, empty), 'must not be null; leave it out');
     if (own(schema, '$ref') !== undefined) return this.#reference(schema, pointer, depth);
-    for (const keyword of ['anyOf', 'allOf']) {
+    for (const keyword of ['anyOf', 'oneOf', 'allOf']) {
       if (own(schema, keyword) !== undefined) return this.#alternatives(schema, pointer, depth, keyword);
     }
     if (own(schema, 'enum') !== undefined || Object.hasOwn(schema, 'const')) return this.#values(schema, pointer);
@@ -126,15 +133,20 @@ class SchemaCompiler {
     const ref = schema.$ref;
     if (typeof ref !== 'string' || !/^#(?:\/|$)/.test(ref))
       return refuse(at, 'must point into this schema, such as "#/$defs/name"');
+    const target = this.#resolve(ref);
+    if (target === undefined) return refuse(at, `${JSON.stringify(ref)} is not in the schema`);
+    if (depth >= MOST_REFERENCES) return this.#make.never;
+    return this.#make.lazy(`${this.#name} ${ref} ${depth}`, () => this.compile(target, ref, depth + 1));
+  }
+
+  #resolve(ref: string): unknown {
     let target: unknown = this.#root;
     for (const part of ref.split('/').slice(1)) {
       const key = unescaped(part).replaceAll('~1', '/').replaceAll('~0', '~');
       target =
         (isObject(target) || Array.isArray(target)) && Object.hasOwn(target, key) ? (target as Schema)[key] : undefined;
     }
-    if (target === undefined) return refuse(at, `${JSON.stringify(ref)} is not in the schema`);
-    if (depth >= MOST_REFERENCES) return this.#make.never;
-    return this.#make.lazy(`${this.#name} ${ref} ${depth}`, () => this.compile(target, ref, depth + 1));
+    return target;
   }
 
   #alternatives(schema: Schema, pointer: string, depth: number, keyword: string): Expression {
@@ -142,7 +154,20 @@ class SchemaCompiler {
     const options = list(own(schema, keyword), within(pointer, keyword));
     if (keyword === 'allOf' && options.length > 1)
       refuse(within(pointer, keyword), 'only one schema is supported; merge them into one');
+    if (keyword === 'oneOf') this.#checkApart(options, within(pointer, keyword));
     return this.#make.choice(...options.map((option, i) => this.compile(option, within(pointer, keyword, i), depth)));
+  }
+
+  /** Of alternatives that exclude each other exactly one holds for whatever one of them allows. */
+  #checkApart(options: readonly unknown[], pointer: string): void {
+    options.forEach((option, j) => {
+      const i = options.slice(0, j).findIndex((other) => !areDisjoint(other, option, (ref) => this.#resolve(ref)));
+      if (i >= 0)
+        refuse(
+          pointer,
+          `alternatives ${i} and ${j} may both hold; give them other types, or a required property another const each, or say anyOf`,
+        );
+    });
   }
 
   #values(schema: Schema, pointer: string): Expression {
@@ -196,10 +221,11 @@ class SchemaCompiler {
     if (!isObject(properties)) return refuse(within(pointer, 'properties'), 'must be an object');
     if (!Array.isArray(required)) return refuse(within(pointer, 'required'), 'must be a list of names');
     const names = [...new Set([...Object.keys(properties), ...required.map(String)])];
-    const others = own(schema, 'additionalProperties') ?? names.length === 0;
-    if (others === true && names.length === 0) return anyObject(this.#make);
+    const patterned = this.#patterned(schema, pointer, names, depth);
+    const others = own(schema, 'additionalProperties') ?? (names.length === 0 && !patterned);
+    if (others === true && names.length === 0 && !patterned) return anyObject(this.#make);
     const other = others === false ? null : this.compile(others, within(pointer, 'additionalProperties'), depth);
-    const members = names.map((name) => ({
+    const members = names.map((name): Member => ({
       name,
       required: required.includes(name),
       value: Object.hasOwn(properties, name)
@@ -208,7 +234,28 @@ class SchemaCompiler {
           ? refuse(within(pointer, 'required'), `${JSON.stringify(name)} is not among the properties`)
           : (other ?? anyText(this.#make)),
     }));
-    return objectText(this.#make, members, other);
+    return objectText(this.#make, members, patterned ?? (other && { value: other }));
+  }
+
+  /** Of one pattern that names no other member: for a name that several rules speak of, all of them would have to hold. */
+  #patterned(schema: Schema, pointer: string, names: readonly string[], depth: number): Others | null {
+    const patterns = own(schema, 'patternProperties') ?? {};
+    const at = within(pointer, 'patternProperties');
+    if (!isObject(patterns)) return refuse(at, 'must be an object');
+    const [pattern, ...more] = Object.keys(patterns);
+    if (pattern === undefined) return null;
+    if (more.length > 0) return refuse(at, 'only one pattern is supported, as a name could match several');
+    const name = compilePattern(pattern, this.#make, (reason) => refuse(at, `the pattern ${reason}`));
+    const both = names.find((other) => this.#writes(quoted(this.#make, name), JSON.stringify(other)));
+    if (both !== undefined) refuse(at, `the pattern also matches ${JSON.stringify(both)}; take one of the two out`);
+    return { name, value: this.compile(patterns[pattern], within(at, pattern), depth) };
+  }
+
+  #writes(expression: Expression, text: string): boolean {
+    const automaton = new Automaton(this.#make, expression);
+    let state: State | null = automaton.start;
+    for (const byte of new TextEncoder().encode(text)) state = state && automaton.step(state, byte);
+    return state?.isEnd ?? false;
   }
 
   #array(schema: Schema, pointer: string, depth: number): Expression {
@@ -249,17 +296,28 @@ class SchemaCompiler {
   }
 
   #number(type: 'number' | 'integer', schema: Schema, pointer: string): Expression {
-    const asserted = KEYWORDS.number.filter((keyword) => own(schema, keyword) !== undefined);
+    const divisor = own(schema, 'multipleOf');
+    const asserted = BOUNDS.filter((keyword) => own(schema, keyword) !== undefined);
     for (const keyword of asserted) {
       const value = schema[keyword];
       if (typeof value !== 'number') refuse(within(pointer, keyword), 'must be a number');
       if (type === 'number' && !Number.isInteger(value))
         refuse(within(pointer, keyword), 'must be a whole number; other bounds are not supported');
     }
+    if (divisor !== undefined)
+      return this.#multiples(divisor, rounded(tightest(schema)), within(pointer, 'multipleOf'));
     const bounds = type === 'integer' ? rounded(tightest(schema)) : tightest(schema);
     if (type === 'number' && asserted.length === 0) return numberText(this.#make);
     const pattern = type === 'integer' ? integerPattern(bounds) : numberPattern(bounds);
     return pattern === null ? this.#make.never : written(this.#make, pattern);
+  }
+
+  /** Multiples of a whole number are integers, whatever the type. */
+  #multiples(divisor: unknown, bounds: Bounds, pointer: string): Expression {
+    const fault = divisorFault(divisor);
+    if (fault !== null) return refuse(pointer, fault);
+    const between = integersBetween(bounds);
+    return between ? multiplesText(this.#make, Number(divisor), ...between) : this.#make.never;
   }
 }
 

@@ -32,6 +32,8 @@ export interface FlowInput {
 export const LINE = 38;
 export const WORD_FONT = '13px system-ui, sans-serif';
 const TITLE = 20;
+/** Of a letter of a title, on average. */
+const TITLE_LETTER = 6;
 const GAP = 4;
 const WORD_SPACE = 3;
 /** Longer tokens are cut; readouts and the table have them whole. */
@@ -60,7 +62,7 @@ export function flowTokens({ tokens, text, least, breaks, width, measure = measu
     const title = titleAt.get(i);
     if (title !== undefined) {
       if (i > 0) y += LINE + 4;
-      titles.push({ y, title });
+      titles.push({ y, title: fitting(title, width) });
       [x, y] = [2, y + TITLE];
     }
     const whole = text(token);
@@ -74,8 +76,16 @@ export function flowTokens({ tokens, text, least, breaks, width, measure = measu
   return { placed, titles, height: y + LINE + 2 };
 }
 
-function drawn(text: string): string {
-  const word = text.trim() === '' ? tokenName(text) : tokenName(text.trim());
-  const points = [...word];
-  return points.length > LONGEST ? `${points.slice(0, LONGEST - 1).join('')}…` : word;
+function cut(text: string, most: number): string {
+  const points = [...text];
+  return points.length > most ? `${points.slice(0, most - 1).join('')}…` : text;
+}
+
+const drawn = (text: string): string => cut(tokenName(text.trim() === '' ? text : text.trim()), LONGEST);
+
+/** Titles begin with a chat's name and end with what the stretch is: the end stays. */
+function fitting(title: string, width: number): string {
+  const end = title.lastIndexOf(' · ');
+  const rest = end < 0 ? '' : title.slice(end);
+  return cut(end < 0 ? title : title.slice(0, end), Math.max(8, Math.floor(width / TITLE_LETTER) - rest.length)) + rest;
 }

@@ -1,5 +1,6 @@
 /** The text itself, each token with the experts that took it. */
 import { html, svg, type TemplateResult } from 'lit';
+import { guard } from 'lit/directives/guard.js';
 import type { Measured } from '../../trace/stats/chance.ts';
 import { repetitionOf } from '../../trace/stats/repetition.ts';
 import { countsOf, rowsOf, type LayerCounts } from '../../trace/stats/select.ts';
@@ -18,6 +19,8 @@ interface Strip {
   readonly counts: LayerCounts;
   /** [E], index into HUES. */
   readonly hues: Uint8Array;
+  /** Tells hues of one time from those of another. */
+  readonly hueKey: string;
   /** The token under the pointer. */
   over: number | null;
 }
@@ -76,20 +79,21 @@ function flowOf(strip: Strip, context: Context): Flow {
   });
 }
 
-function tokenView(strip: Strip, context: Context, { token, x, y, width, text }: Placed): unknown {
-  const { selection, brush, dropped, say, redraw } = context;
+/** While a model writes, only what changed is made again: a token stays where it is once its line is full. */
+function tokenView(strip: Strip, context: Context, placed: Placed): unknown {
+  const { trace, selection, dropped } = context;
+  const { token, x, y, width, text } = placed;
+  const state = `${token === selection.token ? 'on' : ''} ${token === selection.pinned ? 'pinned' : ''} ${dropped?.has(token) ? 'dropped' : ''}`;
+  const of = [trace.ids.buffer, token, x, y, width, text, state, selection.layer, strip.hueKey];
+  return guard(of, () => tokenDrawing(strip, context, placed, state));
+}
+
+function tokenDrawing(strip: Strip, context: Context, { token, x, y, width, text }: Placed, state: string): unknown {
   const { parts } = chipOf(strip, context, token);
   const extra = width - parts.reduce((sum, part) => sum + part.width, 0);
   const total = parts.reduce((sum, part) => sum + part.weight, 0) || 1;
   let left = x;
-  const state = `${token === selection.token ? 'on' : ''} ${token === selection.pinned ? 'pinned' : ''} ${dropped?.has(token) ? 'dropped' : ''}`;
-  return svg`<g class="token ${state}"
-    @pointerenter=${() => {
-      strip.over = token;
-      say(wordsOf(context, token));
-      redraw();
-    }}
-    @click=${(event: MouseEvent) => brush.select(event.shiftKey ? { pinned: token === selection.pinned ? null : token } : { token })}>
+  return svg`<g class="token ${state}" data-token=${token}>
     <rect class="back" x=${x - 2} y=${y - 1} width=${width + 4} height="35" rx="4"></rect>
     <text class="word" x=${x} y=${y + 12}>${text}</text>
     ${parts.map((part) => {
@@ -104,6 +108,26 @@ function tokenView(strip: Strip, context: Context, { token, x, y, width, text }:
 
 const wordsOf = ({ trace, selection, dropped }: Context, token: number): string =>
   routeWords(trace, token, selection.layer) + (dropped?.has(token) ? ', dropped' : '');
+
+/** The token under the pointer, or null between tokens. */
+function tokenAt(event: Event): number | null {
+  const { token } = (event.target as Element).closest<SVGElement>('.token')?.dataset ?? {};
+  return token === undefined ? null : Number(token);
+}
+
+function point(event: Event, strip: Strip, context: Context): void {
+  const token = tokenAt(event);
+  if (token === null || token === strip.over) return;
+  strip.over = token;
+  context.say(wordsOf(context, token));
+  context.redraw();
+}
+
+function choose(event: MouseEvent, { brush, selection }: Context): void {
+  const token = tokenAt(event);
+  if (token === null) return;
+  brush.select(event.shiftKey ? { pinned: token === selection.pinned ? null : token } : { token });
+}
 
 function keys(event: KeyboardEvent, strip: Strip, { placed }: Flow, context: Context): void {
   const { brush, selection, say } = context;
@@ -166,7 +190,11 @@ function figure(strip: Strip, context: Context): TemplateResult {
       <title>Tokens and their experts in layer ${selection.layer}</title>
       ${hueKey(strip, context)}
       ${shown === null ? null : gateBars(trace, shown, selection.layer, keyHeight, width, (e) => HUES[strip.hues[e]!]!)}
-      <g transform="translate(0 ${head})">
+      <g
+        transform="translate(0 ${head})"
+        @pointerover=${(event: PointerEvent) => point(event, strip, context)}
+        @click=${(event: MouseEvent) => choose(event, context)}
+      >
         ${flow.titles.map(({ y, title }) => svg`<text class="axis" x="2" y=${y + 12}>${title}</text>`)}
         ${flow.placed.map((placed) => tokenView(strip, context, placed))}
       </g>
@@ -221,7 +249,8 @@ export const tokenStrip: View<Strip> = {
   compute: ({ trace, part, selection: { layer } }) => {
     const counts = countsOf({ ...trace, logits: null }, part);
     const first = repetitionOf(trace, layer, part)[0]!.sameTop;
-    return { rows: rowsOf(trace, part), first, counts, hues: huesOf(counts, layer), over: null };
+    const hues = huesOf(counts, layer);
+    return { rows: rowsOf(trace, part), first, counts, hues, hueKey: hues.join(), over: null };
   },
   figure,
   summary: ({ first, counts: { experts, topK } }, context) => {

@@ -50,6 +50,9 @@ const HERMES = `{% if tools %}<tool_call>{{ '</think>' }}{% endif %}`;
 const MISTRAL = '{% if tools %}[AVAILABLE_TOOLS]{% endif %}[TOOL_CALLS]';
 const DEEPSEEK = `{{ tools }}<｜tool▁calls▁begin｜>`;
 const HARMONY = `{{ tools }}<|channel|><|message|>`;
+const LLAMA =
+  '{{ tools }}{"name": function name, "parameters": dictionary of argument name and its value}<|python_tag|>';
+const GEMMA = '{{ tools }}<|channel>thought<channel|><|tool_call>call:<tool_call|>';
 
 it.each([
   [
@@ -89,6 +92,16 @@ it.each([
     HARMONY,
     `<|channel|>commentary to=functions.weather <|constrain|>json<|message|>${ARGS}<|call|><|start|>assistant to=functions.now<|channel|>commentary json<|message|>{}`,
   ],
+  [
+    'llama',
+    LLAMA,
+    `\n{"name": "weather", "parameters": ${ARGS}}; {"type": "function", "name": "now", "parameters": {}}`,
+  ],
+  [
+    'llama, tagged',
+    LLAMA,
+    `<|python_tag|>{"name": "weather", "parameters": ${ARGS}};{"name": "now", "parameters": {}}`,
+  ],
 ])('reads calls of %s', (_, template, text) => {
   expect(readAllWays(template, text)).toEqual({ content: '', reasoning: '', calls: [call, now] });
 });
@@ -112,6 +125,54 @@ it.each([
   });
   const forced = `<tool_call>\n{"name": "weather", "arguments": ${ARGS}}\n</tool_call>`;
   expect(readAllWays(template, forced).calls).toEqual([call]);
+});
+
+describe('Gemma', () => {
+  it('writes values without JSON’s quotes', () => {
+    const text = `Wait.<|tool_call>call:weather{city:<|"|>a "b" }<tool_call|>,\n<|"|>,days:3,more:{x:[1,<|"|>y<|"|>,[]],z:{}},ok:true,word:late}<tool_call|><|tool_call>call:now{}<tool_call|>`;
+    const { content, calls } = readAllWays(GEMMA, text);
+    expect(content).toBe('Wait.');
+    expect(calls.map(({ name, arguments: of }) => [name, JSON.parse(of) as unknown])).toEqual([
+      [
+        'weather',
+        { city: 'a "b" }<tool_call|>,\n', days: 3, more: { x: [1, 'y', []], z: {} }, ok: true, word: 'late' },
+      ],
+      ['now', {}],
+    ]);
+    expect(readAllWays(GEMMA, `<|tool_call>call:weather${ARGS}<tool_call|>`).calls).toEqual([
+      { name: 'weather', arguments: JSON.stringify(JSON.parse(ARGS)) },
+    ]);
+  });
+  it.each([
+    '<|tool_call>oh<tool_call|>',
+    '<|tool_call>call:now{a}<tool_call|>',
+    '<|tool_call>call:now{a:[1',
+    '<|tool_call>',
+  ])('shows what is no call: %s', (text) => {
+    expect(readAllWays(GEMMA, text)).toEqual({ content: text, reasoning: '', calls: [] });
+  });
+  it('thinks in a channel', () => {
+    const text = '<|channel>thought\nHm.\n<channel|>Yes.';
+    expect(readAllWays(GEMMA, text)).toEqual({ content: 'Yes.', reasoning: 'Hm.', calls: [] });
+  });
+});
+
+describe('Llama', () => {
+  it.each([
+    '{"name": "Bob", "parameters": {}}',
+    '{"name": "weath',
+    '{"weather": 3}',
+    ' {',
+    'Call {"name": "now", "parameters": {}}',
+    `{${' '.repeat(90)}"name": "now"}`,
+  ])('answers with what is no call: %s', (text) => {
+    expect(readAllWays(LLAMA, text)).toEqual({ content: text, reasoning: '', calls: [] });
+  });
+  it('keeps JSON that was asked for', () => {
+    const text = '{"name": "now", "parameters": {}}';
+    expect(readAllWays(LLAMA, text, { isForced: true }).content).toBe(text);
+    expect(readAllWays(LLAMA, `<|python_tag|>${text}`, { isForced: true }).calls).toEqual([now]);
+  });
 });
 
 describe('arguments', () => {

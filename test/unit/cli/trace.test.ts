@@ -44,6 +44,22 @@ describe('trace replay', () => {
     expect(new Set(reports[0]!.prefetch.map((r) => `${r.prefetch} ${r.link}`)).size).toBe(6);
   });
 
+  it.each<[string, string, string]>([
+    [
+      'run.json',
+      JSON.stringify({ choices: [{ routed_experts: [[[0, 1]], [[2, 1]], [[0, 3]]] }] }),
+      '1 layers of 4 experts, 2',
+    ],
+    ['moe.csv', 'layer,expert\n0,1\n0,2\n1,0\n1,3\n0,1\n0,3\n1,0\n1,2\n', '2 layers of 4 experts, 2'],
+  ])('reads what other tools write: %s', async (name, text, model) => {
+    const file = join(folder, name);
+    writeFileSync(file, text);
+    const { code, out, err } = await cli(['trace', 'replay', file, '--policy', 'lru', '--capacity', '50']);
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toContain(`, ${model} a token`);
+    expect(out).toMatch(/^lru .* \? /m); // how large their experts are, they do not say
+  });
+
   it('starts from another trace', async () => {
     const hits = async (...more: string[]): Promise<number> => {
       const argv = ['trace', 'replay', gptoss, '--json', '--capacity', '10', '--policy', 'next-use', ...more];
@@ -71,8 +87,11 @@ describe('trace replay', () => {
     [[small, '--pool', '0'], /--pool must be/],
     [[small, '--warm', gptoss], /--warm is of gpt-oss/],
     [[small, '--plot', join(folder, 'no', 'x.svg')], /cannot write/],
-    [[join(TRACES, 'README.md')], /no \.npz archive/],
-    [[join(TRACES, 'qwen-curve.csv')], /no route trace/],
+    [
+      [join(TRACES, 'README.md')],
+      /README\.md is no trace\. webmoe reads a \.npz that webmoe wrote; a response of vLLM/,
+    ],
+    [[join(TRACES, 'qwen-curve.csv')], /qwen-curve\.csv is no trace/],
   ])('refuses %j with one line', async (argv, message) => {
     const { code, out, err } = await cli(['trace', 'replay', ...argv]);
     expect([code, out]).toEqual([2, '']);

@@ -24,10 +24,24 @@ describe('a schema that asks for more', () => {
   });
   it.each<[JsonSchema, string, RegExp]>([
     [{ not: {} }, 'not', /not supported/],
-    [{ oneOf: [{}] }, 'oneOf', /not supported/],
-    [{ type: 'object', patternProperties: {} }, 'patternProperties', /not supported/],
+    [{ oneOf: [{ type: 'null' }, {}] }, 'oneOf', /alternatives 0 and 1 may both hold/],
+    [{ oneOf: [{ const: 'a' }, { type: 'string', maxLength: 1 }] }, 'oneOf', /may both hold/],
+    [
+      {
+        oneOf: [
+          { type: 'number', maximum: 3 },
+          { type: 'integer', minimum: 3 },
+        ],
+      },
+      'oneOf',
+      /may both hold/,
+    ],
+    [{ oneOf: [{ type: 'null' }, { type: 'array' }], type: 'null' }, 'type', /beside oneOf/],
+    [{ type: 'object', patternProperties: { a: {}, b: {} } }, 'patternProperties', /only one pattern/],
+    [{ type: 'object', properties: { a1: {} }, patternProperties: { '\\d': {} } }, 'patternProperties', /matches "a1"/],
     [{ type: 'object', minProperties: 1 }, 'minProperties', /not supported/],
-    [{ type: 'number', multipleOf: 2 }, 'multipleOf', /not supported/],
+    [{ type: 'number', multipleOf: 0.01 }, 'multipleOf', /must be a whole number from 1 to 300/],
+    [{ type: 'integer', multipleOf: 301 }, 'multipleOf', /zeros at its end not counted/],
     [{ type: 'string', nullable: true }, 'nullable', /not supported/],
     [{ type: 'array', uniqueItems: true }, 'uniqueItems', /not supported/],
     [{ type: 'string', format: 'uri' }, 'format', /"uri" is not supported; formats are date,/],
@@ -87,6 +101,7 @@ describe('what nothing satisfies', () => {
     ['more than is allowed', { schema: { type: 'array', minItems: 3, maxItems: 2 } }],
     ['no number between', { schema: { type: 'integer', minimum: 3, maximum: 2 } }],
     ['no end of nesting', { schema: { type: 'object', properties: { a: { $ref: '#' } }, required: ['a'] } }],
+    ['no multiple between', { schema: { type: 'integer', multipleOf: 7, minimum: 15, maximum: 20 } }],
     ['an enum of other types', { schema: { type: 'integer', enum: ['a'] } }],
     ['no alternatives', { anyOf: [] }],
   ])('is refused: %s', (_, constraint) => {

@@ -171,6 +171,37 @@ export const schemas: Readonly<Record<string, JsonSchema>> = {
     { address: { allOf: [{ $ref: '#/$defs/address' }], description: 'home' } },
     { $defs: { address: object({ street: string, zip: { type: 'string', pattern: '^\\d{5}$' } }) } },
   ),
+  'kinds told apart': arrayOf(
+    {
+      oneOf: [
+        object({ kind: { const: 'circle' }, r: { type: 'number', exclusiveMinimum: 0 } }),
+        object({ kind: { enum: ['box', 'cube'] }, sides: arrayOf(integer, { maxItems: 3 }) }),
+        { type: 'object', properties: { name: string }, required: ['name'], additionalProperties: false },
+        { oneOf: [{ type: 'integer', maximum: 9 }, { type: 'integer', minimum: 10 }, { $ref: '#/$defs/short' }] },
+      ],
+    },
+    { minItems: 2, maxItems: 5, $defs: { short: { type: ['string', 'null'], maxLength: 4 } } },
+  ),
+  'names by a pattern': object({
+    all: { type: 'object', patternProperties: { '^x_[a-z"é]{1,4}$': integer }, additionalProperties: false },
+    more: {
+      type: 'object',
+      properties: { id: integer },
+      required: ['id', 'tag'],
+      patternProperties: { '\\d': string },
+    },
+  }),
+  multiples: arrayOf(
+    {
+      anyOf: [
+        { type: 'integer', multipleOf: 7, minimum: -3000, exclusiveMaximum: 3003 },
+        { type: 'integer', multipleOf: 250, exclusiveMinimum: 0 },
+        { type: 'number', multipleOf: 1, minimum: 95, maximum: 105 },
+        { type: 'integer', multipleOf: 12, maximum: -100 },
+      ],
+    },
+    { minItems: 4, maxItems: 20 },
+  ),
   'deep nesting': Array.from({ length: 12 }).reduce<JsonSchema>(
     (inner, _, i) => object({ [`level${i}`]: inner }),
     integer,
