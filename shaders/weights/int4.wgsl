@@ -19,7 +19,7 @@ fn unscaled32(matrix: u32, row: u32, chunk: u32) -> array<vec4<f32>, 8> {
   );
 }
 
-/// The same as bytes in k order, with the zero to take off: see linear/products_bytes.
+/// The same as bytes in k order, with the zero to take off: see weights/products_bytes.
 fn bytes32(matrix: u32, row: u32, chunk: u32) -> array<u32, 8> {
   let u = values[matrix + (row * W_CHUNKS + chunk) * W_CHUNK_VEC4];
   let low = u & vec4<u32>(0x0f0f0f0fu);

@@ -13,7 +13,7 @@ export interface AdapterFacts {
 export type KernelChoice = 'gpu' | 'software';
 
 /**
- * In what the decode kernels multiply 4-bit and 8-bit weights with activations: see shaders/linear/products_*. All add up in f32, and all other weights
+ * In what the decode kernels multiply 4-bit and 8-bit weights with activations: see shaders/weights/products_*. All add up in f32, and all other weights
  * are multiplied in f32.
  */
 export type Arithmetic = 'f32' | 'f16' | 'int8';

@@ -1,4 +1,4 @@
-/** Which arithmetic and which reductions the kernels for a few tokens are compiled with: see shaders/linear/products_*.wgsl and shared/team_sum.wgsl. */
+/** Which arithmetic and which reductions the kernels for a few tokens are compiled with: see shaders/weights/products_*.wgsl and shared/team_sum.wgsl. */
 import type { DeviceFacts } from '../../gpu/device.ts';
 import type { Layout } from '../../weights/layout.ts';
 
@@ -10,9 +10,9 @@ const isBytes = (layout: Layout): boolean => layout.kind === 'int' || layout.kin
  * @param rows that a lane multiplies with the same inputs: for one, adding up its inputs costs what it saves
  */
 export function productsImport(layout: Layout, { kernels, arithmetic }: DeviceFacts, rows: number): string {
-  if (kernels === 'software' || !isBytes(layout)) return 'linear/products_plain';
-  if (arithmetic === 'f32') return rows > 1 ? 'linear/products_bytes' : 'linear/products_plain';
-  return arithmetic === 'f16' ? 'linear/products_f16' : 'linear/products_int8';
+  if (kernels === 'software' || !isBytes(layout)) return 'weights/products_plain';
+  if (arithmetic === 'f32') return rows > 1 ? 'weights/products_bytes' : 'weights/products_plain';
+  return arithmetic === 'f16' ? 'weights/products_f16' : 'weights/products_int8';
 }
 
 /** Whether lanes add up what they share by subgroup operations. */

@@ -29,12 +29,12 @@ describe('variants', () => {
 
   it('are of 4-bit and 8-bit weights, and not of software adapters', () => {
     const f16 = facts(['shader-f16', 'subgroups'], 'auto');
-    expect(productsImport(INT4, f16, 1)).toBe('linear/products_f16');
-    expect(productsImport({ kind: 'mxfp4' }, f16, 2)).toBe('linear/products_f16');
-    expect(productsImport({ kind: 'bf16' }, f16, 2)).toBe('linear/products_plain');
-    expect(productsImport(INT4, facts([]), 2)).toBe('linear/products_bytes');
-    expect(productsImport(INT4, facts([]), 1)).toBe('linear/products_plain');
-    expect(productsImport(INT4, facts([], 'int8', 'software'), 2)).toBe('linear/products_plain');
+    expect(productsImport(INT4, f16, 1)).toBe('weights/products_f16');
+    expect(productsImport({ kind: 'mxfp4' }, f16, 2)).toBe('weights/products_f16');
+    expect(productsImport({ kind: 'bf16' }, f16, 2)).toBe('weights/products_plain');
+    expect(productsImport(INT4, facts([]), 2)).toBe('weights/products_bytes');
+    expect(productsImport(INT4, facts([]), 1)).toBe('weights/products_plain');
+    expect(productsImport(INT4, facts([], 'int8', 'software'), 2)).toBe('weights/products_plain');
     expect([hasSubgroups(f16), hasSubgroups(facts([])), hasSubgroups(facts(['subgroups'], 'f32', 'software'))]).toEqual(
       [true, false, false],
     );

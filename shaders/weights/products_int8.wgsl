@@ -1,4 +1,4 @@
-// linear/products_bytes with whole numbers: inputs become int8 with a scale for each chunk of 32, and four products are one instruction
+// weights/products_bytes with whole numbers: inputs become int8 with a scale for each chunk of 32, and four products are one instruction
 // (dot4I8Packed). The bound: an input is off by at most 1/254 of its chunk's largest magnitude; sums are exact.
 #import weight_format
 struct ChunkInputs {

@@ -1,4 +1,4 @@
-// The product of a chunk of a row with a chunk of inputs, in f32: for weights that are no bytes. See linear/products_bytes.
+// The product of a chunk of a row with a chunk of inputs, in f32: for weights that are no bytes. See weights/products_bytes.
 #import weight_format
 #import shared/dot32
 alias ChunkInputs = array<vec4<f32>, 8>;

@@ -1,4 +1,4 @@
-// linear/products_bytes in f16, two values an instruction on GPUs that do so: for adapters with shader-f16. Inputs are divided by the largest magnitude
+// weights/products_bytes in f16, two values an instruction on GPUs that do so: for adapters with shader-f16. Inputs are divided by the largest magnitude
 // of their chunk, so that none overflows whatever the model; a byte b becomes 1024 + b as f16 bits and loses 1024 exactly; a chunk's products are
 // added 8 to a sum in f16 (at most 8 * 255 in magnitude), those 4 and all chunks in f32.
 // The bound: a relative 2^-11 for an input, and for each of at most 9 roundings of a partial sum.
