@@ -244,8 +244,8 @@ describe('mutants of attention/attention_prefill', () => {
     ],
     [
       'reads values past the end',
-      'let start = (from_kv + min(base + j, end - 1u))',
-      'let start = (from_kv + base + j)',
+      'let row = from_kv + min(base + j, end - 1u)',
+      'let row = from_kv + base + j',
       named('middle_of_the_cache'),
     ],
     [

@@ -153,7 +153,8 @@ describe('counted by hand', () => {
     [1, 299, 7],
     [37, 100, 50],
   ])('attention of %s tokens at %s with a window of %s', (tokens, position, window) => {
-    const shape = { HEADS: 6, KV_HEADS: 3, KEY_SIZE: 24, VALUE_SIZE: 40, WINDOW: window ?? 0x7fffffff, SINKS: false };
+    const sizes = { KEY_SIZE: 24, VALUE_SIZE: 40, k_ROW: 24, v_ROW: 40 };
+    const shape = { HEADS: 6, KV_HEADS: 3, ...sizes, WINDOW: window ?? 0x7fffffff, SINKS: false };
     const seen = new Set<number>();
     let pairs = 0;
     for (let t = position; t < position + tokens; t++)
