@@ -114,6 +114,7 @@ export type { Hardware } from './engine/predict.ts';
 export type { EmbedOptions } from './engine/embedding.ts';
 export type { GeneratedToken, GenerateOptions, GenerateSummary, TokenLogprob } from './engine/generation.ts';
 export type { Plan, PlanOptions } from './engine/plan.ts';
+export type { RequestsOptions, RequestsPlan } from './engine/serving/sizes.ts';
 export type { WeightsOption } from './engine/precision.ts';
 export type { FileProgress, LoadProgress } from './engine/progress.ts';
 export type { RecoveryEvent } from './engine/recovery.ts';
