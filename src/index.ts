@@ -115,6 +115,7 @@ export type { EmbedOptions } from './engine/embedding.ts';
 export type { GeneratedToken, GenerateOptions, GenerateSummary, TokenLogprob } from './engine/generation.ts';
 export type { Plan, PlanOptions } from './engine/plan.ts';
 export type { KvFormat } from './config/kv-format.ts';
+export type { RequestsOptions, RequestsPlan } from './engine/serving/sizes.ts';
 export type { WeightsOption } from './engine/precision.ts';
 export type { FileProgress, LoadProgress } from './engine/progress.ts';
 export type { RecoveryEvent } from './engine/recovery.ts';

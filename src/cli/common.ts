@@ -145,7 +145,12 @@ export function loadOptions(options: Options): LoadOptions {
 }
 
 /** Loads as the options say; a progress bar on a terminal, silence elsewhere. */
-export async function loadModel(options: Options, out: Output, signal?: AbortSignal): Promise<Model> {
+export async function loadModel(
+  options: Options,
+  out: Output,
+  signal?: AbortSignal,
+  requests?: LoadOptions['requests'],
+): Promise<Model> {
   const cache = options.text('cache');
   const show = (p: LoadProgress): void => {
     if (out.isTerminal) out.note(`\r\x1b[K${progressLine(p)}`);
@@ -154,6 +159,7 @@ export async function loadModel(options: Options, out: Output, signal?: AbortSig
     ...loadOptions(options),
     onProgress: show,
     signal,
+    requests,
   });
   if (out.isTerminal) out.note('\r\x1b[K');
   const storage = model.expertStats()?.storage;

@@ -2,6 +2,7 @@
 import { createChat } from '../chat/chat.ts';
 import { modelSource } from '../chat/model-source.ts';
 import { sourceName } from '../engine/model-source.ts';
+import { MOST_IN_FLIGHT } from '../engine/serving/sizes.ts';
 import { InvalidRequest } from '../errors.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { loadModel, MODEL_OPTIONS, type Output } from './common.ts';
@@ -20,10 +21,18 @@ export const SERVE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   },
   'api-key-env': { type: 'text', value: 'NAME', help: 'environment variable with a key that clients must send' },
   cors: { type: 'text', value: 'ORIGIN', help: 'let pages of this origin ask; several with commas; * for all' },
+  parallel: {
+    type: 'whole',
+    value: 'N',
+    help: 'requests that are answered together, 1 to 64; all experts must be on the GPU (default 1)',
+    min: 1,
+    max: MOST_IN_FLIGHT,
+  },
+  'kv-budget': { type: 'bytes', value: 'BYTES', help: 'GPU memory for their keys and values (default: two contexts)' },
   'max-waiting': {
     type: 'whole',
     value: 'N',
-    help: 'requests that may wait while one is answered (default 8)',
+    help: 'requests that may wait while others are answered (default 8)',
     min: 0,
   },
   'max-request': { type: 'bytes', value: 'BYTES', help: 'longest request (default 4MB)' },
@@ -66,7 +75,11 @@ export class Stop {
 export async function serve(options: Options, out: Output, stop: Stop): Promise<void> {
   const apiKey = keyOf(options);
   const host = options.text('host') ?? '127.0.0.1';
-  const model = await loadModel(options, out, stop.asked);
+  const parallel = options.number('parallel') ?? 1;
+  const kvBytes = options.number('kv-budget');
+  if (parallel === 1 && kvBytes !== undefined)
+    throw new InvalidRequest('--kv-budget is for requests that are answered together: give --parallel too');
+  const model = await loadModel(options, out, stop.asked, parallel > 1 ? { inFlight: parallel, kvBytes } : undefined);
   try {
     const source = modelSource(model, sourceName(options.text('model')!));
     const server = await startServer({
@@ -76,6 +89,7 @@ export async function serve(options: Options, out: Output, stop: Stop): Promise<
       port: options.number('port') ?? 8080,
       apiKey,
       origins: (options.text('cors') ?? '').split(',').filter(Boolean),
+      atOnce: parallel,
       maxWaiting: options.number('max-waiting') ?? 8,
       maxBodyBytes: options.number('max-request') ?? 4e6,
       keepAliveMs: KEEP_ALIVE_MS,

@@ -219,7 +219,7 @@ export class Model implements ChatSource {
 
   /**
    * Generates token by token. The keys and values of earlier turns are kept: a prompt that starts like the last conversation only pays for
-   * what is new. Calls queue up; leaving the loop early is fine. Nothing happens before the first token is asked for.
+   * what is new. Calls queue up, or run together where the model was loaded with `requests`; leaving the loop early is fine. Nothing happens before the first token is asked for.
    * @throws InvalidRequest for bad options, an empty prompt, or one that leaves no room in the context; WorkerLost
    */
   async *generate(

@@ -175,6 +175,19 @@ describe('a loss', () => {
     });
   });
 
+  it('lets requests that run at once go on', async () => {
+    const together = { requests: { inFlight: 2 } };
+    const prompts = [PROMPT, [1, 2, 3], PROMPT.slice(4)];
+    const tokensOf = (answers: Answer[]): unknown => answers.map(({ tokens }) => tokens);
+    const want = await withModel(together, async (model) => Promise.all(prompts.map((p) => ask(model, p))));
+    await withModel(together, async (model, events) => {
+      const lose = (n: number): void => void (n === 2 && gpu.last.lose());
+      const got = await Promise.all(prompts.map((p, i) => ask(model, p, i === 0 ? lose : undefined)));
+      expect(tokensOf(got)).toEqual(tokensOf(want));
+      expect(events.map((e) => e.phase)).toEqual(['lost', 'rebuilding', 'recovered']);
+    });
+  });
+
   it('three times in a row ends in a clear state', async () => {
     await withModel({}, async (model, events) => {
       const lost = vi.fn();

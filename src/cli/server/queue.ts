@@ -1,4 +1,4 @@
-/** One request at a time, and only so many that wait. */
+/** So many requests at a time, the others in order, and only so many that wait. */
 import { orAborted } from '../../util/abort.ts';
 import { Refused } from './refusal.ts';
 
@@ -10,20 +10,23 @@ export const busy = (message: string): Refused =>
 
 export class RequestQueue {
   readonly #maxWaiting: number;
-  #tail: Promise<void> = Promise.resolve();
-  #inside = 0;
+  readonly #atOnce: number;
+  #running = 0;
+  /** Gives each its turn. */
+  readonly #waiting = new Set<() => void>();
   readonly #closing = new AbortController();
 
-  constructor(maxWaiting: number) {
+  constructor(maxWaiting: number, atOnce = 1) {
     this.#maxWaiting = maxWaiting;
+    this.#atOnce = atOnce;
   }
 
   get running(): number {
-    return Math.min(1, this.#inside);
+    return this.#running;
   }
 
   get waiting(): number {
-    return Math.max(0, this.#inside - 1);
+    return this.#waiting.size;
   }
 
   /** Sends away who waits, and whoever comes. */
@@ -34,23 +37,37 @@ export class RequestQueue {
   /** @returns ends the turn. @throws Refused 503 when too many wait; the signal's reason */
   async enter(signal: AbortSignal): Promise<() => void> {
     this.#closing.signal.throwIfAborted();
-    if (this.waiting >= this.#maxWaiting && this.#inside > 0)
-      throw busy(`One request is being answered and ${this.waiting} wait: try again later`);
-    const before = this.#tail;
-    let release = (): void => undefined;
-    this.#tail = new Promise((resolve) => (release = resolve));
-    this.#inside++;
-    const leave = (): void => {
-      this.#inside--;
-      release();
-    };
+    if (this.#running >= this.#atOnce) await this.#turn(signal);
+    else this.#running++;
+    return () => this.#leave();
+  }
+
+  /** The turn passes on to whoever waits longest. */
+  #leave(): void {
+    const [next] = this.#waiting;
+    if (!next) this.#running--;
+    else next();
+  }
+
+  async #turn(signal: AbortSignal): Promise<void> {
+    if (this.waiting >= this.#maxWaiting)
+      throw busy(`${answered(this.#running)} and ${this.waiting} wait: try again later`);
+    let take = (): void => undefined;
+    const given = new Promise<void>((resolve) => {
+      take = () => {
+        this.#waiting.delete(take);
+        resolve();
+      };
+    });
+    this.#waiting.add(take);
     try {
-      await orAborted(before, AbortSignal.any([signal, this.#closing.signal]));
-      return leave;
+      await orAborted(given, AbortSignal.any([signal, this.#closing.signal]));
     } catch (error) {
-      this.#inside--;
-      void before.then(release); // who comes next still waits for who is running
+      if (!this.#waiting.delete(take)) this.#leave(); // it was given meanwhile
       throw error;
     }
   }
 }
+
+const answered = (running: number): string =>
+  running === 1 ? 'One request is being answered' : `${running} requests are being answered`;

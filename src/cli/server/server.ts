@@ -15,7 +15,9 @@ export interface ServerOptions extends GuardOptions {
   readonly model: { readonly id: string; readonly contextLength: number };
   /** 0: any that is free. */
   readonly port: number;
-  /** Requests that may wait while one is answered. */
+  /** Requests that are answered at a time. Default 1. */
+  readonly atOnce?: number;
+  /** Requests that may wait while as many are answered. */
   readonly maxWaiting: number;
   readonly maxBodyBytes: number;
   readonly keepAliveMs: number;
@@ -75,7 +77,7 @@ class Service {
 
   constructor(options: ServerOptions) {
     this.#options = options;
-    this.#queue = new RequestQueue(options.maxWaiting);
+    this.#queue = new RequestQueue(options.maxWaiting, options.atOnce);
   }
 
   close(): void {

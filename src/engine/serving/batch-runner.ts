@@ -173,13 +173,24 @@ export class BatchRunner {
     const { id, logprob, brokenLogits } = readSampled(new Uint32Array(bytes, at, SAMPLED_WORDS));
     if (brokenLogits > 0) return { error: notFinite(brokenLogits, 'logits') };
     const topLogprobs = readTopLogprobs(new Uint32Array(bytes, at, sampledWords(top)), top, this.#forward.config.vocab);
-    const routing: LayerRouting[] = [];
+    const routing = this.#routingAt(bytes, i, tokens);
+    return { id, logprob, topLogprobs, routing };
+  }
+
+  /** Of one request, in a buffer of its own: one that goes to another thread takes no other's along. */
+  #routingAt(bytes: ArrayBuffer, i: number, tokens: number): LayerRouting[] {
     const { slices } = this.#forward.logs.chunk;
+    const own = new Uint8Array(routingBytes(this.#forward.config, 1));
+    const routing: LayerRouting[] = [];
+    let to = 0;
     this.#forEachRouting(tokens, (_, from, layer) => {
       const slice = slices[layer]!;
-      routing.push(routingAt(bytes, from + 8 * slice.topK * i, { ...slice, logits: 0 }));
+      const size = 8 * slice.topK;
+      own.set(new Uint8Array(bytes, from + size * i, size), to);
+      routing.push(routingAt(own.buffer, to, { ...slice, logits: 0 }));
+      to += size;
     });
-    return { id, logprob, topLogprobs, routing };
+    return routing;
   }
 
   dispose(): void {

@@ -287,6 +287,21 @@ describe('one at a time', () => {
     expect(script.requests).toHaveLength(2);
   });
 
+  it('or as many as it takes, of whom each passes its turn on', async () => {
+    const client = await start({ maxWaiting: 1, atOnce: 2 });
+    script.tokenMs = 20;
+    const create = (): Promise<unknown> =>
+      client.chat.completions.create({ model: 'any', messages: [...messages], max_tokens: 5 });
+    const all = [create(), create(), create()];
+    await until(() => script.requests.length === 2);
+    await sleep(20);
+    expect(JSON.parse((await ask('/health')).text)).toMatchObject({ running: 2, waiting: 1 });
+    await expect(create()).rejects.toThrow('2 requests are being answered');
+    await Promise.all(all);
+    expect(JSON.parse((await ask('/health')).text)).toMatchObject({ running: 0, waiting: 0 });
+    expect(script.requests).toHaveLength(3);
+  });
+
   it('one who leaves the queue is not answered, and holds nobody up', async () => {
     const client = await start();
     script.tokenMs = 10;
