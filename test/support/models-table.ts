@@ -75,6 +75,17 @@ ROWS
 
 [The catalogue](../test/fixtures/catalogue) has the configs of widely used checkpoints of these families: their parameters, total and active, are the published ones (\`vitest --project unit test/unit/config/catalogue\`).
 
+A model that also sees or hears is run by its \`text_config\` where a family here reads it (Qwen3.5 and 3.6, Gemma 4, Llama 4): its tensors are called \`model.language_model.*\` or \`language_model.model.*\`, and those of other media are left alone (\`vitest --project unit test/unit/config/text-config\`).
+
+Not run, and why:
+
+- Nemotron-H and Nemotron 3 Nano: their layers are one mixer or one feed-forward, and their experts have no gate; neither is an axis here yet.
+- FlexOlmo, whose layers norm only what they add; Arctic, whose experts read the stream in front of attention while a dense branch reads it behind; Laguna, whose attention has one gate a head; Yuan 2.0-M32, whose router attends over experts; ZAYA1, with convolutions inside attention and a router that carries a state.
+- Skywork-MoE: whether its gate is normalised at inference is not published where it could be read.
+- OpenMoE, Switch, NLLB-MoE: capacity drops tokens by their place in the batch, and the latter two are encoder-decoders; sessions here hold one causal stream.
+- privacy-filter and nomic-embed: encoders, which label or embed and do not generate.
+- longrope and NTK by length (\`dynamic\` without \`alpha\`): which frequencies hold depends on the length of the conversation; Phi-3.5-MoE is refused for it.
+
 A model of another family is refused with the nearest known family and the keys that this one does not know; \`webmoe inspect\` prints a family file to start from.
 `;
 

@@ -27,7 +27,8 @@ export const publishedSource = (name: string): ByteSource => sourceOfConfig(name
 
 /** The same for any config.json. */
 export function sourceOfConfig(name: string, json: JsonObject): ByteSource {
-  const { config, names } = readModelConfig(JSON.stringify(json));
+  const { config, names, isNested } = readModelConfig(JSON.stringify(json));
+  const called = (tensor: string): string => (isNested ? tensor.replace(/^model\./, 'model.language_model.') : tensor);
   const isMxfp4 = (json.quantization_config as { quant_method?: string } | undefined)?.quant_method === 'mxfp4';
   let end = 0;
   const header: Record<string, object> = {};
@@ -35,7 +36,7 @@ export function sourceOfConfig(name: string, json: JsonObject): ByteSource {
     for (const [tensor, { dtype, shape }] of stored(plain, wanted, isMxfp4)) {
       const begin = end;
       end += BYTES[dtype] * count(shape);
-      header[tensor] = { dtype, shape, data_offsets: [begin, end] };
+      header[called(tensor)] = { dtype, shape, data_offsets: [begin, end] };
     }
   }
   const text = new TextEncoder().encode(JSON.stringify(header));
