@@ -49,8 +49,8 @@ export interface LoadOptions extends PlanOptions, KeepingOptions {
   /** Steps that may be on the GPU behind the one whose token is waited for, 0 to 2; default 2, on a software adapter 0. */
   readonly runAhead?: number | undefined;
   /**
-   * Measure the device for the choice of kernels, 200 ms at most, the first time that it runs this model; default true. `false`: what suits most devices.
-   * A software adapter is never measured. Or the choice itself, or a part of it.
+   * Measure the device for the choice of kernels, 200 ms at most, the first time that it runs this model; default true. `false`: what suits most
+   * devices. A software adapter is never measured. Or the choice itself, or a part of it.
    */
   readonly tune?: boolean | Partial<Tuning> | undefined;
   /** Kernels for a GPU or for a software adapter; default: by what the adapter is. To compare, and to count. */

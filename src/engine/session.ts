@@ -307,7 +307,10 @@ export class Session implements Scorer {
     }
   }
 
-  /** Feeds the token drawn last and draws the next. @param ahead how many steps more may be on the GPU meanwhile, where nothing has to look at their tokens first */
+  /**
+   * Feeds the token drawn last and draws the next.
+   * @param ahead how many steps more may be on the GPU meanwhile, where nothing has to look at their tokens first
+   */
   async step(last: number, sampling: DrawParams, signal?: AbortSignal, ahead = 0): Promise<DrawnToken> {
     if (this.#nextOnGpu !== last) {
       this.#dropAhead();

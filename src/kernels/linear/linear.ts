@@ -32,7 +32,7 @@ export interface LinearOptions {
   readonly softcap?: number | undefined;
   /** Of the norm; must come with `gamma`. */
   readonly eps?: number;
-  /** Also copies `count` values at `at` of a row of x to `to` of the row of out; each token by itself, not in phase `prefill` nor on a software adapter. */
+  /** Also copies `count` values at `at` of a row of x to `to` of the row of out, each token by itself; not in phase `prefill` nor on a software adapter. */
   readonly passes?: { readonly at: number; readonly to: number; readonly count: number };
   /** `last`: only token T-1, into row 0 of out (residual, too, is read at row 0); by the decode kernel in either phase. */
   readonly row?: 'all' | 'last';

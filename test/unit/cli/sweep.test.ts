@@ -116,6 +116,7 @@ const row = (promptTokens: number, experts: number, model = 'a "b", c'): BenchRo
     gpuBytes: { weights: 1, experts: 2, kv: 3, activations: 4 },
     precision: 'q4',
     adapter: { vendor: '', architecture: '', description: '<soft>', isFallback: true },
+    tuning: { fewUpTo: 1, tileRows: 16 },
   },
 });
 const rows = [row(16, 8), row(64, 8), row(16, 16), row(64, 16)];
