@@ -114,13 +114,13 @@ class AdapterUpload {
       [...maps.values()].map((stretches) => stretches.reduce((sum, { map }) => sum + map.rank, 0)),
     );
     const used = bound.flatMap(({ maps }) => [...maps.keys()]);
-    const widest = Math.max(...used.filter((m) => m !== spec.head).map((m) => m.rows), 1);
+    const inLayers = adaptable(spec).filter((m) => m !== spec.head);
+    const widest = Math.max(1, ...inLayers.map((m) => m.rows));
     // Latent attention passes what lies beside a product on, behind it in a longer row.
-    const inner = used.flatMap((m) => (m === spec.head ? [] : [2 * widest]));
-    const sum = Math.max(tokens * Math.max(0, ...inner), used.includes(spec.head) ? spec.head.rows : 0);
+    const sum = Math.max(2 * tokens * widest, used.includes(spec.head) ? spec.head.rows : 0);
     this.#scratch = {
       hidden: this.#buffer('adapter hidden', 4 * tokens * Math.max(1, ...ranks)),
-      sum: this.#buffer('adapter sum', 4 * Math.max(1, sum)),
+      sum: this.#buffer('adapter sum', 4 * sum),
       pairs: this.#buffer('adapter pairs', 4 * tokens * widest),
     };
   }

@@ -39,6 +39,7 @@ import {
   type ExpertBias,
   type ExpertMatrices,
 } from '../weights/formats/index.ts';
+import { isBiasBeside } from '../weights/formats/column-ints.ts';
 import { layoutName, planes, sameLayout, type Layout, type MatrixShape } from '../weights/layout.ts';
 import { rowsOf, sideBySide, type PublishedMatrix } from '../weights/matrix.ts';
 import { describeRecurrent } from './describe-mixers.ts';
@@ -577,7 +578,9 @@ class Describer {
 
 /** A tensor inside a layer that nothing reads would change what the layer computes: a bias, a norm, a scale. */
 function refuseUnread({ checkpoint, names }: DescribeInput): void {
-  const unread = checkpoint.unasked().filter((name) => names.ofLayer(name) && !names.ignored(name));
+  const unread = checkpoint
+    .unasked()
+    .filter((name) => names.ofLayer(name) && !names.ignored(name) && !isBiasBeside(checkpoint, name));
   if (unread.length === 0) return;
   const more = unread.length > 3 ? ` and ${unread.length - 3} more` : '';
   throw new UnsupportedModel(

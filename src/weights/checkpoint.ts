@@ -24,6 +24,8 @@ export interface Checkpoint {
   names(): IterableIterator<string>;
   /** Tensors that nobody found by `has` or `tensor` so far, in the order of the files. */
   unasked(): string[];
+  /** A tensor that nobody found so far, without finding it; null when it was asked for, or is not there. */
+  leftOver(name: string): TensorInfo | null;
 }
 
 export const SINGLE_FILE = 'model.safetensors';
@@ -167,6 +169,10 @@ class TensorIndex implements Checkpoint {
 
   unasked(): string[] {
     return [...this.#tensors.keys()].filter((name) => !this.#asked.has(name));
+  }
+
+  leftOver(name: string): TensorInfo | null {
+    return this.#asked.has(name) ? null : (this.#tensors.get(name) ?? null);
   }
 
   names(): IterableIterator<string> {

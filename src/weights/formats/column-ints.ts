@@ -2,11 +2,13 @@
  * GPTQ and AWQ store W transposed, [K, N], with scales [G, N]: every row of ours is a column of theirs. A matrix is read whole and turned, its
  * integers as they are; only where columns of W are assigned to groups out of order, or in groups of another size, is it dequantised.
  */
+import { UnsupportedModel } from '../../errors.ts';
 import { ceilDiv } from '../../util/math.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 import { planes, type IntLayout, type MatrixShape } from '../layout.ts';
 import type { NativeRows, PublishedMatrix } from '../matrix.ts';
 import { decodeFloats } from '../safetensors/dtype.ts';
+import { readBytes } from '../source.ts';
 import { checkedIndex, checkGroupIndex } from './declared.ts';
 import { dequantised } from './dequantised.ts';
 import { expectDType, expectShape } from './format.ts';
@@ -94,10 +96,11 @@ export function columnInts(checkpoint: Checkpoint, ints: ColumnInts): PublishedM
     storedBytes: bytesIn(...infos),
   };
   const checkOrder = onceSettled((signal) => checkGroupIndex(checkpoint, indexName, cols, group, signal));
+  const checkBias = onceSettled((signal) => checkZeroBias(checkpoint, biasOf(name), rows, signal));
   if (actOrder || !isNativeGroup(group, cols)) {
     return dequantised(about, async (begin, end, signal) => {
       if (!actOrder) await checkOrder(signal);
-      const stored = await load(end, signal);
+      const [stored] = await Promise.all([load(end, signal), checkBias(signal)]);
       const native = turned(stored, ints, layout, begin, end);
       return intFloats(native, layout, { rows: end - begin, cols }, stored.groupOf);
     });
@@ -106,10 +109,29 @@ export function columnInts(checkpoint: Checkpoint, ints: ColumnInts): PublishedM
     ...about,
     layout,
     async read(begin, end, signal) {
-      const [stored] = await Promise.all([load(end, signal), checkOrder(signal)]);
+      const [stored] = await Promise.all([load(end, signal), checkOrder(signal), checkBias(signal)]);
       return turned(stored, ints, layout, begin, end);
     },
   };
+}
+
+const biasOf = (name: string): string => `${name}.bias`;
+
+/** Whether a tensor is the bias that some quantisers give every module: zeros, where the model has none (`checkZeroBias`). */
+export const isBiasBeside = (checkpoint: Checkpoint, tensor: string): boolean =>
+  tensor.endsWith('.bias') && checkpoint.has(tensor.replace(/bias$/, 'qweight'));
+
+/** @throws UnsupportedModel for a bias that the model's config does not announce, unless it is all zeros */
+async function checkZeroBias(checkpoint: Checkpoint, name: string, rows: number, signal?: AbortSignal): Promise<void> {
+  const info = checkpoint.leftOver(name);
+  if (!info) return;
+  expectShape(info, [rows]);
+  const values = decodeFloats(info, await readBytes(checkpoint.source, info.file, info.begin, info.end, signal));
+  if (values.every((v) => v === 0)) return;
+  throw new UnsupportedModel(
+    `${name} is not all zeros, but config.json announces no bias there. Without it the model would compute something else`,
+    { tensors: [name] },
+  );
 }
 
 /** Runs until it succeeded once. */

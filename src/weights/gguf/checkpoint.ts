@@ -123,6 +123,10 @@ class GgufCheckpoint implements Checkpoint {
     return [...this.#tensors.keys()].filter((name) => !this.#asked.has(name));
   }
 
+  leftOver(name: string): TensorInfo | null {
+    return this.#asked.has(name) ? null : (this.#tensors.get(name) ?? null);
+  }
+
   names(): IterableIterator<string> {
     return this.#tensors.keys();
   }

@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import type { Json } from '../../../../src/config/read.ts';
 import { InvalidCheckpoint, UnsupportedModel } from '../../../../src/errors.ts';
 import { findMatrix } from '../../../../src/weights/formats/index.ts';
-import { drop, encoded, numbersOf, poke, readBack } from '../../../support/encoded.ts';
-import { awqEncoding, gptqEncoding, type ColumnOptions } from '../../../support/encodings.ts';
+import { drop, encoded, numbersOf, poke, readBack, type Tensors } from '../../../support/encoded.ts';
+import { awqEncoding, gptqEncoding, tensor, type ColumnOptions } from '../../../support/encodings.ts';
 
 const gptq = (o: ColumnOptions, more: Record<string, Json> = {}): Json => ({
   quant_method: 'gptq',
@@ -25,6 +25,20 @@ const awq = (group: number | null, more: Record<string, Json> = {}): Json => ({
 });
 
 describe('gptq', () => {
+  test('a bias of zeros that nobody announced is passed over; any other is refused', async () => {
+    const o = { group: 32 };
+    const withBias = (value: number) => (t: Tensors) =>
+      void (t['m.bias'] = tensor('F16', [24], new Uint16Array(24).fill(value, 5, 6)));
+    await expect(readBack(gptqEncoding(o), gptq(o), 24, 96, withBias(0))).resolves.toBeDefined();
+    await expect(readBack(gptqEncoding(o), gptq(o), 24, 96, withBias(0x3c00))).rejects.toThrow(
+      /m\.bias is not all zeros/,
+    );
+    // One that the model reads is none of this file's business.
+    const { checkpoint } = await encoded(gptqEncoding(o), 24, 96, withBias(0x3c00));
+    checkpoint.tensor('m.bias');
+    await findMatrix(checkpoint, gptq(o), 'm', { rows: 24, cols: 96 })!.read(0, 1);
+  });
+
   test.each<[ColumnOptions, number, number]>([
     [{ group: 32 }, 24, 96],
     [{ group: 64, sym: true }, 16, 128],
