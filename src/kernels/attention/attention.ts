@@ -151,7 +151,7 @@ function queriesOf(
   invariant(canMakeHeads(q, shape), `${label}: too many buffers to make heads on the way`);
   const raise = q.raise ?? null;
   return {
-    constants: { ...q.constants, FRESH: true, LATENT: raise !== null },
+    constants: { ...(raise ? {} : { VALUE_NORMED: false }), ...q.constants, FRESH: true, LATENT: raise !== null },
     imports: { ...q.imports, heads: q.module },
     bindings: q.bindings,
     raise,
