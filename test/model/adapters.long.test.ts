@@ -80,7 +80,7 @@ async function asked(model: Loaded, adapter: string | null, maxTokens: number): 
 }
 
 const EXPERT = /experts|mlp\.gate$/;
-const ADAPTED = /(q_proj|v_proj|o_proj|_a_proj_with_mqa|kv_b_proj|q_[ab]_proj|mlp\.(gate|down)_proj|lm_head)$/;
+const ADAPTED = /(q_proj|v_proj|o_proj|_a_proj_with_mqa|q_[ab]_proj|mlp\.(gate|down)_proj|lm_head)$/;
 
 it.each(MODELS)('%s, with the kernels for %s', async (_, kernels, config, changes) => {
   const { files } = synthetic(configOf(config, { ...changes, num_hidden_layers: 2 }), { encode: plain('F32') });
