@@ -26,17 +26,17 @@ const model = await load(pathSource(values.model), {
   requests: { inFlight: Math.max(...SIZES) },
 });
 
-/** Ends when its last token is there. @param onFirst called with its first */
-async function ask(seed, options, onFirst) {
+/** @param onToken called with the number of its tokens so far */
+async function ask(seed, options, onToken) {
   const ids = Array.from({ length: PROMPT }, (_, i) => 1 + ((101 * i + 977 * seed) % 40000));
   const running = model.generate(
     { ids },
     { maxTokens: TOKENS + 1, temperature: 0, ignoreEnd: true, skipCache: true, ...options },
   );
-  for (let n = 0; ; n++) {
+  for (let n = 1; ; n++) {
     const { done } = await running.next();
     if (done) return;
-    if (n === 0) onFirst();
+    onToken(n);
   }
 }
 
@@ -46,14 +46,15 @@ async function measure(count, options = {}) {
   let left = count;
   let startedAt = 0;
   let usedBefore;
-  const onFirst = () => {
-    if (--left > 0) return;
+  let tokens = 0;
+  const onToken = (n) => {
+    if (left === 0) tokens++;
+    if (n > 1 || --left > 0) return;
     startedAt = performance.now();
     usedBefore = process.cpuUsage();
   };
-  await Promise.all(Array.from({ length: count }, () => ask(seed++, options, onFirst)));
+  await Promise.all(Array.from({ length: count }, () => ask(seed++, options, onToken)));
   const { user, system } = process.cpuUsage(usedBefore);
-  const tokens = count * TOKENS;
   return { byClock: tokens / ((performance.now() - startedAt) / 1e3), byProcessor: tokens / ((user + system) / 1e6) };
 }
 
@@ -66,7 +67,8 @@ const rows = [
 await measure(1); // compiles
 for (let round = 0; round < ROUNDS; round++)
   for (const row of rows) row.rates.push(await measure(row.count, row.options));
-const { name } = model.device;
+const { vendor, architecture, description } = model.device.adapter;
+const name = [vendor, architecture, description].filter(Boolean).join(' ');
 await model.dispose();
 
 const figures = rows.map(({ name: what, rates }) => ({

@@ -109,8 +109,8 @@ export class Serving {
         this.#scheduler.pause(sequence, false);
         this.#start();
         while (running.taken.length === 0 && !running.error) await running.changed();
-        const next = running.taken.shift();
-        if (!next) throw running.error!.cause;
+        if (running.error) throw running.error.cause; // whoever aborted wants no token that was drawn ahead
+        const next = running.taken.shift()!;
         yield next.token;
         if (next.finishReason) return next.finishReason;
       }
