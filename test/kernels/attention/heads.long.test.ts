@@ -297,7 +297,7 @@ describe('attention/attention_decode that makes its heads', () => {
       'latent_first',
     ],
     ['raises once more', 'attention/attention_reduce', 'workgroup.y * PASSES', '1u * PASSES', 'latent_in_two_splits'],
-    ['forgets the scale of a key', 'kv/int8', 'most / 127.0 * signed_bytes', 'signed_bytes', 'int8'], most)', 'let ignored = most', 'int8'],
+    ['forgets the scale of a key', 'kv/int8', 'most / 127.0 * signed_bytes', 'signed_bytes', 'int8'],
     ['scales values by the key', DECODE, 'fresh_value[u], value_most)', 'fresh_value[u], most)', 'int8'],
   ])('notices one that %s', async (_what, path, from, to, name) => {
     const caught = cases.find((c) => c.name === name)!;
