@@ -16,7 +16,7 @@ const { values } = parseArgs({
     model: { type: 'string', default: join(root, 'test/unit/config/published/olmoe-1b-7b-0924-instruct.json') },
     weights: { type: 'string', default: 'q4' },
     features: { type: 'string', default: '' },
-    arithmetic: { type: 'string', default: 'auto' },
+    arithmetic: { type: 'string', default: 'f32' },
     kernels: { type: 'string', default: '^(linear|moe|attention|norm)/' },
     write: { type: 'boolean', default: false },
   },

@@ -7,7 +7,7 @@ export function kernelsOf(
   options: {
     readonly weights?: 'as-is' | 'q8' | 'q4';
     readonly features?: readonly string[];
-    readonly arithmetic?: 'auto' | 'f32' | 'f16' | 'int8';
+    readonly arithmetic?: 'f32' | 'f16' | 'int8';
     readonly contextLength?: number;
   },
 ): Promise<Kernel[]>;

@@ -15,7 +15,7 @@ const LAYERS = 4;
  */
 export async function kernelsOf(
   model,
-  { weights = 'as-is', features = [], arithmetic = 'auto', contextLength = 4096 },
+  { weights = 'as-is', features = [], arithmetic = 'f32', contextLength = 4096 },
 ) {
   const { load, hollowFolder, openNodeSource } = await fromSource('kernels-of', [
     'node.ts',

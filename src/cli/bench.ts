@@ -41,8 +41,8 @@ export const BENCH_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   arithmetic: {
     type: 'choice',
     value: 'A',
-    help: 'f32, f16 or int8: what decode multiplies 4-bit and 8-bit weights in (default auto: f16 where the adapter can)',
-    choices: ['auto', 'f32', 'f16', 'int8'],
+    help: 'f32 (default), f16 or int8: in what decode multiplies 4-bit and 8-bit weights',
+    choices: ['f32', 'f16', 'int8'],
   },
   timestamps: { type: 'flag', help: 'also time each kernel by the clock of the GPU' },
   bandwidth: { type: 'bytes', value: 'BYTES', help: 'a second, for the floor (default 200GB)' },

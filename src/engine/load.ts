@@ -55,8 +55,8 @@ export interface LoadOptions extends PlanOptions, KeepingOptions {
   readonly tune?: boolean | Partial<Tuning> | undefined;
   /** Kernels for a GPU or for a software adapter; default: by what the adapter is. To compare, and to count. */
   readonly kernels?: KernelChoice | undefined;
-  /** In what the GPU multiplies 4-bit and 8-bit weights with a token's activations; see docs/performance-variants.md. Default `auto`: f16 where the adapter can. */
-  readonly arithmetic?: Arithmetic | 'auto' | undefined;
+  /** In what a GPU multiplies 4-bit and 8-bit weights with a token's activations: see docs/performance-variants.md. Default f32; f16 needs an adapter with `shader-f16`. */
+  readonly arithmetic?: Arithmetic | undefined;
 }
 
 /** What loading would do, from configs and tensor headers alone: no weight is read, no GPU is touched. */
@@ -85,7 +85,7 @@ export async function plan(
  * @throws DeviceCapability, InvalidCheckpoint, UnsupportedModel, OutOfBudget, SourceError, DeviceLost; the signal's reason when aborted
  */
 export async function load(source: ByteSource, options: LoadOptions = {}): Promise<Model> {
-  const { gpu, defaultLimits, kernels, arithmetic = 'auto' } = options;
+  const { gpu, defaultLimits, kernels, arithmetic } = options;
   const open = (): Promise<Gpu> => Gpu.open({ gpu, kernels, arithmetic, ...(defaultLimits ? { defaultLimits } : {}) });
   return loadOn(await open(), source, { ...options, reopen: open });
 }

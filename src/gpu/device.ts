@@ -48,8 +48,8 @@ export interface OpenDeviceOptions {
   readonly defaultLimits?: boolean;
   /** Choose kernels as for a GPU, or as for a software adapter, whatever the adapter is; default: by what it is. */
   readonly kernels?: KernelChoice | undefined;
-  /** Default f32. `auto`: f16 where the adapter has `shader-f16`. */
-  readonly arithmetic?: Arithmetic | 'auto' | undefined;
+  /** Default f32. f16 needs `shader-f16`. */
+  readonly arithmetic?: Arithmetic | undefined;
 }
 
 export interface OpenedDevice {
@@ -87,15 +87,12 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Opene
   return { device, facts: factsOf(device, adapter.info, options) };
 }
 
-function arithmeticOf(wish: Arithmetic | 'auto', features: ReadonlySet<string>): Arithmetic {
-  const hasF16 = features.has('shader-f16');
-  if (wish === 'auto') return hasF16 ? 'f16' : 'f32';
-  if (wish === 'f16' && !hasF16)
+function checkArithmetic(wish: Arithmetic, features: ReadonlySet<string>): void {
+  if (wish === 'f16' && !features.has('shader-f16'))
     throw new DeviceCapability(
       'missing-feature',
-      'The graphics adapter cannot compute in f16 (shader-f16): ask for arithmetic f32 or auto',
+      'The graphics adapter cannot compute in f16 (shader-f16): ask for arithmetic f32 or int8',
     );
-  return wish;
 }
 
 /**
@@ -110,10 +107,11 @@ export function factsOf(
   const { vendor = '', architecture = '', description = '', isFallbackAdapter = false } = info ?? {};
   const isFallback = isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(`${architecture} ${description}`);
   const features = new Set<string>(device.features as unknown as Iterable<string>);
+  checkArithmetic(arithmetic, features);
   return Object.freeze({
     adapter: Object.freeze({ vendor, architecture, description, isFallback }),
     kernels: kernels ?? (isFallback ? 'software' : 'gpu'),
-    arithmetic: arithmeticOf(arithmetic, features),
+    arithmetic,
     features,
     limits: Object.freeze(Object.fromEntries(LIMITS.map((name) => [name, device.limits[name]]))) as Record<
       LimitName,

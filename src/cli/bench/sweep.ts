@@ -72,7 +72,7 @@ export async function runSweep(sweep: Sweep, out: Output, onRow: (row: BenchRow)
   const { loads, runs, options, device } = sweep;
   const name = options.text('model') ?? 'synthetic';
   const kernels = options.text('kernels') as KernelChoice | undefined;
-  const arithmetic = (options.text('arithmetic') ?? 'auto') as Arithmetic | 'auto';
+  const arithmetic = options.text('arithmetic') as Arithmetic | undefined;
   const gpu = await Gpu.open({ gpu: await openDawn(), kernels, arithmetic });
   if (options.flag('timestamps') && !gpu.facts.features.has('timestamp-query'))
     throw new DeviceCapability('missing-feature', 'The graphics adapter has no time stamps (timestamp-query)');

@@ -7,15 +7,14 @@ import type { Layout } from '../../../src/weights/layout.ts';
 
 const INT4: Layout = { kind: 'int', bits: 4, group: 32, scale: 'f16', zeros: false };
 
-function facts(features: string[], arithmetic?: Arithmetic | 'auto', kernels: 'gpu' | 'software' = 'gpu'): DeviceFacts {
+function facts(features: string[], arithmetic?: Arithmetic, kernels: 'gpu' | 'software' = 'gpu'): DeviceFacts {
   const device = { features: new Set(features), limits: {} } as unknown as GPUDevice;
   return factsOf(device, { vendor: 'v' } as GPUAdapterInfo, { kernels, arithmetic });
 }
 
 describe('variants', () => {
   it.each([
-    [['shader-f16'], 'auto', 'f16'],
-    [[], 'auto', 'f32'],
+    [['shader-f16'], 'f16', 'f16'],
     [['shader-f16'], undefined, 'f32'],
     [['shader-f16'], 'f32', 'f32'],
     [[], 'int8', 'int8'],
@@ -28,7 +27,7 @@ describe('variants', () => {
   });
 
   it('are of 4-bit and 8-bit weights, and not of software adapters', () => {
-    const f16 = facts(['shader-f16', 'subgroups'], 'auto');
+    const f16 = facts(['shader-f16', 'subgroups'], 'f16');
     expect(productsImport(INT4, f16, 1)).toBe('weights/products_f16');
     expect(productsImport({ kind: 'mxfp4' }, f16, 2)).toBe('weights/products_f16');
     expect(productsImport({ kind: 'bf16' }, f16, 2)).toBe('weights/products_plain');
