@@ -17,7 +17,14 @@ import type {
   TensorNames,
 } from '../families/family.ts';
 import { routerBlock, type RouterBlock } from '../kernels/moe/router_block.ts';
-import type { DenseWeights, GroupedWeights, LatentWeights, LayerWeights, ModelWeights, ParallelWeights } from '../layers/weights.ts';
+import type {
+  DenseWeights,
+  GroupedWeights,
+  LatentWeights,
+  LayerWeights,
+  ModelWeights,
+  ParallelWeights,
+} from '../layers/weights.ts';
 import { slotLayout, type SlotLayout } from '../moe/slots.ts';
 import { invariant } from '../util/assert.ts';
 import type { Adapter } from '../weights/adapters/lora.ts';
@@ -301,7 +308,11 @@ class Describer {
     };
   }
 
-  router({ experts, router: { gains = false, expertScale: scaled = false } }: MoeFfn, names: MoeFfnNames, norm: VectorSpec): RouterSpec {
+  router(
+    { experts, router: { gains = false, expertScale: scaled = false } }: MoeFfn,
+    names: MoeFfnNames,
+    norm: VectorSpec,
+  ): RouterSpec {
     const { config, precision } = this.#in;
     const shape = { rows: experts, cols: config.hidden };
     const source = this.find(names.router, shape);

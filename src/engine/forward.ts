@@ -301,7 +301,12 @@ export class Forward {
     const a = this.#activations;
     const { hidden, embeddingScale, residualScale: scale } = this.config;
     for (const { firstRow, matrix } of embed.parts) {
-      embedRows(r, 'embed', { ids: a.ids, weights: matrix, out: this.#stream(0, batch) }, { firstRow, scale: embeddingScale });
+      embedRows(
+        r,
+        'embed',
+        { ids: a.ids, weights: matrix, out: this.#stream(0, batch) },
+        { firstRow, scale: embeddingScale },
+      );
     }
     const tap = (index: number): void => {
       if (!taps) return;

@@ -129,12 +129,7 @@ function besideOf(
   };
 }
 
-export function moeLayer(
-  r: Recorder,
-  config: MoeFfn,
-  weights: Weights,
-  s: MoeStep,
-): MoeMarks {
+export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeStep): MoeMarks {
   const { label, phase, hidden, x, routed, scratch, tileRows, predict = false, approximate = false } = s;
   const { logits = false, interventions } = s;
   const { experts, topK, width, activation } = config;

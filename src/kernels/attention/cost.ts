@@ -8,7 +8,7 @@ const WORKGROUP = 64;
 const DECODE_KEYS = 32;
 
 /** A window beyond every position is none: subtracting it gives 0. */
-const begins = (c: ConstantsOf, position: number): number => 
+const begins = (c: ConstantsOf, position: number): number =>
   firstVisible(position, c.number('WINDOW'), c.flag('CHUNKED'));
 
 /** Visible keys of each token of the step. */

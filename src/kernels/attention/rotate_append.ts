@@ -41,10 +41,7 @@ export function groupedHeads(
   const normed = qkNorm !== 'none';
   const { qkGains: gains = normed, valueNorm = false } = attention;
   invariant(!valueNorm || qkNorm.startsWith('per-head'), `${label}: a norm of v without one per head of q and k`);
-  invariant(
-    gains === (qGamma !== undefined) && gains === (kGamma !== undefined),
-    `${label}: gammas and norm disagree`,
-  );
+  invariant(gains === (qGamma !== undefined) && gains === (kGamma !== undefined), `${label}: gammas and norm disagree`);
   invariant(2 * pairs <= headSize, `${label}: more rotating dimensions than the head has`);
   const stretch = (ofHeads: number): number => (qkNorm === 'full' ? ofHeads * headSize : headSize);
   return {
@@ -56,7 +53,13 @@ export function groupedHeads(
       ...(pairs > 0 && { PAIRS: pairs, INTERLEAVED: interleaved }),
       NORMED: normed,
       NORM_ROTATED: qkNorm === 'per-head-rotated',
-      ...(normed && { GAINS: gains, VALUE_NORMED: valueNorm, Q_NORM: stretch(heads), K_NORM: stretch(kvHeads), EPS: normEps }),
+      ...(normed && {
+        GAINS: gains,
+        VALUE_NORMED: valueNorm,
+        Q_NORM: stretch(heads),
+        K_NORM: stretch(kvHeads),
+        EPS: normEps,
+      }),
       TEMPERED: temperature !== undefined,
       ...(temperature && { HEAT: temperature.scale, HEAT_EVERY: temperature.every }),
       CLIPPED: clip !== null,

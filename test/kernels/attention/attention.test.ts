@@ -241,7 +241,12 @@ describe('mutants of what scores and sees', () => {
   for (const phase of ['decode', 'prefill'] as const) {
     mutants('shared/softcap', phase, [['does not cap', 'return CAP *', 'return x * CAP *', named('capped')]]);
     mutants('shared/visible', phase, [
-      ['sees a window in place of a stretch', 'position / WINDOW * WINDOW', 'position + 1u - min(position + 1u, WINDOW)', named('stretches_of_16')],
+      [
+        'sees a window in place of a stretch',
+        'position / WINDOW * WINDOW',
+        'position + 1u - min(position + 1u, WINDOW)',
+        named('stretches_of_16'),
+      ],
     ]);
   }
 });

@@ -100,9 +100,9 @@ async function check(c: Case): Promise<void> {
     qkv: normals(1, tokens * (heads + 2 * kvHeads) * size, 0.7),
     ...(norm !== 'none' &&
       !plain && {
-      qGamma: normals(2, stretch(heads), 0.2, 1),
-      kGamma: normals(3, stretch(kvHeads), 0.2, 1),
-    }),
+        qGamma: normals(2, stretch(heads), 0.2, 1),
+        kGamma: normals(3, stretch(kvHeads), 0.2, 1),
+      }),
     rope: ropeTable(rope, capacity),
   };
   const kCache = normals(4, kvHeads * capacity * size);
@@ -175,7 +175,13 @@ describe('attention/rotate_append', () => {
       '#endif\n#if TEMPERED',
       only('norm_of_turned_heads'),
     ],
-    ['leaves values as they are', HEADS, 'if (head.is_v) { return head.scale; }', 'if (head.is_v) { return 1.0; }', only('normed_values')],
+    [
+      'leaves values as they are',
+      HEADS,
+      'if (head.is_v) { return head.scale; }',
+      'if (head.is_v) { return 1.0; }',
+      only('normed_values'),
+    ],
     ['heats keys too', HEADS, 'if (head.is_q) { value *= 1.0', 'if (!head.is_v) { value *= 1.0', only('hot_queries')],
     ['heats from the start', HEADS, '(position + 1u) / HEAT_EVERY', 'position / HEAT_EVERY', only('hot_queries')],
     ['turns v too', HEADS, '!head.is_v && d < 2u', 'd < 2u', only('odd_head_counts')],
