@@ -142,7 +142,13 @@ function within(config: ConfigReader, { key, value }: { key: string; value: numb
 export function readExperts(config: ConfigReader): { experts: number; topK: number } {
   const experts = within(
     config,
-    aliased(config, ['num_experts', 'num_local_experts', 'n_routed_experts', 'moe_num_experts', 'moe_num_primary_experts']),
+    aliased(config, [
+      'num_experts',
+      'num_local_experts',
+      'n_routed_experts',
+      'moe_num_experts',
+      'moe_num_primary_experts',
+    ]),
     LIMITS.experts,
   );
   const chosen = aliased(config, [

@@ -1,5 +1,13 @@
 /** K-EXAONE: sliding and full layers, of which only the sliding ones know positions, q and k normed per head, and the block of DeepSeek-V3. */
-import { readActivation, readBase, readDensePrefix, readHeads, readLayerTypes, readWidth, readWindow } from '../config/axes.ts';
+import {
+  readActivation,
+  readBase,
+  readDensePrefix,
+  readHeads,
+  readLayerTypes,
+  readWidth,
+  readWindow,
+} from '../config/axes.ts';
 import type { FfnConfig } from '../config/model-config.ts';
 import { NO_ROPE, readRope } from '../config/rope.ts';
 import type { Family } from './family.ts';

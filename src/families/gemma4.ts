@@ -2,7 +2,16 @@
  * The text models of Gemma 4 without per-layer embeddings, dense or MoE: local layers and global ones with larger heads whose values are their keys,
  * v normed, experts beside a dense FFN that has norms of its own, and a router that norms the residual stream for itself.
  */
-import { LIMITS, readBase, readExperts, readHeads, readLayerTypes, readWidth, readWindow, type Heads } from '../config/axes.ts';
+import {
+  LIMITS,
+  readBase,
+  readExperts,
+  readHeads,
+  readLayerTypes,
+  readWidth,
+  readWindow,
+  type Heads,
+} from '../config/axes.ts';
 import type { FfnConfig, GroupedAttention } from '../config/model-config.ts';
 import type { ConfigReader } from '../config/read.ts';
 import { readRope } from '../config/rope.ts';
@@ -143,12 +152,7 @@ export const gemma4: Family = {
       block: 'mlp',
       router: 'gate',
       experts: separateExperts(),
-      norms: [
-        'input_layernorm',
-        'post_attention_layernorm',
-        'pre_feedforward_layernorm',
-        'post_feedforward_layernorm',
-      ],
+      norms: ['input_layernorm', 'post_attention_layernorm', 'pre_feedforward_layernorm', 'post_feedforward_layernorm'],
     });
     return {
       ...llama,

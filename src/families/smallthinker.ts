@@ -35,7 +35,8 @@ export const smallThinker: Family = {
     const rotates = readLayout(c, 'rope_layout', layerCount, 1);
     const slides = readLayout(c, 'sliding_window_layout', layerCount, 0);
     const window = c.integer('sliding_window_size', { max: LIMITS.context, fallback: 4096 });
-    if (readLayout(c, 'moe_layer_layout', layerCount, 1).includes(0)) c.fail('moe_layer_layout', 'experts in all layers');
+    if (readLayout(c, 'moe_layer_layout', layerCount, 1).includes(0))
+      c.fail('moe_layer_layout', 'experts in all layers');
     c.only('moe_enable_early_router', true);
     c.only('moe_enable_secondary_experts', false);
     c.irrelevant('moe_secondary_expert_size', 'moe_num_secondary_experts', 'moe_use_swiglu'); // of the second kind

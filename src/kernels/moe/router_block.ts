@@ -44,7 +44,17 @@ export interface DeviceRouter {
 }
 
 export function routerBlock(shape: RouterBlockShape): RouterBlock {
-  const { hidden, experts, layout, normBias, logitBias, selectionBias, sharedGate, routerGains = false, expertScale = false } = shape;
+  const {
+    hidden,
+    experts,
+    layout,
+    normBias,
+    logitBias,
+    selectionBias,
+    sharedGate,
+    routerGains = false,
+    expertScale = false,
+  } = shape;
   let end = planes(layout, { rows: experts, cols: hidden }).bytes;
   const place = (isThere: boolean, values: number): number => {
     if (!isThere) return -1;

@@ -22,7 +22,19 @@ export function attention(
   io: { q: ArrayLike<number>; kCache: ArrayLike<number>; vCache: ArrayLike<number>; sinks?: ArrayLike<number> },
   shape: AttentionTwin,
 ): Float64Array {
-  const { tokens, position, heads, kvHeads, keySize, valueSize, scale, window, chunked = false, softcap, capacity } = shape;
+  const {
+    tokens,
+    position,
+    heads,
+    kvHeads,
+    keySize,
+    valueSize,
+    scale,
+    window,
+    chunked = false,
+    softcap,
+    capacity,
+  } = shape;
   const out = new Float64Array(tokens * heads * valueSize);
   for (let t = 0; t < tokens; t++) {
     for (let h = 0; h < heads; h++) {

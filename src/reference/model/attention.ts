@@ -105,7 +105,12 @@ function groupedHeads(
   w: Weights,
   norm: NormOf,
 ): Heads {
-  const plain = (values: Float64Array): Float64Array => rmsNormed(values, values.map(() => 1), norm.normEps);
+  const plain = (values: Float64Array): Float64Array =>
+    rmsNormed(
+      values,
+      values.map(() => 1),
+      norm.normEps,
+    );
   const rms = (values: Float64Array, name: string | null): Float64Array =>
     name === null ? plain(values) : normed(values, w, name, { ...norm, norm: 'rms' });
   const bias = (name: MatrixName): Float64Array | null => (c.bias.qkv ? needBias(w, name) : null);

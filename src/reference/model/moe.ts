@@ -262,7 +262,10 @@ function besideDense(
   const dense = separate(parallel, weights, stream[0]!.length);
   return stream.map((token, t) => {
     const given = glu(normed(token, weights, parallel.norm, norm), dense, activation);
-    const both = [normed(given, weights, parallel.postNorm, norm), normed(experts[t]!, weights, parallel.expertsPostNorm, norm)];
+    const both = [
+      normed(given, weights, parallel.postNorm, norm),
+      normed(experts[t]!, weights, parallel.expertsPostNorm, norm),
+    ];
     return add(both[0]!, both[1]!);
   });
 }

@@ -2,7 +2,16 @@
 export function rmsNorm(
   x: ArrayLike<number>,
   gamma: ArrayLike<number>,
-  shape: { tokens: number; size: number; eps: number; groups?: number; row?: number; at?: number; scale?: number; total?: number },
+  shape: {
+    tokens: number;
+    size: number;
+    eps: number;
+    groups?: number;
+    row?: number;
+    at?: number;
+    scale?: number;
+    total?: number;
+  },
   residual?: ArrayLike<number>,
 ): Float64Array {
   const { tokens, size, eps, groups = 1, row = groups * size, at = 0, scale: outer = 1, total = 1 } = shape;

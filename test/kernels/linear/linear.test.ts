@@ -110,7 +110,17 @@ async function check(phase: Phase, c: Case, on = gpu): Promise<void> {
     record: (r, v) => {
       const weights = { view: v.words!, layout, ...shape };
       const views = Object.fromEntries(Object.keys(given).map((e) => [e, v[e]!]));
-      const options = { phase, xRow, xAt, outRow, outAt, scale, softcap, ...eps, ...(last ? { row: 'last' as const } : {}) };
+      const options = {
+        phase,
+        xRow,
+        xAt,
+        outRow,
+        outAt,
+        scale,
+        softcap,
+        ...eps,
+        ...(last ? { row: 'last' as const } : {}),
+      };
       linear(r, name, { x: v.x!, weights, out: v.out!, ...views }, options);
     },
   });

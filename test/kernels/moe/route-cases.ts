@@ -53,7 +53,12 @@ export const cases: Case[] = [
     topK: 2,
     router: { ...SOFTMAX, selectionBias: true, renormalize: { least: 0.6 } },
   },
-  { name: 'gains_of_its_own', ...MANY, predict: true, router: { ...SOFTMAX, renormalize: { epsilon: 0 }, gains: true, expertScale: true } },
+  {
+    name: 'gains_of_its_own',
+    ...MANY,
+    predict: true,
+    router: { ...SOFTMAX, renormalize: { epsilon: 0 }, gains: true, expertScale: true },
+  },
   { name: 'early', ...MANY, predict: true, early: true, approximate: {}, router: { ...SIGMOID, selectionBias: false } },
   { name: 'layer_norm', tokens: 3, hidden: 61, experts: 8, topK: 2, router: SOFTMAX, norm: 'layer' },
   {

@@ -115,9 +115,21 @@ describe('moe/route', () => {
           (s) => s.replace('keys[e] = ordered(0.0)', 'keys[e] = keys[e]'),
         ],
         ['stops at a workgroup of experts', ['more_experts_than_lanes'], (s) => s.replace('(E + WG - 1u) / WG', '1u')],
-        ['reads the gains of experts', ['gains_of_its_own'], (s) => s.replace('unit * vector(ROUTER_GAINS_AT + d)', 'unit * vector(GAMMA_AT + d)')],
-        ["forgets the experts' scales", ['gains_of_its_own'], (s) => s.replace('weight *= vector(EXPERT_SCALE_AT', 'weight += 0.0 * vector(EXPERT_SCALE_AT')],
-        ['reads late', ['early'], (s) => s.replace('v[j] = early[from_x + d];', 'v[j] = v[j] + 0.0 * early[from_x + d];')],
+        [
+          'reads the gains of experts',
+          ['gains_of_its_own'],
+          (s) => s.replace('unit * vector(ROUTER_GAINS_AT + d)', 'unit * vector(GAMMA_AT + d)'),
+        ],
+        [
+          "forgets the experts' scales",
+          ['gains_of_its_own'],
+          (s) => s.replace('weight *= vector(EXPERT_SCALE_AT', 'weight += 0.0 * vector(EXPERT_SCALE_AT'),
+        ],
+        [
+          'reads late',
+          ['early'],
+          (s) => s.replace('v[j] = early[from_x + d];', 'v[j] = v[j] + 0.0 * early[from_x + d];'),
+        ],
         ['forgets the scale', ['sigmoid_with_bias'], (s) => s.replace('weight * SCALE', 'weight')],
         ['forgets gamma', ['softmax'], (s) => s.replace('* scale * vector(GAMMA_AT + d)', '* scale')],
         [

@@ -54,7 +54,12 @@ async function check({ name, tokens, size, groups = 1, ...c }: Case): Promise<vo
   // Sums of up to 577 f32 squares, an inverseSqrt of 2 ulp and two products: a few 1e-7 each.
   expectClose(
     asF32(got.out!),
-    twin(x, gamma, { tokens, size, eps, groups, row, at, ...outer, ...(c.total ? { total: c.total } : {}) }, c.residual ? residual : undefined),
+    twin(
+      x,
+      gamma,
+      { tokens, size, eps, groups, row, at, ...outer, ...(c.total ? { total: c.total } : {}) },
+      c.residual ? residual : undefined,
+    ),
     5e-6,
     name,
   );
