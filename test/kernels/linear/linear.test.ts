@@ -49,6 +49,8 @@ const cases: Case[] = [
   { name: 'bias', tokens: 5, rows: 66, cols: 64, with: ['bias'] },
   { name: 'residual', tokens: 5, rows: 66, cols: 64, with: ['residual'] },
   { name: 'everything', tokens: 5, rows: 66, cols: 64, with: ['bias', 'residual', 'rowScale'], scale: 0.22 },
+  { name: 'q4_k', tokens: 3, rows: 33, cols: 768, layout: { kind: 'q4_k' } },
+  { name: 'q6_k', tokens: 3, rows: 33, cols: 768, layout: { kind: 'q6_k' } },
 ];
 
 const decodeOnly: Case[] = [
