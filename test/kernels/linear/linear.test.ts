@@ -51,6 +51,8 @@ const cases: Case[] = [
   { name: 'residual', tokens: 5, rows: 66, cols: 64, with: ['residual'] },
   { name: 'capped', tokens: 5, rows: 66, cols: 64, with: ['residual'], scale: 0.5, softcap: 1.5 },
   { name: 'everything', tokens: 5, rows: 66, cols: 64, with: ['bias', 'residual', 'rowScale'], scale: 0.22 },
+  { name: 'q4_k', tokens: 3, rows: 33, cols: 768, layout: { kind: 'q4_k' } },
+  { name: 'q6_k', tokens: 3, rows: 33, cols: 768, layout: { kind: 'q6_k' } },
 ];
 
 const decodeOnly: Case[] = [

@@ -81,6 +81,7 @@ const cases: Case[] = [
     hidden: 96,
     bias: true,
   })),
+  { ...small, name: 'k_quants', tokens: 3, hidden: 256, width: 256, gateUp: { kind: 'q4_k' }, down: { kind: 'q6_k' } },
   { ...small, name: 'mixed_layouts', gateUp: int(4, 32, false), down: { kind: 'f32' }, bias: true },
 ];
 
