@@ -5,6 +5,7 @@ import { latentAppend } from '../../../src/kernels/attention/latent_append.ts';
 import { ropeTable } from '../../../src/layers/rope.ts';
 import { latentAppend as twin } from '../../../src/reference/attention/latent_append.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
+import { thinned } from '../../support/everyday.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
 
@@ -121,7 +122,7 @@ async function check(c: Case): Promise<void> {
 }
 
 describe('attention/latent_append', () => {
-  it.each(cases)('$name', check);
+  it.each(thinned(cases, 3))('$name', check);
 
   const HEADS = 'attention/latent_heads';
   it.each([
