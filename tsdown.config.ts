@@ -24,6 +24,10 @@ const script = (name: string, source: string): UserConfig => ({
 /** Nothing bundles it again, so it is published minified. */
 const worker: UserConfig = { ...script('worker', 'src/worker.ts'), dts: { sourcemap: false }, minify: true };
 
+/** Of a few hundred bytes each, wanted by two views or three: as files of their own they would cost more in requests than in bytes. */
+const SMALL =
+  /\/src\/(viz\/(lacks|beside-chance|route|figures\/(order|gate-bars|token-list|several))|trace\/stats\/(repetition|popularity|coactivation|difference))\.ts$/;
+
 /**
  * The views with all that they need, minified: a page without a bundler loads the files as they are. Apart from the other entries, so that
  * their shared chunks hold nothing of it; a view's code is a chunk that its element loads.
@@ -47,6 +51,7 @@ const viz: UserConfig = {
           test: /\/node_modules\/(@lit|lit[\w-]*)\/|\/src\/(trace\/trace|viz\/(words|places|table|export))\.ts$/,
           priority: 1,
         },
+        { name: 'small', test: SMALL, minShareCount: 2 },
         { name: 'figures', test: /\/src\/(viz\/figures|trace\/stats)\//, minShareCount: 4 },
       ],
     },

@@ -7,6 +7,7 @@ import { ropeTable } from '../../../src/layers/rope.ts';
 import { decodeKv, encodeKv } from '../../../src/reference/attention/kv_format.ts';
 import { rotateAppend as twin } from '../../../src/reference/attention/rotate_append.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
+import { thinned } from '../../support/everyday.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
 
@@ -151,7 +152,7 @@ async function check(c: Case): Promise<void> {
 const only = (...names: string[]): Case[] => cases.filter((c) => names.includes(c.name));
 
 describe('attention/rotate_append', () => {
-  it.each(cases)('$name', check);
+  it.each(thinned(cases, 3))('$name', check);
 
   it('refuses a step that overruns the cache', async () => {
     await expect(check({ name: 'overrun', tokens: 3, position: 14 })).rejects.toThrow('overrun a cache of 16');

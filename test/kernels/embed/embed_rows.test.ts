@@ -5,6 +5,7 @@ import { embedRows as twin } from '../../../src/reference/embed/embed_rows.ts';
 import { decodeMatrix, encodeMatrix } from '../../../src/reference/weights.ts';
 import type { Layout } from '../../../src/weights/layout.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
+import { thinned } from '../../support/everyday.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { integers, normals } from '../../support/random.ts';
 
@@ -66,7 +67,7 @@ async function check({ name, tokens, rows, size, layout, cut, scale = 1, ...c }:
 const named = (name: string): Case => cases.find((c) => c.name === name)!;
 
 describe('embed/embed_rows', () => {
-  it.each(cases)('$name', check);
+  it.each(thinned(cases, 3))('$name', check);
   it.each<[string, string, (s: string) => string]>([
     ['does not clamp', 'beyond_the_table', (s) => s.replace('min(ids[t], N - 1u)', 'ids[t]')],
     ['forgets the scale', 'two_parts', (s) => s.replace(' * SCALE;', ';')],

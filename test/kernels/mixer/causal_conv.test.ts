@@ -3,6 +3,7 @@ import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { causalConv, convState } from '../../../src/kernels/mixer/causal_conv.ts';
 import { causalConv as twin } from '../../../src/reference/mixer/causal_conv.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
+import { thinned } from '../../support/everyday.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
 
@@ -58,7 +59,7 @@ async function check({ name, tokens, position = 0, side = 0, channels, taps, at 
 }
 
 describe('mixer/causal_conv', () => {
-  it.each(cases)('$name', check);
+  it.each(thinned(cases, 3))('$name', check);
 
   it.each([
     ['starts from a state at position 0', 'u_step.position == 0u', 'false', 'from_nothing'],

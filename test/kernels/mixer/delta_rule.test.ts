@@ -3,6 +3,7 @@ import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { deltaRule, deltaState, type DeltaRuleShape } from '../../../src/kernels/mixer/delta_rule.ts';
 import { deltaRule as twin } from '../../../src/reference/mixer/delta_rule.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
+import { thinned } from '../../support/everyday.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
 
@@ -62,7 +63,7 @@ async function check({ name, tokens, position = 0, side = 0, ...shape }: Case): 
 }
 
 describe('mixer/delta_rule', () => {
-  it.each(cases)('$name', check);
+  it.each(thinned(cases, 3))('$name', check);
 
   it('refuses heads that do not divide', async () => {
     const odd = { name: 'odd', tokens: 1, heads: 3, keyHeads: 2, keySize: 4, valueSize: 4 };

@@ -3,6 +3,7 @@ import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { gate } from '../../../src/kernels/mixer/gate.ts';
 import { gate as twin } from '../../../src/reference/mixer/gate.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
+import { thinned } from '../../support/everyday.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
 
@@ -40,7 +41,7 @@ async function check({ name, tokens, size, row = size, at = 0, silu = false, sca
 }
 
 describe('mixer/gate', () => {
-  it.each(cases)('$name', check);
+  it.each(thinned(cases, 3))('$name', check);
 
   it.each([
     ['forgets silu', 'factor *= g;', '', 'odd_sizes'],

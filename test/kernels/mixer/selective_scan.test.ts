@@ -3,6 +3,7 @@ import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { scanState, selectiveScan, type SelectiveScanShape } from '../../../src/kernels/mixer/selective_scan.ts';
 import { selectiveScan as twin } from '../../../src/reference/mixer/selective_scan.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
+import { thinned } from '../../support/everyday.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
 
@@ -106,7 +107,7 @@ async function check({
 const named = (name: string): Case => cases.find((c) => c.name === name)!;
 
 describe('mixer/selective_scan', () => {
-  it.each(cases)('$name', check);
+  it.each(thinned(cases, 3))('$name', check);
 
   it('refuses heads that do not divide', async () => {
     await expect(check({ name: 'odd', tokens: 1, channels: 9, headSize: 2, states: 2 })).rejects.toThrow(

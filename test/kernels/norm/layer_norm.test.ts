@@ -3,6 +3,7 @@ import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { layerNorm } from '../../../src/kernels/norm/layer_norm.ts';
 import { layerNorm as twin } from '../../../src/reference/norm/layer_norm.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
+import { thinned } from '../../support/everyday.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
 
@@ -40,7 +41,7 @@ async function check({ name, tokens, size, bias = false, spread = 1, mean = 0 }:
 }
 
 describe('norm/layer_norm', () => {
-  it.each(cases)('$name', check);
+  it.each(thinned(cases, 3))('$name', check);
   it.each([
     ['forgets epsilon', (s: string) => s.replace('+ EPS', '')],
     ['forgets the mean', (s: string) => s.replace('(x[t * D + d] - center) * scale', 'x[t * D + d] * scale')],

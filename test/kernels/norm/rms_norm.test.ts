@@ -3,6 +3,7 @@ import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { rmsNorm } from '../../../src/kernels/norm/rms_norm.ts';
 import { rmsNorm as twin } from '../../../src/reference/norm/rms_norm.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
+import { thinned } from '../../support/everyday.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
 
@@ -66,7 +67,7 @@ async function check({ name, tokens, size, groups = 1, ...c }: Case): Promise<vo
 }
 
 describe('norm/rms_norm', () => {
-  it.each(cases)('$name', check);
+  it.each(thinned(cases, 3))('$name', check);
   it.each([
     ['forgets epsilon', (s: string) => s.replace('+ EPS', '')],
     ['forgets gamma', (s: string) => s.replace(' * gamma[from_gamma + d]', '')],

@@ -10,6 +10,7 @@ import {
 import { logSum } from '../../../src/reference/sample/sample.ts';
 import { topLogprobs as twin } from '../../../src/reference/sample/top_logprobs.ts';
 import { expectMutantToFail, POISON, runKernel } from '../../support/conformance.ts';
+import { thinned } from '../../support/everyday.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
 
@@ -89,7 +90,7 @@ const cases: Case[] = [
 ];
 
 describe('sample/top_logprobs', () => {
-  it.each(cases)('$name', check);
+  it.each(thinned(cases, 3))('$name', check);
 
   const byName =
     (...names: string[]) =>

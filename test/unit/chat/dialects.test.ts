@@ -129,14 +129,11 @@ it.each([
 
 describe('Gemma', () => {
   it('writes values without JSON’s quotes', () => {
-    const text = `Wait.<|tool_call>call:weather{city:<|"|>a "b" }<tool_call|>,\n<|"|>,days:3,more:{x:[1,<|"|>y<|"|>,[]],z:{}},ok:true,word:late}<tool_call|><|tool_call>call:now{}<tool_call|>`;
+    const text = `Wait.<|tool_call>call:weather{city:<|"|>a "b" }<tool_call|>,\n<|"|>,days:3,more:{x:[1,<|"|>y<|"|>,[]],z:{}},ok:true}<tool_call|><|tool_call>call:now{}<tool_call|>`;
     const { content, calls } = readAllWays(GEMMA, text);
     expect(content).toBe('Wait.');
     expect(calls.map(({ name, arguments: of }) => [name, JSON.parse(of) as unknown])).toEqual([
-      [
-        'weather',
-        { city: 'a "b" }<tool_call|>,\n', days: 3, more: { x: [1, 'y', []], z: {} }, ok: true, word: 'late' },
-      ],
+      ['weather', { city: 'a "b" }<tool_call|>,\n', days: 3, more: { x: [1, 'y', []], z: {} }, ok: true }],
       ['now', {}],
     ]);
     expect(readAllWays(GEMMA, `<|tool_call>call:weather${ARGS}<tool_call|>`).calls).toEqual([
