@@ -22,13 +22,13 @@ function listed<T>(c: ConfigReader, key: string, list: readonly T[], layers: num
 function readRotating(c: ConfigReader, layers: number): readonly boolean[] {
   const every = c.integer('no_rope_layer_interval', { fallback: 4 });
   const byDefault = Array.from({ length: layers }, (_, i) => Number((i + 1) % every !== 0));
-  const found = c.list('no_rope_layers', isInteger, 'numbers', []);
+  const found = c.list<number>('no_rope_layers', isInteger, 'numbers', []);
   return listed(c, 'no_rope_layers', found.length ? found : byDefault, layers).map((rotates) => rotates !== 0);
 }
 
 function readChunked(c: ConfigReader, rotating: readonly boolean[]): readonly boolean[] {
   const byDefault = rotating.map((rotates) => (rotates ? 'chunked_attention' : 'full_attention'));
-  const types = listed(c, 'layer_types', c.list('layer_types', isString, 'strings', byDefault), rotating.length);
+  const types = listed(c, 'layer_types', c.list<string>('layer_types', isString, 'strings', byDefault), rotating.length);
   if (types.some((t) => t !== 'chunked_attention' && t !== 'full_attention'))
     c.fail('layer_types', '"chunked_attention" and "full_attention" only');
   return types.map((type) => type === 'chunked_attention');
@@ -63,7 +63,7 @@ function readAttention(c: ConfigReader, hidden: number, maxContext: number, laye
 /** `moe_layers`, or every so manieth layer. */
 function readSparse(c: ConfigReader): (layer: number) => boolean {
   const step = c.integer('interleave_moe_layer_step', { fallback: 1 });
-  const found = c.list('moe_layers', isInteger, 'layer numbers', []);
+  const found = c.list<number>('moe_layers', isInteger, 'layer numbers', []);
   return (layer) => (found.length ? found.includes(layer) : (layer + 1) % step === 0);
 }
 
