@@ -13,10 +13,7 @@ const LAYERS = 4;
  * @param arithmetic webmoe's option
  * @returns distinct { path, code }
  */
-export async function kernelsOf(
-  model,
-  { weights = 'as-is', features = [], arithmetic = 'f32', contextLength = 4096 },
-) {
+export async function kernelsOf(model, { weights = 'as-is', features = [], arithmetic = 'f32', contextLength = 4096 }) {
   const { load, hollowFolder, openNodeSource } = await fromSource('kernels-of', [
     'node.ts',
     'engine/load.ts',

@@ -28,7 +28,12 @@ function readRotating(c: ConfigReader, layers: number): readonly boolean[] {
 
 function readChunked(c: ConfigReader, rotating: readonly boolean[]): readonly boolean[] {
   const byDefault = rotating.map((rotates) => (rotates ? 'chunked_attention' : 'full_attention'));
-  const types = listed(c, 'layer_types', c.list<string>('layer_types', isString, 'strings', byDefault), rotating.length);
+  const types = listed(
+    c,
+    'layer_types',
+    c.list<string>('layer_types', isString, 'strings', byDefault),
+    rotating.length,
+  );
   if (types.some((t) => t !== 'chunked_attention' && t !== 'full_attention'))
     c.fail('layer_types', '"chunked_attention" and "full_attention" only');
   return types.map((type) => type === 'chunked_attention');

@@ -195,7 +195,7 @@ const unsupported = params.get('unsupported') as Extract<Support, { ok: false }>
 const device: ChatModel['device'] = {
   adapter: { vendor: 'acme', architecture: 'gen-1', description: 'Acme 3000', isFallback: params.has('software') },
   kernels: 'gpu',
-      arithmetic: 'f32',
+  arithmetic: 'f32',
   features: new Set(['shader-f16']),
   limits: {
     maxBufferSize: 2 ** 28,
