@@ -109,6 +109,7 @@ const row = (promptTokens: number, experts: number, model = 'a "b", c'): BenchRo
     },
     balance: null,
     cost: { token: cost, prompt: cost, floorFor: { bytesPerSecond: 2e11, launchSeconds: 1e-5 } },
+    kernels: null,
     streaming: null,
     gpuBytes: { weights: 1, experts: 2, kv: 3, activations: 4 },
     precision: 'q4',
