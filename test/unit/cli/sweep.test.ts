@@ -110,6 +110,7 @@ const row = (promptTokens: number, experts: number, model = 'a "b", c'): BenchRo
     },
     balance: null,
     cost: { token: cost, prompt: cost, floorFor: { bytesPerSecond: 2e11, launchSeconds: 1e-5 } },
+    kernels: null,
     streaming: null,
     kernels: null,
     tuning: UNTUNED,
