@@ -100,7 +100,7 @@ function queriesOf(
   q: Attention['q'],
   shape: { splits: number; sinks: boolean },
 ): Pick<DispatchSpec, 'constants' | 'bindings'> & { imports: Imports } {
-  if ('buffer' in q) return { constants: { FRESH: false, VALUE_NORMED: false }, imports: {}, bindings: { q } };
+  if ('buffer' in q) return { constants: { FRESH: false }, imports: {}, bindings: { q } };
   invariant(canMakeHeads(q, shape), `${label}: too many buffers to make heads on the way`);
   const { NORMED = false, VALUE_NORMED = false, RISES = false, ...constants } = q.constants;
   return {
