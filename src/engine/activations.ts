@@ -37,6 +37,7 @@ export const ACTIVATIONS = [
   'residualB',
   'residualC',
   'mids',
+  'layerInputs',
   'normed',
   'mid',
   'qLatent',
@@ -122,7 +123,7 @@ export const moeLayers = (config: ModelConfig): MoeFfn[] =>
   config.layers.map((l) => l.ffn).filter((f) => f.kind === 'moe');
 
 /** Bytes from one MoE layer's input to the next: decoding keeps all of a token's, to start again from any. */
-/** Whether some router reads what its layer reads: decoding keeps that of every MoE layer too, behind the inputs of all. */
+/** Whether some router reads what its layer reads: decoding keeps that of every MoE layer too. */
 export const keepsLayerInputs = (config: ModelConfig): boolean =>
   moeLayers(config).some((m) => m.routerInput === 'layer');
 
@@ -172,7 +173,8 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     residualA: f32(chunk * hidden),
     residualB: f32(chunk * hidden),
     residualC: f32(chunk * hidden),
-    mids: Math.max(1, moes.length * (keepsLayerInputs(config) ? 2 : 1) * midStride(hidden)),
+    mids: Math.max(1, moes.length * midStride(hidden)),
+    layerInputs: Math.max(1, keepsLayerInputs(config) ? moes.length * midStride(hidden) : 0),
     normed: f32(chunk * hidden),
     mid: f32(chunk * most([...sizes.map((s) => s.mid), ...recurrent.map((s) => s.projected)])),
     qLatent: f32(

@@ -443,12 +443,12 @@ export class Forward {
    * attention.
    */
   #stream(i: number, batch: Batch): BufferView {
-    const { residualA, mids } = this.#activations;
+    const { residualA, layerInputs } = this.#activations;
     if (batch !== 'one' || this.config.layers[i]?.ffn.kind !== 'moe' || !keepsLayerInputs(this.config))
       return residualA;
     const before = moeLayers({ ...this.config, layers: this.config.layers.slice(0, i) }).length;
     const stride = midStride(this.config.hidden);
-    return subview(mids, (moeLayers(this.config).length + before) * stride, stride);
+    return subview(layerInputs, before * stride, stride);
   }
 
   /** The token mixer of layer `i`: attention, or one with a recurrent state. */

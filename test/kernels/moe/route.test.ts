@@ -131,7 +131,7 @@ describe('moe/route', () => {
           (s) => s.replace('v[j] = early[from_x + d];', 'v[j] = v[j] + 0.0 * early[from_x + d];'),
         ],
         ['forgets the scale', ['sigmoid_with_bias'], (s) => s.replace('weight * SCALE', 'weight')],
-        ['forgets gamma', ['softmax'], (s) => s.replace('* scale * vector(GAMMA_AT + d)', '* scale')],
+        ['forgets gamma', ['softmax'], (s) => s.replace('unit * vector(GAMMA_AT + d)', 'unit')],
         [
           'predicts with this layer’s router',
           ['predict_softmax'],
