@@ -161,15 +161,18 @@ interface LayerParts {
 function layerParts(layer: LayerSpec): LayerParts {
   const { attention: a, ffn } = layer;
   const present = <T>(values: readonly (T | null)[]): T[] => values.filter((v): v is T => v !== null);
-  const dense = ffn.kind === 'dense' ? ffn : ffn.shared;
+  const parallel = ffn.kind === 'moe' ? ffn.parallel : null;
+  const dense = present(ffn.kind === 'dense' ? [ffn] : [ffn.shared, parallel]);
   return {
-    matrices: present<MatrixSpec>([...mixerMatrices(a), ...(dense ? [dense.gateUp, dense.down] : [])]),
+    matrices: present<MatrixSpec>([...mixerMatrices(a), ...dense.flatMap(({ gateUp, down }) => [gateUp, down])]),
     vectors: present<VectorSpec>([
       layer.attentionNorm,
       layer.attentionPostNorm,
       layer.ffnPostNorm,
       ...mixerVectors(a),
+      layer.outScale,
       ffn.kind === 'dense' ? ffn.norm : null,
+      ...(parallel ? [parallel.norm, parallel.postNorm, parallel.expertsPostNorm] : []),
     ]),
     moe: ffn.kind === 'moe' ? ffn : null,
   };

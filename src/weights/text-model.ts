@@ -29,6 +29,7 @@ export function textModel(whole: Checkpoint): Checkpoint {
         tensor: name,
       });
     },
+    leftOver: (name) => (published.has(name) ? whole.leftOver(published.get(name)!) : null),
     names: () => published.keys(),
     unasked: () =>
       whole

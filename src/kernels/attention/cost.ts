@@ -71,7 +71,7 @@ function attends(c: ConstantsOf, outputs: number, issuedFlops: number): Cost {
   const [heads, keySize, valueSize] = [c.number('HEADS'), c.number('KEY_SIZE'), c.number('VALUE_SIZE')];
   const keys = c.position + c.tokens - begins(c, c.position);
   const inputs = c.isOn('FRESH') ? sourceValues(c) : heads * keySize;
-  const gammas = c.isOn('NORMED') ? c.number('Q_NORM') + c.number('K_NORM') : 0;
+  const gammas = c.isOn('GAINS') ? c.number('Q_NORM') + c.number('K_NORM') : 0;
   return {
     weightBytes: BYTES * ((c.flag('SINKS') ? heads : 0) + gammas),
     kvBytes: keys * tokenBytes(c),
@@ -83,7 +83,7 @@ function attends(c: ConstantsOf, outputs: number, issuedFlops: number): Cost {
 
 /** Keys and values of a few tokens, which the dispatch behind it makes once more, each for its own token. */
 function appends(c: ConstantsOf): Cost {
-  const gammas = c.isOn('NORMED') ? c.number('K_NORM') : 0;
+  const gammas = c.isOn('GAINS') ? c.number('K_NORM') : 0;
   return moves({
     weightBytes: BYTES * gammas,
     kvBytes: c.tokens * tokenBytes(c),
@@ -151,7 +151,7 @@ function rotateAppend(c: ConstantsOf): Cost {
   const [heads, kvHeads, size] = [c.number('HEADS'), c.number('KV_HEADS'), c.number('SIZE')];
   const table = c.flag('ROTATED') ? 2 * c.number('PAIRS') : 0;
   return moves({
-    weightBytes: c.flag('NORMED') ? BYTES * (c.number('Q_NORM') + c.number('K_NORM')) : 0,
+    weightBytes: c.isOn('GAINS') ? BYTES * (c.number('Q_NORM') + c.number('K_NORM')) : 0,
     kvBytes: BYTES * c.tokens * kvHeads * (c.number('k_ROW') + c.number('v_ROW')),
     activationBytes: BYTES * c.tokens * ((2 * heads + 2 * kvHeads) * size + table),
   });

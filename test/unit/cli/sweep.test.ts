@@ -1,5 +1,4 @@
 /** What a sweep runs, and how its rows are written. */
-import { UNTUNED } from '../../../src/engine/tuning.ts';
 import { describe, expect, it, test } from 'vitest';
 import { BENCH_OPTIONS, type BenchRow } from '../../../src/cli/bench.ts';
 import { readOptions } from '../../../src/cli/args.ts';
@@ -112,8 +111,6 @@ const row = (promptTokens: number, experts: number, model = 'a "b", c'): BenchRo
     cost: { token: cost, prompt: cost, floorFor: { bytesPerSecond: 2e11, launchSeconds: 1e-5 } },
     kernels: null,
     streaming: null,
-    kernels: null,
-    tuning: UNTUNED,
     gpuBytes: { weights: 1, experts: 2, kv: 3, activations: 4 },
     precision: 'q4',
     adapter: { vendor: '', architecture: '', description: '<soft>', isFallback: true },

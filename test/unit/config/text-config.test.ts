@@ -40,6 +40,7 @@ test('tensors are found by the names of the model alone; those of other media ar
     warnings: [],
     has: (name) => stored.includes(name),
     tensor: (name) => ({ name, dtype: 'F32', shape: [1], file: 'f', begin: 0, end: 4 }),
+    leftOver: () => null,
     names: () => stored.values(),
     unasked: () => stored,
   };

@@ -54,7 +54,7 @@ it('lines keep their numbers', () => {
 });
 
 it('the preprocessor reads them', () => {
-  const constants = { D: 8, X_ROW: 8, X_AT: 0, EPS: 1e-5, GROUPS: 1, RESIDUAL: false };
+  const constants = { D: 8, X_ROW: 8, X_AT: 0, EPS: 1e-5, GROUPS: 1, RESIDUAL: false, SUBGROUPS: false, TOTAL: false };
   const expand = (sources: Readonly<Record<string, string>>) => expandShader('norm/rms_norm', constants, {}, sources);
   expect(expand(short).bindings).toEqual(expand(shaderText).bindings);
   expect(expand(short).origin).toEqual(expand(shaderText).origin);
