@@ -1,7 +1,7 @@
 import type { KvFormat } from '../../config/kv-format.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
 import type { DispatchSpec, Recorder, StepShape } from '../../gpu/recording.ts';
-import type { Imports } from '../../gpu/shader.ts';
+import type { Constants, Imports } from '../../gpu/shader.ts';
 import { invariant } from '../../util/assert.ts';
 import { ceilDiv } from '../../util/math.ts';
 import type { Phase } from '../phase.ts';
@@ -70,7 +70,11 @@ export function attention(recorder: Recorder, label: string, io: Attention, shap
   else decode(recorder, label, io, shape);
 }
 
-export const visibleConstants = ({ window, chunked = false }: Pick<AttentionShape, 'window' | 'chunked'>) => ({
+/** Of shaders/shared/visible. */
+export const visibleConstants = ({
+  window,
+  chunked = false,
+}: Pick<AttentionShape, 'window' | 'chunked'>): Constants => ({
   WINDOW: window ?? NO_WINDOW,
   CHUNKED: chunked,
 });
@@ -94,7 +98,8 @@ function caches(io: Attention, shape: AttentionShape, { quads, writes, keysOnly 
     bindings: { k_cache: io.kCache, ...(v && { v_cache: io.vCache }) },
   };
 }
-export const scoreConstants = ({ scale, softcap }: Pick<AttentionShape, 'scale' | 'softcap'>) => ({
+/** Of shaders/shared/score. */
+export const scoreConstants = ({ scale, softcap }: Pick<AttentionShape, 'scale' | 'softcap'>): Constants => ({
   SCALE: scale,
   SOFTCAP: softcap !== undefined,
   ...(softcap !== undefined && { CAP: softcap }),
