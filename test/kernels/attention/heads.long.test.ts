@@ -276,7 +276,13 @@ describe('attention/attention_decode that makes its heads', () => {
       'several_tokens_see_each_other',
     ],
     ['forgets what came before', DECODE, 'denominator[r] * decay[r] +', '', 'several_tokens_see_each_other'],
-    ['takes the key for the value', DECODE, 'HEADS + KV_HEADS + kv_head', 'HEADS + kv_head', 'in_the_middle'],
+    [
+      'takes the key for the value',
+      DECODE,
+      '= head_at(own_t, HEADS + KV_HEADS +',
+      '= head_at(own_t, HEADS +',
+      'in_the_middle',
+    ],
     ['does not scale its norms', DECODE, 'result.scale = norm_scale', 'let ignored = norm_scale', 'last_of_its_split'],
     [
       'does not clamp',
@@ -287,7 +293,7 @@ describe('attention/attention_decode that makes its heads', () => {
     ],
     ['forgets epsilon', 'attention/latent_heads', ' + EPS', '', 'latent_first'],
     ['takes down another head', 'attention/latent_heads', 'head * HEAD_ROWS + n', 'n', 'latent_in_two_splits'],
-    ['leaves out a slice', 'attention/latent_heads', 's < SLICES', 's < SLICES - 1u', 'latent_first'],
+    ['leaves out a slice', 'attention/latent_heads', 's < SLICES', 's < SLICES - 1u', 'latent'],
     ["takes a scale's neighbour", 'attention/kv_up', 'at % 4u', '(at + 1u) % 4u', 'latent'],
     [
       'raises through the key rows',
