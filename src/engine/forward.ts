@@ -297,11 +297,11 @@ export class Forward {
     const make = (bytes: number): BufferView =>
       wholeBuffer(this.#gpu.createBuffer('router logits', 'activations', bytes));
     this.#logitLogs ??= this.#gpu
-      .allocating('the logits of all routers', () => ({
-        one: this.#log('one', make, true),
-        few: this.#log('few', make, true),
-        chunk: this.#log('chunk', make, true),
-      }))
+      .allocating('the logits of all routers', () => {
+        const chunk = this.#log('chunk', make, true);
+        const few = this.#log('few', (bytes) => subview(chunk.view, 0, bytes), true);
+        return { one: this.#log('one', make, true), few, chunk };
+      })
       .catch((error: unknown) => {
         this.#logitLogs = null;
         throw error;

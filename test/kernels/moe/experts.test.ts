@@ -394,7 +394,7 @@ describe('expert kernels', () => {
           'moe/expert_down_decode',
           'forgets weights',
           'plain',
-          'chosen_weight(t, k) * weight_scale=>weight_scale',
+          'chosen_weight(t, k) * chunk_product=>chunk_product',
         ],
         [
           'moe/expert_down_decode',

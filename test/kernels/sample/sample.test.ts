@@ -460,7 +460,7 @@ describe('sample/sample', () => {
         ['multiplies positive logits by the penalty', 'raw > 0.0);', 'raw < 0.0);', byName('greedy_penalties')],
         ['punishes presence in the prompt', 'times > 0u', 'count > 0u', byName('greedy_presence_spares_the_prompt')],
         ['forgets the frequency', '* f32(times)', '', byName('greedy_penalties', 'penalties')],
-        ['overflows the count', '(count & TIMES) < TIMES', 'true', byName('greedy_count_saturates')],
+        ['overflows the count', 'select(0u, 1u, (count & TIMES) < TIMES)', '1u', byName('greedy_count_saturates')],
         ['draws masked tokens', 'if (value <= MASKED) { return 0.0; }', '', byName('hot_does_not_melt_the_mask')],
         [
           'keeps every tie of top-k',
