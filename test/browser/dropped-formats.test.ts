@@ -45,7 +45,13 @@ function filesAt(path: string): Dropped {
   return readdirSync(path).map((name) => [name, base64(join(path, name))] as const);
 }
 
-it.each(['gptq', 'nf4', 'fp8', 'mlx-4bit', 'gguf-q4_k'])('answers from a dropped model in %s', async (to) => {
+/** WEBMOE_DROPPED=all: each form that the converter writes. */
+const FORMS =
+  process.env.WEBMOE_DROPPED === 'all'
+    ? ['gptq', 'gptq-act-order', 'awq', 'int4', 'nf4', 'fp8', 'mlx-4bit', 'gguf-q8_0', 'gguf-q4_0', 'gguf-q4_k']
+    : ['gptq', 'fp8', 'gguf-q4_k'];
+
+it.each(FORMS)('answers from a dropped model in %s', async (to) => {
   const { page, problems } = opened;
   const out = join(folder, to.startsWith('gguf') ? `${to}.gguf` : to);
   convertModel({ model: join(folder, 'model'), to, out });

@@ -11,14 +11,16 @@ const software = await openTestGpu({ asSoftware: true });
 const run = (fixture: string, options: Omit<LoadOptions, 'gpu'>): Promise<Outcome> =>
   withModel(gpu, fixturePath(fixture), { prefillChunk: 8, ...options }, (model) => outcomeOf(model, 16));
 
-/** WEBMOE_STORE_FIXTURES=all: also those whose mechanisms another one of the list has. */
-const MODELS = process.env.WEBMOE_STORE_FIXTURES === 'all' ? FIXTURES : SWEPT;
+/** WEBMOE_STORE_FIXTURES=all: also those whose mechanisms another one of the list has, and sizes between half and the fewest. */
+const LONG = process.env.WEBMOE_STORE_FIXTURES === 'all';
+const MODELS = LONG ? FIXTURES : SWEPT;
+const SHARES = LONG ? [0.75, 0.5, 0.25, 0] : [0.5, 0];
 
 describe('every fixture', () => {
   it.each(MODELS)('%s', async (fixture) => {
     const want = await run(fixture, {});
     for (const mode of ['optimistic', 'lockstep'] as const) {
-      for (const expertsResident of [0.75, 0.5, 0.25, 0]) {
+      for (const expertsResident of SHARES) {
         expect(await run(fixture, { mode, expertsResident }), `${mode} ${expertsResident}`).toEqual(want);
       }
     }
