@@ -70,7 +70,7 @@ describe('bad input ends with 2 and one line', () => {
   writeFileSync(at('words.json'), '["a"]');
   writeFileSync(at('far.json'), '[256]');
   writeFileSync(at('one.json'), '[1]');
-  writeFileSync(at('number.json'), '{"type": "integer", "multipleOf": 3}');
+  writeFileSync(at('not.json'), '{"not": {"type": "string"}}');
   const byByte = write('bytes', withByteTokens(filesOf(olmoe)));
   const run = ['run', '--model', byByte, '--prompt', 'x'];
   const truncated = filesOf(olmoe);
@@ -95,7 +95,7 @@ describe('bad input ends with 2 and one line', () => {
         [[...run, '--logit-bias', '5'], /--logit-bias must be as in 42:-100,7:2\.5, got 5/],
         [[...run, '--logit-bias', '256:1'], /token 256; the vocabulary has ids 0 to 255/],
         [[...run, '--json-schema', at('missing.json')], /--json-schema .*missing\.json/],
-        [[...run, '--json-schema', at('number.json')], /multipleOf/],
+        [[...run, '--json-schema', at('not.json')], /not/],
         [['inspect'], /give a folder or URL/],
         [['inspect', at('nowhere')], /nowhere/],
         [['inspect', olmoe, olmoe], /unexpected argument/],
