@@ -218,35 +218,36 @@ describe('the history', () => {
 
   it('draws what the trace holds: a mark where an expert took a token, none where not', async () => {
     await showView(opened.page, 'moe-history', 'synthetic', { link: 'layer=0' });
-    const agree = await opened.page.evaluate(async () => {
-      const view = document.querySelector('moe-history')! as HTMLElement & {
-        trace: { ids: Uint16Array; model: { layers: number; experts: number; topK: number } };
-      };
-      await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-      const canvas = view.shadowRoot!.querySelector('canvas')!;
-      const { ids, model } = view.trace;
-      const { layers, experts, topK } = model;
-      const draw = canvas.getContext('2d')!;
-      // The page's width holds all 216 columns, its height all 32 rows.
-      const [wide, tall] = [canvas.width / 216, canvas.height / (layers * experts)];
-      const paper = draw.getImageData(0, 0, canvas.width, canvas.height).data;
-      const isMark = (token: number, row: number): boolean => {
-        const at = 4 * (Math.floor((row + 0.6) * tall) * canvas.width + Math.floor((token + 0.5) * wide));
-        return (
-          Math.max(paper[at]!, paper[at + 1]!, paper[at + 2]!) - Math.min(paper[at]!, paper[at + 1]!, paper[at + 2]!) >
-          12
-        );
-      };
-      let [right, all] = [0, 0];
-      for (let token = 60; token < 216; token++)
-        for (let row = experts; row < layers * experts; row++) {
-          const from = (token * layers + Math.floor(row / experts)) * topK;
-          all++;
-          if (isMark(token, row) === ids.subarray(from, from + topK).includes(row % experts)) right++;
-        }
-      return right / all;
-    });
-    // Chats and layers are separated by lines of half a pixel.
-    expect(agree).toBeGreaterThan(0.98);
+    const agree = (): Promise<number> =>
+      opened.page.evaluate(() => {
+        const view = document.querySelector('moe-history')! as HTMLElement & {
+          trace: { ids: Uint16Array; model: { layers: number; experts: number; topK: number } };
+        };
+        const canvas = view.shadowRoot!.querySelector('canvas')!;
+        const { ids, model } = view.trace;
+        const { layers, experts, topK } = model;
+        const draw = canvas.getContext('2d')!;
+        // The page's width holds all 216 columns, its height all 32 rows.
+        const [wide, tall] = [canvas.width / 216, canvas.height / (layers * experts)];
+        const paper = draw.getImageData(0, 0, canvas.width, canvas.height).data;
+        const isMark = (token: number, row: number): boolean => {
+          const at = 4 * (Math.floor((row + 0.6) * tall) * canvas.width + Math.floor((token + 0.5) * wide));
+          return (
+            Math.max(paper[at]!, paper[at + 1]!, paper[at + 2]!) -
+              Math.min(paper[at]!, paper[at + 1]!, paper[at + 2]!) >
+            12
+          );
+        };
+        let [right, all] = [0, 0];
+        for (let token = 60; token < 216; token++)
+          for (let row = experts; row < layers * experts; row++) {
+            const from = (token * layers + Math.floor(row / experts)) * topK;
+            all++;
+            if (isMark(token, row) === ids.subarray(from, from + topK).includes(row % experts)) right++;
+          }
+        return right / all;
+      });
+    // Once its size is known it is drawn. Chats and layers are separated by lines of half a pixel.
+    await expect.poll(agree, { timeout: 10_000 }).toBeGreaterThan(0.98);
   });
 });

@@ -80,7 +80,12 @@ describe.each(['linear', 'glu'] as const)('%s of a few tokens', (operation) => {
 it.each([
   ['linear/matvec_few', 'forgets a token', 't < u_step.tokens', 't + 1u < u_step.tokens'],
   ['linear/glu_few', 'swaps gate and up', '2u * pair), few', '2u * pair + 1u), few'],
-  ['linear/few_rows', 'takes the norm of another token', 'squares[column * WG + i]', 'squares[i]'],
+  [
+    'linear/few_rows',
+    'takes the norm of another token',
+    'squares[column * WG + i * subgroup]',
+    'squares[i * subgroup]',
+  ],
   ['linear/few_rows', 'drops the last chunk', '+ LANES - 1u', ''],
   ['linear/lane_products', 'forgets a norm', 'p.h *= scale', 'p.h *= 1.0'],
 ])('%s: notices a kernel that %s', (path, _what, from, to) =>
