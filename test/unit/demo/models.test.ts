@@ -93,7 +93,7 @@ describe('the list in words', () => {
   it('says what a verdict means, and no speed of what does not run', () => {
     expect(verdictText(named('OLMoE').figures)).toBe('All of it takes 5.12 GB of a budget of 6.44 GB.');
     expect(verdictText(named('Qwen3').figures)).toContain('1645 of 6144 experts');
-    expect(verdictText(named('GLM').figures)).toContain('The least that it takes is 6.50 GB');
+    expect(verdictText(named('GLM').figures)).toContain('The least that it takes is 6.52 GB');
     expect(loadText(named('GLM').figures, true)).toBe('214 GB download');
     expect(loadText(named('OLMoE').figures, false)).not.toContain('tokens');
     expect([formatParameters(1.28e9), formatParameters(106.85e9)]).toEqual(['1.3 B', '107 B']);
