@@ -4,6 +4,7 @@
 // The bound: a relative 2^-11 for an input, and for each of at most 9 roundings of a partial sum.
 enable f16;
 #import weight_format
+#import shared/largest32
 struct ChunkInputs {
   x: array<vec4<f16>, 8>,
   sum: f32,
@@ -15,16 +16,9 @@ fn halves(x: vec4<f32>, scale: f32) -> vec4<f16> {
   return vec4<f16>(x.xzyw * scale);
 }
 
-fn largest(x: array<vec4<f32>, 8>) -> f32 {
-  let a = max(max(abs(x[0]), abs(x[1])), max(abs(x[2]), abs(x[3])));
-  let b = max(max(abs(x[4]), abs(x[5])), max(abs(x[6]), abs(x[7])));
-  let c = max(a, b);
-  return max(max(c.x, c.y), max(c.z, c.w));
-}
-
 fn chunk_inputs(x: array<vec4<f32>, 8>) -> ChunkInputs {
   // Below 2^-100 a chunk counts as 0: the reciprocal of less may not be finite.
-  let m = largest(x);
+  let m = largest32(x);
   let s = select(0.0, 1.0 / m, m > 0x1p-100f);
   let h = array<vec4<f16>, 8>(
     halves(x[0], s),

@@ -1,17 +1,11 @@
 // weights/products_bytes with whole numbers: inputs become int8 with a scale for each chunk of 32, and four products are one instruction
 // (dot4I8Packed). The bound: an input is off by at most 1/254 of its chunk's largest magnitude; sums are exact.
 #import weight_format
+#import shared/largest32
 struct ChunkInputs {
   x: array<u32, 8>,
   sum: f32,
   scale: f32,
-}
-
-fn largest(x: array<vec4<f32>, 8>) -> f32 {
-  let a = max(max(abs(x[0]), abs(x[1])), max(abs(x[2]), abs(x[3])));
-  let b = max(max(abs(x[4]), abs(x[5])), max(abs(x[6]), abs(x[7])));
-  let c = max(a, b);
-  return max(max(c.x, c.y), max(c.z, c.w));
 }
 
 /// Rounded by what f32 does at 1.5 * 2^23, whose low bits are then the integer's.
@@ -21,7 +15,7 @@ fn packed(x: vec4<f32>, scale: f32) -> u32 {
 }
 
 fn chunk_inputs(x: array<vec4<f32>, 8>) -> ChunkInputs {
-  let m = largest(x);
+  let m = largest32(x);
   let s = select(0.0, 127.0 / m, m > 0x1p-100f);
   let q = array<u32, 8>(
     packed(x[0], s),

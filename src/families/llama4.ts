@@ -18,7 +18,7 @@ function listed<T>(c: ConfigReader, key: string, list: readonly T[], layers: num
   return list;
 }
 
-/** Which layers rotate: 1, or all but every so manieth. */
+/** Which layers rotate: `no_rope_layers`, 1 where one does, or all but each `no_rope_layer_interval`-th. */
 function readRotating(c: ConfigReader, layers: number): readonly boolean[] {
   const every = c.integer('no_rope_layer_interval', { fallback: 4 });
   const byDefault = Array.from({ length: layers }, (_, i) => Number((i + 1) % every !== 0));
@@ -65,7 +65,7 @@ function readAttention(c: ConfigReader, hidden: number, maxContext: number, laye
   });
 }
 
-/** `moe_layers`, or every so manieth layer. */
+/** `moe_layers`, or each `interleave_moe_layer_step`-th. */
 function readSparse(c: ConfigReader): (layer: number) => boolean {
   const step = c.integer('interleave_moe_layer_step', { fallback: 1 });
   const found = c.list<number>('moe_layers', isInteger, 'layer numbers', []);
