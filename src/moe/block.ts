@@ -99,12 +99,15 @@ function parallelBranch(r: Recorder, { activation }: MoeFfn, { parallel }: Weigh
   rmsNorm(r, `${label} dense post norm`, { x: out, gamma: parallel.postNorm, out: scratch.withShared }, { size, eps });
 }
 
-/** The rows that experts read: each times its weight, where weights are on the input. `y` is free until experts write it. */
-function expertInput(r: Recorder, config: MoeFfn, { label, hidden, routed, scratch }: MoeStep): BufferView {
+/**
+ * The rows that experts read: each times its weight, where weights are on the input. In `out`, which is free until the end: a prompt's waves of experts
+ * read these rows again after others of them wrote `y`.
+ */
+function expertInput(r: Recorder, config: MoeFfn, { label, hidden, routed, out, scratch }: MoeStep): BufferView {
   if (config.weightsOn !== 'input') return scratch.normed;
   invariant(config.topK === 1, `${label}: weights on the input of more than one expert`);
-  weighRows(r, `${label} weigh`, { x: scratch.normed, routed, out: scratch.y }, { hidden });
-  return scratch.y;
+  weighRows(r, `${label} weigh`, { x: scratch.normed, routed, out }, { hidden });
+  return out;
 }
 
 /**
