@@ -8,7 +8,7 @@ export const isRecurrent = (mixer: MixerConfig): mixer is RecurrentConfig => !is
 
 /** Of all layers that have it. */
 export const attentionLayers = ({ layers }: ModelConfig): AttentionConfig[] =>
-  layers.map((l) => l.attention).filter(isAttention);
+  layers.map((l) => l.mixer).filter(isAttention);
 
 export const recurrentLayers = ({ layers }: ModelConfig): RecurrentConfig[] =>
-  layers.map((l) => l.attention).filter(isRecurrent);
+  layers.map((l) => l.mixer).filter(isRecurrent);

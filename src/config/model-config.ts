@@ -36,7 +36,7 @@ export interface ModelConfig {
 export type NormKind = 'rms' | 'layer' | 'layer-biased';
 
 export interface LayerConfig {
-  readonly attention: MixerConfig;
+  readonly mixer: MixerConfig;
   readonly ffn: FfnConfig;
   /** The residual stream behind the layer is multiplied by a number of the checkpoint; only with `postNorms`. Default false. */
   readonly outScale?: boolean;

@@ -90,7 +90,7 @@ export function parameterCounts({
   let common = embedding + (tieEmbeddings ? 0 : embedding) + (head.bias ? vocab : 0) + gains;
   let all = 0;
   let chosen = 0;
-  for (const { attention, ffn, outScale = false } of layers) {
+  for (const { mixer: attention, ffn, outScale = false } of layers) {
     const mixer = isRecurrent(attention)
       ? recurrentParameters(attention, hidden)
       : attentionParameters(attention, hidden);

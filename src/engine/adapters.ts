@@ -30,7 +30,7 @@ export interface BoundAdapter {
 
 /** Matrices that every token goes through by a linear map of its own: what lifts latents is taken into queries and results instead. */
 function adaptable({ layers, head, embed }: ModelSpec): MatrixSpec[] {
-  const inLayers = layers.flatMap(({ attention, ffn }) => [
+  const inLayers = layers.flatMap(({ mixer: attention, ffn }) => [
     ...mixerMatrices(attention)
       .filter((m) => m !== null)
       .filter((m) => attention.kind !== 'latent' || m !== attention.kvUp),

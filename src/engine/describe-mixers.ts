@@ -39,7 +39,7 @@ type Specs = RecurrentWeights<MatrixSpec, VectorSpec>;
 export function describeRecurrent(
   find: WeightFinder,
   config: RecurrentConfig,
-  names: LayerNames['attention'],
+  names: LayerNames['mixer'],
   hidden: number,
 ): Specs {
   if (config.kind === 'short-conv' && names.kind === 'short-conv') return shortConvolution(find, config, names, hidden);

@@ -160,16 +160,16 @@ class Describer {
 
   layer(layer: LayerConfig, names: LayerNames): LayerSpec {
     return {
-      attentionNorm: this.norm(names.attentionNorm),
-      attentionPostNorm: this.postNorm(names.attentionPostNorm),
+      mixerNorm: this.norm(names.mixerNorm),
+      mixerPostNorm: this.postNorm(names.mixerPostNorm),
       ffnPostNorm: this.postNorm(names.ffnPostNorm),
       outScale: layer.outScale ? this.vector(names.outScale!, 1) : null,
-      attention: this.attention(layer.attention, names.attention),
+      mixer: this.attention(layer.mixer, names.mixer),
       ffn: this.ffn(layer.ffn, names),
     };
   }
 
-  attention(config: MixerConfig, names: LayerNames['attention']): LayerSpec['attention'] {
+  attention(config: MixerConfig, names: LayerNames['mixer']): LayerSpec['mixer'] {
     if (config.kind === 'grouped') {
       invariant(names.kind === 'grouped', 'attention names of another kind than the config');
       return this.grouped(config, names);

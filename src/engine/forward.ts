@@ -121,7 +121,7 @@ function predictable(config: ModelConfig, { layers }: DeviceWeights): number[] {
   });
 }
 
-type MixerWeights = DeviceWeights['layers'][number]['attention'];
+type MixerWeights = DeviceWeights['layers'][number]['mixer'];
 
 const isRecurrentWeights = (w: MixerWeights): w is RecurrentWeights<DeviceParts, BufferView> =>
   w.kind !== 'grouped' && w.kind !== 'latent';
@@ -190,7 +190,7 @@ export class Forward {
       ACTIVATIONS.map((name) => [name, buffer(name, 'activations', plan.activations[name])]),
     ) as Record<ActivationName, BufferView>;
     const { contextLength: capacity, kv: format } = plan;
-    this.#caches = config.layers.map(({ attention: mixer }, i) => {
+    this.#caches = config.layers.map(({ mixer: mixer }, i) => {
       const bytes = cacheBytes(mixer, { hidden: config.hidden, context: capacity, kv: format });
       if ('keys' in bytes) {
         const [keys, values] = [buffer(`keys ${i}`, 'kv', bytes.keys), buffer(`values ${i}`, 'kv', bytes.values)];
@@ -204,7 +204,7 @@ export class Forward {
       return { convolution, scan: buffer(`scan ${i}`, 'kv', bytes.scan) };
     });
     const tables = new Map<string, BufferView>();
-    this.#ropes = config.layers.map(({ attention: mixer }) => {
+    this.#ropes = config.layers.map(({ mixer: mixer }) => {
       if (isRecurrent(mixer)) return null;
       const { rope } = mixer;
       const key = JSON.stringify(rope);
@@ -388,7 +388,7 @@ export class Forward {
         scale,
         x: this.#stream(i, batch),
         out: between,
-        postNorm: weights.attentionPostNorm,
+        postNorm: weights.mixerPostNorm,
       });
       const ffn = {
         label: `layer ${i}`,
@@ -455,12 +455,12 @@ export class Forward {
   #mix(
     r: Recorder,
     i: number,
-    { attention: weights, attentionNorm: norm }: DeviceWeights['layers'][number],
+    { mixer: weights, mixerNorm: norm }: DeviceWeights['layers'][number],
     pages: KvPages | undefined,
     io: Omit<AttentionStep, 'norm' | 'rope' | 'cache' | 'scratch'>,
   ): void {
     const a = this.#activations;
-    const mixer = this.config.layers[i]!.attention;
+    const mixer = this.config.layers[i]!.mixer;
     const cache = this.#caches[i]!;
     if (isRecurrent(mixer)) {
       invariant(isRecurrentWeights(weights) && 'scan' in cache, 'weights of another kind than the config');

@@ -159,15 +159,15 @@ interface LayerParts {
 
 /** Every matrix and vector of a layer outside the experts and the router. */
 function layerParts(layer: LayerSpec): LayerParts {
-  const { attention: a, ffn } = layer;
+  const { mixer: a, ffn } = layer;
   const present = <T>(values: readonly (T | null)[]): T[] => values.filter((v): v is T => v !== null);
   const parallel = ffn.kind === 'moe' ? ffn.parallel : null;
   const dense = present(ffn.kind === 'dense' ? [ffn] : [ffn.shared, parallel]);
   return {
     matrices: present<MatrixSpec>([...mixerMatrices(a), ...dense.flatMap(({ gateUp, down }) => [gateUp, down])]),
     vectors: present<VectorSpec>([
-      layer.attentionNorm,
-      layer.attentionPostNorm,
+      layer.mixerNorm,
+      layer.mixerPostNorm,
       layer.ffnPostNorm,
       ...mixerVectors(a),
       layer.outScale,
@@ -357,9 +357,7 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
   }
   const prefillChunk = Math.min(wishedChunk, contextLength);
   const kv = kvOf(config, options.kv);
-  const caches = config.layers.map((l) =>
-    cacheBytes(l.attention, { hidden: config.hidden, context: contextLength, kv }),
-  );
+  const caches = config.layers.map((l) => cacheBytes(l.mixer, { hidden: config.hidden, context: contextLength, kv }));
   const largestKv = Math.max(...caches.flatMap((cache) => Object.values(cache)));
   if (largestKv > bindingBytes) {
     throw new OutOfBudget(

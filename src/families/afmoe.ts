@@ -65,7 +65,7 @@ export const afmoe: Family = {
     const layers = types.map((type, i) => {
       const slides = type === 'sliding_attention';
       const parts = { qkNorm: 'per-head', window: slides ? window : null, outputGate: true } as const;
-      return { attention: groupedAttention(heads, slides ? rope : NO_ROPE, parts), ffn: i < prefix ? dense : moe };
+      return { mixer: groupedAttention(heads, slides ? rope : NO_ROPE, parts), ffn: i < prefix ? dense : moe };
     });
     const embeddingScale = c.boolean('mup_enabled', false) ? model.hidden ** 0.5 : 1;
     return { ...model, embeddingScale, postNorms: true, layers };

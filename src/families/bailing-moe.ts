@@ -50,7 +50,7 @@ const IRRELEVANT = `embedding_dropout output_dropout num_nextn_predict_layers mt
   rope_interleave`.split(/\s+/);
 
 const withOwnNames = (config: ModelConfig, index: number, names: LayerNames): LayerNames => {
-  const attention = config.layers[index]!.attention as GroupedAttention;
+  const attention = config.layers[index]!.mixer as GroupedAttention;
   const { heads, kvHeads, headSize } = attention;
   const at = `model.layers.${index}.attention`;
   const rows = [heads * headSize, kvHeads * headSize, kvHeads * headSize] as const;
@@ -58,7 +58,7 @@ const withOwnNames = (config: ModelConfig, index: number, names: LayerNames): La
   const normed = attention.qkNorm !== 'none';
   return {
     ...names,
-    attention: {
+    mixer: {
       kind: 'grouped',
       q,
       k,
@@ -100,7 +100,7 @@ export const bailingMoe: Family = {
     const dense: FfnConfig = { kind: 'dense', width: readWidth(c, 'intermediate_size'), activation };
     return {
       ...model,
-      layers: Array.from({ length: layerCount }, (_, i) => ({ attention, ffn: i < prefix ? dense : moe })),
+      layers: Array.from({ length: layerCount }, (_, i) => ({ mixer: attention, ffn: i < prefix ? dense : moe })),
     };
   },
 

@@ -74,9 +74,9 @@ function layerNames(layer: string, { heads, kvHeads, headSize }: GroupedAttentio
   const [q, k, v] = stackedRows(`${block}.attn.Wqkv`, rows);
   const experts = `${layer}.ffn.experts.mlp`;
   return {
-    attentionNorm: `${block}.norm_1.weight`,
+    mixerNorm: `${block}.norm_1.weight`,
     ffnNorm: `${block}.norm_2.weight`,
-    attention: {
+    mixer: {
       kind: 'grouped',
       q,
       k,
@@ -105,7 +105,7 @@ export const dbrx: Family = {
 
   readConfig(c) {
     const model = readModel(c);
-    const layer = { attention: readAttention(c, model), ffn: readMoe(c) };
+    const layer = { mixer: readAttention(c, model), ffn: readMoe(c) };
     c.irrelevant('emb_pdrop', 'resid_pdrop'); // while training
     const layerCount = c.integer('n_layers', { max: LIMITS.layers });
     return { ...model, layers: Array.from({ length: layerCount }, () => layer) };
@@ -117,7 +117,7 @@ export const dbrx: Family = {
       embed: 'transformer.wte',
       finalNorm: 'transformer.norm_f.weight',
       head: config.tieEmbeddings ? null : 'lm_head',
-      layer: (index) => layerNames(`transformer.blocks.${index}`, config.layers[index]!.attention as GroupedAttention),
+      layer: (index) => layerNames(`transformer.blocks.${index}`, config.layers[index]!.mixer as GroupedAttention),
       ofLayer: (tensor) => layerOf(tensor) >= 0 && layerOf(tensor) < config.layers.length,
       ignored: (tensor) => tensor.endsWith('.inv_freq'),
     };

@@ -39,7 +39,7 @@ export const deepseekV1: Family = {
     };
     return {
       ...model,
-      layers: Array.from({ length: layerCount }, (_, i) => ({ attention, ffn: sparse(i) ? moe : dense })),
+      layers: Array.from({ length: layerCount }, (_, i) => ({ mixer: attention, ffn: sparse(i) ? moe : dense })),
     };
   },
 

@@ -51,7 +51,7 @@ export const deepseekV2: Family = {
     const moe = readMoe(c, activation);
     return {
       ...model,
-      layers: Array.from({ length: layerCount }, (_, i) => ({ attention, ffn: sparse(i) ? moe : dense })),
+      layers: Array.from({ length: layerCount }, (_, i) => ({ mixer: attention, ffn: sparse(i) ? moe : dense })),
     };
   },
 

@@ -36,7 +36,7 @@ export const dots1: Family = {
     const dense: FfnConfig = { kind: 'dense', width: readWidth(c, 'intermediate_size'), activation };
     const moe = readSigmoidMoe(c, activation);
     const layers = types.map((type, i) => ({
-      attention: groupedAttention(heads, ropes(type).rope, {
+      mixer: groupedAttention(heads, ropes(type).rope, {
         qkNorm: 'per-head',
         bias: { qkv: biased, o: biased },
         window: type === 'sliding_attention' ? window : null,

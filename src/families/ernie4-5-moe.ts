@@ -60,7 +60,7 @@ export const ernie45Moe: Family = {
     const dense = { kind: 'dense', width: readWidth(c, 'intermediate_size'), activation } as const;
     return {
       ...model,
-      layers: Array.from({ length: layerCount }, (_, i) => ({ attention, ffn: sparse(i) ? moe : dense })),
+      layers: Array.from({ length: layerCount }, (_, i) => ({ mixer: attention, ffn: sparse(i) ? moe : dense })),
     };
   },
 

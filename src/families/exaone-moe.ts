@@ -36,7 +36,7 @@ export const exaoneMoe: Family = {
     const layers = types.map((type, i) => {
       const slides = type === 'sliding_attention';
       return {
-        attention: groupedAttention(heads, slides || window === null ? ropes(type).rope : NO_ROPE, {
+        mixer: groupedAttention(heads, slides || window === null ? ropes(type).rope : NO_ROPE, {
           qkNorm: 'per-head',
           window: slides ? window : null,
         }),

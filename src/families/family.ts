@@ -55,14 +55,14 @@ export interface TensorNames {
 
 export interface LayerNames {
   /** Full tensor names, ending in `weight`; with biases, those end in `bias` instead. */
-  readonly attentionNorm: string;
+  readonly mixerNorm: string;
   readonly ffnNorm: string;
   /** Of what joins the residual stream; only with `postNorms`. */
-  readonly attentionPostNorm?: string;
+  readonly mixerPostNorm?: string;
   readonly ffnPostNorm?: string;
   /** Full tensor name, [1]; only with `outScale`. */
   readonly outScale?: string;
-  readonly attention: GroupedAttentionNames | LatentAttentionNames | RecurrentNames;
+  readonly mixer: GroupedAttentionNames | LatentAttentionNames | RecurrentNames;
   readonly ffn: DenseFfnNames | MoeFfnNames;
 }
 

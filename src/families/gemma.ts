@@ -112,7 +112,7 @@ export const gemma: Family = {
       postNorms: type !== 'gemma',
       head: { ...model.head, ...readCap(c, 'final_logit_softcapping') },
       embeddingScale: embeddingScale(c, model.hidden),
-      layers: attention.map((a) => ({ attention: a, ffn })),
+      layers: attention.map((a) => ({ mixer: a, ffn })),
     };
   },
 

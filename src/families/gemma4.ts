@@ -143,7 +143,7 @@ export const gemma4: Family = {
       postNorms: true,
       embeddingScale: embeddingScale(c, model.hidden),
       head: { ...model.head, ...readCap(c, 'final_logit_softcapping') },
-      layers: attention.map((a) => ({ attention: a, ffn, outScale: true })),
+      layers: attention.map((a) => ({ mixer: a, ffn, outScale: true })),
     };
   },
 

@@ -13,7 +13,7 @@ const glu = (prefix: string, suffix: string): GluNames => ({
   down: `${prefix}.ffn_down${suffix}`,
 });
 
-function attentionNames(blk: string, attention: AttentionConfig, model: string): LayerNames['attention'] {
+function attentionNames(blk: string, attention: AttentionConfig, model: string): LayerNames['mixer'] {
   const at = (name: string): string => `${blk}.${name}`;
   if (attention.kind === 'grouped') {
     const isNormed = attention.qkNorm !== 'none';
@@ -85,11 +85,9 @@ export function ggufNames(config: ModelConfig, own: TensorNames, has: Has): Tens
       const ffnNorm = [`${blk}.ffn_norm.weight`, `${blk}.post_attention_norm.weight`];
       return {
         ...own.layer(index),
-        attentionNorm: `${blk}.attn_norm.weight`,
+        mixerNorm: `${blk}.attn_norm.weight`,
         ffnNorm: ffnNorm.find(has) ?? ffnNorm[0]!,
-        attention: isAttention(layer.attention)
-          ? attentionNames(blk, layer.attention, config.family)
-          : own.layer(index).attention,
+        mixer: isAttention(layer.mixer) ? attentionNames(blk, layer.mixer, config.family) : own.layer(index).mixer,
         ffn: moeNames(blk, layer) ?? { kind: 'dense', ...glu(blk, '') },
       };
     },

@@ -38,7 +38,7 @@ export const glm4Moe: Family = {
     const moe = readSigmoidMoe(c, activation);
     return {
       ...model,
-      layers: Array.from({ length: layerCount }, (_, i) => ({ attention, ffn: sparse(i) ? moe : dense })),
+      layers: Array.from({ length: layerCount }, (_, i) => ({ mixer: attention, ffn: sparse(i) ? moe : dense })),
     };
   },
 

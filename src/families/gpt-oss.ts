@@ -74,7 +74,7 @@ export const gptOss: Family = {
         sinks: true,
         rope: ropes(type).rope,
       };
-      return { attention, ffn };
+      return { mixer: attention, ffn };
     });
     return { ...model, layers };
   },

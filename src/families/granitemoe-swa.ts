@@ -37,7 +37,7 @@ export const graniteMoeSwa: Family = {
     const biased = c.boolean('attention_bias', false);
     const ffn = readGraniteMoe(c);
     const layers = types.map((type, i) => ({
-      attention: groupedAttention(heads, ropes[i]!, {
+      mixer: groupedAttention(heads, ropes[i]!, {
         scale: multipliers.attention,
         bias: { qkv: biased, o: biased },
         window: type === 'sliding_attention' ? window : null,

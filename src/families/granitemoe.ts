@@ -70,7 +70,7 @@ export const graniteMoe: Family = {
     );
     const biased = c.boolean('attention_bias', false);
     const layer: LayerConfig = {
-      attention: groupedAttention(heads, rope, {
+      mixer: groupedAttention(heads, rope, {
         scale: multipliers.attention,
         bias: { qkv: biased, o: biased },
       }),

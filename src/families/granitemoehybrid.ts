@@ -92,7 +92,7 @@ export const graniteMoeHybrid: Family = {
       linear_attention: mamba,
     };
     const ffn = readFfn(c);
-    const layers = readMixerTypes(c, layerCount, mixers).map((mixer) => ({ attention: mixer, ffn }));
+    const layers = readMixerTypes(c, layerCount, mixers).map((mixer) => ({ mixer: mixer, ffn }));
     return { ...model, ...multipliers.model, layers };
   },
 

@@ -87,7 +87,7 @@ export const hunyuanV1Moe: Family = {
       router: softmaxRouter({ renormalize: { epsilon: 0 } }),
       shared: shared(layer) > 0 ? { width: shared(layer) * dense, gated: false } : null,
     });
-    return { ...model, layers: Array.from({ length: layerCount }, (_, i) => ({ attention, ffn: ffn(i) })) };
+    return { ...model, layers: Array.from({ length: layerCount }, (_, i) => ({ mixer: attention, ffn: ffn(i) })) };
   },
 
   names: (config) =>

@@ -63,7 +63,7 @@ export const jamba: Family = {
       shared: null,
     };
     const layers = Array.from({ length: layerCount }, (_, i) => ({
-      attention: attends(i) ? attention : mamba,
+      mixer: attends(i) ? attention : mamba,
       ffn: experts > 1 && sparse(i) ? moe : dense,
     }));
     return { ...model, layers };

@@ -54,7 +54,7 @@ export const jetmoe: Family = {
     c.irrelevant('aux_loss_coef'); // of training
     const { rope } = readRope(c, { headSize, maxContext: model.maxContext, theta: 10_000 })('full_attention');
     const layer: LayerConfig = {
-      attention: groupedAttention(heads, rope, { bias: { qkv: false, o: true }, mixture }),
+      mixer: groupedAttention(heads, rope, { bias: { qkv: false, o: true }, mixture }),
       ffn: {
         kind: 'moe',
         ...mixture,
@@ -79,9 +79,9 @@ export const jetmoe: Family = {
     return {
       ...names,
       layer: (index) => {
-        const { attention } = config.layers[index]!;
+        const { mixer: attention } = config.layers[index]!;
         const width = attention.kind === 'grouped' ? attention.kvHeads * attention.headSize : 0;
-        return { ...names.layer(index), attention: attentionNames(`model.layers.${index}`, width) };
+        return { ...names.layer(index), mixer: attentionNames(`model.layers.${index}`, width) };
       },
     };
   },

@@ -30,16 +30,16 @@ function readMoe(c: ConfigReader): MoeFfn {
 /** Projections are numbered: w1 is gate, w3 up, w2 down. */
 const W123 = ['w1', 'w3', 'w2'] as const;
 
-function layerNames(layer: string, { attention, ffn }: LayerNames): LayerNames {
+function layerNames(layer: string, { mixer, ffn }: LayerNames): LayerNames {
   const block = `${layer}.feed_forward`;
-  const norms = { attentionNorm: `${layer}.operator_norm.weight`, ffnNorm: `${layer}.ffn_norm.weight` };
+  const norms = { mixerNorm: `${layer}.operator_norm.weight`, ffnNorm: `${layer}.ffn_norm.weight` };
   const at = (name: string): string => `${layer}.self_attn.${name}`;
   return {
     ...norms,
-    attention:
-      attention.kind === 'grouped'
-        ? { ...attention, o: at('out_proj'), qNorm: at('q_layernorm.weight'), kNorm: at('k_layernorm.weight') }
-        : attention,
+    mixer:
+      mixer.kind === 'grouped'
+        ? { ...mixer, o: at('out_proj'), qNorm: at('q_layernorm.weight'), kNorm: at('k_layernorm.weight') }
+        : mixer,
     ffn:
       ffn.kind === 'moe'
         ? { ...ffn, selectionBias: ffn.selectionBias && `${block}.expert_bias` }
@@ -67,7 +67,7 @@ export const lfm2Moe: Family = {
     const firstSparse = c.integer('num_dense_layers', { min: 0, max: base.layerCount });
     const dense: FfnConfig = { kind: 'dense', width: readWidth(c, 'intermediate_size'), activation: SILU };
     const moe = readMoe(c);
-    return { ...model, layers: types.map((mixer, i) => ({ attention: mixer, ffn: i < firstSparse ? dense : moe })) };
+    return { ...model, layers: types.map((mixer, i) => ({ mixer: mixer, ffn: i < firstSparse ? dense : moe })) };
   },
 
   names(config): TensorNames {

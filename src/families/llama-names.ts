@@ -30,7 +30,7 @@ export interface MoeNaming {
   /** As in `gate.e_score_correction_bias` of `model.layers.0.mlp`; by default that, below the router's name. */
   readonly selectionBias?: string;
   /** Of a layer's four norms, in a model with `postNorms`. */
-  readonly norms?: readonly [attention: string, attentionPost: string, ffn: string, ffnPost: string];
+  readonly norms?: readonly [mixer: string, mixerPost: string, ffn: string, ffnPost: string];
   /** As in `gate_proj` of `model.layers.0.self_attn`, in a model with output gates. */
   readonly outputGate?: string;
   /** Of q and k; by default `q_norm` and `k_norm`. */
@@ -75,7 +75,7 @@ export const eitherExperts =
   (block) =>
     ways.flatMap((way) => way(block));
 
-function attentionNames(prefix: string, attention: AttentionConfig, naming: MoeNaming): LayerNames['attention'] {
+function attentionNames(prefix: string, attention: AttentionConfig, naming: MoeNaming): LayerNames['mixer'] {
   const at = (name: string): string => `${prefix}.${name}`;
   if (attention.kind === 'latent') {
     return {
@@ -137,13 +137,13 @@ function recurrentNames(layer: string, mixer: RecurrentConfig, { recurrent }: Mo
   return recurrent(layer, mixer);
 }
 
-function normNames(layer: string, { norms }: MoeNaming): Omit<LayerNames, 'attention' | 'ffn'> {
+function normNames(layer: string, { norms }: MoeNaming): Omit<LayerNames, 'mixer' | 'ffn'> {
   const at = (name: string): string => `${layer}.${name}.weight`;
-  if (!norms) return { attentionNorm: at('input_layernorm'), ffnNorm: at('post_attention_layernorm') };
-  const [attention, attentionPost, ffn, ffnPost] = norms;
+  if (!norms) return { mixerNorm: at('input_layernorm'), ffnNorm: at('post_attention_layernorm') };
+  const [mixer, mixerPost, ffn, ffnPost] = norms;
   return {
-    attentionNorm: at(attention),
-    attentionPostNorm: at(attentionPost),
+    mixerNorm: at(mixer),
+    mixerPostNorm: at(mixerPost),
     ffnNorm: at(ffn),
     ffnPostNorm: at(ffnPost),
   };
@@ -157,12 +157,12 @@ export function llamaNames(config: ModelConfig, naming: MoeNaming): TensorNames 
     head: config.tieEmbeddings ? null : 'lm_head',
     layer(index) {
       const layer = `model.layers.${index}`;
-      const { attention, ffn } = config.layers[index]!;
+      const { mixer, ffn } = config.layers[index]!;
       return {
         ...normNames(layer, naming),
-        attention: isAttention(attention)
-          ? attentionNames(`${layer}.self_attn`, attention, naming)
-          : recurrentNames(layer, attention, naming),
+        mixer: isAttention(mixer)
+          ? attentionNames(`${layer}.self_attn`, mixer, naming)
+          : recurrentNames(layer, mixer, naming),
         ffn: ffnNames(layer, ffn, naming),
       };
     },

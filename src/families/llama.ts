@@ -74,7 +74,7 @@ export const llama: Family = {
     const ffn = { kind: 'dense', width: readWidth(c, 'intermediate_size'), activation: readActivation(c) } as const;
     const layers = kind.windows(c, layerCount).map((window) => {
       const { rope } = ropes(window === null ? 'full_attention' : 'sliding_attention');
-      return { attention: groupedAttention(heads, rope, { qkNorm: kind.qkNorm, bias, window }), ffn };
+      return { mixer: groupedAttention(heads, rope, { qkNorm: kind.qkNorm, bias, window }), ffn };
     });
     return { ...model, layers };
   },

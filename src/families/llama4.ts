@@ -105,7 +105,7 @@ export const llama4: Family = {
       width: c.integer('intermediate_size_mlp', { max: LIMITS.width }),
       activation: moe.activation,
     };
-    return { ...model, layers: attention.map((a, i) => ({ attention: a, ffn: sparse(i) ? moe : dense })) };
+    return { ...model, layers: attention.map((a, i) => ({ mixer: a, ffn: sparse(i) ? moe : dense })) };
   },
 
   names: (config) =>

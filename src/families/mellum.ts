@@ -45,7 +45,7 @@ export const mellum: Family = {
       shared: null,
     };
     const layers = types.map((type, i) => ({
-      attention: groupedAttention(heads, ropes(type).rope, {
+      mixer: groupedAttention(heads, ropes(type).rope, {
         qkNorm: 'per-head',
         bias: { qkv: biased, o: biased },
         window: type === 'sliding_attention' ? window : null,

@@ -41,7 +41,7 @@ export const minimaxM2: Family = {
       partial: rotary / heads.headSize,
     })('full_attention');
     const layer: LayerConfig = {
-      attention: groupedAttention(heads, rope, { qkNorm: 'full' }),
+      mixer: groupedAttention(heads, rope, { qkNorm: 'full' }),
       ffn: {
         kind: 'moe',
         ...readExperts(c),

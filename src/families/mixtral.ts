@@ -18,7 +18,7 @@ export const mixtral: Family = {
     );
     c.irrelevant('router_jitter_noise'); // noise while training
     const layer: LayerConfig = {
-      attention: {
+      mixer: {
         kind: 'grouped',
         ...heads,
         scale: heads.headSize ** -0.5,

@@ -18,7 +18,7 @@ export const olmoe: Family = {
     );
     const biased = c.boolean('attention_bias', false);
     const layer: LayerConfig = {
-      attention: {
+      mixer: {
         kind: 'grouped',
         ...heads,
         scale: heads.headSize ** -0.5,

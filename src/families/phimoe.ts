@@ -21,7 +21,7 @@ export const phimoe: Family = {
     c.irrelevant('input_jitter_noise', 'hidden_dropout'); // while training
     c.irrelevant('original_max_position_embeddings'); // of a rope scaling, which carries its own
     const layer: LayerConfig = {
-      attention: groupedAttention(heads, rope, {
+      mixer: groupedAttention(heads, rope, {
         bias: { qkv: biased, o: biased },
         window: c.raw('sliding_window') === undefined ? null : readWindow(c),
       }),

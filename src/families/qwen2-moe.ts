@@ -76,7 +76,7 @@ export const qwen2Moe: Family = {
     };
     return {
       ...model,
-      layers: windows.map((window, i) => ({ attention: attention(window), ffn: sparse(i) ? moe : dense })),
+      layers: windows.map((window, i) => ({ mixer: attention(window), ffn: sparse(i) ? moe : dense })),
     };
   },
 

@@ -56,7 +56,7 @@ export const qwen35Moe: Family = {
       shared: { width: readWidth(c, 'shared_expert_intermediate_size'), gated: true },
     };
     const mixers = readMixers(c, layerCount, attention, readDeltaNet(c));
-    return { ...model, gainOffset: 1, layers: mixers.map((mixer) => ({ attention: mixer, ffn })) };
+    return { ...model, gainOffset: 1, layers: mixers.map((mixer) => ({ mixer: mixer, ffn })) };
   },
 
   names: (config) =>

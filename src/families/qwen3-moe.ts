@@ -69,7 +69,7 @@ export const qwen3Moe: Family = {
     };
     return {
       ...model,
-      layers: Array.from({ length: layerCount }, (_, i) => ({ attention, ffn: sparse(i) ? moe : dense })),
+      layers: Array.from({ length: layerCount }, (_, i) => ({ mixer: attention, ffn: sparse(i) ? moe : dense })),
     };
   },
 

@@ -86,9 +86,9 @@ export const gatedNames = (config: ModelConfig, llama: TensorNames): TensorNames
   ...llama,
   layer(i) {
     const names = llama.layer(i);
-    const { attention } = config.layers[i]!;
-    if (attention.kind !== 'grouped' || names.attention.kind !== 'grouped') return names;
-    return { ...names, attention: gatedAttention(names.attention, attention) };
+    const { mixer: attention } = config.layers[i]!;
+    if (attention.kind !== 'grouped' || names.mixer.kind !== 'grouped') return names;
+    return { ...names, mixer: gatedAttention(names.mixer, attention) };
   },
 });
 
@@ -120,7 +120,7 @@ export const qwen3Next: Family = {
       router: softmaxRouter({ renormalize: c.boolean('norm_topk_prob', true) ? { epsilon: 0 } : null }),
       shared: { width: readWidth(c, 'shared_expert_intermediate_size'), gated: true },
     };
-    const layers = mixers.map((mixer, i) => ({ attention: mixer, ffn: sparse(i) ? moe : dense }));
+    const layers = mixers.map((mixer, i) => ({ mixer: mixer, ffn: sparse(i) ? moe : dense }));
     return { ...model, gainOffset: 1, layers };
   },
 

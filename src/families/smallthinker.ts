@@ -56,7 +56,7 @@ export const smallThinker: Family = {
       shared: null,
     };
     const layers = rotates.map((turns, i) => ({
-      attention: groupedAttention(heads, turns ? rope : NO_ROPE, { window: slides[i] ? window : null }),
+      mixer: groupedAttention(heads, turns ? rope : NO_ROPE, { window: slides[i] ? window : null }),
       ffn,
     }));
     return { ...model, layers };

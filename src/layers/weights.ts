@@ -14,13 +14,13 @@ export interface ModelWeights<M, V, X, R> {
 }
 
 export interface LayerWeights<M, V, X, R> {
-  readonly attentionNorm: V;
+  readonly mixerNorm: V;
   /** Of what joins the residual stream; null where it joins as it is. */
-  readonly attentionPostNorm: V | null;
+  readonly mixerPostNorm: V | null;
   readonly ffnPostNorm: V | null;
   /** [1]: multiplies the residual stream behind the layer; null where nothing does. */
   readonly outScale: V | null;
-  readonly attention: GroupedWeights<M, V> | LatentWeights<M, V> | RecurrentWeights<M, V>;
+  readonly mixer: GroupedWeights<M, V> | LatentWeights<M, V> | RecurrentWeights<M, V>;
   readonly ffn: DenseLayerWeights<M, V> | MoeWeights<M, V, X, R>;
 }
 
@@ -131,7 +131,7 @@ export interface MoeWeights<M, V, X, R> {
 }
 
 /** Every matrix of a layer's token mixer. */
-export function mixerMatrices<M, V>(w: LayerWeights<M, V, unknown, unknown>['attention']): (M | null)[] {
+export function mixerMatrices<M, V>(w: LayerWeights<M, V, unknown, unknown>['mixer']): (M | null)[] {
   if (w.kind === 'grouped') return [w.qkv, w.o];
   if (w.kind === 'latent') return [w.down, w.qUp, w.kvUp, w.o];
   if (w.kind === 'mamba-1') return [w.inProj, w.selectProj, w.stepProj, w.outProj];
@@ -139,7 +139,7 @@ export function mixerMatrices<M, V>(w: LayerWeights<M, V, unknown, unknown>['att
 }
 
 /** Every vector of a layer's token mixer. */
-export function mixerVectors<M, V>(w: LayerWeights<M, V, unknown, unknown>['attention']): (V | null)[] {
+export function mixerVectors<M, V>(w: LayerWeights<M, V, unknown, unknown>['mixer']): (V | null)[] {
   if (w.kind === 'grouped') return [w.qkvBias, w.oBias, w.qNorm, w.kNorm, w.sinks];
   if (w.kind === 'latent') return [w.qNorm, w.kvNorm];
   if (w.kind === 'short-conv') return [w.taps];
@@ -210,7 +210,7 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
   });
   const vector = (v: V): Promise<V2> => to.vector(v);
 
-  const attention = async (w: From['attention']): Promise<To['attention']> => {
+  const attention = async (w: From['mixer']): Promise<To['mixer']> => {
     if (w.kind === 'grouped') {
       return {
         kind: 'grouped',
@@ -259,9 +259,9 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
   const layers: To[] = [];
   for (const layer of model.layers) {
     layers.push({
-      attentionNorm: await vector(layer.attentionNorm),
-      attentionPostNorm: await optional(layer.attentionPostNorm, vector),
-      attention: await attention(layer.attention),
+      mixerNorm: await vector(layer.mixerNorm),
+      mixerPostNorm: await optional(layer.mixerPostNorm, vector),
+      mixer: await attention(layer.mixer),
       ffn: await ffn(layer.ffn),
       ffnPostNorm: await optional(layer.ffnPostNorm, vector),
       outScale: await optional(layer.outScale, vector),

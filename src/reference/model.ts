@@ -55,7 +55,7 @@ export function referenceModel(
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
     const layerInput = x;
-    join(mix(atNorm(n.attentionNorm), layer.attention, n.attention, weights, config), n.attentionPostNorm);
+    join(mix(atNorm(n.mixerNorm), layer.mixer, n.mixer, weights, config), n.mixerPostNorm);
     const around = { stream: x, layerInput, norm: config };
     const ffn = feedForward(atNorm(n.ffnNorm), layer.ffn, n.ffn, weights, around, changes[routes.length]);
     join(ffn.out, n.ffnPostNorm);

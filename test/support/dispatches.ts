@@ -43,7 +43,7 @@ function attentionDispatches(
 
 /** Of one layer, while all keys lie in one split of the decode kernel. */
 export function layerDispatches(
-  { attention, ffn }: LayerConfig,
+  { mixer: attention, ffn }: LayerConfig,
   { norm, postNorms }: Pick<ModelConfig, 'norm' | 'postNorms'>,
   phase: Phase,
   kernels: KernelChoice,

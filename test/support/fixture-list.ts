@@ -15,6 +15,7 @@ const SWEPT_FAMILIES = [
   'granitemoeshared',
   'phimoe',
   'jamba',
+  'llama4',
 ];
 const OTHER_FAMILIES = [
   'granitemoe',
@@ -25,7 +26,6 @@ const OTHER_FAMILIES = [
   'lfm2-moe',
   'gemma2',
   'gemma4',
-  'llama4',
   'qwen3-5-moe',
 ];
 /** Of no part that the engine has not met in another one: they hold the pass in doubles, which the engine is held to. */

@@ -4,7 +4,7 @@ import type { LayerNames } from '../../src/families/family.ts';
 
 type Shapes = Record<string, readonly number[]>;
 
-export function mixerShapes(mixer: RecurrentConfig, n: LayerNames['attention'], hidden: number): Shapes {
+export function mixerShapes(mixer: RecurrentConfig, n: LayerNames['mixer'], hidden: number): Shapes {
   const { taps } = mixer;
   if (mixer.kind === 'delta-net' && n.kind === 'delta-net') {
     const { heads, keyHeads, keySize, valueSize } = mixer;

@@ -87,7 +87,7 @@ function latent(a: LatentAttention, n: LatentAttentionNames, hidden: number): En
   ];
 }
 
-function attention(a: LayerConfig['attention'], n: LayerNames['attention'], hidden: number): Entry[] {
+function attention(a: LayerConfig['mixer'], n: LayerNames['mixer'], hidden: number): Entry[] {
   if (a.kind === 'grouped' && n.kind === 'grouped') return grouped(a, n, hidden);
   if (a.kind === 'latent' && n.kind === 'latent') return latent(a, n, hidden);
   return unsaid(`what mixes tokens here (${a.kind})`);
@@ -160,13 +160,13 @@ export function impliedTensors(text: string): ImpliedTensor[] {
   ];
   const entries: Entry[] = [
     [`${names.embed}.weight`, [vocab, hidden]],
-    ...config.layers.flatMap(({ attention: a, ffn }, i): Entry[] => {
+    ...config.layers.flatMap(({ mixer: a, ffn }, i): Entry[] => {
       const n = names.layer(i);
       return [
-        ...norm(n.attentionNorm),
-        ...attention(a, n.attention, hidden),
+        ...norm(n.mixerNorm),
+        ...attention(a, n.mixer, hidden),
         ...norm(n.ffnNorm),
-        ...[n.attentionPostNorm, n.ffnPostNorm].flatMap((name) => (name === undefined ? [] : norm(name))),
+        ...[n.mixerPostNorm, n.ffnPostNorm].flatMap((name) => (name === undefined ? [] : norm(name))),
         ...(n.outScale ? [[n.outScale, [1]] as const] : []),
         ...feedForward(ffn, n.ffn, hidden),
       ];

@@ -47,7 +47,7 @@ export interface RequestsInput {
 
 /** Bytes of one page in each layer; no values where latents are both. @throws UnsupportedModel where a layer keeps something else than keys and values */
 export function pageBytes(config: ModelConfig): { readonly keys: number; readonly values: number }[] {
-  return config.layers.map(({ attention: mixer }, layer) => {
+  return config.layers.map(({ mixer: mixer }, layer) => {
     if (isRecurrent(mixer))
       throw new UnsupportedModel(
         `Several requests at once need attention in every layer, and layer ${layer} mixes tokens by ${mixer.kind}: load without requests, and they are answered one by one`,

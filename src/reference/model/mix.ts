@@ -9,7 +9,7 @@ import type { NormOf, Weights } from './tensors.ts';
 export function mix(
   x: readonly Float64Array[],
   config: MixerConfig,
-  names: LayerNames['attention'],
+  names: LayerNames['mixer'],
   weights: Weights,
   norm: NormOf,
 ): Float64Array[] {

@@ -24,7 +24,7 @@ function caught(run: () => unknown): WebmoeError {
 function attempt(config: JsonObject): void {
   try {
     const { config: loaded } = readModelConfig(JSON.stringify(config));
-    const { attention } = loaded.layers[0]!;
+    const { mixer: attention } = loaded.layers[0]!;
     const used = isAttention(attention)
       ? [attention.scale, attention.rope.amplitude, ...attention.rope.inverseFrequencies]
       : [];
@@ -163,14 +163,14 @@ test('Qwen layers: dense by list and by step, windows by rule and by list', () =
   expect(kinds({ decoder_sparse_step: 2, mlp_only_layers: [1, 4] }).join('')).toBe('dddmdm');
   const windows = (changes: JsonObject): (number | null)[] =>
     load('qwen2-57b-a14b', { num_hidden_layers: 4, sliding_window: 8, ...changes }).config.layers.map(
-      (l) => (l.attention as GroupedAttention).window,
+      (l) => (l.mixer as GroupedAttention).window,
     );
   expect(windows({})).toEqual([null, null, null, null]);
   expect(windows({ use_sliding_window: true, max_window_layers: 2 })).toEqual([8, null, null, null]);
   const layer_types = ['full_attention', 'full_attention', 'full_attention', 'sliding_attention'];
   expect(windows({ use_sliding_window: true, layer_types })).toEqual([null, null, null, 8]);
   const qwen3 = load(QWEN, { use_sliding_window: true, sliding_window: 16, max_window_layers: 1 }).config;
-  expect(qwen3.layers.every((l) => (l.attention as GroupedAttention).window === 16)).toBe(true);
+  expect(qwen3.layers.every((l) => (l.mixer as GroupedAttention).window === 16)).toBe(true);
 });
 
 test('DeepSeek-V2 with groups, and layers by list', () => {

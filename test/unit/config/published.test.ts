@@ -37,9 +37,8 @@ test('gpt-oss without its embedding has the advertised 3.6 B active', () => {
 });
 
 const moe = (name: string, layer: number): MoeFfn => load(name).config.layers[layer]!.ffn as MoeFfn;
-const grouped = (name: string): GroupedAttention[] =>
-  load(name).config.layers.map((l) => l.attention as GroupedAttention);
-const latent = (name: string): LatentAttention => load(name).config.layers[0]!.attention as LatentAttention;
+const grouped = (name: string): GroupedAttention[] => load(name).config.layers.map((l) => l.mixer as GroupedAttention);
+const latent = (name: string): LatentAttention => load(name).config.layers[0]!.mixer as LatentAttention;
 
 test('Mixtral: GQA without window, renormalised softmax', () => {
   expect(grouped('mixtral-8x7b-instruct-v0.1')[0]).toMatchObject({

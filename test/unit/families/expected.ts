@@ -33,7 +33,7 @@ function addNorm(shapes: Shapes, { norm, hidden }: ModelConfig, name: string): v
   if (norm === 'layer-biased') shapes.set(name.replace(/weight$/, 'bias'), [hidden]);
 }
 
-function addAttention(shapes: Shapes, a: AttentionConfig, n: LayerNames['attention'], hidden: number): void {
+function addAttention(shapes: Shapes, a: AttentionConfig, n: LayerNames['mixer'], hidden: number): void {
   const { heads } = a;
   if (a.kind === 'latent' && n.kind === 'latent') {
     const qRows = heads * (a.nopeSize + a.ropeSize);
@@ -70,7 +70,7 @@ function addAttention(shapes: Shapes, a: AttentionConfig, n: LayerNames['attenti
   if (n.gate && a.outputGate) addMatrix(shapes, anyStretch(n.gate), rows.q, hidden);
 }
 
-function addMixer(shapes: Shapes, mixer: MixerConfig, n: LayerNames['attention'], hidden: number): void {
+function addMixer(shapes: Shapes, mixer: MixerConfig, n: LayerNames['mixer'], hidden: number): void {
   if (isAttention(mixer)) return addAttention(shapes, mixer, n, hidden);
   for (const [name, shape] of Object.entries(mixerShapes(mixer, n, hidden))) shapes.set(name, shape);
 }
@@ -128,8 +128,8 @@ export function expectedTensors(config: ModelConfig, names: TensorNames, experts
   shapes.set(weight(names.embed), [vocab, hidden]);
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
-    for (const name of [n.attentionNorm, n.attentionPostNorm, n.ffnPostNorm]) if (name) addNorm(shapes, config, name);
-    addMixer(shapes, layer.attention, n.attention, hidden);
+    for (const name of [n.mixerNorm, n.mixerPostNorm, n.ffnPostNorm]) if (name) addNorm(shapes, config, name);
+    addMixer(shapes, layer.mixer, n.mixer, hidden);
     if (n.outScale && layer.outScale) shapes.set(n.outScale, [1]);
     addNorm(shapes, config, n.ffnNorm);
     addFfn(shapes, layer.ffn, n.ffn, hidden, experts);

@@ -127,7 +127,7 @@ test.each([
 test('token mixers lie where the config says', () => {
   const kinds = (json: object): string =>
     config(json)
-      .layers.map((l) => l.attention.kind[0])
+      .layers.map((l) => l.mixer.kind[0])
       .join('');
   expect(kinds(LFM2_8B_A1B)).toBe('ssgsssgsssgsssgsssgssgss');
   expect(kinds(QWEN3_NEXT)).toBe('dddg'.repeat(12));

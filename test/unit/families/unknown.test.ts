@@ -74,7 +74,7 @@ test('the draft is a family: it reads its config, names its tensors, and refuses
   const config = draft.readConfig(reader);
   reader.finish();
   expect(config.family).toBe('grove-moe-2');
-  expect(draft.names(config).layer(0).attentionNorm).toBe('model.layers.0.input_layernorm.weight');
+  expect(draft.names(config).layer(0).mixerNorm).toBe('model.layers.0.input_layernorm.weight');
   expect(() => draft.readConfig(new ConfigReader({ ...NEW, router_cap: 31 }))).toThrow(/router_cap = 31/);
 });
 

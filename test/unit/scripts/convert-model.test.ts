@@ -44,7 +44,7 @@ function roundingError(found: readonly number[], wanted: readonly number[]): num
 async function matricesOf(path: string): Promise<Record<string, PublishedMatrix>> {
   const opened = await openModel(await openNodeSource(path));
   const { layers } = planOpened(opened, DEFAULT_DEVICE_LIMITS, 'as-is', {}).spec;
-  const { attention, ffn } = layers[0]!;
+  const { mixer: attention, ffn } = layers[0]!;
   if (attention.kind !== 'grouped' || ffn.kind !== 'moe') throw new Error('test bug: another kind of layer');
   const sources = [attention.qkv, attention.o].flatMap(({ parts }) => parts.flatMap((part) => part.pieces));
   const [q, k, v, o] = sources.map((piece) => piece.source);

@@ -43,7 +43,7 @@ async function numbersOf(part: unknown): Promise<number[]> {
 /** Without what only planning reads: where pieces lie in their buffers. */
 async function weightsOf(opened: OpenedModel): Promise<number[]> {
   const { embed, head, finalNorm, layers } = described(opened);
-  const parts = layers.map(({ attentionNorm, attention, ffn }) => {
+  const parts = layers.map(({ mixerNorm, mixer, ffn }) => {
     const feedForward =
       ffn.kind === 'moe'
         ? [
@@ -54,7 +54,7 @@ async function weightsOf(opened: OpenedModel): Promise<number[]> {
             ffn.shared?.down,
           ]
         : [ffn.norm, ffn.gateUp, ffn.down];
-    return [attentionNorm, attention, feedForward];
+    return [mixerNorm, mixer, feedForward];
   });
   return numbersOf([embed, head, finalNorm, parts]);
 }
