@@ -8,7 +8,7 @@ import { decodeMatrix, encodeMatrix } from '../../../src/reference/weights.ts';
 import type { Layout } from '../../../src/weights/layout.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
 import { openTestGpu, pretend } from '../../support/gpu.ts';
-import { everyday, firstOfEach } from '../../support/everyday.ts';
+import { everyday, firstOfEach, thinned } from '../../support/everyday.ts';
 import { normals } from '../../support/random.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
@@ -95,8 +95,8 @@ describe('linear/glu_matmul', () => {
 });
 
 describe('linear/glu_lane', () => {
-  it.each([...some, normed])('$name', (c) => check('decode', c, software));
-  it.each(some)('$name, in blocks', (c) => check('prefill', c, software));
+  it.each(thinned([...some, normed], 4))('$name', (c) => check('decode', c, software));
+  it.each(thinned(some, 3))('$name, in blocks', (c) => check('prefill', c, software));
   it.each(
     firstOfEach<[string, GluOptions['phase'], (s: string) => string]>(
       [

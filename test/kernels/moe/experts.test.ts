@@ -16,7 +16,7 @@ import { layoutName, type Layout } from '../../../src/weights/layout.ts';
 import { asF32, expectClose, expectMutantToFail, POISON, runKernel } from '../../support/conformance.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
-import { everyday, firstOfEach, thinned } from '../../support/everyday.ts';
+import { everyday, firstOfEach, isFast, thinned } from '../../support/everyday.ts';
 import { assign, chooseExperts, makeArena, routedWords, type Arena } from './arena.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
@@ -262,10 +262,12 @@ const onSoftware = async (kernel: Kernel, names: readonly string[]): Promise<voi
 };
 
 describe('on a software adapter', () => {
-  const names = thinned(['odd_sizes', 'no_tokens', 'missing', 'one_of_everything', 'mixed_layouts'], 2);
-  it.each<Kernel>(['moe/expert_up_decode', 'moe/expert_down_decode'])('%s', (kernel) => onSoftware(kernel, names));
-  it.each<Kernel>(['moe/expert_up', 'moe/expert_down'])('%s', (kernel) =>
-    onSoftware(kernel, [...names, ...thinned(['several_tiles', 'tall_tiles', 'more_than_a_column_block'], 3)]),
+  const names = thinned(['missing', 'odd_sizes', 'no_tokens', 'one_of_everything', 'mixed_layouts'], 5);
+  it.each<Kernel>(thinned(['moe/expert_up_decode', 'moe/expert_down_decode'], 2))('%s', (kernel) =>
+    onSoftware(kernel, names),
+  );
+  it.each<Kernel>(thinned(['moe/expert_up', 'moe/expert_down'], 2))('%s', (kernel) =>
+    onSoftware(kernel, [...names, ...(isFast ? [] : ['several_tiles', 'tall_tiles', 'more_than_a_column_block'])]),
   );
   it.each(
     firstOfEach<[Kernel, string, string, string]>(
@@ -280,7 +282,7 @@ describe('on a software adapter', () => {
         ['moe/expert_down', 'moe/expert_down_lane', 'odd_sizes', 'slot_bias(slot, d)=>0.0'],
         ['moe/expert_down', 'moe/expert_lane', 'several_tiles', 'tile.y + min=>min'],
       ],
-      ([, path]) => path,
+      ([, path]) => path === 'moe/expert_lane',
     ),
   )('%s: %s fails %s with %s', async (kernel, path, name, change) => {
     const [before, after] = change.split('=>') as [string, string];

@@ -7,7 +7,7 @@ import { f32ToBf16, f32ToF16 } from '../../../src/util/half.ts';
 import { isK, layoutName, planes, weightFormat, type Layout, type MatrixShape } from '../../../src/weights/layout.ts';
 import { asF32, expectMutantToFail, relativeError, runKernel } from '../../support/conformance.ts';
 import { openTestGpu } from '../../support/gpu.ts';
-import { firstOfEach } from '../../support/everyday.ts';
+import { firstOfEach, thinned } from '../../support/everyday.ts';
 import { integers, normals } from '../../support/random.ts';
 
 /** Writes every weight, padding included: out [N, chunks * 32]; one lane a chunk. */
@@ -204,7 +204,7 @@ function anyK(kind: 'q4_k' | 'q5_k' | 'q6_k'): Case {
 }
 
 describe('shaders/weights against the twin', () => {
-  it.each(layouts)('%o', async (layout) => {
+  it.each(thinned(layouts, 2))('%o', async (layout) => {
     const isWhole = layout.kind === 'int' && layout.zeros === 'f32';
     if (isK(layout)) {
       for (const [rows, cols] of [

@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { readModelConfig } from '../../../src/config/load.ts';
 import { parameterCounts } from '../../../src/config/parameters.ts';
 import { inspect } from '../../../src/engine/inspect.ts';
+import { thinned } from '../../support/everyday.ts';
 import { sourceOfConfig } from '../../support/published-source.ts';
 import type { JsonObject } from './published.ts';
 
@@ -68,7 +69,7 @@ const PLANNED = [
 ];
 
 describe('plans', () => {
-  it.each(PLANNED)('%s', async (_, entry) => {
+  it.each(thinned(PLANNED, 6))('%s', async (_, entry) => {
     const found = await inspect(sourceOfConfig(entry.repo, entry.config), LIMITS);
     expect(found.warnings).toEqual([]);
     expect(found.parameters.total).toBe(parameterCounts(load(entry).config).total);

@@ -6,6 +6,7 @@ import type { BringOptions } from '../../../src/moe/store.ts';
 import { nextUse } from '../../../src/policy/next-use.ts';
 import { InvariantError } from '../../../src/util/assert.ts';
 import { prng } from '../../../src/util/prng.ts';
+import { tries } from '../../support/everyday.ts';
 import { arenaShape, fakeStore, settled, type FakeStore } from '../../support/fake-store.ts';
 
 const at = (layer: number, more: Partial<BringOptions> = {}): BringOptions => ({
@@ -432,7 +433,7 @@ describe('whatever happens', () => {
         expect(fake.fetches.open).toEqual([]);
         expectConsistent(fake);
       }),
-      { numRuns: 60 },
+      { numRuns: tries(60) },
     );
   });
 });

@@ -9,6 +9,7 @@ import { DEFAULT_DEVICE_LIMITS, openModel, planOpened } from '../../../src/engin
 import { layoutName } from '../../../src/weights/layout.ts';
 import type { PublishedMatrix } from '../../../src/weights/matrix.ts';
 import { configOf } from '../../support/configs.ts';
+import { thinned } from '../../support/everyday.ts';
 import { numbersOf } from '../../support/encoded.ts';
 import { plain, synthetic } from '../../support/synthetic.ts';
 
@@ -66,7 +67,7 @@ const EXPECTED: Readonly<Record<string, readonly [error: number, layout: string,
   'gguf-q4_k': [0.08, 'q4_k', 'int8 g32 f16'],
 };
 
-describe.each(FORM_NAMES)('%s', (to) => {
+describe.each(thinned(FORM_NAMES, 5))('%s', (to) => {
   it('holds the numbers of the model', async () => {
     const [error, layout, down] = EXPECTED[to]!;
     const out = join(folder, to.startsWith('gguf') ? `${to}.gguf` : to);

@@ -61,7 +61,7 @@ it('without the mask hardly anything is JSON, let alone valid', () => {
   const everything = new Uint32Array(shippedVocabulary.all.twins.length / 32).fill(~0);
   const free = { bits: everything, isDone: false, mayEnd: true, closingCost: 0, accept: () => undefined };
   let valid = 0;
-  for (const schema of Object.values(schemas)) {
+  for (const schema of thinned(Object.values(schemas), 5)) {
     const ids = walk(free, samplers.even!, random, 20, shippedEnd);
     try {
       if (ajv.validate(schema, JSON.parse(shippedTokenizer.decode(ids)))) valid++;
