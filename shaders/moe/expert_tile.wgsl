@@ -1,4 +1,4 @@
-// Products of up to BM rows of x (16, or 32 with TALL) with COLUMNS neighbouring rows of an expert's matrix, by one workgroup of 64 lanes, half a
+// Products of up to BM rows of x (16, with TALL 32, with TALLEST too 64) with COLUMNS neighbouring rows of an expert's matrix, by one workgroup of 64 lanes, half a
 // chunk (16 k) at a time through workgroup memory (4 + BM / 16 KiB: small, so that many workgroups run at once).
 // A lane ends up with BM / 4 rows, tile_row(lane, i), and four places, tile_place(lane, j). Place p is the matrix's row first + p or,
 // with INTERLEAVED, row first + 2 p for p < 32 (gates) and first + 2 (p - 32) + 1 beyond (ups).
@@ -10,7 +10,7 @@ const COLUMNS: u32 = 64u;
 const LANE_ROWS: u32 = BM / 4u;
 /// Quads of half a chunk.
 const QUADS: u32 = 4u;
-/// Rows of x that a lane loads from: quad lane % 4 of rows lane / 4, lane / 4 + 16.
+/// Rows of x that a lane loads from: quad lane % 4 of rows lane / 4, lane / 4 + 16, ...
 const LANE_LOADS: u32 = BM / 16u;
 
 var<workgroup> w_tile: array<vec4<f32>, QUADS * COLUMNS>;

@@ -35,6 +35,16 @@ fn tile_products(matrix: u32, first: u32, count: u32, x_rows: array<u32, LANE_LO
   var s6 = vec4<f32>();
   var s7 = vec4<f32>();
 #endif
+#if TALLEST
+  var s8 = vec4<f32>();
+  var s9 = vec4<f32>();
+  var s10 = vec4<f32>();
+  var s11 = vec4<f32>();
+  var s12 = vec4<f32>();
+  var s13 = vec4<f32>();
+  var s14 = vec4<f32>();
+  var s15 = vec4<f32>();
+#endif
   for (var chunk = 0u; chunk < W_CHUNKS; chunk++) {
     let w = weight32(matrix, row, chunk);
     for (var half = 0u; half < 2u; half++) {
@@ -44,6 +54,10 @@ fn tile_products(matrix: u32, first: u32, count: u32, x_rows: array<u32, LANE_LO
       x_tile[to_x] = x_quad(x_rows[0], quad);
 #if TALL
       if (count > 16u) { x_tile[to_x + 16u] = x_quad(x_rows[1], quad); }
+#endif
+#if TALLEST
+      if (count > 32u) { x_tile[to_x + 32u] = x_quad(x_rows[2], quad); }
+      if (count > 48u) { x_tile[to_x + 48u] = x_quad(x_rows[3], quad); }
 #endif
       workgroupBarrier();
       for (var q = 0u; q < QUADS; q++) {
@@ -69,13 +83,35 @@ fn tile_products(matrix: u32, first: u32, count: u32, x_rows: array<u32, LANE_LO
           s7 += dots(x_tile[at_x + 28u], a, b, c, d);
         }
 #endif
+#if TALLEST
+        if (count > 32u) {
+          s8 += dots(x_tile[at_x + 32u], a, b, c, d);
+          s9 += dots(x_tile[at_x + 36u], a, b, c, d);
+        }
+        if (count > 40u) {
+          s10 += dots(x_tile[at_x + 40u], a, b, c, d);
+          s11 += dots(x_tile[at_x + 44u], a, b, c, d);
+        }
+        if (count > 48u) {
+          s12 += dots(x_tile[at_x + 48u], a, b, c, d);
+          s13 += dots(x_tile[at_x + 52u], a, b, c, d);
+        }
+        if (count > 56u) {
+          s14 += dots(x_tile[at_x + 56u], a, b, c, d);
+          s15 += dots(x_tile[at_x + 60u], a, b, c, d);
+        }
+#endif
       }
       workgroupBarrier();
     }
   }
+#if TALLEST
+  return array<vec4<f32>, LANE_ROWS>(s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15);
+#else
 #if TALL
   return array<vec4<f32>, LANE_ROWS>(s0, s1, s2, s3, s4, s5, s6, s7);
 #else
   return array<vec4<f32>, LANE_ROWS>(s0, s1, s2, s3);
+#endif
 #endif
 }

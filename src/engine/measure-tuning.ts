@@ -1,7 +1,7 @@
 /** The tuner on a device: times the first layers, and keeps what it found for the next load of the same model on the same adapter. */
 import type { Gpu } from '../gpu/gpu.ts';
 import type { AdapterFacts } from '../gpu/device.ts';
-import type { TileRows } from '../kernels/moe/group.ts';
+import { TILE_SIZES, type TileRows } from '../kernels/moe/group.ts';
 import type { BlobStore } from '../weights/records/blobs.ts';
 import { moeLayers } from './activations.ts';
 import type { Body, Forward } from './forward.ts';
@@ -12,8 +12,8 @@ import { UNTUNED, type Tuning } from './tuning.ts';
 const BUDGET_MS = 200;
 /** Runs in one submit, so that the submit itself weighs little. */
 const RUNS = 3;
-/** Rows an expert, on average, from which tiles of 32 are tried. */
-const MANY_ROWS = 20;
+/** Tiles are tried that an expert's rows, on average, fill by more than this. */
+const FILLED = 0.6;
 const BLOB = 'tuning';
 
 const found = new Map<string, Tuning>();
@@ -47,8 +47,9 @@ async function readTuning(blobs: BlobStore | null, name: string): Promise<Tuning
 export function parseTuning(text: string, name: string): Tuning | null {
   try {
     const kept = JSON.parse(text) as { name?: unknown; tuning?: Partial<Record<keyof Tuning, unknown>> } | null;
-    const { fewUpTo, tileRows } = kept?.tuning ?? {};
-    if (kept?.name !== name || !Number.isInteger(fewUpTo) || (tileRows !== 16 && tileRows !== 32)) return null;
+    const { fewUpTo, tileRows: rows } = kept?.tuning ?? {};
+    const tileRows = TILE_SIZES.find((tall) => tall === rows);
+    if (kept?.name !== name || !Number.isInteger(fewUpTo) || tileRows === undefined) return null;
     return { fewUpTo: fewUpTo as number, tileRows };
   } catch {
     return null;
@@ -85,5 +86,5 @@ async function measure(gpu: Gpu, forward: Forward): Promise<Tuning> {
 
 function tileCandidates({ config }: Forward, chunk: number): readonly TileRows[] {
   const rows = Math.max(0, ...moeLayers(config).map((m) => (chunk * m.topK) / m.experts));
-  return rows > MANY_ROWS ? [16, 32] : [16];
+  return TILE_SIZES.filter((tall) => tall === UNTUNED.tileRows || rows > FILLED * tall);
 }

@@ -3,8 +3,9 @@ import type { Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import { MAX_EXPERTS } from './route.ts';
 
-/** Rows of a tile at most: 16, or 32 where experts have more than about 20 rows each. */
-export type TileRows = 16 | 32;
+export const TILE_SIZES = [16, 32, 64] as const;
+/** Rows of a tile at most: the more rows an expert has, the taller its tiles may be, and the less often its weights are read. */
+export type TileRows = (typeof TILE_SIZES)[number];
 
 export interface GroupIo {
   readonly routed: BufferView; // [T, 2K]: ids, then weights; pair p = token * K + k

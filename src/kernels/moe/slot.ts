@@ -88,7 +88,7 @@ export function tileKernel(
 } {
   if (!software) {
     const workgroups = ceilDiv(columns, TILE_COLUMNS);
-    const constants = { BM: tileRows, TALL: tileRows === 32, N: columns };
+    const constants = { BM: tileRows, TALL: tileRows >= 32, TALLEST: tileRows === 64, N: columns };
     return { shader: name, constants, grid: (tiles) => [workgroups, tiles, 1] };
   }
   const workgroups = ceilDiv(columns, LANE_COLUMNS);
@@ -104,7 +104,8 @@ export const besideTile = (
 ): Record<string, number | boolean> => ({
   beside_N: beside[part].rows,
   beside_INTERLEAVED: part === 'gateUp',
-  beside_TALL: tileRows === 32,
+  beside_TALL: tileRows >= 32,
+  beside_TALLEST: tileRows === 64,
 });
 
 /** Lanes of a decode kernel that share one output: no more than its dot products have chunks. */

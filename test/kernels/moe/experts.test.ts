@@ -66,6 +66,7 @@ const cases: Case[] = [
   { ...small, name: 'several_tiles', tokens: 41, width: 33, topK: 1, only: 2, bias: true },
   { ...small, name: 'tall_tiles', tokens: 83, hidden: 68, experts: 3, tileRows: 32 },
   { ...small, name: 'one_tall_tile', tokens: 32, topK: 1, only: 0, tileRows: 32 },
+  { ...small, name: 'tallest_tiles', tokens: 90, hidden: 68, topK: 1, only: 1, tileRows: 64 },
   { ...small, name: 'all_experts', tokens: 4, topK: 6 },
   { ...small, name: 'many_experts', tokens: 3, experts: 97, topK: 16, hidden: 32 },
   { ...small, name: 'wide', tokens: 1, hidden: 640, width: 352 },
@@ -354,6 +355,8 @@ describe('expert kernels', () => {
         ],
         ['moe/expert_up', 'moe/tile_products', 'drops tall rows', 'tall_tiles', 's6 += dots=>s5 += dots'],
         ['moe/expert_down', 'moe/tile_products', 'misplaces rows of x', 'one_tall_tile', 'to_x + 16u=>to_x'],
+        ['moe/expert_up', 'moe/tile_products', 'drops the tallest rows', 'tallest_tiles', 's14 += dots=>s13 += dots'],
+        ['moe/expert_down', 'moe/tile_products', 'repeats tall rows', 'tallest_tiles', 'x_rows[3]=>x_rows[1]'],
         ['moe/expert_down', 'moe/expert', 'ignores the slot', 'plain', 'slot * SLOT_VEC4 + MATRIX_AT=>MATRIX_AT'],
         [
           'moe/expert_down_decode',
