@@ -149,7 +149,7 @@ export async function loadModel(
   options: Options,
   out: Output,
   signal?: AbortSignal,
-  requests?: LoadOptions['requests'],
+  more?: Pick<LoadOptions, 'requests' | 'adapters'>,
 ): Promise<Model> {
   const cache = options.text('cache');
   const show = (p: LoadProgress): void => {
@@ -159,7 +159,7 @@ export async function loadModel(
     ...loadOptions(options),
     onProgress: show,
     signal,
-    requests,
+    ...more,
   });
   if (out.isTerminal) out.note('\r\x1b[K');
   const storage = model.expertStats()?.storage;

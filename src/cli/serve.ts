@@ -4,6 +4,8 @@ import { modelSource } from '../chat/model-source.ts';
 import { sourceName } from '../engine/model-source.ts';
 import { MOST_IN_FLIGHT } from '../engine/serving/sizes.ts';
 import { InvalidRequest } from '../errors.ts';
+import { pathSource } from '../weights/node-source.ts';
+import type { ByteSource } from '../weights/source.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { loadModel, MODEL_OPTIONS, type Output } from './common.ts';
 import { isLoopback } from './server/guard.ts';
@@ -29,6 +31,11 @@ export const SERVE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     max: MOST_IN_FLIGHT,
   },
   'kv-budget': { type: 'bytes', value: 'BYTES', help: 'GPU memory for their keys and values (default: two contexts)' },
+  adapters: {
+    type: 'text',
+    value: 'NAME=DIR',
+    help: 'LoRA adapters that a request chooses by naming one as its model; several with commas',
+  },
   'max-waiting': {
     type: 'whole',
     value: 'N',
@@ -79,12 +86,15 @@ export async function serve(options: Options, out: Output, stop: Stop): Promise<
   const kvBytes = options.number('kv-budget');
   if (parallel === 1 && kvBytes !== undefined)
     throw new InvalidRequest('--kv-budget is for requests that are answered together: give --parallel too');
-  const model = await loadModel(options, out, stop.asked, parallel > 1 ? { inFlight: parallel, kvBytes } : undefined);
+  const adapters = adaptersOf(options);
+  const requests = parallel > 1 ? { inFlight: parallel, kvBytes } : undefined;
+  const model = await loadModel(options, out, stop.asked, { requests, adapters });
   try {
     const source = modelSource(model, sourceName(options.text('model')!));
     const server = await startServer({
       chat: createChat(source),
       model: source,
+      adapters: model.adapters,
       host,
       port: options.number('port') ?? 8080,
       apiKey,
@@ -114,6 +124,20 @@ const aborted = (signal: AbortSignal): Promise<void> =>
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
+
+/** @throws InvalidRequest for anything but names and folders, and for a name that stands twice */
+function adaptersOf(options: Options): Record<string, ByteSource> {
+  const named = (options.text('adapters') ?? '').split(',').filter(Boolean);
+  const found = new Map<string, ByteSource>();
+  for (const item of named) {
+    const [name = '', ...rest] = item.split('=');
+    const folder = rest.join('=');
+    if (!name || !folder || found.has(name))
+      throw new InvalidRequest(`--adapters must be as in poems=DIR,code=DIR, each name once, got ${item}`);
+    found.set(name, pathSource(folder));
+  }
+  return Object.fromEntries(found);
+}
 
 /** Never on the command line itself, where every user of the machine could read it. */
 function keyOf(options: Options): string | null {

@@ -115,6 +115,7 @@ describe('bad input ends with 2 and one line', () => {
           ['logits', '--model', olmoe, '--ids', at('one.json'), '--out', at('no/such/folder')],
           /cannot write .*no\/such\/folder/,
         ],
+        [['serve', '--model', olmoe, '--adapters', 'poems'], /--adapters must be as in poems=DIR/],
         [['bench', '--model', olmoe, '--decode-tokens', '1'], /--decode-tokens must be a whole number of at least 2/],
       ],
       3,

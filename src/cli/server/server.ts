@@ -13,6 +13,8 @@ import { bodyOf, Refused, refusalOf } from './refusal.ts';
 export interface ServerOptions extends GuardOptions {
   readonly chat: Chat;
   readonly model: { readonly id: string; readonly contextLength: number };
+  /** Loaded LoRA adapters: each is a model that a request may name, as in vLLM. Default none. */
+  readonly adapters?: readonly string[];
   /** 0: any that is free. */
   readonly port: number;
   /** Requests that are answered at a time. Default 1. */
@@ -125,11 +127,13 @@ class Service {
   ): Promise<void> {
     const path = new URL(request.url ?? '/', 'http://server').pathname.replace(/(?<=.)\/$/, '');
     const { model } = this.#options;
+    const models = this.#models();
     const get: Readonly<Record<string, () => unknown>> = {
       '/health': () => ({ status: 'ok', model: model.id, running: this.#queue.running, waiting: this.#queue.waiting }),
-      '/v1/models': () => ({ object: 'list', data: [this.#model()] }),
-      [`/v1/models/${model.id}`]: () => this.#model(),
-      [`/v1/models/${encodeURIComponent(model.id)}`]: () => this.#model(),
+      '/v1/models': () => ({ object: 'list', data: models }),
+      ...Object.fromEntries(
+        models.flatMap((m) => [m.id, encodeURIComponent(m.id)].map((id) => [`/v1/models/${id}`, () => m])),
+      ),
     };
     const isChat = path === '/v1/chat/completions';
     const found = Object.hasOwn(get, path) ? get[path]! : null;
@@ -144,9 +148,16 @@ class Service {
     else await this.#complete(request, response, cors, signal);
   }
 
-  #model(): unknown {
-    const { id, contextLength } = this.#options.model;
-    return { id, object: 'model', created: this.#created, owned_by: 'webmoe', context_length: contextLength };
+  #models(): { readonly id: string }[] {
+    const { model, adapters = [] } = this.#options;
+    const common = { object: 'model', created: this.#created, owned_by: 'webmoe', context_length: model.contextLength };
+    return [{ id: model.id, ...common }, ...adapters.map((id) => ({ id, ...common, parent: model.id }))];
+  }
+
+  /** A request that names an adapter as its model is answered under it. */
+  #underAdapter(request: ChatRequest): ChatRequest {
+    const isNamed = this.#options.adapters?.includes(request.model ?? '');
+    return isNamed && request.adapter === undefined ? { ...request, adapter: request.model } : request;
   }
 
   async #complete(
@@ -156,7 +167,7 @@ class Service {
     signal: AbortSignal,
   ): Promise<void> {
     const { chat, maxBodyBytes, keepAliveMs } = this.#options;
-    const asked = (await readJson(request, maxBodyBytes)) as unknown as ChatRequest;
+    const asked = this.#underAdapter((await readJson(request, maxBodyBytes)) as unknown as ChatRequest);
     const leave = await this.#queue.enter(signal);
     try {
       if (asked.stream) {

@@ -140,6 +140,23 @@ describe('a generic client', () => {
     });
   });
 
+  it('chooses an adapter by naming it as the model', async () => {
+    const client = await start({ adapters: ['poems', 'org/code'] });
+    const listed = (await client.models.list()).data.map(({ id, ...rest }) => [
+      id,
+      (rest as { parent?: string }).parent,
+    ]);
+    expect(listed).toEqual([
+      ['org/script', undefined],
+      ['poems', 'org/script'],
+      ['org/code', 'org/script'],
+    ]);
+    expect((await client.models.retrieve('org/code')).id).toBe('org/code');
+    for (const model of ['poems', 'org/script', 'any'])
+      await client.chat.completions.create({ model, messages: [...messages], max_tokens: 1 });
+    expect(script.requests.map(({ adapter }) => adapter)).toEqual(['poems', undefined, undefined]);
+  });
+
   it('is told what is wrong', async () => {
     const client = await start();
     script.error = new InvalidRequest('top_p must be at most 1', { field: 'top_p' });
