@@ -137,7 +137,7 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
   }
   const modes =
     from?.modes ??
-    new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.sampled));
+    new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.draws.sampled));
   const monitor =
     from?.experts.monitor ??
     new ExpertMonitor(store, plan, storage, labels, () => keeping?.records.note ?? null, modes.syncMs);
