@@ -7,7 +7,7 @@ import { sum } from '../util/math.ts';
 import { uploadAdapters } from './adapters.ts';
 import { approximations } from './approximate.ts';
 import { DenseRecords } from './dense-records.ts';
-import { expertSpecs, type ModelSpec } from './describe.ts';
+import { expertSpecs, type ModelSpec } from './describe/specs.ts';
 import { ExpertMonitor } from './expert-monitor.ts';
 import { ExpertService, popularityOf } from './expert-service.ts';
 import { ExpertFetcher } from './fetch.ts';
