@@ -11,7 +11,7 @@ import { mapWeights, mixerMatrices, type ModelWeights } from '../layers/weights.
 import { invariant } from '../util/assert.ts';
 import type { Adapter, LowRank } from '../weights/adapters/lora.ts';
 import { CHUNK, planes, type Layout } from '../weights/layout.ts';
-import type { MatrixSpec, ModelSpec } from './describe.ts';
+import type { MatrixSpec, ModelSpec } from './describe/specs.ts';
 import type { DeviceWeights } from './upload.ts';
 
 /** Rows of a matrix that one module of the checkpoint gives, and what the adapter adds to them. */

@@ -7,7 +7,7 @@ import type { ExpertStore } from '../moe/store.ts';
 import { sum } from '../util/math.ts';
 import { sleep } from '../weights/retry.ts';
 import type { DenseRecords } from './dense-records.ts';
-import type { ExpertsSpec } from './describe.ts';
+import type { ExpertsSpec } from './describe/specs.ts';
 import type { ExpertMonitor } from './expert-monitor.ts';
 import type { ExpertFetcher } from './fetch.ts';
 

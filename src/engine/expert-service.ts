@@ -6,7 +6,7 @@ import { OutOfBudget } from '../errors.ts';
 import { reportCache } from './cache-report.ts';
 import { Collector } from './collector.ts';
 import type { DenseRecords } from './dense-records.ts';
-import type { ExpertsSpec } from './describe.ts';
+import type { ExpertsSpec } from './describe/specs.ts';
 import type { ExpertMonitor } from './expert-monitor.ts';
 import type { CacheReport } from './expert-stats.ts';
 import type { ExpertFetcher } from './fetch.ts';

@@ -6,7 +6,7 @@ import { UploadRing } from '../gpu/upload-ring.ts';
 import type { Filled, Tier } from '../moe/store.ts';
 import type { Records } from '../weights/records/records.ts';
 import type { RecordFileSpec } from '../weights/records/record-table.ts';
-import type { ExpertsSpec } from './describe.ts';
+import type { ExpertsSpec } from './describe/specs.ts';
 import { Lane } from './lane.ts';
 import { RING_SLOTS } from './plan.ts';
 import type { Uploader } from './upload.ts';

@@ -17,7 +17,7 @@ import type { ExpertStats } from './expert-stats.ts';
 import { denseFile } from './dense-records.ts';
 import { expertFiles } from './fetch.ts';
 import type { OpenedModel, PlannedModel } from './open.ts';
-import { expertSpecs } from './describe.ts';
+import { expertSpecs } from './describe/specs.ts';
 
 /** Raised when the bytes of a record change. */
 const RECORD_VERSION = 1;

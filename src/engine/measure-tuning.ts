@@ -4,7 +4,8 @@ import type { AdapterFacts } from '../gpu/device.ts';
 import { TILE_SIZES, type TileRows } from '../kernels/moe/group.ts';
 import type { BlobStore } from '../weights/records/blobs.ts';
 import { moeLayers } from './activations.ts';
-import type { Body, Forward } from './forward.ts';
+import type { Forward } from './forward.ts';
+import type { Body } from './forward/body.ts';
 import { tune, type Run } from './tuner.ts';
 import { UNTUNED, type Tuning } from './tuning.ts';
 

@@ -6,7 +6,7 @@ import type { SlotLayout } from '../moe/slots.ts';
 import { slotTableStride } from './activations.ts';
 import type { Plan } from './plan.ts';
 import type { ModelConfig } from '../config/model-config.ts';
-import { expertSpecs } from './describe.ts';
+import { expertSpecs } from './describe/specs.ts';
 import type { PlannedModel } from './open.ts';
 
 /** Of the slots that did not fit, so many are tried next. */

@@ -11,7 +11,8 @@ import { ggufQuantization } from '../weights/formats/gguf.ts';
 import { openGguf } from '../weights/gguf/checkpoint.ts';
 import { readBytes, type ByteSource } from '../weights/source.ts';
 import { textModel } from '../weights/text-model.ts';
-import { describeModel, type ModelSpec } from './describe.ts';
+import { describeModel } from './describe.ts';
+import type { ModelSpec } from './describe/specs.ts';
 import { planModel, type Plan, type PlanOptions } from './plan.ts';
 import type { Precision, WeightsOption } from './precision.ts';
 

@@ -44,7 +44,7 @@ import {
   type ModelSpec,
   type RouterSpec,
   type VectorSpec,
-} from './describe.ts';
+} from './describe/specs.ts';
 import { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './plan-defaults.ts';
 import type { StoreMode } from './expert-stats.ts';
 import { planRequests, type RequestsOptions, type RequestsPlan } from './serving/sizes.ts';

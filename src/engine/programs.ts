@@ -1,6 +1,8 @@
 /** The programs that a session runs, recorded once for the arenas that are there. */
 import type { Program } from '../gpu/recording.ts';
-import type { Body, Forward, RoutingLogs, Taps } from './forward.ts';
+import type { Forward } from './forward.ts';
+import type { Body, Taps } from './forward/body.ts';
+import type { RoutingLogs } from './forward/routing-log.ts';
 import type { Bodies } from './stepper.ts';
 
 export interface Programs {
@@ -34,7 +36,7 @@ export async function recordFew(forward: Forward, recorded: Body | null, adapter
   const [body, head, sampling] = await Promise.all([
     recorded ?? forward.body('few', { adapter }),
     forward.fewLogits(adapter),
-    forward.fewSampling(),
+    forward.draws.few(),
   ]);
   return { body, after: [head, sampling] };
 }
@@ -43,9 +45,9 @@ export async function recordPrograms(forward: Forward): Promise<Programs> {
   const [bodies, head, sampling, limitedSampling, topLogprobs] = await Promise.all([
     recordBodies(forward),
     forward.lastLogits(),
-    forward.sampling(false),
-    forward.sampling(true),
-    forward.topLogprobs(),
+    forward.draws.one(false),
+    forward.draws.one(true),
+    forward.draws.topLogprobs(),
   ]);
   return { bodies, head, sampling, limitedSampling, topLogprobs };
 }

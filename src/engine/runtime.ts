@@ -7,7 +7,7 @@ import { sum } from '../util/math.ts';
 import { uploadAdapters } from './adapters.ts';
 import { approximations } from './approximate.ts';
 import { DenseRecords } from './dense-records.ts';
-import { expertSpecs, type ModelSpec } from './describe.ts';
+import { expertSpecs, type ModelSpec } from './describe/specs.ts';
 import { ExpertMonitor } from './expert-monitor.ts';
 import { ExpertService, popularityOf } from './expert-service.ts';
 import { ExpertFetcher } from './fetch.ts';
@@ -137,7 +137,7 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
   }
   const modes =
     from?.modes ??
-    new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.sampled));
+    new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.draws.sampled));
   const monitor =
     from?.experts.monitor ??
     new ExpertMonitor(store, plan, storage, labels, () => keeping?.records.note ?? null, modes.syncMs);

@@ -12,7 +12,9 @@ import { routedBytes } from '../kernels/moe/route.ts';
 import type { ExpertStore } from '../moe/store.ts';
 import { invariant } from '../util/assert.ts';
 import { notFinite } from './finite.ts';
-import type { Batch, Forward, RoutingLogs } from './forward.ts';
+import type { Forward } from './forward.ts';
+import type { Batch } from './forward/batch.ts';
+import type { RoutingLogs } from './forward/routing-log.ts';
 import type { ModePicker } from './mode.ts';
 import { NO_INTERVENTIONS, type ResolvedInterventions } from './interventions.ts';
 import { recordAdapted, recordBodies, recordFew, recordPrograms, type FewPrograms, type Programs } from './programs.ts';
@@ -222,7 +224,7 @@ export class Session implements Scorer {
 
   /** Everything that the GPU holds for a request, apart from the cache. */
   #writeRequest(): void {
-    this.#gpu.write(this.#forward.tokenCounts, this.#counts);
+    this.#gpu.write(this.#forward.draws.tokenCounts, this.#counts);
   }
 
   #bodies(): Promise<Bodies> | Bodies {
@@ -457,9 +459,9 @@ export class Session implements Scorer {
 
   /** Brings a draw's bias and mask to the GPU, unless they are there. Without them nothing is written. */
   #writeLimits({ bias = null, allowed = null }: DrawParams): DrawOptions {
-    if (bias && bias !== this.#biasOnGpu) this.#gpu.write(this.#forward.bias, (this.#biasOnGpu = bias));
+    if (bias && bias !== this.#biasOnGpu) this.#gpu.write(this.#forward.draws.bias, (this.#biasOnGpu = bias));
     if (allowed && allowed !== this.#allowedOnGpu)
-      this.#gpu.write(this.#forward.allowed, (this.#allowedOnGpu = allowed));
+      this.#gpu.write(this.#forward.draws.allowed, (this.#allowedOnGpu = allowed));
     return { isBiased: bias !== null, isMasked: allowed !== null };
   }
 
@@ -468,14 +470,14 @@ export class Session implements Scorer {
     const draw = isBiased || isMasked ? limitedSampling : sampling;
     return {
       programs: top > 0 ? [head, draw, topLogprobs] : [head, draw],
-      view: subview(this.#forward.sampled, 0, 4 * sampledWords(top)),
+      view: subview(this.#forward.draws.sampled, 0, 4 * sampledWords(top)),
       undo: (bytes) => this.#writeCount(readSampled(new Uint32Array(bytes, 0, SAMPLED_WORDS)).id),
     };
   }
 
   /** A token's count on the GPU becomes what it is here: a draw from a pass that missed experts raised it, or one of several did not. */
   #writeCount(id: number): void {
-    this.#gpu.write(this.#forward.tokenCounts, this.#counts.subarray(id, id + 1), 4 * id);
+    this.#gpu.write(this.#forward.draws.tokenCounts, this.#counts.subarray(id, id + 1), 4 * id);
   }
 
   /** Runs one step at the end of the cache, which holds its tokens then. */

@@ -1,7 +1,7 @@
 /** What one exact step used, waited for and moved: filled in by the stepper, read by statistics and listeners. */
 import type { Brought, Filled, Tier } from '../moe/store.ts';
 import type { ExpertOrigin, LayerEvent, StepEvent, StoreMode } from './expert-stats.ts';
-import type { Batch } from './forward.ts';
+import type { Batch } from './forward/batch.ts';
 import type { TokenCost } from './mode.ts';
 
 export interface LayerAccount {

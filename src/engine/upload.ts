@@ -13,7 +13,15 @@ import { invariant } from '../util/assert.ts';
 import { CHUNK, planes, sameLayout, type Layout, type MatrixShape } from '../weights/layout.ts';
 import type { NativeRows } from '../weights/matrix.ts';
 import type { DenseRecords } from './dense-records.ts';
-import type { ExpertsSpec, MatrixPart, MatrixSpec, ModelSpec, Piece, RouterSpec, VectorSpec } from './describe.ts';
+import type {
+  ExpertsSpec,
+  MatrixPart,
+  MatrixSpec,
+  ModelSpec,
+  Piece,
+  RouterSpec,
+  VectorSpec,
+} from './describe/specs.ts';
 import { BLOCK_BYTES, type Plan } from './plan.ts';
 import type { ExpertHomes } from '../moe/homes.ts';
 

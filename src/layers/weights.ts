@@ -1,6 +1,6 @@
 /**
  * The weights of a model, by role. One shape serves twice: matrices `M`, vectors `V`, experts `X` and routers `R` are what to load
- * (engine/describe.ts) and, after loading, what lies on the GPU (engine/upload.ts).
+ * (engine/describe/) and, after loading, what lies on the GPU (engine/upload.ts).
  */
 
 export interface ModelWeights<M, V, X, R> {

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import type { ModelConfig } from '../../src/config/model-config.ts';
 import { Forward, type ForwardOptions } from '../../src/engine/forward.ts';
 import { DEFAULT_DEVICE_LIMITS, openModel, planOpened } from '../../src/engine/open.ts';
-import { expertSpecs } from '../../src/engine/describe.ts';
+import { expertSpecs } from '../../src/engine/describe/specs.ts';
 import { midStride, moeLayers, slotTableStride } from '../../src/engine/activations.ts';
 import { Uploader, type DeviceWeights } from '../../src/engine/upload.ts';
 import { subview, wholeBuffer } from '../../src/gpu/buffer.ts';

@@ -1,6 +1,6 @@
 /** Filling slots: from a record when there is a good one, else from the checkpoint, which is then kept. */
 import { describe, expect, it } from 'vitest';
-import type { ExpertsSpec } from '../../src/engine/describe.ts';
+import type { ExpertsSpec } from '../../src/engine/describe/specs.ts';
 import { expertFiles, ExpertFetcher } from '../../src/engine/fetch.ts';
 import type { Uploader } from '../../src/engine/upload.ts';
 import { subview, wholeBuffer, type BufferView } from '../../src/gpu/buffer.ts';

@@ -4,7 +4,8 @@ import type { KernelChoice } from '../../gpu/device.ts';
 import { paperGpu } from '../../gpu/paper.ts';
 import type { Program } from '../../gpu/recording.ts';
 import type { ExpertTraffic } from '../../kernels/cost.ts';
-import { Forward, type Batch } from '../forward.ts';
+import { Forward } from '../forward.ts';
+import type { Batch } from '../forward/batch.ts';
 import { allocateHomes } from '../open-store.ts';
 import type { OpenedModel, PlannedModel } from '../open.ts';
 import { Uploader } from '../upload.ts';
@@ -86,7 +87,7 @@ async function recordOnPaper(config: ModelConfig, planned: PlannedModel, kernels
     forward.body('one'),
     forward.body('chunk'),
     forward.lastLogits(),
-    forward.sampling(false),
+    forward.draws.one(false),
   ]);
   return { bodies: { one: one.program, chunk: chunk.program }, after: [head, sampling] };
 }

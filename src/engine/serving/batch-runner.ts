@@ -13,7 +13,8 @@ import { MOST_SAMPLED_BYTES, readTopLogprobs, sampledWords } from '../../kernels
 import { invariant } from '../../util/assert.ts';
 import { sum } from '../../util/math.ts';
 import { notFinite } from '../finite.ts';
-import type { Body, Forward } from '../forward.ts';
+import type { Forward } from '../forward.ts';
+import type { Body } from '../forward/body.ts';
 import { routingAt, type LayerRouting } from '../routing.ts';
 import type { DrawnToken, DrawParams } from '../session.ts';
 import type { Sequence, Stretch } from './scheduler.ts';

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Collector } from '../../../src/engine/collector.ts';
 import type { DenseRecords } from '../../../src/engine/dense-records.ts';
-import type { ExpertsSpec } from '../../../src/engine/describe.ts';
+import type { ExpertsSpec } from '../../../src/engine/describe/specs.ts';
 import { ExpertMonitor } from '../../../src/engine/expert-monitor.ts';
 import type { ExpertFetcher } from '../../../src/engine/fetch.ts';
 import type { Plan } from '../../../src/engine/plan.ts';

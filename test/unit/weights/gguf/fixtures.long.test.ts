@@ -1,12 +1,7 @@
 /** Every fixture as a GGUF file: the same config, and every weight of the model bit for bit. */
 import { describe, expect, test } from 'vitest';
-import {
-  describeModel,
-  type ExpertsSpec,
-  type MatrixSpec,
-  type ModelSpec,
-  type VectorSpec,
-} from '../../../../src/engine/describe.ts';
+import { describeModel } from '../../../../src/engine/describe.ts';
+import type { ExpertsSpec, MatrixSpec, ModelSpec, VectorSpec } from '../../../../src/engine/describe/specs.ts';
 import { openModel, type OpenedModel } from '../../../../src/engine/open.ts';
 import { ggufSource } from '../../../../src/weights/gguf/gguf-source.ts';
 import type { PublishedMatrix } from '../../../../src/weights/matrix.ts';

@@ -1,37 +1,23 @@
 /** The weights of recurrent token mixers: which tensors, of which shapes. */
-import type { DeltaNet, Mamba1, Mamba2, RecurrentConfig, ShortConvolution } from '../config/model-config.ts';
+import type { DeltaNet, Mamba1, Mamba2, RecurrentConfig, ShortConvolution } from '../../config/model-config.ts';
 import type {
   DeltaNetNames,
   LayerNames,
-  MatrixName,
   Mamba1Names,
   Mamba2Names,
   ShortConvolutionNames,
-} from '../families/family.ts';
-import { convolvedChannels } from '../layers/mixer_step.ts';
+} from '../../families/family.ts';
+import { convolvedChannels } from '../../layers/mixer_step.ts';
 import type {
   DeltaNetWeights,
   Mamba1Weights,
   Mamba2Weights,
   RecurrentWeights,
   ShortConvolutionWeights,
-} from '../layers/weights.ts';
-import { invariant } from '../util/assert.ts';
-import type { MatrixShape } from '../weights/layout.ts';
-import type { MatrixSpec, VectorSpec } from './describe.ts';
-import type { MatrixRole } from './precision.ts';
-
-/** Finds tensors in a checkpoint and checks their shapes. */
-export interface WeightFinder {
-  matrix(name: string, shape: MatrixShape, role: MatrixRole): MatrixSpec;
-  /** One below the other. */
-  stacked(label: string, wanted: readonly (readonly [MatrixName, MatrixShape])[], role: MatrixRole): MatrixSpec;
-  /** By its full tensor name. */
-  vector(name: string, length: number): VectorSpec;
-  tensor(name: string, shape: readonly number[]): VectorSpec;
-  /** One behind the other. */
-  joined(parts: readonly VectorSpec[]): VectorSpec;
-}
+} from '../../layers/weights.ts';
+import { invariant } from '../../util/assert.ts';
+import type { WeightFinder } from './finder.ts';
+import type { MatrixSpec, VectorSpec } from './specs.ts';
 
 type Specs = RecurrentWeights<MatrixSpec, VectorSpec>;
 

@@ -1,0 +1,137 @@
+/** The weights of attention, over keys and values of its own or over latents: which tensors, of which shapes. */
+import type { AttentionConfig, GroupedAttention, LatentAttention } from '../../config/model-config.ts';
+import type { GroupedAttentionNames, LatentAttentionNames, LayerNames, MatrixName } from '../../families/family.ts';
+import type { GroupedWeights, LatentWeights } from '../../layers/weights.ts';
+import { invariant } from '../../util/assert.ts';
+import type { MatrixShape } from '../../weights/layout.ts';
+import { sideBySide } from '../../weights/matrix.ts';
+import { label, type WeightFinder } from './finder.ts';
+import type { MatrixSpec, VectorSpec } from './specs.ts';
+
+/** Stretches of rows of one matrix that lie one below the other, or in one piece. */
+function inStretches(
+  names: MatrixName | readonly MatrixName[],
+  whole: MatrixShape,
+): (readonly [MatrixName, MatrixShape])[] {
+  if (!isList(names)) return [[names, whole]];
+  return names.map((name) => [name, { rows: typeof name === 'string' ? whole.rows : name.rows, cols: whole.cols }]);
+}
+
+const isList = (names: MatrixName | readonly MatrixName[]): names is readonly MatrixName[] => Array.isArray(names);
+
+function onlyOne(names: MatrixName | readonly MatrixName[]): MatrixName {
+  invariant(!isList(names), 'biases of rows in stretches are not supported');
+  return names;
+}
+
+const labelOf = (names: MatrixName | readonly MatrixName[]): string => label(isList(names) ? names[0]! : names);
+
+/** @throws InvalidCheckpoint for missing tensors and wrong shapes */
+export function describeAttention(
+  find: WeightFinder,
+  config: AttentionConfig,
+  names: LayerNames['mixer'],
+  hidden: number,
+): GroupedWeights<MatrixSpec, VectorSpec> | LatentWeights<MatrixSpec, VectorSpec> {
+  if (config.kind === 'grouped') {
+    invariant(names.kind === 'grouped', 'attention names of another kind than the config');
+    return grouped(find, config, names, hidden);
+  }
+  invariant(names.kind === 'latent', 'attention names of another kind than the config');
+  return latent(find, config, names, hidden);
+}
+
+function grouped(
+  find: WeightFinder,
+  config: GroupedAttention,
+  names: GroupedAttentionNames,
+  hidden: number,
+): GroupedWeights<MatrixSpec, VectorSpec> {
+  const { heads, kvHeads, headSize } = config;
+  const qRows = heads * headSize;
+  const kvRows = kvHeads * headSize;
+  if (config.mixture) return mixture(find, config, names, hidden);
+  const norm = (name: string | null, projection: number): VectorSpec | null =>
+    name === null ? null : find.gains(name, config.qkNorm === 'full' ? projection : headSize);
+  return {
+    kind: 'grouped',
+    qkv: find.stacked(
+      `${labelOf(names.q)} + k + v`,
+      [
+        ...inStretches(names.q, { rows: qRows, cols: hidden }),
+        [names.k, { rows: kvRows, cols: hidden }],
+        [names.v, { rows: kvRows, cols: hidden }],
+        ...(names.gate && config.outputGate ? inStretches(names.gate, { rows: qRows, cols: hidden }) : []),
+      ],
+      'linear',
+    ),
+    qkvBias: config.bias.qkv ? find.stackedBias([onlyOne(names.q), names.k, names.v], [qRows, kvRows, kvRows]) : null,
+    o: find.matrix(names.o, { rows: hidden, cols: qRows }, 'linear'),
+    oBias: config.bias.o ? find.vector(`${names.o}.bias`, hidden) : null,
+    qNorm: norm(names.qNorm, qRows),
+    kNorm: norm(names.kNorm, kvRows),
+    sinks: names.sinks === null ? null : find.vector(names.sinks, heads),
+  };
+}
+
+/** Of a mixture of attention heads: rows of all experts' q, k, v, the router's; and the ways out of all experts side by side. */
+function mixture(
+  find: WeightFinder,
+  config: GroupedAttention,
+  names: GroupedAttentionNames,
+  hidden: number,
+): GroupedWeights<MatrixSpec, VectorSpec> {
+  const { kvHeads, headSize } = config;
+  const { experts } = config.mixture!;
+  const width = kvHeads * headSize;
+  invariant(names.mixture && typeof names.q === 'string', 'a mixture of heads has names of its own');
+  const { router, out } = names.mixture;
+  const all = Array.from({ length: experts }, (_, e) => e);
+  const q = all.map((e) => find.expertMatrix(names.q as string, e, { rows: width, cols: hidden, experts }));
+  const kv = [names.k, names.v].map((name) => find.published(name, { rows: width, cols: hidden }));
+  const routes = find.published(router, { rows: experts, cols: hidden });
+  const ways = all.map((e) => find.expertMatrix(out, e, { rows: hidden, cols: width, experts }));
+  return {
+    kind: 'grouped',
+    qkv: find.placed(`${names.q} + kv + router`, [
+      ...[...q, ...kv].map((source) => [source, 'linear'] as const),
+      [routes, 'router'],
+    ]),
+    qkvBias: null,
+    o: find.placed(out, [[sideBySide(out, ways), 'linear']]),
+    oBias: config.bias.o ? find.vector(`${names.o}.bias`, hidden) : null,
+    qNorm: null,
+    kNorm: null,
+    sinks: null,
+  };
+}
+
+function latent(
+  find: WeightFinder,
+  config: LatentAttention,
+  names: LatentAttentionNames,
+  hidden: number,
+): LatentWeights<MatrixSpec, VectorSpec> {
+  const { heads, qRank, kvRank, nopeSize, ropeSize, valueSize } = config;
+  const qRows = heads * (nopeSize + ropeSize);
+  const kv: [string, MatrixShape] = [names.kvDown, { rows: kvRank + ropeSize, cols: hidden }];
+  const low = 'direct' in names.q ? null : names.q;
+  invariant((low === null) === (qRank === null), 'q names and config disagree');
+  const q: [string, MatrixShape] = low
+    ? [low.down, { rows: qRank!, cols: hidden }]
+    : [(names.q as { direct: string }).direct, { rows: qRows, cols: hidden }];
+  return {
+    kind: 'latent',
+    down: find.stacked(`${q[0]} + kv`, [q, kv], 'linear'),
+    qNorm: low && find.vector(low.norm, qRank!),
+    qUp: low && find.matrix(low.up, { rows: qRows, cols: qRank! }, 'linear'),
+    kvNorm: find.vector(names.kvNorm, kvRank),
+    kvUp: find.matrix(
+      names.kvUp,
+      { rows: heads * (nopeSize + valueSize), cols: kvRank },
+      'linear',
+      nopeSize + valueSize,
+    ),
+    o: find.matrix(names.o, { rows: hidden, cols: heads * valueSize }, 'linear'),
+  };
+}

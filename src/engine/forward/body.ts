@@ -1,0 +1,197 @@
+/** Records the embedding and all layers; the residual stream ends in `residualA`. */
+import { subview, type BufferView } from '../../gpu/buffer.ts';
+import type { Program, Recorder } from '../../gpu/recording.ts';
+import { embedRows } from '../../kernels/embed/embed_rows.ts';
+import type { KvPages } from '../../kernels/attention/pages.ts';
+import type { TileRows } from '../../kernels/moe/group.ts';
+import { denseLayer } from '../../layers/ffn.ts';
+import { moeLayer, type MoeMarks, type MoeStep } from '../../moe/block.ts';
+import type { ExpertHomes } from '../../moe/homes.ts';
+import { invariant } from '../../util/assert.ts';
+import { keepsLayerInputs, midStride, moeLayers } from '../activations.ts';
+import type { DeviceWeights } from '../upload.ts';
+import { PHASES, type Batch } from './batch.ts';
+import { recordMixer, type MixerParts } from './mixer.ts';
+import type { RoutedSlice, RoutingLog, RoutingLogs } from './routing-log.ts';
+
+/** Embedding and all layers, and where in it each MoE layer's stages begin. */
+export interface Body {
+  readonly program: Program;
+  readonly marks: readonly MoeMarks[];
+}
+
+export interface BodyOptions {
+  readonly taps?: Taps | undefined;
+  /** Prompts only: experts come in waves, each set with `ExpertHomes.setWave`. */
+  readonly waves?: boolean;
+  /** Default: as `Forward.tuning` has it. */
+  readonly tileRows?: TileRows;
+  /** Where routing goes; default: `Forward.logs`. */
+  readonly logs?: RoutingLogs | undefined;
+  /** Chunks only: by layer, the pages where keys and values of many sequences are, in place of the one that the caches hold. */
+  readonly pages?: readonly KvPages[] | undefined;
+  /** Under an adapter; default and null: without. */
+  readonly adapter?: string | null | undefined;
+}
+
+/** Where the residual stream goes after the embedding and each layer but the last. */
+export interface Taps {
+  readonly hidden: BufferView; // [L+1, tokens, D]
+  /** Most tokens of a step. */
+  readonly tokens: number;
+}
+
+export interface BodyParts extends MixerParts {
+  readonly homes: ExpertHomes;
+  /** All MoE layers one after the other, each from its offset on: see kernels/moe/intervention.ts. */
+  readonly interventions: BufferView;
+  readonly interventionAt: readonly number[];
+  readonly isApproximate: boolean;
+}
+
+/** What one recording is for. */
+export interface BodyStep extends Pick<BodyOptions, 'taps' | 'pages'> {
+  readonly batch: Batch;
+  /** The most tokens of a step. */
+  readonly most: number;
+  readonly weights: DeviceWeights;
+  readonly log: RoutingLog;
+  readonly tileRows: TileRows;
+  readonly waves: boolean;
+}
+
+/** What dense and MoE layers take alike. */
+type FfnOfAnyKind = Pick<
+  MoeStep,
+  'label' | 'phase' | 'normKind' | 'eps' | 'scale' | 'x' | 'postNorm' | 'total' | 'out'
+>;
+
+class BodyRecording {
+  readonly #r: Recorder;
+  readonly #parts: BodyParts;
+  readonly #step: BodyStep;
+  readonly #marks: MoeMarks[] = [];
+
+  constructor(r: Recorder, parts: BodyParts, step: BodyStep) {
+    this.#r = r;
+    this.#parts = parts;
+    this.#step = step;
+  }
+
+  async record(): Promise<Body> {
+    const { layers } = this.#parts.config;
+    this.#embed();
+    this.#tap(0);
+    layers.forEach((_, i) => {
+      this.#layer(i);
+      if (i + 1 < layers.length) this.#tap(i + 1);
+    });
+    return { program: await this.#r.finish(), marks: this.#marks };
+  }
+
+  #embed(): void {
+    const { config, activations } = this.#parts;
+    for (const { firstRow, matrix } of this.#step.weights.embed.parts) {
+      const io = { ids: activations.ids, weights: matrix, out: this.#stream(0) };
+      embedRows(this.#r, 'embed', io, { firstRow, scale: config.embeddingScale });
+    }
+  }
+
+  #tap(index: number): void {
+    const { taps } = this.#step;
+    const { hidden } = this.#parts.config;
+    if (!taps) return;
+    this.#r.copy(`tap hidden ${index}`, ({ tokens }) => ({
+      from: this.#stream(index),
+      to: subview(taps.hidden, index * taps.tokens * hidden * 4, taps.tokens * hidden * 4),
+      bytes: tokens * hidden * 4,
+    }));
+  }
+
+  #layer(i: number): void {
+    const { config, activations: a } = this.#parts;
+    const { batch, pages } = this.#step;
+    const { ffn } = config.layers[i]!;
+    const weights = this.#step.weights.layers[i]!;
+    const common = {
+      label: `layer ${i}`,
+      phase: PHASES[batch],
+      normKind: config.norm,
+      eps: config.normEps,
+      scale: config.residualScale,
+    };
+    const x = this.#stream(i);
+    const between = batch === 'one' && ffn.kind === 'moe' ? this.#mid(this.#marks.length) : a.residualB;
+    const mix = { ...common, x, out: between, postNorm: weights.mixerPostNorm };
+    recordMixer(this.#r, this.#parts, i, weights, pages?.[i], mix);
+    const step: FfnOfAnyKind = {
+      ...common,
+      x: between,
+      postNorm: weights.ffnPostNorm,
+      total: weights.outScale,
+      out: this.#stream(i + 1),
+    };
+    if (ffn.kind === 'dense') {
+      invariant(weights.ffn.kind === 'dense', 'weights of another kind than the config');
+      const { activation } = ffn;
+      const of = { activation, weights: weights.ffn, gamma: weights.ffn.norm, normed: a.normed, hidden: a.dense };
+      denseLayer(this.#r, { ...step, ...of });
+    } else {
+      invariant(weights.ffn.kind === 'moe', 'weights of another kind than the config');
+      this.#marks.push(moeLayer(this.#r, ffn, weights.ffn, { ...step, ...this.#moe(x) }));
+    }
+  }
+
+  /** Of the next MoE layer. */
+  #moe(layerInput: BufferView): Omit<MoeStep, keyof FfnOfAnyKind> {
+    const { config, activations: a, homes, isApproximate } = this.#parts;
+    const { batch, log, tileRows, most, waves } = this.#step;
+    const { view: routed, slices } = log;
+    const slice = slices[this.#marks.length]!;
+    const next = slices[this.#marks.length + 1]?.offset ?? routed.size;
+    return {
+      hidden: config.hidden,
+      layerInput,
+      routed: subview(routed, slice.offset, next - slice.offset),
+      predict: slice.predicted > 0,
+      logits: slice.logits > 0,
+      interventions: this.#interventionsFrom(slice),
+      approximate: isApproximate && batch === 'one',
+      tileRows,
+      most,
+      waveTable: waves ? homes.waveTable : undefined,
+      scratch: { ...a, withShared: a.residualC },
+    };
+  }
+
+  /** A token's input of every MoE layer is kept, so that the token can start again from any of them. */
+  #mid(m: number): BufferView {
+    const stride = midStride(this.#parts.config.hidden);
+    return subview(this.#parts.activations.mids, m * stride, stride);
+  }
+
+  /**
+   * The residual stream in front of layer i. Where a router reads it, decoding keeps it for every MoE layer, so that a token can start again behind
+   * attention.
+   */
+  #stream(i: number): BufferView {
+    const { config, activations } = this.#parts;
+    const { residualA, layerInputs } = activations;
+    if (this.#step.batch !== 'one' || config.layers[i]?.ffn.kind !== 'moe' || !keepsLayerInputs(config))
+      return residualA;
+    const before = moeLayers({ ...config, layers: config.layers.slice(0, i) }).length;
+    const stride = midStride(config.hidden);
+    return subview(layerInputs, before * stride, stride);
+  }
+
+  /** Of a layer; where it predicts for the next, of both. */
+  #interventionsFrom({ layer, predicted }: RoutedSlice): BufferView {
+    const { interventions, interventionAt: at } = this.#parts;
+    const from = at[layer]!;
+    return subview(interventions, from, at[layer + (predicted > 0 ? 2 : 1)]! - from);
+  }
+}
+
+/** @param r a recorder with nothing in it yet */
+export const recordBody = (r: Recorder, parts: BodyParts, step: BodyStep): Promise<Body> =>
+  new BodyRecording(r, parts, step).record();

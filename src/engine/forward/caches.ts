@@ -1,0 +1,51 @@
+/** What layers keep of the tokens before: keys and values, or a recurrent state; and the angles that turn keys by their position. */
+import { isRecurrent } from '../../config/mixers.ts';
+import type { ModelConfig } from '../../config/model-config.ts';
+import type { BufferView } from '../../gpu/buffer.ts';
+import type { Gpu } from '../../gpu/gpu.ts';
+import type { KvCache } from '../../layers/attention.ts';
+import type { RecurrentState } from '../../layers/mixer_step.ts';
+import { ropeTable } from '../../layers/rope.ts';
+import { cacheBytes } from '../activations.ts';
+import type { Plan } from '../plan.ts';
+
+export type MakeBuffer = (label: string, role: Parameters<Gpu['createBuffer']>[1], bytes: number) => BufferView;
+
+/** By layer: keys and values, or a recurrent state. */
+export function layerCaches(
+  config: ModelConfig,
+  { contextLength: capacity, kv: format }: Plan,
+  buffer: MakeBuffer,
+): (KvCache | RecurrentState)[] {
+  return config.layers.map(({ mixer }, i) => {
+    const bytes = cacheBytes(mixer, { hidden: config.hidden, context: capacity, kv: format });
+    if ('keys' in bytes) {
+      const [keys, values] = [buffer(`keys ${i}`, 'kv', bytes.keys), buffer(`values ${i}`, 'kv', bytes.values)];
+      return { keys, values, capacity, format };
+    }
+    if ('latents' in bytes) {
+      const latents = buffer(`latents ${i}`, 'kv', bytes.latents);
+      return { keys: latents, values: latents, capacity, format };
+    }
+    const convolution = buffer(`convolution ${i}`, 'kv', bytes.convolution);
+    return { convolution, scan: buffer(`scan ${i}`, 'kv', bytes.scan) };
+  });
+}
+
+/** By layer, a table that layers with the same angles share; null where the token mixer is no attention. */
+export function ropeTables(gpu: Gpu, config: ModelConfig, capacity: number, buffer: MakeBuffer): (BufferView | null)[] {
+  const tables = new Map<string, BufferView>();
+  return config.layers.map(({ mixer }) => {
+    if (isRecurrent(mixer)) return null;
+    const { rope } = mixer;
+    const key = JSON.stringify(rope);
+    let view = tables.get(key);
+    if (!view) {
+      const table = ropeTable(rope, capacity);
+      view = buffer('rope', 'tables', table.byteLength);
+      gpu.write(view, table);
+      tables.set(key, view);
+    }
+    return view;
+  });
+}
