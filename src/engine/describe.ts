@@ -2,7 +2,8 @@
  * From names to work: finds every weight of a model in its checkpoint, checks shapes, and says in which layout and in how many parts it
  * goes to the GPU. Reads headers only; nothing is fetched.
  */
-import type { DenseFfn, FfnConfig, LayerConfig, MixerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
+import { isGated, upRows } from '../config/activation.ts';
+import type { Activation, FfnConfig, LayerConfig, MixerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
 import type { Json } from '../config/read.ts';
 import { InvalidCheckpoint, OutOfBudget, UnsupportedModel } from '../errors.ts';
 import type {
@@ -281,34 +282,37 @@ class Describer {
   }
 
   ffn(config: FfnConfig, { ffn: names, ffnNorm }: LayerNames): LayerSpec['ffn'] {
+    if (config.kind === 'none') return { kind: 'none' };
+    invariant(ffnNorm !== undefined, 'a feed-forward whose norm has no name');
     const norm = this.norm(ffnNorm);
     if (config.kind === 'dense') {
       invariant(names.kind === 'dense', 'ffn names of another kind than the config');
-      return { norm, ...this.dense(names, config.width) };
+      return { norm, ...this.dense(names, config.width, config.activation) };
     }
     invariant(names.kind === 'moe', 'ffn names of another kind than the config');
+    const { shared, parallel, activation } = config;
     return {
       kind: 'moe',
       router: this.router(config, names, norm),
       experts: this.experts(config, names),
-      shared: names.shared && config.shared ? this.dense(names.shared, config.shared.width) : null,
-      parallel: names.parallel && config.parallel ? this.parallel(names.parallel, config.parallel.width) : null,
+      shared: names.shared && shared ? this.dense(names.shared, shared.width, activation) : null,
+      parallel: names.parallel && parallel ? this.parallel(names.parallel, parallel.width, activation) : null,
     };
   }
 
-  dense(names: GluNames<MatrixName>, width: DenseFfn['width']): DenseWeights<MatrixSpec> {
+  dense(names: GluNames<MatrixName>, width: number, activation: Activation): DenseWeights<MatrixSpec> {
     const { hidden } = this.#in.config;
     return {
       kind: 'dense',
-      gateUp: this.interleaved(names.gate, names.up, { rows: width, cols: hidden }),
+      gateUp: this.interleaved(names.gate, names.up, { rows: upRows(width, activation) / 2, cols: hidden }),
       down: this.matrix(names.down, { rows: hidden, cols: width }, 'linear'),
     };
   }
 
-  parallel(names: ParallelNames, width: number): ParallelWeights<MatrixSpec, VectorSpec> {
+  parallel(names: ParallelNames, width: number, activation: Activation): ParallelWeights<MatrixSpec, VectorSpec> {
     return {
       norm: this.norm(names.norm),
-      ...this.dense(names, width),
+      ...this.dense(names, width, activation),
       postNorm: this.norm(names.postNorm),
       expertsPostNorm: this.norm(names.expertsPostNorm),
     };
@@ -357,16 +361,17 @@ class Describer {
 
   experts(config: MoeFfn, names: MoeFfnNames): ExpertsSpec {
     const { checkpoint, quantization, precision, config: model } = this.#in;
-    const shape = { hidden: model.hidden, width: config.width, experts: config.experts };
-    const find = (storage: ExpertStorage, e: number): ExpertMatrices | null => {
-      const found = expertMatrices(checkpoint, quantization, storage, e, shape);
-      return found && this.adaptedExpert(found);
-    };
+    const { width, activation } = config;
+    const gated = isGated(activation);
+    const halfRows = upRows(width, activation) / 2;
+    const shape = { hidden: model.hidden, width, halfRows, experts: config.experts };
+    const find = (storage: ExpertStorage, e: number): ExpertMatrices | null =>
+      expertMatrices(checkpoint, quantization, storage, e, shape, (whole) => this.adapted(whole));
     const storage = names.experts.find((s) => find(s, 0) !== null);
-    const label = `experts of ${names.router}`;
+    const title = `experts of ${names.router}`;
     if (!storage) {
       const firstOf = (s: ExpertStorage): string =>
-        s.kind === 'fused' ? s.gateUp : s.kind === 'flat' ? s.gate : s.expert(0).gate;
+        s.kind === 'fused' ? s.gateUp : s.kind === 'flat' ? s.gate : label(s.expert(0).gate);
       const tried = names.experts.map(firstOf);
       throw new InvalidCheckpoint('missing-tensor', `No experts found: looked for ${tried.join(' and ')}`, { tried });
     }
@@ -398,10 +403,10 @@ class Describer {
     }
     const biases = config.expertBias ? matrices.map((_, e) => findExpertBias(checkpoint, storage, e, shape)) : null;
     return {
-      label,
+      label: title,
       count: config.experts,
       topK: config.topK,
-      slot: slotLayout({ hidden: model.hidden, width: config.width, gateUp, down, bias: config.expertBias }),
+      slot: slotLayout({ hidden: model.hidden, width, gated, gateUp, down, bias: config.expertBias }),
       matrices: (e) => matrices[e]!,
       bias: biases && ((e, signal) => biases[e]!(signal)),
       storedBytes: matrices.reduce((n, m) => n + m.gate.storedBytes + m.up.storedBytes + m.down.storedBytes, 0),
@@ -486,10 +491,6 @@ class Describer {
 
   adapted(matrix: PublishedMatrix): PublishedMatrix {
     return this.#in.adapter?.merge(matrix) ?? matrix;
-  }
-
-  adaptedExpert({ gate, up, down }: ExpertMatrices): ExpertMatrices {
-    return { gate: this.adapted(gate), up: this.adapted(up), down: this.adapted(down) };
   }
 
   /** @param unit rows that stay together where a matrix is cut */

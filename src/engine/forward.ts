@@ -343,7 +343,7 @@ export class Forward {
     return this.#activations.counts;
   }
 
-  /** Embedding and all layers; the residual stream ends in `residualA`. */
+  /** Embedding and all layers; the residual stream ends where `#stream` has it behind them. */
   async body(batch: Batch, options: BodyOptions = {}): Promise<Body> {
     const { taps, waves = false, logs = this.logs, tileRows = this.tuning.tileRows, pages, adapter } = options;
     const r = this.recorder();
@@ -379,7 +379,13 @@ export class Forward {
     };
     this.config.layers.forEach((config, i) => {
       const weights = layers[i]!;
-      const between = batch === 'one' && config.ffn.kind === 'moe' ? mid(marks.length) : a.residualB;
+      const isAlone = config.ffn.kind === 'none';
+      const next = this.#stream(i + 1, batch);
+      const between = isAlone
+        ? next
+        : batch === 'one' && config.ffn.kind === 'moe'
+          ? mid(marks.length)
+          : this.#sides(i)[1];
       this.#mix(r, i, weights, pages?.[i], {
         label: `layer ${i}`,
         phase,
@@ -399,7 +405,7 @@ export class Forward {
         x: between,
         postNorm: weights.ffnPostNorm,
         total: weights.outScale,
-        out: this.#stream(i + 1, batch),
+        out: next,
       };
       if (config.ffn.kind === 'dense') {
         invariant(weights.ffn.kind === 'dense', 'weights of another kind than the config');
@@ -412,16 +418,16 @@ export class Forward {
           normed: a.normed,
           hidden: a.dense,
         });
-      } else {
+      } else if (config.ffn.kind === 'moe') {
         invariant(weights.ffn.kind === 'moe', 'weights of another kind than the config');
         const slice = slices[marks.length]!;
-        const next = slices[marks.length + 1]?.offset ?? routed.size;
+        const end = slices[marks.length + 1]?.offset ?? routed.size;
         marks.push(
           moeLayer(r, config.ffn, weights.ffn, {
             ...ffn,
             hidden,
             layerInput: this.#stream(i, batch),
-            routed: subview(routed, slice.offset, next - slice.offset),
+            routed: subview(routed, slice.offset, end - slice.offset),
             predict: slice.predicted > 0,
             logits: slice.logits > 0,
             interventions: this.#interventionsFrom(slice),
@@ -442,13 +448,25 @@ export class Forward {
    * The residual stream in front of layer i. Where a router reads it, decoding keeps it for every MoE layer, so that a token can start again behind
    * attention.
    */
-  #stream(i: number, batch: Batch): BufferView {
-    const { residualA, layerInputs } = this.#activations;
+  #stream(i: number, batch: Batch = 'chunk'): BufferView {
+    const { layerInputs } = this.#activations;
     if (batch !== 'one' || this.config.layers[i]?.ffn.kind !== 'moe' || !keepsLayerInputs(this.config))
-      return residualA;
+      return this.#sides(i)[0];
     const before = moeLayers({ ...this.config, layers: this.config.layers.slice(0, i) }).length;
     const stride = midStride(this.config.hidden);
     return subview(layerInputs, before * stride, stride);
+  }
+
+  /** The two buffers that the residual stream goes between, in front of layer i: where it is, and the other. A layer of one part leaves it in the other. */
+  #sides(i: number): readonly [BufferView, BufferView] {
+    const { residualA, residualB } = this.#activations;
+    const turns = this.config.layers.slice(0, i).filter(({ ffn }) => ffn.kind === 'none').length;
+    return turns % 2 === 0 ? [residualA, residualB] : [residualB, residualA];
+  }
+
+  /** Behind the last layer. */
+  get #final(): BufferView {
+    return this.#stream(this.config.layers.length);
   }
 
   /** The token mixer of layer `i`: attention, or one with a recurrent state. */
@@ -514,7 +532,7 @@ export class Forward {
     const io = { weights, out: a.logits, bias };
     const { scale, softcap } = head;
     const options = { ...which, scale, softcap };
-    if (kind === 'rms') linear(r, 'head', { ...io, x: a.residualA, gamma }, { ...options, eps });
+    if (kind === 'rms') linear(r, 'head', { ...io, x: this.#final, gamma }, { ...options, eps });
     else {
       this.#recordFinalNorm(r, a.normed);
       linear(r, 'head', { ...io, x: a.normed }, options);
@@ -554,7 +572,7 @@ export class Forward {
 
   #recordFinalNorm(r: Recorder, out: BufferView): void {
     const { hidden: size, norm: kind, normEps, finalNormEps: eps = normEps } = this.config;
-    const x = this.#activations.residualA;
+    const x = this.#final;
     norm(r, 'final norm', { x, gamma: this.#weights.finalNorm, out }, { kind, size, eps });
   }
 

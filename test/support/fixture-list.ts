@@ -26,6 +26,7 @@ const OTHER_FAMILIES = [
   'lfm2-moe',
   'gemma2',
   'gemma4',
+  'nemotron-h',
   'qwen3-5-moe',
 ];
 /** Of no part that the engine has not met in another one: they hold the pass in doubles, which the engine is held to. */
