@@ -362,9 +362,7 @@ class Describer {
   experts(config: MoeFfn, names: MoeFfnNames): ExpertsSpec {
     const { checkpoint, quantization, precision, config: model } = this.#in;
     const { width, activation } = config;
-    const gated = isGated(activation);
-    const halfRows = upRows(width, activation) / 2;
-    const shape = { hidden: model.hidden, width, halfRows, experts: config.experts };
+    const shape = { hidden: model.hidden, width, experts: config.experts };
     const find = (storage: ExpertStorage, e: number): ExpertMatrices | null =>
       expertMatrices(checkpoint, quantization, storage, e, shape, (whole) => this.adapted(whole));
     const storage = names.experts.find((s) => find(s, 0) !== null);
@@ -406,7 +404,14 @@ class Describer {
       label: title,
       count: config.experts,
       topK: config.topK,
-      slot: slotLayout({ hidden: model.hidden, width, gated, gateUp, down, bias: config.expertBias }),
+      slot: slotLayout({
+        hidden: model.hidden,
+        width,
+        gated: isGated(activation),
+        gateUp,
+        down,
+        bias: config.expertBias,
+      }),
       matrices: (e) => matrices[e]!,
       bias: biases && ((e, signal) => biases[e]!(signal)),
       storedBytes: matrices.reduce((n, m) => n + m.gate.storedBytes + m.up.storedBytes + m.down.storedBytes, 0),

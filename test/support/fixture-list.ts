@@ -14,8 +14,8 @@ const SWEPT_FAMILIES = [
   'gpt-oss',
   'granitemoeshared',
   'phimoe',
-  'jamba',
   'llama4',
+  'nemotron-h',
 ];
 const OTHER_FAMILIES = [
   'granitemoe',
@@ -23,10 +23,10 @@ const OTHER_FAMILIES = [
   'hunyuan-v1-moe',
   'dbrx',
   'jetmoe',
+  'jamba',
   'lfm2-moe',
   'gemma2',
   'gemma4',
-  'nemotron-h',
   'qwen3-5-moe',
 ];
 /** Of no part that the engine has not met in another one: they hold the pass in doubles, which the engine is held to. */

@@ -1,7 +1,6 @@
 /** Twin of shaders/linear/glu_matvec.wgsl and glu_matmul.wgsl. x [T, K], weights [2F, K] with gate and up rows alternating, or without gates [F, K]; returns [T, F]. */
 import { upRows } from '../../config/activation.ts';
 import type { Activation } from '../../config/model-config.ts';
-import { activated } from '../activation.ts';
 import { gluPairs } from './glu_pairs.ts';
 import { linear, type LinearInput } from './linear.ts';
 

@@ -80,8 +80,6 @@ export const findMatrix = (
 export interface ExpertShape {
   readonly hidden: number; // D
   readonly width: number; // F
-  /** Rows of gate, and of up: F, or without gates F / 2. */
-  readonly halfRows?: number;
   readonly experts: number; // E
 }
 
@@ -122,7 +120,7 @@ function separateExpert(
   checkpoint: Checkpoint,
   quantization: Json | null,
   names: GluNames<MatrixName>,
-  { hidden, width, halfRows = width }: ExpertShape,
+  { hidden, width }: ExpertShape,
   adapt: Adapt,
 ): ExpertMatrices | null {
   const whole = (name: string, rows: number, cols: number): PublishedMatrix | null => {
@@ -130,7 +128,7 @@ function separateExpert(
     return found && adapt(found);
   };
   const half = (name: MatrixName): PublishedMatrix | null => {
-    if (typeof name === 'string') return whole(name, halfRows, hidden);
+    if (typeof name === 'string') return whole(name, width, hidden);
     const found = whole(name.of, name.total, hidden);
     return found && rowsOf(found, name.first, name.rows);
   };
