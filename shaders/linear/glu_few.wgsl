@@ -1,6 +1,6 @@
 // linear/glu_few: what linear/glu_matvec computes, for 2 to COLUMNS tokens: see linear/few_rows. Rows 2f of W are gate, rows 2f+1 up; N = 2F.
 // in   x [T,K] f32   W [2F,K] any weight format   gamma [K] f32 optional
-// out  out [T,F] f32
+// out  out [T,F] f32; [T,2F] where each row gives a value: see shared/activation
 // grid [2F / ROWS folded, T / COLUMNS], workgroup 64; one workgroup owns ROWS rows of W for COLUMNS tokens
 // num  as linear/matvec_few
 // cost reads W once for COLUMNS tokens, and x once a workgroup
@@ -36,7 +36,9 @@ fn glu_few(
     let pair = at % PAIRS;
     let f = first_row / 2u + pair;
     if (at < COLUMNS * PAIRS && t < u_step.tokens && f < N / 2u) {
-      out[t * (N / 2u) + f] = activate(few_product(column, 2u * pair), few_product(column, 2u * pair + 1u));
+      for (var v = 0u; v < PAIR_VALUES; v++) {
+        out[(t * PAIR_VALUES + v) * (N / 2u) + f] = activate(v, few_product(column, 2u * pair), few_product(column, 2u * pair + 1u));
+      }
     }
   }
 }

@@ -1,6 +1,6 @@
 // linear/glu_lane: what linear/glu_matvec computes, as software adapters like it: see linear/lane_products. Rows 2f of W are gate, rows 2f+1 up; N = 2F.
 // in   x [T,K] f32   W [2F,K] any weight format   gamma [K] f32 optional
-// out  out [T,F] f32
+// out  out [T,F] f32; [T,2F] where each row gives a value: see shared/activation
 // grid [2F / 64 folded, T], or with BLOCK [2F / 128 folded, T / 4], workgroup 16; a lane owns 4 or 8 rows of W
 // num  as linear/matvec_lane
 // cost reads W once a token, or once for 4, and x once for 4 or 8 rows
@@ -12,7 +12,9 @@
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 
 fn store(t: u32, f: u32, gate: f32, up: f32) {
-  if (t < u_step.tokens && f < N / 2u) { out[t * (N / 2u) + f] = activate(gate, up); }
+  if (t < u_step.tokens && f < N / 2u) {
+    for (var v = 0u; v < PAIR_VALUES; v++) { out[(t * PAIR_VALUES + v) * (N / 2u) + f] = activate(v, gate, up); }
+  }
 }
 
 #if BLOCK

@@ -1,7 +1,7 @@
 // linear/glu_matmul: out[t,f] = activate(W[2f] . x[t], W[2f+1] . x[t]). Rows 2f of W are gate, rows 2f+1 up; N = 2F.
 //   With GAMMA of the RMS-normed x: see linear/matvec.
 // in   x [T,K] f32   W [2F,K] any weight format   gamma [K] f32 optional
-// out  out [T,F] f32
+// out  out [T,F] f32; [T,2F] where each row gives a value: see shared/activation
 // grid [2F / 64 folded, T / 32], workgroup 64; one workgroup a tile
 // num  as linear/matmul
 // cost as linear/matmul
@@ -27,7 +27,11 @@ fn glu_matmul(
     if (t < u_step.tokens) {
       for (var j = 0u; j < 4u; j++) {
         let f = first_row / 2u + tile_pair(lane, j);
-        if (f < N / 2u) { out[t * (N / 2u) + f] = activate(products.even[i][j], products.odd[i][j]); }
+        if (f < N / 2u) {
+          for (var v = 0u; v < PAIR_VALUES; v++) {
+            out[(t * PAIR_VALUES + v) * (N / 2u) + f] = activate(v, products.even[i][j], products.odd[i][j]);
+          }
+        }
       }
     }
   }

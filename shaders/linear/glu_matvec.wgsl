@@ -1,7 +1,7 @@
 // linear/glu_matvec: out[t,f] = activate(W[2f] . h[t], W[2f+1] . h[t]), h = x or, with GAMMA,
 //   x[t,k] * gamma[k] * rsqrt(mean over k of x[t,k]^2 + EPS). Rows 2f of W are gate, rows 2f+1 up; N = 2F.
 // in   x [T,K] f32   W [2F,K] any weight format   gamma [K] f32 optional
-// out  out [T,F] f32
+// out  out [T,F] f32; [T,2F] where each row gives a value: see shared/activation
 // grid [2F / ROWS folded, T], workgroup 64; one workgroup owns ROWS rows of W for one token
 // num  as linear/matvec
 // cost reads W once a token, and x once a workgroup for each ROWS_PER_LANE rows
@@ -32,7 +32,9 @@ fn glu_matvec(
     let pair = i * WG + lane;
     let f = first_row / 2u + pair;
     if (pair < ROWS / 2u && f < N / 2u) {
-      out[t * (N / 2u) + f] = activate(row_product(2u * pair), row_product(2u * pair + 1u));
+      for (var v = 0u; v < PAIR_VALUES; v++) {
+        out[(t * PAIR_VALUES + v) * (N / 2u) + f] = activate(v, row_product(2u * pair), row_product(2u * pair + 1u));
+      }
     }
   }
 }

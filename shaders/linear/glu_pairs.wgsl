@@ -1,6 +1,6 @@
 // linear/glu_pairs: out[t,f] = activate(pairs[t,2f], pairs[t,2f+1])
 // in   pairs [T,2F] f32
-// out  out [T,F] f32
+// out  out [T,F] f32; [T,2F] where each product gives a value: see shared/activation
 // grid [F / 64 folded, T], workgroup 64; one lane a value
 // num  f32
 // cost reads 2 F, writes F words a token
@@ -22,5 +22,5 @@ fn glu_pairs(
   let t = workgroup.z;
   if (f >= F) { return; }
   let pair = pairs[t * F + f];
-  out[t * F + f] = activate(pair.x, pair.y);
+  for (var v = 0u; v < PAIR_VALUES; v++) { out[(t * PAIR_VALUES + v) * F + f] = activate(v, pair.x, pair.y); }
 }

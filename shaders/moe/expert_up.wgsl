@@ -1,7 +1,8 @@
 // moe/expert_up: act[r,f] = activate(gate_f . x[token(r)] + bias, up_f . x[token(r)] + bias), row by row of each tile, by the tile's expert
 //   with BESIDE also act = activate(gate_f . x[t], up_f . x[t]) by the expert beside, of each token
 // in   arena (values, scales)   slot_table [E]   x [T,D] f32   pair_of_row [P]   tiles [1 + bound,4]: see moe/group   beside_values
-// out  act [P,F] f32, in row order; rows whose expert has no slot are left as they are; with BESIDE, [T,BESIDE_F] from BESIDE_AT on
+// out  act [P,F] f32, in row order; rows whose expert has no slot are left as they are; with BESIDE, [T,BESIDE_F] from BESIDE_AT on; rows are twice
+//      as long where each row of a matrix gives a value: see shared/activation
 // grid [2F / 64, BESIDE_Y T / BM + bound], workgroup 64; one workgroup owns 32 f of one tile; those beyond the last tile leave at once
 //      with BESIDE the tokens' own tiles come first, BESIDE_Y times for all its columns; they leave when slot_table[E] is not missing
 // num  f32 sums over k: quads of 4 in order
@@ -37,7 +38,9 @@ fn expert_beside(first_t: u32, first_f: u32, lane: u32) {
     for (var j = 0u; j < 2u; j++) {
       let f = first_f + tile_place(lane, j);
       if (t < u_step.tokens && f < BESIDE_F) {
-        act[BESIDE_AT + t * BESIDE_F + f] = activate(sums[i][j], sums[i][j + 2u]);
+        for (var v = 0u; v < PAIR_VALUES; v++) {
+          act[BESIDE_AT + (t * PAIR_VALUES + v) * BESIDE_F + f] = activate(v, sums[i][j], sums[i][j + 2u]);
+        }
       }
     }
   }
@@ -75,7 +78,7 @@ fn expert_up(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocat
       if (r < tile.z && f < F) {
         let gate = sums[i][j] + slot_bias(slot, 2u * f);
         let up = sums[i][j + 2u] + slot_bias(slot, 2u * f + 1u);
-        act[(tile.y + r) * F + f] = activate(gate, up);
+        for (var v = 0u; v < PAIR_VALUES; v++) { act[((tile.y + r) * PAIR_VALUES + v) * F + f] = activate(v, gate, up); }
       }
     }
   }

@@ -1,7 +1,8 @@
 // moe/expert_up_decode: act[p,f] = activate(gate_f . x[t] + bias, up_f . x[t] + bias) by the expert of pair p = t TOP_K + k
 //   with BESIDE also act = activate(gate_f . x[t], up_f . x[t]) by the expert beside, times shared_weight[t] when BESIDE_GATED
 // in   arena (values, scales)   slot_table [E]   x [T,D] f32   routed [T,2 TOP_K] u32: ids, then weights   beside_values   shared_weight [T] f32
-// out  act [P,F] f32, in pair order; zero where the expert's slot is missing; with BESIDE, [T,BESIDE_F] from BESIDE_AT on
+// out  act [P,F] f32, in pair order; zero where the expert's slot is missing; with BESIDE, [T,BESIDE_F] from BESIDE_AT on; rows are twice as long
+//      where each row of a matrix gives a value: see shared/activation
 // grid [F / (64 / PARTS), T (TOP_K + BESIDE_Y)], workgroup 64; PARTS lanes share the two rows of one f; a token's pairs, then BESIDE_Y rows of
 //      workgroups for its expert beside
 // num  f32 sums: each part over its chunks in order, then the parts in order
@@ -66,11 +67,13 @@ fn expert_beside(t: u32, first_f: u32, lane: u32) {
   workgroupBarrier();
   if (lane < WIDTH && first_f + lane < BESIDE_F) {
     let sum = whole(lane);
-    var value = activate(sum.x, sum.y);
+    for (var v = 0u; v < PAIR_VALUES; v++) {
+      var value = activate(v, sum.x, sum.y);
 #if BESIDE_GATED
-    value *= shared_weight[t];
+      value *= shared_weight[t];
 #endif
-    act[BESIDE_AT + t * BESIDE_F + first_f + lane] = value;
+      act[BESIDE_AT + (t * PAIR_VALUES + v) * BESIDE_F + first_f + lane] = value;
+    }
   }
 }
 #endif
@@ -99,7 +102,9 @@ fn expert_up_decode(
   let first_f = workgroup.x * WIDTH;
   let written = lane < WIDTH && first_f + lane < F;
   if (slot == MISSING) {
-    if (written) { act[pair * F + first_f + lane] = 0.0; }
+    for (var v = 0u; v < PAIR_VALUES; v++) {
+      if (written) { act[(pair * PAIR_VALUES + v) * F + first_f + lane] = 0.0; }
+    }
     return;
   }
   share(lane, up_share(slot_matrix(slot), t, 2u * min(first_f + lane / PARTS, F - 1u), lane % PARTS));
@@ -107,6 +112,6 @@ fn expert_up_decode(
   if (written) {
     let f = first_f + lane;
     let sum = vec2<f32>(slot_bias(slot, 2u * f), slot_bias(slot, 2u * f + 1u)) + whole(lane);
-    act[pair * F + f] = activate(sum.x, sum.y);
+    for (var v = 0u; v < PAIR_VALUES; v++) { act[(pair * PAIR_VALUES + v) * F + f] = activate(v, sum.x, sum.y); }
   }
 }

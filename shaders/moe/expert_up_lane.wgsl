@@ -1,6 +1,7 @@
 // moe/expert_up_lane: what moe/expert_up computes, as software adapters like it: see linear/lane_products
 // in   arena (values, scales)   slot_table [E]   x [T,D] f32   pair_of_row [P]   tiles [1 + bound,4]: see moe/group
-// out  act [P,F] f32, in row order; rows whose expert has no slot are left as they are
+// out  act [P,F] f32, in row order; rows whose expert has no slot are left as they are; [P,2F] where each row of a matrix gives a value: see
+//      shared/activation
 // grid [2F / 128, bound, BM / 4], workgroup 16; a lane owns 4 f of 4 rows of a tile
 // num  f32; chunks in k order; same bits every run
 // cost reads 8 rows of gate_up and 4 of x for 32 products a lane
@@ -15,7 +16,9 @@ override TOP_K: u32;
 const F: u32 = N / 2u;
 
 fn store(row: u32, f: u32, gate: f32, up: f32, end: u32) {
-  if (row < end && f < F) { act[row * F + f] = activate(gate, up); }
+  if (row < end && f < F) {
+    for (var v = 0u; v < PAIR_VALUES; v++) { act[(row * PAIR_VALUES + v) * F + f] = activate(v, gate, up); }
+  }
 }
 
 fn store_each(row: u32, f: u32, slot: u32, gate: vec4<f32>, up: vec4<f32>, end: u32) {

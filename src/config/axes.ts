@@ -45,8 +45,14 @@ export interface Base {
 /**
  * What every decoder has. Families of this project leave the head untied unless the file says so.
  * @param normEps the key of the norms' epsilon
+ * @param layers L where `num_hidden_layers` is absent; default: it must be there
  */
-export function readBase(config: ConfigReader, family: string, normEps = 'rms_norm_eps'): Base {
+export function readBase(
+  config: ConfigReader,
+  family: string,
+  normEps: string | readonly string[] = 'rms_norm_eps',
+  layers?: number,
+): Base {
   return {
     model: {
       family,
@@ -64,7 +70,10 @@ export function readBase(config: ConfigReader, family: string, normEps = 'rms_no
       endTokens: readTokenIds(config, 'eos_token_id'),
       beginToken: readTokenId(config, 'bos_token_id'),
     },
-    layerCount: config.integer('num_hidden_layers', { max: LIMITS.layers }),
+    layerCount: config.integer('num_hidden_layers', {
+      max: LIMITS.layers,
+      ...(layers !== undefined && { fallback: layers }),
+    }),
   };
 }
 

@@ -23,6 +23,28 @@ function nesting(text: string): number {
   return deepest;
 }
 
+const INFINITY = 'Infinity';
+
+/** Python writes infinite numbers as a bare word (`time_step_limit` of Mamba); 1e999 is the same number in JSON. */
+function withoutInfinity(text: string): string {
+  if (!text.includes(INFINITY)) return text;
+  let out = '';
+  let from = 0;
+  let quoted = false;
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (quoted) {
+      if (c === '\\') i++;
+      else if (c === '"') quoted = false;
+    } else if (c === '"') quoted = true;
+    else if (c === 'I' && text.startsWith(INFINITY, i)) {
+      out += `${text.slice(from, i)}1e999`;
+      from = i + INFINITY.length;
+    }
+  }
+  return out + text.slice(from);
+}
+
 /** @throws InvalidCheckpoint (`fault`, by default 'config') naming `path` when the text is too long, too deep, or not JSON */
 export function parseJson(text: string, path: string, fault: CheckpointFault = 'config'): Json {
   if (text.length > MAX_JSON_LENGTH) {
@@ -40,7 +62,7 @@ export function parseJson(text: string, path: string, fault: CheckpointFault = '
     });
   }
   try {
-    return JSON.parse(text) as Json;
+    return JSON.parse(withoutInfinity(text)) as Json;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new InvalidCheckpoint(fault, `${path} is not JSON: ${reason}`, { path }, { cause });

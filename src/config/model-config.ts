@@ -168,10 +168,17 @@ export type Activation =
   | { readonly kind: 'silu' } // silu(gate) * up
   | { readonly kind: 'gelu-tanh' } // gelu_tanh(gate) * up
   | { readonly kind: 'relu' } // max(gate, 0) * up
+  /** max(up, 0)^2, without a gate: an expert is two matrices, up [F, D] and down [D, F]. F is even. */
+  | { readonly kind: 'relu-squared' }
   /** g = min(gate, limit), u = clamp(up, ±limit): (u + 1) * g * sigmoid(alpha * g); gpt-oss */
   | { readonly kind: 'clamped-swiglu'; readonly alpha: number; readonly limit: number };
 
-export type FfnConfig = DenseFfn | MoeFfn;
+export type FfnConfig = DenseFfn | MoeFfn | NoFfn;
+
+/** The layer is its token mixer alone. Nothing of `postNorms` for a feed-forward, and no `outScale`. */
+export interface NoFfn {
+  readonly kind: 'none';
+}
 
 export interface DenseFfn {
   readonly kind: 'dense';

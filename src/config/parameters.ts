@@ -1,6 +1,7 @@
 /** How many parameters a config describes. */
+import { upRows } from './activation.ts';
 import { isRecurrent } from './mixers.ts';
-import type { AttentionConfig, FfnConfig, ModelConfig, MoeFfn, RecurrentConfig } from './model-config.ts';
+import type { Activation, AttentionConfig, FfnConfig, ModelConfig, MoeFfn, RecurrentConfig } from './model-config.ts';
 
 export interface ParameterCounts {
   readonly total: number;
@@ -59,19 +60,22 @@ function recurrentParameters(mixer: RecurrentConfig, hidden: number): number {
   return (2 * channels + convolved + heads) * hidden + convolution(convolved) + 3 * heads + channels;
 }
 
-const glu = (width: number, hidden: number): number => 3 * width * hidden;
+const glu = (width: number, activation: Activation, hidden: number): number =>
+  (upRows(width, activation) + width) * hidden;
 
-const expertParameters = ({ width, expertBias }: MoeFfn, hidden: number): number =>
-  glu(width, hidden) + (expertBias ? 2 * width + hidden : 0);
+const expertParameters = ({ width, activation, expertBias }: MoeFfn, hidden: number): number =>
+  glu(width, activation, hidden) + (expertBias ? upRows(width, activation) + hidden : 0);
 
 /** Parameters of an FFN when `experts` of its experts count. */
 function ffnParameters(ffn: FfnConfig, hidden: number, experts: (ffn: MoeFfn) => number): number {
-  if (ffn.kind === 'dense') return glu(ffn.width, hidden);
+  if (ffn.kind === 'none') return 0;
+  const { activation } = ffn;
+  if (ffn.kind === 'dense') return glu(ffn.width, activation, hidden);
   const { router, shared, parallel } = ffn;
   const own = (router.gains ? hidden : 0) + (router.expertScale ? ffn.experts : 0);
-  const beside = parallel ? glu(parallel.width, hidden) + 3 * hidden : 0;
+  const beside = parallel ? glu(parallel.width, activation, hidden) + 3 * hidden : 0;
   const biases = (router.logitBias ? ffn.experts : 0) + (router.selectionBias ? ffn.experts : 0);
-  const always = shared ? glu(shared.width, hidden) + (shared.gated ? hidden : 0) : 0;
+  const always = shared ? glu(shared.width, activation, hidden) + (shared.gated ? hidden : 0) : 0;
   return ffn.experts * hidden + biases + own + beside + always + experts(ffn) * expertParameters(ffn, hidden);
 }
 
@@ -94,7 +98,8 @@ export function parameterCounts({
     const mixer = isRecurrent(attention)
       ? recurrentParameters(attention, hidden)
       : attentionParameters(attention, hidden);
-    common += mixer + (postNorms ? 4 : 2) * gains + Number(outScale);
+    const parts = ffn.kind === 'none' ? 1 : 2;
+    common += mixer + parts * (postNorms ? 2 : 1) * gains + Number(outScale);
     all += ffnParameters(ffn, hidden, (moe) => moe.experts);
     chosen += ffnParameters(ffn, hidden, (moe) => moe.topK);
   }

@@ -162,9 +162,8 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
   const latent = attention.filter((a) => a.kind === 'latent');
   const mixed = attention.filter((a) => a.kind === 'grouped').filter((a) => a.mixture !== undefined);
   const denseWidth = most([
-    ...config.layers.map((l) =>
-      l.ffn.kind === 'dense' ? l.ffn.width : Math.max(l.ffn.shared?.width ?? 0, l.ffn.parallel?.width ?? 0),
-    ),
+    ...config.layers.map(({ ffn }) => (ffn.kind === 'dense' ? ffn.width : 0)),
+    ...moes.map(({ shared, parallel }) => Math.max(shared?.width ?? 0, parallel?.width ?? 0)),
   ]);
   const pairs = most(moes.map((m) => chunk * m.topK));
   const few = fewTokens(config, chunk);

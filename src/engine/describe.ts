@@ -3,7 +3,8 @@
  * goes to the GPU. Reads headers only; nothing is fetched.
  */
 import { isRecurrent } from '../config/mixers.ts';
-import type { DenseFfn, FfnConfig, LayerConfig, MixerConfig } from '../config/model-config.ts';
+import { upRows } from '../config/activation.ts';
+import type { Activation, FfnConfig, LayerConfig, MixerConfig } from '../config/model-config.ts';
 import { UnsupportedModel } from '../errors.ts';
 import type { GluNames, LayerNames, MatrixName, ParallelNames } from '../families/family.ts';
 import type { DenseWeights, ParallelWeights } from '../layers/weights.ts';
@@ -48,34 +49,47 @@ function mixer(find: WeightFinder, config: MixerConfig, names: LayerNames['mixer
 }
 
 function ffn(find: WeightFinder, config: FfnConfig, { ffn: names, ffnNorm }: LayerNames): LayerSpec['ffn'] {
+  if (config.kind === 'none') return { kind: 'none' };
+  invariant(ffnNorm !== undefined, 'a feed-forward whose norm has no name');
   const norm = find.norm(ffnNorm);
   if (config.kind === 'dense') {
     invariant(names.kind === 'dense', 'ffn names of another kind than the config');
-    return { norm, ...dense(find, names, config.width) };
+    return { norm, ...dense(find, names, config.width, config.activation) };
   }
   invariant(names.kind === 'moe', 'ffn names of another kind than the config');
+  const { shared: beside, parallel: branch, activation } = config;
   return {
     kind: 'moe',
     router: describeRouter(find, config, names, norm),
     experts: describeExperts(find, config, names),
-    shared: names.shared && config.shared ? dense(find, names.shared, config.shared.width) : null,
-    parallel: names.parallel && config.parallel ? parallel(find, names.parallel, config.parallel.width) : null,
+    shared: names.shared && beside ? dense(find, names.shared, beside.width, activation) : null,
+    parallel: names.parallel && branch ? parallel(find, names.parallel, branch.width, activation) : null,
   };
 }
 
-function dense(find: WeightFinder, names: GluNames<MatrixName>, width: DenseFfn['width']): DenseWeights<MatrixSpec> {
+function dense(
+  find: WeightFinder,
+  names: GluNames<MatrixName>,
+  width: number,
+  activation: Activation,
+): DenseWeights<MatrixSpec> {
   const { hidden } = find.input.config;
   return {
     kind: 'dense',
-    gateUp: find.interleaved(names.gate, names.up, { rows: width, cols: hidden }),
+    gateUp: find.interleaved(names.gate, names.up, { rows: upRows(width, activation) / 2, cols: hidden }),
     down: find.matrix(names.down, { rows: hidden, cols: width }, 'linear'),
   };
 }
 
-function parallel(find: WeightFinder, names: ParallelNames, width: number): ParallelWeights<MatrixSpec, VectorSpec> {
+function parallel(
+  find: WeightFinder,
+  names: ParallelNames,
+  width: number,
+  activation: Activation,
+): ParallelWeights<MatrixSpec, VectorSpec> {
   return {
     norm: find.norm(names.norm),
-    ...dense(find, names, width),
+    ...dense(find, names, width, activation),
     postNorm: find.norm(names.postNorm),
     expertsPostNorm: find.norm(names.expertsPostNorm),
   };

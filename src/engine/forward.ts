@@ -194,7 +194,7 @@ export class Forward {
     return this.#activations.counts;
   }
 
-  /** Embedding and all layers; the residual stream ends in `residualA`. */
+  /** Embedding and all layers. */
   async body(batch: Batch, options: BodyOptions = {}): Promise<Body> {
     const { taps, waves = false, logs = this.logs, tileRows = this.tuning.tileRows, pages, adapter } = options;
     invariant(batch !== 'few' || !this.isRecurrent, 'a state takes its tokens one by one or as a chunk');

@@ -162,7 +162,7 @@ function layerParts(layer: LayerSpec): LayerParts {
   const { mixer: a, ffn } = layer;
   const present = <T>(values: readonly (T | null)[]): T[] => values.filter((v): v is T => v !== null);
   const parallel = ffn.kind === 'moe' ? ffn.parallel : null;
-  const dense = present(ffn.kind === 'dense' ? [ffn] : [ffn.shared, parallel]);
+  const dense = ffn.kind === 'dense' ? [ffn] : present(ffn.kind === 'moe' ? [ffn.shared, parallel] : []);
   return {
     matrices: present<MatrixSpec>([...mixerMatrices(a), ...dense.flatMap(({ gateUp, down }) => [gateUp, down])]),
     vectors: present<VectorSpec>([

@@ -56,14 +56,15 @@ export interface TensorNames {
 export interface LayerNames {
   /** Full tensor names, ending in `weight`; with biases, those end in `bias` instead. */
   readonly mixerNorm: string;
-  readonly ffnNorm: string;
+  /** Only with a feed-forward. */
+  readonly ffnNorm?: string;
   /** Of what joins the residual stream; only with `postNorms`. */
   readonly mixerPostNorm?: string;
   readonly ffnPostNorm?: string;
   /** Full tensor name, [1]; only with `outScale`. */
   readonly outScale?: string;
   readonly mixer: GroupedAttentionNames | LatentAttentionNames | RecurrentNames;
-  readonly ffn: DenseFfnNames | MoeFfnNames;
+  readonly ffn: DenseFfnNames | MoeFfnNames | { readonly kind: 'none' };
 }
 
 export interface GroupedAttentionNames {
@@ -149,6 +150,7 @@ export interface DeltaNetNames {
   readonly outProj: string;
 }
 
+/** Where there is no gate, up is halved: `gate` is the first half of its rows, `up` the second. */
 export interface GluNames<Name extends MatrixName = string> {
   readonly gate: Name;
   readonly up: Name;
@@ -188,7 +190,7 @@ export interface ParallelNames extends GluNames<MatrixName> {
 
 export type ExpertStorage =
   /** One matrix per expert and projection. */
-  | { readonly kind: 'separate'; expert(e: number): GluNames }
+  | { readonly kind: 'separate'; expert(e: number): GluNames<MatrixName> }
   /** One matrix a projection with all experts' rows: gate and up [E F, D], and down transposed [E F, D]. Full tensor names. */
   | { readonly kind: 'flat'; readonly gate: string; readonly up: string; readonly down: string }
   /** All experts in one tensor of rank 3. */

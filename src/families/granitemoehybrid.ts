@@ -109,7 +109,7 @@ export const graniteMoeHybrid: Family = {
       layer(i) {
         const names = llama.layer(i);
         const { ffn } = config.layers[i]!;
-        if (ffn.kind === 'moe') return names;
+        if (ffn.kind !== 'dense') return names;
         return { ...names, ffn: { kind: 'dense', ...sharedNames(`model.layers.${i}`, ffn.width) } };
       },
     };

@@ -127,10 +127,11 @@ function moeNames(layer: string, ffn: MoeFfn, naming: MoeNaming): MoeFfnNames {
   };
 }
 
-const ffnNames = (layer: string, ffn: FfnConfig, naming: MoeNaming): LayerNames['ffn'] =>
-  ffn.kind === 'moe'
-    ? moeNames(layer, ffn, naming)
-    : { kind: 'dense', ...glu(`${layer}.${naming.denseBlock ?? 'mlp'}`, PROJECTIONS) };
+function ffnNames(layer: string, ffn: FfnConfig, naming: MoeNaming): LayerNames['ffn'] {
+  if (ffn.kind === 'none') return ffn;
+  if (ffn.kind === 'moe') return moeNames(layer, ffn, naming);
+  return { kind: 'dense', ...glu(`${layer}.${naming.denseBlock ?? 'mlp'}`, PROJECTIONS) };
+}
 
 function recurrentNames(layer: string, mixer: RecurrentConfig, { recurrent }: MoeNaming): RecurrentNames {
   invariant(recurrent, 'a recurrent token mixer in a family that names none');

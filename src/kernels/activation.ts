@@ -6,6 +6,7 @@ export function activationConstants(activation: Activation): Record<string, numb
     ACT_SILU: activation.kind === 'silu',
     ACT_GELU_TANH: activation.kind === 'gelu-tanh',
     ACT_RELU: activation.kind === 'relu',
+    ACT_RELU_SQUARED: activation.kind === 'relu-squared',
     ACT_CLAMPED: activation.kind === 'clamped-swiglu',
   };
   if (activation.kind !== 'clamped-swiglu') return constants;

@@ -52,7 +52,7 @@ function gateUp(r: Recorder, { label, phase, activation, weights, x, norm, hidde
   }
   const { pairs } = lowRank.scratch;
   linear(r, name, { ...io, weights: weights.gateUp, out: pairs }, options);
-  gluPairs(r, `${name} activation`, { pairs, out: hidden }, { width: weights.gateUp.rows / 2, activation });
+  gluPairs(r, `${name} activation`, { pairs, out: hidden }, { pairs: weights.gateUp.rows / 2, activation });
 }
 
 /** out = x + scale * ffn(norm(x)): a dense layer. */

@@ -21,7 +21,7 @@ export interface LayerWeights<M, V, X, R> {
   /** [1]: multiplies the residual stream behind the layer; null where nothing does. */
   readonly outScale: V | null;
   readonly mixer: GroupedWeights<M, V> | LatentWeights<M, V> | RecurrentWeights<M, V>;
-  readonly ffn: DenseLayerWeights<M, V> | MoeWeights<M, V, X, R>;
+  readonly ffn: DenseLayerWeights<M, V> | MoeWeights<M, V, X, R> | { readonly kind: 'none' };
 }
 
 export interface GroupedWeights<M, V> {
@@ -105,7 +105,7 @@ export interface DeltaNetWeights<M, V> {
 export interface DenseWeights<M> {
   readonly kind: 'dense';
   /** Rows 2j are gate, 2j + 1 up. */
-  readonly gateUp: M; // [2 width, D]
+  readonly gateUp: M; // [2 width, D], without gates [width, D]
   readonly down: M; // [D, width]
 }
 
@@ -244,16 +244,17 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
     expertsPostNorm: await vector(w.expertsPostNorm),
   });
 
-  const ffn = async (w: From['ffn']): Promise<To['ffn']> =>
-    w.kind === 'dense'
-      ? { norm: await vector(w.norm), ...(await dense(w)) }
-      : {
-          kind: 'moe',
-          router: await to.router(w.router),
-          experts: await to.experts(w.experts),
-          shared: await optional(w.shared, dense),
-          parallel: await optional(w.parallel, parallel),
-        };
+  const ffn = async (w: From['ffn']): Promise<To['ffn']> => {
+    if (w.kind === 'none') return w;
+    if (w.kind === 'dense') return { norm: await vector(w.norm), ...(await dense(w)) };
+    return {
+      kind: 'moe',
+      router: await to.router(w.router),
+      experts: await to.experts(w.experts),
+      shared: await optional(w.shared, dense),
+      parallel: await optional(w.parallel, parallel),
+    };
+  };
 
   const embed = await to.matrix(model.embed);
   const layers: To[] = [];

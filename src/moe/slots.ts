@@ -1,6 +1,7 @@
 /**
  * How one expert lies in its slot: gate_up [2F, D] with interleaved rows (row 2j is gate_j, 2j + 1 is up_j), then down [D, F], each in its native
- * layout, then the f32 biases [2F] (interleaved alike) and [D]. A record on disk has the same bytes.
+ * layout, then the f32 biases [2F] (interleaved alike) and [D]. Without gates up [F, D] in place of the first: row 2j is up_j, 2j + 1 is up_(j + F/2).
+ * A record on disk has the same bytes.
  */
 import { BINDING_ALIGNMENT } from '../gpu/buffer.ts';
 import { downShape, gateUpShape, type SlotLayout, type SlotShape } from '../kernels/moe/slot.ts';
@@ -19,14 +20,15 @@ export {
 
 /** Slots and matrices start on multiples of 256 bytes, so that each can be bound by itself; biases on multiples of 16. */
 export function slotLayout(shape: SlotShape): SlotLayout {
-  const { hidden, width, gateUp, down, bias } = shape;
+  const { hidden, width, gated = true, gateUp, down, bias } = shape;
   const downAt = alignUp(planes(gateUp, gateUpShape(shape)).bytes, BINDING_ALIGNMENT);
   const weightsEnd = downAt + planes(down, downShape(shape)).bytes;
-  const downBiasAt = weightsEnd + alignUp(2 * width * 4, 16);
+  const downBiasAt = weightsEnd + alignUp(gateUpShape(shape).rows * 4, 16);
   const end = bias ? downBiasAt + alignUp(hidden * 4, 16) : weightsEnd;
   return {
     hidden,
     width,
+    gated,
     gateUp,
     down,
     bias,

@@ -3,7 +3,18 @@ import type { Activation } from '../config/model-config.ts';
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
-export function activate(activation: Activation, gate: number, up: number): number {
+type Gated = Exclude<Activation, { readonly kind: 'relu-squared' }>;
+
+/** A row of values from its products, in pairs: gate and up of value f, or without a gate up f and up f + F / 2. Their number is even. */
+export function activated(activation: Activation, products: ArrayLike<number>): Float64Array {
+  const pairs = products.length / 2;
+  if (activation.kind !== 'relu-squared')
+    return Float64Array.from({ length: pairs }, (_, f) => activate(activation, products[2 * f]!, products[2 * f + 1]!));
+  const ups = [0, 1].flatMap((half) => Array.from({ length: pairs }, (_, f) => products[2 * f + half]!));
+  return Float64Array.from(ups, (up) => Math.max(up, 0) ** 2);
+}
+
+export function activate(activation: Gated, gate: number, up: number): number {
   if (activation.kind === 'silu') return gate * sigmoid(gate) * up;
   if (activation.kind === 'gelu-tanh') {
     const u = Math.sqrt(2 / Math.PI) * (gate + 0.044715 * gate ** 3);

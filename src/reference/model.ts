@@ -56,8 +56,12 @@ export function referenceModel(
     const n = names.layer(i);
     const layerInput = x;
     join(mix(atNorm(n.mixerNorm), layer.mixer, n.mixer, weights, config), n.mixerPostNorm);
+    if (layer.ffn.kind === 'none') {
+      hidden.push(x);
+      return;
+    }
     const around = { stream: x, layerInput, norm: config };
-    const ffn = feedForward(atNorm(n.ffnNorm), layer.ffn, n.ffn, weights, around, changes[routes.length]);
+    const ffn = feedForward(atNorm(n.ffnNorm!), layer.ffn, n.ffn, weights, around, changes[routes.length]);
     join(ffn.out, n.ffnPostNorm);
     if (layer.outScale) {
       const by = need(weights, n.outScale!)[0]!;

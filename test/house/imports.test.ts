@@ -23,6 +23,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   reference: [
     'util',
     'type config',
+    'config/activation.ts',
     'weights/layout.ts',
     'weights/code-values.ts',
     'type weights/matrix.ts',
@@ -33,6 +34,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'weights/layout.ts',
     'type weights/matrix.ts',
     'type config',
+    'config/activation.ts',
     'config/moe-layer.ts',
     'util',
     'errors.ts',

@@ -54,6 +54,7 @@ export function layerDispatches(
     ? recurrentDispatches(attention, own)
     : attentionDispatches(attention, own, phase, kernels);
   const attending = mixing + Number(postNorms);
+  if (ffn.kind === 'none') return attending;
   if (ffn.kind === 'dense') return attending + 2 + own.before + Number(postNorms);
   const weighs = ffn.weightsOn === 'input'; // by a dispatch of its own; the shared expert then reads other rows than the experts
   const shared = ffn.shared && (kernels === 'software' || weighs) ? 2 : 0;

@@ -14,8 +14,8 @@ const SWEPT_FAMILIES = [
   'gpt-oss',
   'granitemoeshared',
   'phimoe',
-  'jamba',
   'llama4',
+  'nemotron-h',
 ];
 const OTHER_FAMILIES = [
   'granitemoe',
@@ -23,6 +23,7 @@ const OTHER_FAMILIES = [
   'hunyuan-v1-moe',
   'dbrx',
   'jetmoe',
+  'jamba',
   'lfm2-moe',
   'gemma2',
   'gemma4',

@@ -77,9 +77,12 @@ ROWS
 
 A model that also sees or hears is run by its \`text_config\` where a family here reads it (Qwen3.5 and 3.6, Gemma 4, Llama 4): its tensors are called \`model.language_model.*\` or \`language_model.model.*\`, and those of other media are left alone (\`vitest --project unit test/unit/config/text-config\`).
 
+Nemotron-H's blocks are one part each. A layer here is a token mixer and the feed-forward behind it, where there is one, so the 52 blocks of Nemotron 3 Nano are 29 layers, 23 of them with experts: that is what layer numbers in traces count. A feed-forward without a mixer of its own in
+front is refused; no published pattern has one. Steps of the scan keep to \`time_step_limit\`; \`transformers\` clamps them to \`time_step_min\` instead while it reads a prompt.
+
 Not run, and why:
 
-- Nemotron-H and Nemotron 3 Nano: their layers are one mixer or one feed-forward, and their experts have no gate; neither is an axis here yet.
+- Nemotron 3 Super and Ultra: their experts work in a latent between two further projections (\`moe_latent_size\`).
 - FlexOlmo, whose layers norm only what they add; Arctic, whose experts read the stream in front of attention while a dense branch reads it behind; Laguna, whose attention has one gate a head; Yuan 2.0-M32, whose router attends over experts; ZAYA1, with convolutions inside attention and a router that carries a state.
 - Skywork-MoE: whether its gate is normalised at inference is not published where it could be read.
 - OpenMoE, Switch, NLLB-MoE: capacity drops tokens by their place in the batch, and the latter two are encoder-decoders; sessions here hold one causal stream.

@@ -125,6 +125,7 @@ const moe = (ffn: MoeFfn, n: MoeFfnNames, hidden: number): Entry[] => [
 ];
 
 function feedForward(ffn: FfnConfig, n: LayerNames['ffn'], hidden: number): Entry[] {
+  if (ffn.kind === 'none') return [];
   if (ffn.kind === 'dense' && n.kind === 'dense') return glu(n, ffn.width, hidden);
   invariant(ffn.kind === 'moe' && n.kind === 'moe', 'ffn names of another kind than the config');
   return moe(ffn, n, hidden);
@@ -165,7 +166,7 @@ export function impliedTensors(text: string): ImpliedTensor[] {
       return [
         ...norm(n.mixerNorm),
         ...attention(a, n.mixer, hidden),
-        ...norm(n.ffnNorm),
+        ...(n.ffnNorm === undefined ? [] : norm(n.ffnNorm)),
         ...[n.mixerPostNorm, n.ffnPostNorm].flatMap((name) => (name === undefined ? [] : norm(name))),
         ...(n.outScale ? [[n.outScale, [1]] as const] : []),
         ...feedForward(ffn, n.ffn, hidden),

@@ -1,4 +1,5 @@
 /** The weights of a layer's experts: in which of the storages that its family knows they are, and that all share their formats. */
+import { isGated } from '../../config/activation.ts';
 import type { MoeFfn } from '../../config/model-config.ts';
 import { InvalidCheckpoint, UnsupportedModel } from '../../errors.ts';
 import type { ExpertStorage, MoeFfnNames } from '../../families/family.ts';
@@ -7,7 +8,7 @@ import { expertMatrices, findExpertBias, type ExpertMatrices } from '../../weigh
 import { layoutName, sameLayout, type Layout } from '../../weights/layout.ts';
 import type { PublishedMatrix } from '../../weights/matrix.ts';
 import { targetLayout, type Precision } from '../precision.ts';
-import type { WeightFinder } from './finder.ts';
+import { label, type WeightFinder } from './finder.ts';
 import type { ExpertsSpec } from './specs.ts';
 
 interface ExpertShape {
@@ -23,14 +24,12 @@ function storedExperts(
   shape: ExpertShape,
 ): { readonly storage: ExpertStorage; readonly matrices: ExpertMatrices[] } {
   const { checkpoint, quantization } = find.input;
-  const expert = (storage: ExpertStorage, e: number): ExpertMatrices | null => {
-    const found = expertMatrices(checkpoint, quantization, storage, e, shape);
-    return found && find.adaptedExpert(found);
-  };
+  const expert = (storage: ExpertStorage, e: number): ExpertMatrices | null =>
+    expertMatrices(checkpoint, quantization, storage, e, shape, (whole) => find.adapted(whole));
   const storage = storages.find((s) => expert(s, 0) !== null);
   if (!storage) {
     const firstOf = (s: ExpertStorage): string =>
-      s.kind === 'fused' ? s.gateUp : s.kind === 'flat' ? s.gate : s.expert(0).gate;
+      s.kind === 'fused' ? s.gateUp : s.kind === 'flat' ? s.gate : label(s.expert(0).gate);
     const tried = storages.map(firstOf);
     throw new InvalidCheckpoint('missing-tensor', `No experts found: looked for ${tried.join(' and ')}`, { tried });
   }
@@ -71,7 +70,8 @@ function sharedLayouts(matrices: readonly ExpertMatrices[], precision: Precision
  */
 export function describeExperts(find: WeightFinder, config: MoeFfn, names: MoeFfnNames): ExpertsSpec {
   const { checkpoint, precision, config: model } = find.input;
-  const shape = { hidden: model.hidden, width: config.width, experts: config.experts };
+  const { width, activation } = config;
+  const shape = { hidden: model.hidden, width, experts: config.experts };
   const { storage, matrices } = storedExperts(find, names, shape);
   const layouts = sharedLayouts(matrices, precision);
   const biases = config.expertBias ? matrices.map((_, e) => findExpertBias(checkpoint, storage, e, shape)) : null;
@@ -79,7 +79,7 @@ export function describeExperts(find: WeightFinder, config: MoeFfn, names: MoeFf
     label: `experts of ${names.router}`,
     count: config.experts,
     topK: config.topK,
-    slot: slotLayout({ hidden: model.hidden, width: config.width, ...layouts, bias: config.expertBias }),
+    slot: slotLayout({ hidden: model.hidden, width, gated: isGated(activation), ...layouts, bias: config.expertBias }),
     matrices: (e) => matrices[e]!,
     bias: biases && ((e, signal) => biases[e]!(signal)),
     storedBytes: matrices.reduce((n, m) => n + m.gate.storedBytes + m.up.storedBytes + m.down.storedBytes, 0),

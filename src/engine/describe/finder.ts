@@ -6,13 +6,7 @@ import type { MatrixName, TensorNames } from '../../families/family.ts';
 import { invariant } from '../../util/assert.ts';
 import type { Adapter } from '../../weights/adapters/lora.ts';
 import type { Checkpoint } from '../../weights/checkpoint.ts';
-import {
-  findExpertMatrix,
-  findMatrix,
-  findTensor,
-  findVector,
-  type ExpertMatrices,
-} from '../../weights/formats/index.ts';
+import { findExpertMatrix, findMatrix, findTensor, findVector } from '../../weights/formats/index.ts';
 import { layoutName, sameLayout, type MatrixShape } from '../../weights/layout.ts';
 import { rowsOf, type PublishedMatrix } from '../../weights/matrix.ts';
 import { targetLayout, type MatrixRole, type Precision } from '../precision.ts';
@@ -62,10 +56,6 @@ export class WeightFinder {
 
   adapted(matrix: PublishedMatrix): PublishedMatrix {
     return this.input.adapter?.merge(matrix) ?? matrix;
-  }
-
-  adaptedExpert({ gate, up, down }: ExpertMatrices): ExpertMatrices {
-    return { gate: this.adapted(gate), up: this.adapted(up), down: this.adapted(down) };
   }
 
   /** @param unit rows that stay together where a matrix is cut */

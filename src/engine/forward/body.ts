@@ -1,4 +1,4 @@
-/** Records the embedding and all layers; the residual stream ends in `residualA`. */
+/** Records the embedding and all layers; the residual stream ends as `finalResidual` says. */
 import { subview, type BufferView } from '../../gpu/buffer.ts';
 import type { Program, Recorder } from '../../gpu/recording.ts';
 import { embedRows } from '../../kernels/embed/embed_rows.ts';
@@ -12,6 +12,7 @@ import { keepsLayerInputs, midStride, moeLayers } from '../activations.ts';
 import type { DeviceWeights } from '../upload.ts';
 import { PHASES, type Batch } from './batch.ts';
 import { recordMixer, type MixerParts } from './mixer.ts';
+import { residualSides } from './residual.ts';
 import type { RoutedSlice, RoutingLog, RoutingLogs } from './routing-log.ts';
 
 /** Embedding and all layers, and where in it each MoE layer's stages begin. */
@@ -121,7 +122,8 @@ class BodyRecording {
       scale: config.residualScale,
     };
     const x = this.#stream(i);
-    const between = batch === 'one' && ffn.kind === 'moe' ? this.#mid(this.#marks.length) : a.residualB;
+    const out = this.#stream(i + 1);
+    const between = ffn.kind === 'none' ? out : this.#between(i);
     const mix = { ...common, x, out: between, postNorm: weights.mixerPostNorm };
     recordMixer(this.#r, this.#parts, i, weights, pages?.[i], mix);
     const step: FfnOfAnyKind = {
@@ -129,14 +131,14 @@ class BodyRecording {
       x: between,
       postNorm: weights.ffnPostNorm,
       total: weights.outScale,
-      out: this.#stream(i + 1),
+      out,
     };
     if (ffn.kind === 'dense') {
       invariant(weights.ffn.kind === 'dense', 'weights of another kind than the config');
       const { activation } = ffn;
       const of = { activation, weights: weights.ffn, gamma: weights.ffn.norm, normed: a.normed, hidden: a.dense };
       denseLayer(this.#r, { ...step, ...of });
-    } else {
+    } else if (ffn.kind === 'moe') {
       invariant(weights.ffn.kind === 'moe', 'weights of another kind than the config');
       this.#marks.push(moeLayer(this.#r, ffn, weights.ffn, { ...step, ...this.#moe(x) }));
     }
@@ -164,6 +166,13 @@ class BodyRecording {
     };
   }
 
+  /** What layer i's feed-forward reads. */
+  #between(i: number): BufferView {
+    const { config, activations } = this.#parts;
+    const isKept = this.#step.batch === 'one' && config.layers[i]!.ffn.kind === 'moe';
+    return isKept ? this.#mid(this.#marks.length) : residualSides(config, activations, i)[1];
+  }
+
   /** A token's input of every MoE layer is kept, so that the token can start again from any of them. */
   #mid(m: number): BufferView {
     const stride = midStride(this.#parts.config.hidden);
@@ -176,9 +185,9 @@ class BodyRecording {
    */
   #stream(i: number): BufferView {
     const { config, activations } = this.#parts;
-    const { residualA, layerInputs } = activations;
+    const { layerInputs } = activations;
     if (this.#step.batch !== 'one' || config.layers[i]?.ffn.kind !== 'moe' || !keepsLayerInputs(config))
-      return residualA;
+      return residualSides(config, activations, i)[0];
     const before = moeLayers({ ...config, layers: config.layers.slice(0, i) }).length;
     const stride = midStride(config.hidden);
     return subview(layerInputs, before * stride, stride);

@@ -7,6 +7,7 @@ import { linear } from '../../layers/linear.ts';
 import { norm } from '../../layers/norm.ts';
 import type { ActivationName } from '../activations.ts';
 import type { DeviceWeights } from '../upload.ts';
+import { finalResidual } from './residual.ts';
 
 export interface HeadParts {
   readonly config: ModelConfig;
@@ -22,7 +23,7 @@ export function recordHead(r: Recorder, parts: HeadParts, which: Pick<LinearOpti
   const io = { weights, out: a.logits, bias };
   const { scale, softcap } = head;
   const options = { ...which, scale, softcap };
-  if (kind === 'rms') linear(r, 'head', { ...io, x: a.residualA, gamma }, { ...options, eps });
+  if (kind === 'rms') linear(r, 'head', { ...io, x: finalResidual(config, a), gamma }, { ...options, eps });
   else {
     recordFinalNorm(r, parts, a.normed);
     linear(r, 'head', { ...io, x: a.normed }, options);
@@ -45,6 +46,6 @@ export function recordAllLogits(
 /** Final norm of every token of the step, into `out` [T, D]. */
 export function recordFinalNorm(r: Recorder, { config, weights, activations }: HeadParts, out: BufferView): void {
   const { hidden: size, norm: kind, normEps, finalNormEps: eps = normEps } = config;
-  const x = activations.residualA;
+  const x = finalResidual(config, activations);
   norm(r, 'final norm', { x, gamma: weights.finalNorm, out }, { kind, size, eps });
 }

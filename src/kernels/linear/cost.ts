@@ -1,6 +1,6 @@
 import { alignUp, ceilDiv } from '../../util/math.ts';
 import { CHUNK } from '../../weights/layout.ts';
-import { BYTES, moves, weightRowBytes, type ConstantsOf, type Cost, type CostRule } from '../cost.ts';
+import { BYTES, moves, pairValues, weightRowBytes, type ConstantsOf, type Cost, type CostRule } from '../cost.ts';
 
 /** Tokens, and columns of a row of weights, that the lanes of a kernel work on. */
 type Issued = (
@@ -53,7 +53,7 @@ const linear =
 const glu =
   (issued: Issued): CostRule =>
   (c) =>
-    product(c, issued, ceilDiv(c.number('N'), 2), c.tokens);
+    product(c, issued, pairValues(c) * ceilDiv(c.number('N'), 2), c.tokens);
 
 export const LINEAR_COSTS: Readonly<Record<string, CostRule>> = {
   'linear/matvec': linear(matvec),
@@ -64,5 +64,5 @@ export const LINEAR_COSTS: Readonly<Record<string, CostRule>> = {
   'linear/glu_few': glu(matvec),
   'linear/glu_lane': glu(lane),
   'linear/glu_matmul': glu(matmul),
-  'linear/glu_pairs': (c) => moves({ activationBytes: BYTES * c.tokens * 3 * c.number('F') }),
+  'linear/glu_pairs': (c) => moves({ activationBytes: BYTES * c.tokens * (2 + pairValues(c)) * c.number('F') }),
 };

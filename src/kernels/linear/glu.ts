@@ -9,8 +9,8 @@ import { fusesNorm, productOf } from './shared.ts';
 
 export interface GluIo {
   readonly x: BufferView; // [T, K]
-  /** Row 2f is gate f, row 2f + 1 is up f. */
-  readonly weights: DeviceMatrix; // [2F, K]
+  /** Row 2f is gate f, row 2f + 1 is up f; without a gate row f of up, and row f + F / 2. */
+  readonly weights: DeviceMatrix; // [2F, K], without a gate [F, K]
   readonly out: BufferView; // [T, F]
   /** Fuses an RMS norm of x in; on a software adapter not in phase `prefill`: see `fusesNorm`. */
   readonly gamma?: BufferView; // [K]
@@ -34,7 +34,7 @@ const SHADERS = {
 export function glu(recorder: Recorder, label: string, io: GluIo, options: GluOptions): void {
   const { x, weights, out, gamma } = io;
   const { phase, activation, eps } = options;
-  invariant(weights.rows % 2 === 0, `${label}: gate and up rows come in pairs, got ${weights.rows} rows`);
+  invariant(weights.rows % 2 === 0, `${label}: rows come in pairs, got ${weights.rows} rows`);
   invariant((gamma === undefined) === (eps === undefined), `${label}: gamma and eps come together`);
   const { facts } = recorder.gpu;
   const fuses = fusesNorm(facts.kernels, phase);

@@ -5,8 +5,8 @@ import { ceilDiv } from '../../util/math.ts';
 import { activationConstants } from '../activation.ts';
 
 export interface GluPairsIo {
-  /** gate f at 2f, up f at 2f + 1. */
-  readonly pairs: BufferView; // [T, 2F]
+  /** gate f at 2f, up f at 2f + 1; without a gate up f, and up f + F / 2. */
+  readonly pairs: BufferView; // [T, 2F], without a gate [T, F]
   readonly out: BufferView; // [T, F]
 }
 
@@ -15,13 +15,13 @@ export function gluPairs(
   recorder: Recorder,
   label: string,
   io: GluPairsIo,
-  { width, activation }: { readonly width: number; readonly activation: Activation },
+  { pairs, activation }: { readonly pairs: number; readonly activation: Activation },
 ): void {
   recorder.dispatch({
     shader: 'linear/glu_pairs',
     label,
-    constants: { F: width, ...activationConstants(activation) },
+    constants: { F: pairs, ...activationConstants(activation) },
     bindings: { pairs: io.pairs, out: io.out },
-    grid: ({ tokens }) => foldGrid(ceilDiv(width, 64), tokens),
+    grid: ({ tokens }) => foldGrid(ceilDiv(pairs, 64), tokens),
   });
 }

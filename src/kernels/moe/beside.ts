@@ -9,7 +9,7 @@ import { inputConstants, inputUnit, type InputUnit } from '../linear/x_rows.ts';
 import type { DeviceMatrix } from '../matrix.ts';
 
 export interface Beside {
-  readonly gateUp: DeviceMatrix; // [2 Fs, D], any layout; row 2f is gate f, row 2f + 1 is up f
+  readonly gateUp: DeviceMatrix; // [2 Fs, D], any layout; row 2f is gate f, row 2f + 1 is up f; without gates [Fs, D], as `GluIo.weights`
   readonly down: DeviceMatrix; // [D, Fs]
   /** Where its values lie in `act` [T, Fs] and in `y` [T, D], in words: behind those of all pairs that there can be. Multiples of four. */
   readonly actAt: number;

@@ -5,6 +5,7 @@ import {
   added,
   BYTES,
   moves,
+  pairValues,
   weightRowBytes,
   type ConstantsOf,
   type Cost,
@@ -135,8 +136,9 @@ function tiles(c: ConstantsOf, traffic: ExpertTraffic, activations: number): Cos
 /** Every token once, gathered by its pairs; F values a pair. */
 const expertUp: CostRule = (c, traffic) => {
   const { pairs } = of(c, traffic);
-  const chosen = tiles(c, of(c, traffic), c.tokens * c.number('K') + pairs + (pairs * c.number('N')) / 2);
-  return added(chosen, besideTiles(c, besideNumber(c, 'BESIDE_F')));
+  const values = (pairValues(c) * pairs * c.number('N')) / 2;
+  const chosen = tiles(c, of(c, traffic), c.tokens * c.number('K') + pairs + values);
+  return added(chosen, besideTiles(c, pairValues(c) * besideNumber(c, 'BESIDE_F')));
 };
 
 const expertDown: CostRule = (c, traffic) => {
@@ -161,9 +163,10 @@ const expertUpDecode: CostRule = (c, traffic) => {
   const pairs = c.tokens * c.number('TOP_K');
   const rows = 2 * alignUp(f, WORKGROUP / parts);
   const issued = 2 * pairs * rows * alignUp(c.number('W_CHUNKS'), parts) * CHUNK;
-  const chosen = decode(c, of(c, traffic), 2 * f, c.tokens * c.number('K') + pairs * (1 + f), issued);
+  const values = pairs * (1 + pairValues(c) * f);
+  const chosen = decode(c, of(c, traffic), 2 * f, c.tokens * c.number('K') + values, issued);
   const width = besideNumber(c, 'BESIDE_F');
-  return added(chosen, besideDecode(c, width, 2, width));
+  return added(chosen, besideDecode(c, width, 2, pairValues(c) * width));
 };
 
 /** The chunks of all K experts are dealt to the parts together. */

@@ -3,6 +3,7 @@ import type { BufferView } from '../../gpu/buffer.ts';
 import type { Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import { ceilDiv } from '../../util/math.ts';
+import { isGated } from '../../config/activation.ts';
 import { activationConstants } from '../activation.ts';
 import { inputUnit } from '../linear/x_rows.ts';
 import { besideMatrix, besideTurns, type Beside } from './beside.ts';
@@ -12,6 +13,7 @@ import { tileBound, type TileRows } from './group.ts';
 import {
   besideTile,
   expertMatrix,
+  gateUpShape,
   partsOf,
   TILE_COLUMNS,
   tileKernel,
@@ -35,6 +37,12 @@ export interface ExpertUpIo extends ExpertHome {
   readonly act: BufferView; // [P, F] out, in row order; with `beside`, [T, Fs] from `actAt` on
 }
 
+function expectAlike(label: string, { slot, activation }: ExpertUpShape): void {
+  const { rows } = gateUpShape(slot);
+  invariant((slot.gated ?? true) === isGated(activation), `${label}: slots of another kind than the activation`);
+  invariant(rows % 2 === 0, `${label}: rows come in pairs, got ${rows}`);
+}
+
 /** act = activate(gate x + bias, up x + bias) of every row, tile by tile. Rows of experts without a slot keep what they hold: waves of experts fill them one after the other. */
 export function expertUp(
   recorder: Recorder,
@@ -45,11 +53,13 @@ export function expertUp(
   const { experts, topK, slot, activation, tileRows } = shape;
   const software = recorder.gpu.facts.kernels === 'software';
   const { constants, imports, bindings } = expertMatrix('gateUp', slot, io, { software });
-  const kernel = tileKernel('moe/expert_up', 2 * slot.width, { tileRows, software });
+  const { rows } = gateUpShape(slot);
+  expectAlike(label, shape);
+  const kernel = tileKernel('moe/expert_up', rows, { tileRows, software });
   const { beside } = shape;
   invariant(!beside || !software, `${label}: the expert beside has its own dispatches on a software adapter`);
   const more = software ? null : besideMatrix(beside, 'gateUp', inputUnit(slot.hidden));
-  const turns = beside ? besideTurns(beside.gateUp.rows, 2 * slot.width, TILE_COLUMNS) : 0;
+  const turns = beside ? besideTurns(beside.gateUp.rows, rows, TILE_COLUMNS) : 0;
   recorder.dispatch({
     shader: kernel.shader,
     label,
@@ -60,7 +70,7 @@ export function expertUp(
       ...(software ? {} : { INTERLEAVED: true }),
       ...more?.constants,
       ...(beside && { ...besideTile(beside, 'gateUp', tileRows), E: experts, BESIDE_Y: turns }),
-      ...(beside && { BESIDE_F: beside.down.cols, BESIDE_AT: beside.actAt }),
+      ...(beside && { BESIDE_F: beside.gateUp.rows / 2, BESIDE_AT: beside.actAt }),
       TOP_K: topK,
     },
     imports: { ...imports, ...more?.imports },
@@ -78,14 +88,16 @@ export interface ExpertUpDecodeIo extends ExpertHome {
 /** The same without grouping, every pair by itself: for a few tokens. */
 export function expertUpDecode(recorder: Recorder, label: string, io: ExpertUpDecodeIo, shape: ExpertUpShape): void {
   const { topK, slot, activation, beside } = shape;
-  const { hidden, width } = slot;
+  const { rows, cols: hidden } = gateUpShape(slot);
+  const pairs = rows / 2;
+  expectAlike(label, shape);
   const { facts } = recorder.gpu;
   const software = facts.kernels === 'software';
   const { constants, imports, bindings } = expertMatrix('gateUp', slot, io, { software });
-  const lanes = software ? 1 : matvecShape({ rows: 2 * width * topK, cols: hidden }).lanes;
+  const lanes = software ? 1 : matvecShape({ rows: rows * topK, cols: hidden }).lanes;
   const parts = partsOf(lanes, hidden);
   const more = besideMatrix(beside, 'gateUp', inputUnit(hidden), facts);
-  const turns = beside ? besideTurns(beside.down.cols, width, 64 / parts) : 0;
+  const turns = beside ? besideTurns(beside.gateUp.rows / 2, pairs, 64 / parts) : 0;
   recorder.dispatch({
     shader: 'moe/expert_up_decode',
     label,
@@ -93,9 +105,9 @@ export function expertUpDecode(recorder: Recorder, label: string, io: ExpertUpDe
       ...constants,
       ...more.constants,
       ...activationConstants(activation),
-      ...(beside && { BESIDE_F: beside.down.cols, BESIDE_AT: beside.actAt, BESIDE_Y: turns }),
+      ...(beside && { BESIDE_F: beside.gateUp.rows / 2, BESIDE_AT: beside.actAt, BESIDE_Y: turns }),
       ...(beside && { BESIDE_GATED: beside.weight !== undefined }),
-      F: width,
+      F: pairs,
       TOP_K: topK,
       PARTS: parts,
       SUBGROUPS: hasSubgroups(facts),
@@ -109,6 +121,6 @@ export function expertUpDecode(recorder: Recorder, label: string, io: ExpertUpDe
       act: io.act,
       ...(beside?.weight && { shared_weight: beside.weight }),
     },
-    grid: ({ tokens }) => [ceilDiv(width, 64 / parts), tokens * (topK + turns), 1],
+    grid: ({ tokens }) => [ceilDiv(pairs, 64 / parts), tokens * (topK + turns), 1],
   });
 }

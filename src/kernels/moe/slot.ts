@@ -10,6 +10,8 @@ import type { TileRows } from './group.ts';
 export interface SlotShape {
   readonly hidden: number; // D
   readonly width: number; // F
+  /** Whether a value has a gate beside its up: else `gateUp` is up alone, of F rows, row f and row f + F / 2 side by side. Default true. */
+  readonly gated?: boolean;
   readonly gateUp: Layout;
   readonly down: Layout;
   /** Biases on gate, up and down. */
@@ -40,7 +42,10 @@ export interface ExpertHome {
   readonly slotTable: BufferView; // [E] u32: slot in the arena, or MISSING_SLOT; with an expert beside, BESIDE_RUNS or BESIDE_WAITS follows
 }
 
-export const gateUpShape = ({ hidden, width }: SlotShape): MatrixShape => ({ rows: 2 * width, cols: hidden });
+export const gateUpShape = ({ hidden, width, gated = true }: SlotShape): MatrixShape => ({
+  rows: gated ? 2 * width : width,
+  cols: hidden,
+});
 export const downShape = ({ hidden, width }: SlotShape): MatrixShape => ({ rows: hidden, cols: width });
 
 /** Constants, imports and bindings of a shader that imports `moe/expert`. */

@@ -1,6 +1,9 @@
-/** Twin of shaders/linear/glu_pairs.wgsl. pairs [T, 2F], gate and up alternating; returns [T, F]. */
+/** Twin of shaders/linear/glu_pairs.wgsl. pairs [T, rows], gate and up alternating, or without gates the halves of up; returns [T, F]. */
 import type { Activation } from '../../config/model-config.ts';
-import { activate } from '../activation.ts';
+import { activated } from '../activation.ts';
 
-export const gluPairs = (pairs: ArrayLike<number>, activation: Activation): Float64Array =>
-  Float64Array.from({ length: pairs.length / 2 }, (_, i) => activate(activation, pairs[2 * i]!, pairs[2 * i + 1]!));
+export function gluPairs(pairs: Float32Array | Float64Array, activation: Activation, rows: number): Float64Array {
+  const out: number[] = [];
+  for (let at = 0; at < pairs.length; at += rows) out.push(...activated(activation, pairs.subarray(at, at + rows)));
+  return Float64Array.from(out);
+}

@@ -97,6 +97,7 @@ function sparselyMixed(logits: Float64Array, ids: readonly number[], tolerance: 
   });
 }
 
+/** Without gates, the two halves of up: [F / 2, D]. */
 interface Glu {
   readonly gate: Float64Array; // [F, D]
   readonly up: Float64Array; // [F, D]
@@ -107,11 +108,11 @@ interface Glu {
 function glu(x: Float64Array, w: Glu, activation: Activation): Float64Array {
   const gate = matVec(w.gate, x, w.bias?.gate);
   const up = matVec(w.up, x, w.bias?.up);
-  return matVec(
-    w.down,
-    gate.map((g, i) => activate(activation, g, up[i]!)),
-    w.bias?.down,
-  );
+  const values =
+    activation.kind === 'relu-squared'
+      ? Float64Array.from([...gate, ...up], (u) => Math.max(u, 0) ** 2)
+      : gate.map((g, i) => activate(activation, g, up[i]!));
+  return matVec(w.down, values, w.bias?.down);
 }
 
 function separate(names: GluNames<MatrixName>, weights: Weights, cols: number, biased = false): Glu {
@@ -179,10 +180,13 @@ function expertOf(
   };
 }
 
+const stored = (name: MatrixName): string => (typeof name === 'string' ? name : name.of);
+
 /** The first way of storing experts that the checkpoint has. */
 function storageOf(names: MoeFfnNames, weights: Weights): ExpertStorage {
   const has = (s: ExpertStorage): boolean =>
-    weights(s.kind === 'separate' ? `${s.expert(0).gate}.weight` : s.kind === 'flat' ? s.gate : s.gateUp) !== undefined;
+    weights(s.kind === 'separate' ? `${stored(s.expert(0).gate)}.weight` : s.kind === 'flat' ? s.gate : s.gateUp) !==
+    undefined;
   const found = names.experts.find(has);
   if (!found) throw new Error(`no experts beside ${names.router}`);
   return found;

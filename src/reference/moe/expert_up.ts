@@ -1,13 +1,14 @@
 /** Twin of shaders/moe/expert_up.wgsl and expert_up_decode.wgsl. */
 import type { Activation } from '../../config/model-config.ts';
-import { activate } from '../activation.ts';
+import { upRows } from '../../config/activation.ts';
+import { activated } from '../activation.ts';
 
 /** One expert's weights, decoded. */
 export interface ExpertWeights {
-  /** Row 2f is gate f, row 2f + 1 is up f. */
-  readonly gateUp: ArrayLike<number>; // [2F, D]
+  /** Row 2f is gate f, row 2f + 1 is up f; without gates up f, and up f + F / 2. */
+  readonly gateUp: ArrayLike<number>; // [2F, D], without gates [F, D]
   readonly down: ArrayLike<number>; // [D, F]
-  readonly gateUpBias?: ArrayLike<number>; // [2F]
+  readonly gateUpBias?: ArrayLike<number>; // as many as rows
   readonly downBias?: ArrayLike<number>; // [D]
 }
 
@@ -42,7 +43,8 @@ export function expertUp(
   assignments.forEach(({ row, expert }, r) => {
     if (!expert) return;
     const both = (n: number): number => product(expert.gateUp, n, x, row, hidden) + (expert.gateUpBias?.[n] ?? 0);
-    for (let f = 0; f < width; f++) act[r * width + f] = activate(activation, both(2 * f), both(2 * f + 1));
+    const products = Array.from({ length: upRows(width, activation) }, (_, n) => both(n));
+    act.set(activated(activation, products), r * width);
   });
   return act;
 }

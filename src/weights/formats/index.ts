@@ -4,11 +4,11 @@
  */
 import type { Json } from '../../config/read.ts';
 import { InvalidCheckpoint, UnsupportedModel } from '../../errors.ts';
-import type { ExpertStorage } from '../../families/family.ts';
+import type { ExpertStorage, GluNames, MatrixName } from '../../families/family.ts';
 import { invariant } from '../../util/assert.ts';
 import type { Checkpoint, TensorInfo } from '../checkpoint.ts';
 import type { MatrixShape } from '../layout.ts';
-import type { PublishedMatrix } from '../matrix.ts';
+import { rowsOf, type PublishedMatrix } from '../matrix.ts';
 import { decodeFloats, dtypeBits } from '../safetensors/dtype.ts';
 import { readBytes } from '../source.ts';
 import { awq } from './awq.ts';
@@ -83,7 +83,11 @@ export interface ExpertShape {
   readonly experts: number; // E
 }
 
+/** What becomes of a whole matrix as it is stored: an adapter may be added to it. */
+type Adapt = (whole: PublishedMatrix) => PublishedMatrix;
+
 export interface ExpertMatrices {
+  /** Without gates, the two are the halves of up: [F / 2, D]. */
   readonly gate: PublishedMatrix; // [F, D]
   readonly up: PublishedMatrix; // [F, D]
   readonly down: PublishedMatrix; // [D, F]
@@ -91,6 +95,7 @@ export interface ExpertMatrices {
 
 /**
  * The matrices of expert `e`, or null when the checkpoint does not store experts in this way.
+ * @param adapt default: nothing
  * @throws InvalidCheckpoint for parts that are missing or of a wrong shape
  * @throws UnsupportedModel for a format that is not run
  */
@@ -99,21 +104,46 @@ export function expertMatrices(
   quantization: Json | null,
   storage: ExpertStorage,
   e: number,
+  shape: ExpertShape,
+  adapt: Adapt = (whole) => whole,
+): ExpertMatrices | null {
+  if (storage.kind === 'separate') return separateExpert(checkpoint, quantization, storage.expert(e), shape, adapt);
+  const found =
+    storage.kind === 'flat'
+      ? flatExpert(checkpoint, quantization, storage, e, shape)
+      : fusedExpert(checkpoint, quantization, storage, e, shape);
+  return found && { gate: adapt(found.gate), up: adapt(found.up), down: adapt(found.down) };
+}
+
+/** A matrix each, or gate and up as rows of one. */
+function separateExpert(
+  checkpoint: Checkpoint,
+  quantization: Json | null,
+  names: GluNames<MatrixName>,
+  { hidden, width }: ExpertShape,
+  adapt: Adapt,
+): ExpertMatrices | null {
+  const whole = (name: string, rows: number, cols: number): PublishedMatrix | null => {
+    const found = formatOf(quantization).matrix(checkpoint, quantization, name, { rows, cols });
+    return found && adapt(found);
+  };
+  const half = (name: MatrixName): PublishedMatrix | null => {
+    if (typeof name === 'string') return whole(name, width, hidden);
+    const found = whole(name.of, name.total, hidden);
+    return found && rowsOf(found, name.first, name.rows);
+  };
+  return complete(names, half(names.gate), half(names.up), whole(names.down, hidden, width));
+}
+
+/** Expert `e` of tensors of rank 3. */
+function fusedExpert(
+  checkpoint: Checkpoint,
+  quantization: Json | null,
+  storage: Extract<ExpertStorage, { kind: 'fused' }>,
+  e: number,
   { hidden, width, experts }: ExpertShape,
 ): ExpertMatrices | null {
   const format = formatOf(quantization);
-  if (storage.kind === 'separate') {
-    const names = storage.expert(e);
-    const find = (name: string, rows: number, cols: number): PublishedMatrix | null =>
-      format.matrix(checkpoint, quantization, name, { rows, cols });
-    return complete(
-      names,
-      find(names.gate, width, hidden),
-      find(names.up, width, hidden),
-      find(names.down, hidden, width),
-    );
-  }
-  if (storage.kind === 'flat') return flatExpert(checkpoint, quantization, storage, e, { hidden, width, experts });
   const { gateUp, down, orientation, gateRows } = storage;
   const transposed = orientation === 'in-out';
   const half = (part: 'gate' | 'up'): PublishedMatrix | null => {
@@ -187,14 +217,15 @@ export function findExpertMatrix(
 }
 
 function complete(
-  names: { readonly gate: string; readonly up: string; readonly down: string },
+  names: GluNames<MatrixName>,
   gate: PublishedMatrix | null,
   up: PublishedMatrix | null,
   down: PublishedMatrix | null,
 ): ExpertMatrices | null {
   if (gate && up && down) return { gate, up, down };
   if (!gate && !up && !down) return null;
-  const missing = !gate ? names.gate : !up ? names.up : names.down;
+  const lacking = !gate ? names.gate : !up ? names.up : names.down;
+  const missing = typeof lacking === 'string' ? lacking : lacking.of;
   throw new InvalidCheckpoint(
     'missing-tensor',
     `The checkpoint has no weights for ${missing}, although it has its neighbours`,
@@ -249,6 +280,10 @@ export function findExpertBias(
 ): (signal?: AbortSignal) => Promise<ExpertBias> {
   if (storage.kind === 'separate') {
     const { gate, up, down } = storage.expert(e);
+    invariant(
+      typeof gate === 'string' && typeof up === 'string',
+      'no family has experts with biases in rows of others',
+    );
     const g = findVector(checkpoint, `${gate}.bias`, width);
     const u = findVector(checkpoint, `${up}.bias`, width);
     const d = findVector(checkpoint, `${down}.bias`, hidden);

@@ -18,7 +18,6 @@ const gpu = await openTestGpu({ defaultLimits: true });
 const software = pretend(gpu, true);
 
 const INT4: Layout = { kind: 'int', bits: 4, group: 32, scale: 'f16', zeros: false };
-const SILU: Activation = { kind: 'silu' };
 const EPS = 1e-5;
 
 interface Case {
@@ -35,7 +34,10 @@ const CASES: Case[] = [
   { tokens: 11, rows: 34, cols: 101, layout: { kind: 'bf16' }, normed: true },
 ];
 
-type Operation = 'linear' | 'glu';
+/** `up`: without gates. */
+type Operation = 'linear' | 'glu' | 'up';
+const activationOf = (operation: Operation): Activation =>
+  operation === 'up' ? { kind: 'relu-squared' } : { kind: 'silu' };
 
 async function run(on: Gpu, operation: Operation, phase: Phase, c: Case): Promise<Uint32Array> {
   const { tokens, rows, cols, layout, normed } = c;
@@ -49,7 +51,7 @@ async function run(on: Gpu, operation: Operation, phase: Phase, c: Case): Promis
       const weights = { view: v.words!, layout, rows, cols };
       const io = { x: v.x!, weights, out: v.out!, ...(normed && { gamma: v.gamma! }) };
       const options = { phase, ...(normed && { eps: EPS }) };
-      if (operation === 'glu') glu(r, 'glu', io, { ...options, activation: SILU });
+      if (operation !== 'linear') glu(r, 'glu', io, { ...options, activation: activationOf(operation) });
       else linear(r, 'linear', { ...io, bias: v.bias! }, options);
     },
   });
@@ -63,7 +65,8 @@ function expected(operation: Operation, { tokens, rows, cols, layout, normed }: 
   const io = { x: normals(2, tokens * cols), weights, ...norm };
   const eps = normed ? { eps: EPS } : {};
   if (operation === 'linear') return twin({ ...io, bias: normals(3, rows) }, { tokens, ...shape, ...eps });
-  return gluTwin(io, SILU, { tokens, width: rows / 2, cols, ...eps });
+  const width = operation === 'glu' ? rows / 2 : rows;
+  return gluTwin(io, activationOf(operation), { tokens, width, cols, ...eps });
 }
 
 async function check(on: Gpu, operation: Operation, c: Case): Promise<void> {
@@ -72,14 +75,16 @@ async function check(on: Gpu, operation: Operation, c: Case): Promise<void> {
   expect([...few]).toEqual([...(await run(on, operation, 'decode', c))]);
 }
 
-describe.each(['linear', 'glu'] as const)('%s of a few tokens', (operation) => {
+describe.each(['linear', 'glu', 'up'] as const)('%s of a few tokens', (operation) => {
   it.each(CASES)('kernels for GPUs: %o', (c) => check(gpu, operation, c));
-  it.each(CASES)('kernels for software: %o', (c) => check(software, operation, c));
+  // Those for software have no kernel of their own for a few tokens: test/kernels/linear/glu runs theirs without gates.
+  if (operation !== 'up') it.each(CASES)('kernels for software: %o', (c) => check(software, operation, c));
 });
 
 it.each([
   ['linear/matvec_few', 'forgets a token', 't < u_step.tokens', 't + 1u < u_step.tokens'],
   ['linear/glu_few', 'swaps gate and up', '2u * pair), few', '2u * pair + 1u), few'],
+  ['linear/glu_few', 'exchanges the halves of up', 'PAIR_VALUES + v) *', 'PAIR_VALUES + 1u - v) *'],
   [
     'linear/few_rows',
     'takes the norm of another token',
@@ -96,7 +101,8 @@ it.each([
     (s) => s.replace(from, to),
     async () => {
       const on = path === 'linear/lane_products' ? pretend(gpu, true) : gpu;
-      for (const operation of ['linear', 'glu'] as const) await check(on, operation, CASES[2]!);
+      const operations = ['linear', 'glu', ...(path === 'linear/glu_few' ? ['up'] : [])] as Operation[];
+      for (const operation of operations) await check(on, operation, CASES[2]!);
     },
   ),
 );

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { upRows } from '../../../src/config/activation.ts';
 import type { Activation } from '../../../src/config/model-config.ts';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { glu, type GluOptions } from '../../../src/kernels/linear/glu.ts';
@@ -16,6 +17,7 @@ const gpu = await openTestGpu({ defaultLimits: true });
 const SILU: Activation = { kind: 'silu' };
 const GELU: Activation = { kind: 'gelu-tanh' };
 const CLAMPED: Activation = { kind: 'clamped-swiglu', alpha: 1.702, limit: 7 };
+const SQUARED: Activation = { kind: 'relu-squared' };
 
 interface Case {
   readonly name: string;
@@ -34,6 +36,7 @@ const cases: Case[] = [
   { name: 'silu', tokens: 3, width: 37, cols: 96, activation: SILU },
   { name: 'gelu_tanh', tokens: 3, width: 37, cols: 96, activation: GELU },
   { name: 'clamped', tokens: 3, width: 37, cols: 96, activation: CLAMPED },
+  { name: 'without_gates', tokens: 35, width: 82, cols: 50, activation: SQUARED },
   { name: 'more_than_a_tile', tokens: 35, width: 41, cols: 50, activation: SILU },
   { name: 'silu_of_huge_values', tokens: 2, width: 9, cols: 32, activation: SILU, scale: 1e7 },
   { name: 'gelu_of_huge_values', tokens: 2, width: 9, cols: 32, activation: GELU, scale: 1e15 },
@@ -55,7 +58,7 @@ const software = pretend(gpu, true);
 
 async function check(phase: GluOptions['phase'], c: Case, on = gpu): Promise<void> {
   const { name, tokens, width, cols, activation, layout = { kind: 'bf16' }, scale = 1 } = c;
-  const shape = { rows: 2 * width, cols };
+  const shape = { rows: upRows(width, activation), cols };
   const words = encodeMatrix(normals(1, shape.rows * cols, 0.4), layout, shape);
   const x = normals(2, Math.max(1, tokens) * cols, scale);
   const gamma = normals(3, cols, 0.2, 1);
@@ -80,7 +83,7 @@ async function check(phase: GluOptions['phase'], c: Case, on = gpu): Promise<voi
   expectClose(asF32(got.out!), expected, 2e-5, name);
 }
 
-const some = everyday(cases, 'one_of_everything', 'more_than_a_tile', 'mxfp4');
+const some = everyday(cases, 'one_of_everything', 'without_gates', 'more_than_a_tile', 'mxfp4');
 
 describe.each(['decode', 'prefill'] as const)('linear/glu, %s', (phase) => {
   it.each(some)('$name', (c) => check(phase, c));
@@ -98,18 +101,24 @@ describe('linear/glu_lane', () => {
   it.each(thinned([...some, normed], 4))('$name', (c) => check('decode', c, software));
   it.each(thinned(some, 3))('$name, in blocks', (c) => check('prefill', c, software));
   it.each(
-    firstOfEach<[string, GluOptions['phase'], (s: string) => string]>(
+    firstOfEach<[string, GluOptions['phase'], (s: string) => string, string?]>(
       [
         ['exchanges gate and up', 'decode', (s) => s.replace('products.c, products.d', 'products.d, products.c')],
         ['skips tokens', 'prefill', (s) => s.replace('workgroup.z * TOKENS', 'workgroup.z')],
+        [
+          'exchanges the halves of up',
+          'decode',
+          (s) => s.replace('PAIR_VALUES + v) *', 'PAIR_VALUES + 1u - v) *'),
+          'without_gates',
+        ],
         ['stores beyond F', 'decode', (s) => s.replace('&& f < N / 2u', '')],
         ['mixes up tokens', 'prefill', (s) => s.replace('gate.z, up.z', 'gate.z, up.y')],
       ],
       () => 'one',
     ),
-  )('notices a kernel that %s (%s)', async (_what, phase, mutate) => {
+  )('notices a kernel that %s (%s)', async (_what, phase, mutate, name = 'more_than_a_tile') => {
     await expectMutantToFail(software, shaderText, 'linear/glu_lane', mutate, () =>
-      check(phase, named('more_than_a_tile'), software),
+      check(phase, named(name), software),
     );
   });
 });
@@ -140,6 +149,20 @@ describe('notices', () => {
           'silu',
           'linear/glu_matvec',
           (s) => s.replace('pair < ROWS / 2u', 'pair < ROWS / 4u'),
+        ],
+        [
+          'the halves of up exchanged',
+          'decode',
+          'without_gates',
+          'linear/glu_matvec',
+          (s) => s.replace('PAIR_VALUES + v) *', 'PAIR_VALUES + 1u - v) *'),
+        ],
+        [
+          'the halves of up exchanged',
+          'prefill',
+          'without_gates',
+          'linear/glu_matmul',
+          (s) => s.replace('PAIR_VALUES + v) *', 'PAIR_VALUES + 1u - v) *'),
         ],
         [
           'tokens beyond T',

@@ -10,36 +10,40 @@ import { normals } from '../../support/random.ts';
 const gpu = await openTestGpu({ defaultLimits: true });
 const SILU: Activation = { kind: 'silu' };
 const CLAMPED: Activation = { kind: 'clamped-swiglu', alpha: 1.702, limit: 2 };
+const SQUARED: Activation = { kind: 'relu-squared' };
 
-const cases: readonly (readonly [tokens: number, width: number, activation: Activation])[] = [
+const cases: readonly (readonly [tokens: number, pairs: number, activation: Activation])[] = [
   [0, 64, SILU],
   [1, 1, SILU],
   [3, 131, CLAMPED],
+  [3, 131, SQUARED],
 ];
 
-async function check([tokens, width, activation]: (typeof cases)[number]): Promise<void> {
-  const pairs = normals(3, 2 * tokens * width, 2);
+async function check([tokens, count, activation]: (typeof cases)[number]): Promise<void> {
+  const pairs = normals(3, 2 * tokens * count, 2);
+  const values = activation.kind === 'relu-squared' ? 2 : 1;
   const got = await runKernel(gpu, {
     inputs: { pairs },
-    outputs: { out: tokens * width },
+    outputs: { out: tokens * count * values },
     step: { tokens, position: 0 },
-    record: (r, v) => gluPairs(r, 'pairs', { pairs: v.pairs!, out: v.out! }, { width, activation }),
+    record: (r, v) => gluPairs(r, 'pairs', { pairs: v.pairs!, out: v.out! }, { pairs: count, activation }),
   });
-  expectClose(asF32(got.out!), twin(pairs, activation), 5e-6, 'pairs');
+  expectClose(asF32(got.out!), twin(pairs, activation, 2 * count), 5e-6, 'pairs');
 }
 
 describe('linear/glu_pairs', () => {
   it.each(cases)('%i tokens of %i', (...c) => check(c));
   it.each([
-    ['takes up for gate', 'activate(pair.x, pair.y)', 'activate(pair.y, pair.x)'],
-    ['reads the first token', 'pairs[t * F + f]', 'pairs[f]'],
-  ])('notices a kernel that %s', async (_what, from, to) => {
+    ['takes up for gate', 'activate(v, pair.x, pair.y)', 'activate(v, pair.y, pair.x)', 2],
+    ['reads the first token', 'pairs[t * F + f]', 'pairs[f]', 2],
+    ['has the halves of up exchanged', 'PAIR_VALUES + v) *', 'PAIR_VALUES + 1u - v) *', 3],
+  ])('notices a kernel that %s', async (_what, from, to, which) => {
     await expectMutantToFail(
       gpu,
       shaderText,
       'linear/glu_pairs',
       (s) => s.replace(from, to),
-      () => check(cases[2]!),
+      () => check(cases[which]!),
     );
   });
 });

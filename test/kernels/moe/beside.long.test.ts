@@ -1,5 +1,7 @@
 /** The expert beside the chosen ones, which rides in the expert dispatches, against the twins of the dispatches of its own that it had. */
 import { describe, expect, it } from 'vitest';
+import { isGated, upRows } from '../../../src/config/activation.ts';
+import type { Activation } from '../../../src/config/model-config.ts';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { besideAt, type Beside } from '../../../src/kernels/moe/beside.ts';
 import { combine } from '../../../src/kernels/moe/combine.ts';
@@ -23,7 +25,8 @@ import { assign, chooseExperts, makeArena, routedWords } from './arena.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
 
-const SILU = { kind: 'silu' } as const;
+const SILU: Activation = { kind: 'silu' };
+const SQUARED: Activation = { kind: 'relu-squared' };
 const BF16: Layout = { kind: 'bf16' };
 const INT4: Layout = { kind: 'int', bits: 4, group: 32, scale: 'f16', zeros: true };
 const [EXPERTS, TOP_K, TILE_ROWS] = [5, 2, 16] as const;
@@ -38,6 +41,7 @@ interface Case {
   readonly experts?: Layout;
   readonly beside?: Layout;
   readonly gated?: boolean;
+  readonly activation?: Activation;
 }
 
 const cases: Case[] = [
@@ -47,14 +51,17 @@ const cases: Case[] = [
   { name: 'another_layout_and_gated', tokens: 5, hidden: 96, width: 32, besideWidth: 160, beside: INT4, gated: true },
   { name: 'narrower_than_an_expert', tokens: 2, hidden: 70, width: 37, besideWidth: 21, gated: true },
   { name: 'quads_beside_odd_rows', tokens: 3, hidden: 129, width: 33, besideWidth: 64, experts: INT4 },
+  { name: 'without_gates', tokens: 18, hidden: 68, width: 38, besideWidth: 90, gated: true, activation: SQUARED },
   { name: 'tokens_of_two_tiles', tokens: 19, hidden: 68, width: 32, besideWidth: 72, gated: true },
 ];
 
 function setUp(c: Case) {
   const { tokens, hidden, width, besideWidth, experts = BF16, beside = BF16 } = c;
-  const slot = slotLayout({ hidden, width, gateUp: experts, down: experts, bias: false });
+  const { activation = SILU } = c;
+  const gated = isGated(activation);
+  const slot = slotLayout({ hidden, width, gated, gateUp: experts, down: experts, bias: false });
   const [up, down] = [
-    { rows: 2 * besideWidth, cols: hidden },
+    { rows: upRows(besideWidth, activation), cols: hidden },
     { rows: hidden, cols: besideWidth },
   ];
   const encoded = {
@@ -63,7 +70,7 @@ function setUp(c: Case) {
   };
   const ids = chooseExperts(7, tokens, EXPERTS, TOP_K);
   return {
-    ...{ slot, layout: beside, encoded, up, down, ids },
+    ...{ activation, slot, layout: beside, encoded, up, down, ids },
     arena: makeArena(slot, EXPERTS),
     weights: normals(8, ids.length, 0.5),
     x: normals(9, tokens * hidden),
@@ -76,12 +83,12 @@ function setUp(c: Case) {
 
 /** In doubles: experts, then the one beside, as a dense feed-forward. */
 function expected(c: Case): Float64Array {
-  const { arena, ids, x, weights, residual, gate, encoded, layout, up, down } = setUp(c);
+  const { activation, arena, ids, x, weights, residual, gate, encoded, layout, up, down } = setUp(c);
   const { tokens, hidden, besideWidth } = c;
   const act = expertUpTwin(
     x,
     assign(arena, ids, (pair) => Math.floor(pair / TOP_K)),
-    SILU,
+    activation,
     c,
   );
   const y = expertDownTwin(
@@ -89,7 +96,7 @@ function expected(c: Case): Float64Array {
     assign(arena, ids, (pair) => pair),
     c,
   );
-  const own = gluTwin({ x, weights: decodeMatrix(encoded.gateUp, layout, up) }, SILU, {
+  const own = gluTwin({ x, weights: decodeMatrix(encoded.gateUp, layout, up) }, activation, {
     ...{ tokens, width: besideWidth, cols: hidden },
   });
   const size = { tokens, rows: hidden, cols: besideWidth };
@@ -133,7 +140,7 @@ async function run(c: Case, phase: Phase, flag = BESIDE_RUNS): Promise<Record<st
       };
       const shape = {
         ...{ hidden, width, experts: EXPERTS, topK: TOP_K, slot: s.slot },
-        ...{ activation: SILU, tileRows: TILE_ROWS, beside },
+        ...{ activation: s.activation, tileRows: TILE_ROWS, beside },
       };
       const [x, act, y, routed, residual, out] = [v.x!, v.act!, v.y!, v.routed!, v.residual!, v.out!];
       const home = { arena: v.arena!, slotTable: v.slotTable! };
@@ -180,6 +187,20 @@ describe('the expert beside', () => {
           '(k - TOP_K) *=>0u *',
           'decode',
           'another_layout_and_gated',
+        ],
+        [
+          `${UP}_decode`,
+          'has one half beside',
+          'BESIDE_AT + (t * PAIR_VALUES + v) *=>BESIDE_AT + t * PAIR_VALUES *',
+          'decode',
+          'without_gates',
+        ],
+        [
+          UP,
+          'has one half beside',
+          'BESIDE_AT + (t * PAIR_VALUES + v) *=>BESIDE_AT + t * PAIR_VALUES *',
+          'prefill',
+          'without_gates',
         ],
         ['moe/row_share', 'reads a chunk too few', '(chunk < W=>(chunk + 1u < W', 'decode', 'twice_as_wide'],
         ['moe/beside', "takes a scale's neighbour", 'at % 4u=>(at + 1u) % 4u', 'decode', 'twice_as_wide'],

@@ -30,6 +30,7 @@ const pretendGpu = (yes: boolean): void => {
 const SILU: Activation = { kind: 'silu' };
 const GELU: Activation = { kind: 'gelu-tanh' };
 const CLAMPED: Activation = { kind: 'clamped-swiglu', alpha: 1.702, limit: 1 };
+const SQUARED: Activation = { kind: 'relu-squared' };
 const BF16: Layout = { kind: 'bf16' };
 const int = (bits: 4 | 8, group: number, zeros: boolean): Layout => ({ kind: 'int', bits, group, scale: 'f16', zeros });
 
@@ -72,6 +73,7 @@ const cases: Case[] = [
   { ...small, name: 'wide', tokens: 1, hidden: 640, width: 352 },
   { ...small, name: 'gelu', activation: GELU, bias: true },
   { ...small, name: 'clamped', activation: CLAMPED, bias: true },
+  { ...small, name: 'without_gates', tokens: 7, width: 74, bias: true, activation: SQUARED, missing: [1] },
   { ...small, name: 'missing', bias: true, topK: 3, missing: [0, 2, 5] },
   { ...small, name: 'all_missing', missing: [0, 1, 2, 3, 4, 5] },
   ...[int(4, 64, true), int(8, 32, false), { kind: 'mxfp4' } as const].map((layout): Case => ({
@@ -104,7 +106,8 @@ const SILENT = 0x7fc00000; // a tile list's unused entries must not be read
 function setUp(c: Case): Setup {
   const { tokens, hidden, width, experts, topK, tileRows = 16 } = c;
   const { gateUp = BF16, down = BF16, bias = false } = c;
-  const slot = slotLayout({ hidden, width, gateUp, down, bias });
+  const gated = c.activation?.kind !== 'relu-squared';
+  const slot = slotLayout({ hidden, width, gated, gateUp, down, bias });
   const pairs = tokens * topK;
   const { only } = c;
   const ids = only === undefined ? chooseExperts(7, tokens, experts, topK) : new Uint32Array(pairs).fill(only);
@@ -245,7 +248,7 @@ const checks = {
 type Kernel = keyof typeof checks;
 
 const named = (name: string): Case => cases.find((c) => c.name === name)!;
-const some = everyday(cases, 'no_tokens', 'odd_sizes', 'missing', 'mixed_layouts');
+const some = everyday(cases, 'no_tokens', 'odd_sizes', 'without_gates', 'missing', 'mixed_layouts');
 const decodeCases = some.filter((c) => c.tokens <= 8);
 
 describe('moe/expert_up', () => void it.each(some)('$name', checks['moe/expert_up']));
@@ -264,6 +267,9 @@ const onSoftware = async (kernel: Kernel, names: readonly string[]): Promise<voi
 
 describe('on a software adapter', () => {
   const names = thinned(['missing', 'odd_sizes', 'no_tokens', 'one_of_everything', 'mixed_layouts'], 5);
+  it.each<Kernel>(thinned(['moe/expert_up_decode', 'moe/expert_up'], 2))('%s without gates', (kernel) =>
+    onSoftware(kernel, ['without_gates']),
+  );
   it.each<Kernel>(thinned(['moe/expert_up_decode', 'moe/expert_down_decode'], 2))('%s', (kernel) =>
     onSoftware(kernel, names),
   );
@@ -274,6 +280,7 @@ describe('on a software adapter', () => {
     firstOfEach<[Kernel, string, string, string]>(
       [
         ['moe/expert_up', 'moe/expert_up_lane', 'odd_sizes', 'ups.z=>ups.y'],
+        ['moe/expert_up', 'moe/expert_up_lane', 'without_gates', '(row * PAIR_VALUES + v) * F=>(row + v) * F'],
         ['moe/expert_up', 'moe/expert_up_lane', 'odd_sizes', 'row < end && f < F=>f < F'],
         ['moe/expert_up', 'moe/expert_up_lane', 'odd_sizes', 'pairs / TOP_K=>pairs'],
         ['moe/expert_up', 'moe/expert_up_lane', 'missing', 'slot == MISSING=>slot == 12345u'],
@@ -329,7 +336,28 @@ describe('expert kernels', () => {
   it.each(
     firstOfEach<[Kernel, string, string, string, string]>(
       [
-        ['moe/expert_up', 'moe/expert_up', 'swaps gate and up', 'plain', 'activate(gate, up)=>activate(up, gate)'],
+        [
+          'moe/expert_up',
+          'moe/expert_up',
+          'swaps gate and up',
+          'plain',
+          'activate(v, gate, up)=>activate(v, up, gate)',
+        ],
+        [
+          'moe/expert_up',
+          'moe/expert_up',
+          'exchanges the halves',
+          'without_gates',
+          'PAIR_VALUES + v) * F=>PAIR_VALUES + 1u - v) * F',
+        ],
+        [
+          'moe/expert_up_decode',
+          'moe/expert_up_decode',
+          'leaves a half of missing experts',
+          'without_gates',
+          'act[(pair * PAIR_VALUES + v) * F + first_f + lane] = 0.0=>act[pair * PAIR_VALUES * F + first_f + lane] = 0.0',
+        ],
+        ['moe/expert_up', 'shared/activation', 'forgets to square', 'without_gates', 'positive * positive=>positive'],
         ['moe/expert_up', 'moe/expert_up', 'reads the token of another row', 'several_tiles', 'tile.y + min=>min'],
         ['moe/expert_up', 'moe/expert_up', 'forgets a bias', 'odd_sizes', ' + slot_bias(slot, 2u * f + 1u)=>'],
         [

@@ -116,6 +116,7 @@ function addMoe(shapes: Shapes, ffn: MoeFfn, n: MoeFfnNames, hidden: number, kin
 type Kind = ExpertStorage['kind'];
 
 function addFfn(shapes: Shapes, ffn: FfnConfig, n: LayerNames['ffn'], hidden: number, kind?: Kind): void {
+  if (ffn.kind === 'none') return;
   if (ffn.kind === 'dense' && n.kind === 'dense') addGlu(shapes, n, ffn.width, hidden);
   else if (ffn.kind === 'moe' && n.kind === 'moe') addMoe(shapes, ffn, n, hidden, kind);
   else throw new Error('names of another kind than the config');
@@ -131,7 +132,7 @@ export function expectedTensors(config: ModelConfig, names: TensorNames, experts
     for (const name of [n.mixerNorm, n.mixerPostNorm, n.ffnPostNorm]) if (name) addNorm(shapes, config, name);
     addMixer(shapes, layer.mixer, n.mixer, hidden);
     if (n.outScale && layer.outScale) shapes.set(n.outScale, [1]);
-    addNorm(shapes, config, n.ffnNorm);
+    if (n.ffnNorm) addNorm(shapes, config, n.ffnNorm);
     addFfn(shapes, layer.ffn, n.ffn, hidden, experts);
   });
   addNorm(shapes, config, names.finalNorm);

@@ -110,14 +110,39 @@ const QWEN3_NEXT = {
   max_position_embeddings: 262_144,
 };
 
+const NEMOTRON_3_NANO = {
+  model_type: 'nemotron_h',
+  vocab_size: 131_072,
+  hidden_size: 2688,
+  hybrid_override_pattern: 'MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME',
+  num_hidden_layers: 52,
+  num_attention_heads: 32,
+  num_key_value_heads: 2,
+  head_dim: 128,
+  intermediate_size: 1856,
+  moe_intermediate_size: 1856,
+  moe_shared_expert_intermediate_size: 3712,
+  n_routed_experts: 128,
+  n_shared_experts: 1,
+  num_experts_per_tok: 6,
+  mamba_num_heads: 64,
+  mamba_head_dim: 64,
+  ssm_state_size: 128,
+  n_groups: 8,
+  conv_kernel: 4,
+  layer_norm_epsilon: 1e-5,
+  max_position_embeddings: 262_144,
+};
+
 const config = (json: object): ModelConfig => readModelConfig(JSON.stringify(json)).config;
 
 test.each([
-  // Billions of the model cards: 8.3 and 1.5; 7 and 1; 80 and 3 (without the head); 52 and 12.
+  // Billions of the model cards: 8.3 and 1.5; 7 and 1; 80 and 3 (without the head); 52 and 12; 31.6 and 3.6.
   ['LFM2-8B-A1B', 8.34, 1.56, LFM2_8B_A1B],
   ['Granite-4.0-H-Tiny', 6.94, 1.47, GRANITE_4_H_TINY],
   ['Qwen3-Next-80B-A3B', 79.67, 3.87, QWEN3_NEXT],
   ['Jamba-Mini', 51.57, 12.11, JAMBA_MINI],
+  ['Nemotron 3 Nano', 31.58, 3.58, NEMOTRON_3_NANO],
 ])('%s has %d B parameters, %d B active', (_, total, active, json) => {
   const counts = parameterCounts(config(json));
   expect(counts.total / 1e9).toBeCloseTo(total, 2);
@@ -134,6 +159,30 @@ test('token mixers lie where the config says', () => {
   expect(kinds(JAMBA_MINI)).toBe('mmmmgmmm'.repeat(4));
   expect(kinds({ ...GRANITE_4_H_TINY, num_hidden_layers: 3, layer_types: ['mamba', 'attention', 'mamba'] })).toBe(
     'mgm',
+  );
+});
+
+test('a block that mixes tokens and the feed-forward behind it are one layer, by pattern as by list', () => {
+  const { hybrid_override_pattern: pattern } = NEMOTRON_3_NANO;
+  const rest = { ...NEMOTRON_3_NANO, hybrid_override_pattern: undefined, num_hidden_layers: undefined };
+  const parts = ({ layers }: ModelConfig): string => layers.map((l) => `${l.mixer.kind[0]}${l.ffn.kind[0]}`).join(' ');
+  const nano = config(NEMOTRON_3_NANO);
+  expect(parts(nano)).toBe(
+    pattern.replace(/([M*])(E?)/g, (_, mixer, ffn) => `${mixer === 'M' ? 'm' : 'g'}${ffn ? 'm' : 'n'} `).trim(),
+  );
+  const names: Record<string, string> = { M: 'mamba', '*': 'full_attention', E: 'moe', '-': 'mlp' };
+  const listed = { ...rest, layers_block_type: [...pattern].map((letter) => names[letter]) };
+  expect(config(listed)).toEqual(nano);
+  expect(parts(config({ ...rest, hybrid_override_pattern: 'M-MM*-' }))).toBe('md mn mn gd');
+});
+
+test('an infinite limit may be a bare word, as Python writes it', () => {
+  const text = JSON.stringify({ ...NEMOTRON_3_NANO, time_step_limit: [0, 'x'] });
+  const { layers } = readModelConfig(text.replace('"x"', 'Infinity')).config;
+  expect(layers[0]!.mixer).toMatchObject({ stepLimits: [0, Infinity] });
+  expect(() => readModelConfig(text.replace('"x"', 'Infinite'))).toThrow(InvalidCheckpoint);
+  expect(() => readModelConfig(text.replace('"x"', '1').replace('{', '{"not \\" Infinity": 1,'))).toThrow(
+    'not " Infinity',
   );
 });
 
@@ -155,6 +204,22 @@ test.each<[string, object, typeof InvalidCheckpoint | typeof UnsupportedModel, s
   ['heads that are not the channels', { ...GRANITE_4_H_TINY, mamba_d_head: 32 }, InvalidCheckpoint, 'mamba_d_head'],
   ['groups that do not divide', { ...GRANITE_4_H_TINY, mamba_n_groups: 5 }, InvalidCheckpoint, 'mamba_n_groups'],
   ['biased projections', { ...JAMBA_MINI, mamba_proj_bias: true }, UnsupportedModel, 'mamba_proj_bias'],
+  ['an unknown block', { ...NEMOTRON_3_NANO, hybrid_override_pattern: 'MX' }, UnsupportedModel, '"X"'],
+  [
+    'a feed-forward in front',
+    { ...NEMOTRON_3_NANO, num_hidden_layers: 2, hybrid_override_pattern: 'EM' },
+    UnsupportedModel,
+    'block 0',
+  ],
+  [
+    'two in a row',
+    { ...NEMOTRON_3_NANO, num_hidden_layers: 3, hybrid_override_pattern: 'ME-' },
+    UnsupportedModel,
+    'block 2',
+  ],
+  ['another number of blocks', { ...NEMOTRON_3_NANO, num_hidden_layers: 3 }, InvalidCheckpoint, 'num_hidden_layers'],
+  ['an odd width', { ...NEMOTRON_3_NANO, moe_intermediate_size: 1855 }, InvalidCheckpoint, 'moe_intermediate_size'],
+  ['experts in a latent', { ...NEMOTRON_3_NANO, moe_latent_size: 1024 }, UnsupportedModel, 'moe_latent_size'],
   ['an offset beyond its period', { ...JAMBA_MINI, attn_layer_offset: 8 }, InvalidCheckpoint, 'attn_layer_offset'],
 ])('%s is refused by name', (_, json, type, key) => {
   const error = ((): unknown => {

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { InvalidCheckpoint, UnsupportedModel } from '../../../src/errors.ts';
 import { bf16ToF32, f32ToBf16 } from '../../../src/util/half.ts';
 import { openAdapter, type Adapter } from '../../../src/weights/adapters/lora.ts';
-import { findMatrix } from '../../../src/weights/formats/index.ts';
+import { expertMatrices, findMatrix } from '../../../src/weights/formats/index.ts';
+import { stackedRows } from '../../../src/families/family.ts';
 import type { PublishedMatrix } from '../../../src/weights/matrix.ts';
 import { encoded } from '../../support/encoded.ts';
 import { fp8Encoding, gptqEncoding, mlxEncoding, nvfp4Encoding, tensor } from '../../support/encodings.ts';
@@ -58,6 +59,26 @@ function expectNear(found: readonly number[], wanted: readonly number[]): void {
 }
 
 describe('merging', () => {
+  test('goes into both halves of an up that is read as two', async () => {
+    const { checkpoint, numbers } = await encoded(plain('F32'), rows, cols, (tensors) => {
+      tensors['down.weight'] = tensor('F32', [cols, rows], normals(5, cols * rows));
+    });
+    const [gate, up] = stackedRows('m', [rows / 2, rows / 2]);
+    const storage = { kind: 'separate', expert: () => ({ gate, up, down: 'down' }) } as const;
+    const lora = await adapter();
+    const found = expertMatrices(
+      checkpoint,
+      null,
+      storage,
+      0,
+      { hidden: cols, width: rows, experts: 1 },
+      (whole) => lora.merge(whole) ?? whole,
+    );
+    expect(found).not.toBeNull();
+    const halves = [...(await floatsOf(found!.gate)), ...(await floatsOf(found!.up))];
+    expectNear(halves, sum(numbers, 2));
+  });
+
   test.each<[string, Encoding, Parameters<typeof findMatrix>[1]]>([
     ['f32', plain('F32'), null],
     ['gptq', gptqEncoding({ group: 32 }), { quant_method: 'gptq', bits: 4, group_size: 32 }],

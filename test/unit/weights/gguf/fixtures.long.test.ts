@@ -48,7 +48,9 @@ async function weightsOf(opened: OpenedModel): Promise<number[]> {
             ffn.shared?.gateUp,
             ffn.shared?.down,
           ]
-        : [ffn.norm, ffn.gateUp, ffn.down];
+        : ffn.kind === 'dense'
+          ? [ffn.norm, ffn.gateUp, ffn.down]
+          : [];
     return [mixerNorm, mixer, feedForward];
   });
   return numbersOf([embed, head, finalNorm, parts]);
