@@ -15,24 +15,11 @@
 // twin src/reference/attention/attention.ts   entry src/kernels/attention/attention.ts
 #import shared/step
 #import shared/visible
-#import shared/score
+#import attention/key_tiles
 override HEADS: u32;
 override KV_HEADS: u32;
-override KEY_SIZE: u32;
-override VALUE_SIZE: u32;
 override CAPACITY: u32;
-override ROWS: u32;      // query heads of a workgroup; divides HEADS / KV_HEADS
 override CHUNK: u32;     // keys of a split
-
-#if VEC4
-alias Unit = vec4<f32>;
-const UNITS: u32 = KEY_SIZE / 4u;
-fn product(a: Unit, b: Unit) -> f32 { return dot(a, b); }
-#else
-alias Unit = f32;
-const UNITS: u32 = KEY_SIZE;
-fn product(a: Unit, b: Unit) -> f32 { return a * b; }
-#endif
 
 #import kv_format as k_
 #if FRESH
@@ -43,7 +30,7 @@ fn product(a: Unit, b: Unit) -> f32 { return a * b; }
 @group(0) @binding(1) var<storage, read> k_cache: array<k_Cell>;
 #endif
 #if LATENT
-fn cached_value(row: u32, d: u32) -> f32 { return k_value(row, d); }
+fn value_at(row: u32, d: u32) -> f32 { return k_value(row, d); }
 #else
 #import kv_format as v_
 #if FRESH
@@ -51,8 +38,16 @@ fn cached_value(row: u32, d: u32) -> f32 { return k_value(row, d); }
 #else
 @group(0) @binding(2) var<storage, read> v_cache: array<v_Cell>;
 #endif
-fn cached_value(row: u32, d: u32) -> f32 { return v_value(row, d); }
+fn value_at(row: u32, d: u32) -> f32 { return v_value(row, d); }
 #endif
+
+/// Row `first` of the caches is position 0 of the kv head, `last` the last position that counts.
+struct Keys { first: u32, last: u32 }
+fn begin_turn(keys: Keys, base: u32, lane: u32) {}
+fn row_of(keys: Keys, j: u32, base: u32) -> u32 { return keys.first + min(base + j, keys.last); }
+fn key_unit(row: u32, u: u32) -> Unit { return k_unit(row, u); }
+fn end_turn() {}
+
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 #if SPLIT
 override SPLITS: u32;
@@ -61,25 +56,6 @@ override SPLITS: u32;
 #if SINKS
 @group(0) @binding(5) var<storage, read> sinks: array<f32>;
 #endif
-
-const WG: u32 = 64u;
-const TILE: u32 = 32u;                   // keys a turn
-const LANES: u32 = 8u;                   // that share a key
-const TURNS: u32 = TILE * LANES / WG;    // keys that a lane has a share in
-const UNIT_TRIPS: u32 = (UNITS + LANES - 1u) / LANES;
-const SCORES: u32 = ROWS * TILE;
-const SCORE_TRIPS: u32 = (SCORES + WG - 1u) / WG;
-const DIMS: u32 = (VALUE_SIZE + WG - 1u) / WG;
-const NOTHING: f32 = -1.0e38; // below any score, finite
-
-var<workgroup> queries: array<Unit, ROWS * UNITS>;
-// A row longer by one keeps lanes that share a key off each other's banks.
-var<workgroup> shares: array<f32, ROWS * LANES * (TILE + 1u)>;   // [row][lane of the key][key]
-var<workgroup> scores: array<f32, SCORES>;
-var<workgroup> weights: array<f32, SCORES>;
-var<workgroup> running_max: array<f32, ROWS>;
-var<workgroup> next_max: array<f32, ROWS>;
-var<workgroup> decay: array<f32, ROWS>;
 
 #if FRESH
 const UNIT_LOADS: u32 = (UNITS + WG - 1u) / WG;
@@ -338,68 +314,8 @@ fn attention_decode(
 
 #if APPEND_ONLY
 #else
-  for (var base = begin; base < cached; base += TILE) {
-    // The zeros are written out: Tint keeps the last turn's values in a variable declared bare inside a loop.
-    var share = array<f32, ROWS * TURNS>();
-    for (var i = 0u; i < UNIT_TRIPS; i++) {
-      let u = i * LANES + lane % LANES;
-      if (u < UNITS) {
-        // Past the end the last key stands in: memory there was never written, and its weight is 0, but 0 * NaN is NaN.
-        var k: array<Unit, TURNS>;
-        for (var n = 0u; n < TURNS; n++) {
-          k[n] = k_unit(from_kv + min(base + n * (WG / LANES) + lane / LANES, cached - 1u), u);
-        }
-        for (var r = 0u; r < ROWS; r++) {
-          let query = queries[r * UNITS + u];
-          for (var n = 0u; n < TURNS; n++) { share[r * TURNS + n] += product(query, k[n]); }
-        }
-      }
-    }
-    for (var r = 0u; r < ROWS; r++) {
-      for (var n = 0u; n < TURNS; n++) {
-        shares[(r * LANES + lane % LANES) * (TILE + 1u) + n * (WG / LANES) + lane / LANES] = share[r * TURNS + n];
-      }
-    }
-    workgroupBarrier();
-    for (var i = 0u; i < SCORE_TRIPS; i++) {
-      let at = i * WG + lane;
-      if (at < SCORES) {
-        var score = 0.0;
-        for (var n = 0u; n < LANES; n++) { score += shares[(at / TILE * LANES + n) * (TILE + 1u) + at % TILE]; }
-        scores[at] = select(NOTHING, scored(score), base + at % TILE < cached);
-      }
-    }
-    workgroupBarrier();
-    for (var i = 0u; i < SCORE_TRIPS; i++) {
-      let at = i * WG + lane;
-      if (at < SCORES) {
-        let row = at / TILE;
-        var top = running_max[row];
-        for (var j = 0u; j < TILE; j++) { top = max(top, scores[row * TILE + j]); }
-        weights[at] = exp(scores[at] - top);
-        if (at % TILE == 0u) {
-          decay[row] = exp(running_max[row] - top);
-          next_max[row] = top;
-        }
-      }
-    }
-    workgroupBarrier();
-    if (lane < ROWS) { running_max[lane] = next_max[lane]; }
-    for (var r = 0u; r < ROWS; r++) {
-      denominator[r] *= decay[r];
-      for (var i = 0u; i < DIMS; i++) { sums[r * DIMS + i] *= decay[r]; }
-    }
-    for (var j = 0u; j < TILE; j++) {
-      let row = from_kv + min(base + j, cached - 1u);
-      var value: array<f32, DIMS>;
-      for (var i = 0u; i < DIMS; i++) { value[i] = cached_value(row, min(i * WG + lane, VALUE_SIZE - 1u)); }
-      for (var r = 0u; r < ROWS; r++) {
-        let weight = weights[r * TILE + j];
-        denominator[r] += weight;
-        for (var i = 0u; i < DIMS; i++) { sums[r * DIMS + i] += weight * value[i]; }
-      }
-    }
-  }
+  let keys = Keys(from_kv, cached - 1u);
+  attend_tiles(keys, begin, cached, lane, &denominator, &sums);
 
   for (var r = 0u; r < ROWS; r++) {
     let pair = t * HEADS + first_head + r;

@@ -31,7 +31,7 @@ export function readDeltaNet(c: ConfigReader): DeltaNet {
   };
 }
 
-/** `layer_types`, or full attention in every so manieth layer. */
+/** `layer_types`, or full attention in one layer of every `full_attention_interval`, the last. */
 export function readMixers(
   c: ConfigReader,
   layers: number,

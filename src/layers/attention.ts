@@ -25,7 +25,7 @@ import type { Phase } from '../kernels/phase.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { linear } from './linear.ts';
 import { invariant } from '../util/assert.ts';
-import { norm } from './norm.ts';
+import { addNormed, norm } from './norm.ts';
 import { onlyPart, type DeviceParts } from './parts.ts';
 import type { GroupedWeights, LatentWeights } from './weights.ts';
 
@@ -166,15 +166,14 @@ function projectOut(
   bias: BufferView | null,
   attended = s.scratch.attended,
 ): void {
-  const { label, phase, eps, scale, x, out, postNorm, scratch } = s;
+  const { label, phase, scale, x, out, postNorm, scratch } = s;
   const io = { x: attended, weights: o, bias };
   if (!postNorm) {
     linear(r, `${label} out`, { ...io, residual: x, out }, { phase, scale });
     return;
   }
   linear(r, `${label} out`, { ...io, out: scratch.normed }, { phase });
-  const shape = { size: o.rows, eps, scale };
-  rmsNorm(r, `${label} post norm`, { x: scratch.normed, gamma: postNorm, residual: x, out }, shape);
+  addNormed(r, s, scratch.normed, postNorm, o.rows);
 }
 
 export function latentAttention(

@@ -5,10 +5,9 @@ import type { Recorder } from '../gpu/recording.ts';
 import { glu } from '../kernels/linear/glu.ts';
 import { gluPairs } from '../kernels/linear/glu_pairs.ts';
 import { fusesNorm } from '../kernels/linear/shared.ts';
-import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import type { Phase } from './attention.ts';
 import { linear } from './linear.ts';
-import { norm } from './norm.ts';
+import { addNormed, norm } from './norm.ts';
 import { onlyPart, type DeviceParts } from './parts.ts';
 import type { DenseWeights } from './weights.ts';
 
@@ -69,7 +68,7 @@ export function denseLayer(
     readonly eps: number;
   },
 ): void {
-  const { x, out, normed, normKind, postNorm, total, eps, scale } = s;
+  const { x, normed, normKind, postNorm, eps } = s;
   const size = s.weights.gateUp.cols;
   const fused = normKind === 'rms' && fusesNorm(r.gpu.facts.kernels, s.phase);
   if (!fused) norm(r, `${s.label} norm`, { x, gamma: s.gamma, out: normed }, { kind: normKind, size, eps });
@@ -79,5 +78,5 @@ export function denseLayer(
     return;
   }
   feedForward(r, { ...s, ...input, out: normed, scale: 1 });
-  rmsNorm(r, `${s.label} post norm`, { x: normed, gamma: postNorm, residual: x, total, out }, { size, eps, scale });
+  addNormed(r, s, normed, postNorm, size);
 }

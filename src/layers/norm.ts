@@ -1,4 +1,4 @@
-/** A model's norm of whole tokens, of the kind that its config names. */
+/** A model's norm of whole tokens, of the kind that its config names; and the norm through which a layer's result joins the residual stream. */
 import type { NormKind } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
@@ -21,4 +21,27 @@ export interface NormShape {
 export function norm(r: Recorder, label: string, { x, gamma, out }: NormStep, { kind, size, eps }: NormShape): void {
   if (kind === 'rms') rmsNorm(r, label, { x, gamma, out }, { size, eps });
   else layerNorm(r, label, { x, gains: gamma, out }, { size, eps, bias: kind === 'layer-biased' });
+}
+
+export interface PostNormStep {
+  /** Of the layer. */
+  readonly label: string;
+  readonly eps: number;
+  /** Multiplies what is added. */
+  readonly scale: number;
+  /** Multiplies x and what is added; null and default: nothing does. */
+  readonly total?: BufferView | null; // [1]
+  readonly x: BufferView; // [T, D]
+  readonly out: BufferView; // [T, D], another buffer
+}
+
+/** out = (x + scale * norm(added)) * total. */
+export function addNormed(
+  r: Recorder,
+  { label, eps, scale, total = null, x, out }: PostNormStep,
+  added: BufferView,
+  gamma: BufferView,
+  size: number,
+): void {
+  rmsNorm(r, `${label} post norm`, { x: added, gamma, residual: x, total, out }, { size, eps, scale });
 }

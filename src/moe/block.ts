@@ -21,9 +21,9 @@ import { group, type TileRows } from '../kernels/moe/group.ts';
 import { route } from '../kernels/moe/route.ts';
 import { weighRows } from '../kernels/moe/weigh_rows.ts';
 import type { DeviceRouter } from '../kernels/moe/router_block.ts';
-
 import type { Phase } from '../layers/attention.ts';
 import { feedForward } from '../layers/ffn.ts';
+import { addNormed } from '../layers/norm.ts';
 import { onlyPart, type DeviceParts } from '../layers/parts.ts';
 import type { MoeWeights } from '../layers/weights.ts';
 import { invariant } from '../util/assert.ts';
@@ -189,7 +189,7 @@ export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeSt
       { ...shape, slot, scale: sum.scale, unweighted },
     );
     const done = { route: atRoute, experts: atExperts, combine: r.mark() };
-    addNormed(r, weights, s);
+    addSum(r, weights, s);
     return done;
   }
   const { pairOfRow, rowOfPair, tiles, counts, act, y } = scratch;
@@ -204,19 +204,19 @@ export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeSt
     { y, rowOfPair, routed, residual, out: sum.out },
     { hidden, topK, scale: sum.scale, unweighted, ...(beside ? { beside } : {}) },
   );
-  addNormed(r, weights, s);
+  addSum(r, weights, s);
   return { route: atRoute, experts: atExperts, combine: atCombine };
 }
 
-/** out = (x + scale * norm(sum)) * total, where there is a post norm; the sum is that of both branches, where there are two. */
-function addNormed(r: Recorder, { parallel }: Weights, s: MoeStep): void {
-  const { label, hidden: size, eps, scale, x, out, postNorm: gamma, total, scratch } = s;
-  if (!gamma) return;
+/** What a post norm makes of the sum in `normed`, where there is one; the sum is that of both branches, where there are two. */
+function addSum(r: Recorder, { parallel }: Weights, s: MoeStep): void {
+  const { label, hidden: size, eps, postNorm, scratch } = s;
+  if (!postNorm) return;
   let sum = scratch.normed;
   if (parallel) {
     const io = { x: sum, gamma: parallel.expertsPostNorm, residual: scratch.withShared, out: scratch.y };
     rmsNorm(r, `${label} experts post norm`, io, { size, eps });
     sum = scratch.y;
   }
-  rmsNorm(r, `${label} post norm`, { x: sum, gamma, residual: x, total, out }, { size, eps, scale });
+  addNormed(r, s, sum, postNorm, size);
 }

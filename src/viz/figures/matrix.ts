@@ -1,6 +1,8 @@
 /** A matrix of colours: one picture of one pixel a cell, scaled; axes, cursor and legend around it. 48 layers of 128 experts are 6,144 cells and one image. */
-import { html, svg, type TemplateResult } from 'lit';
-import { css, type Ramp } from '../ramps.ts';
+import { svg, type TemplateResult } from 'lit';
+import type { Ramp } from '../ramps.ts';
+import { svgFrame } from './frame.ts';
+import { rampBar } from './ramp-bar.ts';
 
 export interface MatrixCell {
   readonly row: number;
@@ -90,17 +92,14 @@ export function matrixView(matrix: Matrix): TemplateResult {
     const cell = cellAt(event);
     if (cell) matrix.select(cell);
   };
-  return html`<div
-    class="matrix"
-    tabindex="0"
-    role="application"
-    aria-roledescription="matrix"
-    aria-label="${matrix.label}. ${matrix.keys?.hint ?? 'Arrow keys move, Home and End go to the ends of a row.'}"
-    @keydown=${(event: KeyboardEvent) => matrix.keys?.press(event) || moveCursor(event, matrix)}
-  >
-    <svg class="figure" width=${frame.width} height=${frame.height} viewBox="0 0 ${frame.width} ${frame.height}">
-      <title>${matrix.label}</title>
-      ${axes(matrix, frame)}
+  const { width, height } = frame;
+  const hint = matrix.keys?.hint ?? 'Arrow keys move, Home and End go to the ends of a row.';
+  const keys = (event: KeyboardEvent): void => {
+    if (!matrix.keys?.press(event)) moveCursor(event, matrix);
+  };
+  return svgFrame(
+    { kind: 'matrix', label: matrix.label, hint, width, height, keys },
+    svg`${axes(matrix, frame)}
       <image
         x=${frame.left}
         y=${TOP}
@@ -112,9 +111,8 @@ export function matrixView(matrix: Matrix): TemplateResult {
         @pointermove=${point}
         @click=${pick}
       ></image>
-      ${cellWords(matrix, frame)} ${overlays(matrix, frame)} ${legend(matrix, frame)}
-    </svg>
-  </div>`;
+      ${cellWords(matrix, frame)} ${overlays(matrix, frame)} ${legend(matrix, frame)}`,
+  );
 }
 
 function moveCursor(event: KeyboardEvent, { rows, columns, cursor, select, say, describe }: Matrix): void {
@@ -228,15 +226,10 @@ function overlays(
 }
 
 function legend({ ramp, domain, legend: words, columnTitle }: Matrix, { left, height, width }: Frame): unknown {
-  const steps = 24;
   const bar = Math.min(160, width - left - 2);
   const top = height - 26;
   return svg`
-    ${Array.from(
-      { length: steps },
-      (_, i) =>
-        svg`<rect x=${left + (i * bar) / steps} y=${top} width=${bar / steps + 0.5} height="8" fill=${css(ramp(i / (steps - 1)))}></rect>`,
-    )}
+    ${rampBar(ramp, left, top, bar)}
     <text class="tick" x=${left} y=${top + 20}>${words(domain[0])}</text>
     <text class="tick" x=${left + bar} y=${top + 20} text-anchor="end">${words(domain[1])}</text>
     <text class="axis" x=${Math.max(left + bar + 10, width)} y=${top + 8} text-anchor="end">${

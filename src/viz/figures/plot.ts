@@ -1,5 +1,6 @@
 /** Lines, bars and points over one axis, with the band that chance alone gives. SVG, so that it exports and follows the theme. */
-import { html, nothing, svg, type TemplateResult } from 'lit';
+import { nothing, svg, type TemplateResult } from 'lit';
+import { svgFrame } from './frame.ts';
 
 export interface Series {
   readonly label: string;
@@ -136,28 +137,16 @@ export function plotView(plot: Plot): TemplateResult {
     plot.select?.(index);
     plot.say(plot.describe(index));
   };
-  return html`<div
-    class="plot"
-    tabindex="0"
-    role="application"
-    aria-roledescription="chart"
-    aria-label="${plot.label}. Left and right arrow keys move from point to point."
-    @keydown=${keys}
-  >
-    <svg
-      class="figure"
-      width=${plot.width}
-      height=${height}
-      viewBox="0 0 ${plot.width} ${height}"
-      @pointermove=${(event: PointerEvent) => n && plot.say(plot.describe(nearest(event)))}
-      @click=${(event: PointerEvent) => n && plot.select?.(nearest(event))}
-    >
-      <title>${plot.label}</title>
-      <rect class="hit" width=${plot.width} height=${height}></rect>
-      ${grid(plot, scales)} ${(plot.bands ?? []).map((band) => bandView(band, scales))}
-      ${plot.series.map((series) => seriesView(series, scales))} ${marksView(plot, scales)} ${keyView(scales.key)}
-    </svg>
-  </div>`;
+  const hint = 'Left and right arrow keys move from point to point.';
+  const surface = {
+    point: (event: PointerEvent) => n && plot.say(plot.describe(nearest(event))),
+    pick: (event: PointerEvent) => n && plot.select?.(nearest(event)),
+  };
+  return svgFrame(
+    { kind: 'chart', label: plot.label, hint, width: plot.width, height, keys, surface },
+    svg`${grid(plot, scales)} ${(plot.bands ?? []).map((band) => bandView(band, scales))}
+      ${plot.series.map((series) => seriesView(series, scales))} ${marksView(plot, scales)} ${keyView(scales.key)}`,
+  );
 }
 
 function grid({ width, xTitle, yTitle, xWords = String, yWords }: Plot, scales: Scales): unknown {

@@ -1,7 +1,9 @@
 /** Flow between columns of nodes, laid out by d3-sankey (Sankey 1898; Bostock). Widths are tokens, colours say how far that is from chance. */
 import { sankey, type SankeyLink, type SankeyNode } from 'd3-sankey';
-import { html, svg, type TemplateResult } from 'lit';
+import { svg, type TemplateResult } from 'lit';
 import { css, type Ramp } from '../ramps.ts';
+import { svgFrame } from './frame.ts';
+import { rampBar } from './ramp-bar.ts';
 
 export interface FlowNode {
   readonly column: number;
@@ -90,30 +92,22 @@ export function sankeyView(figure: SankeyFigure): TemplateResult {
     moveTo(link);
     say(describe(link));
   };
-  return html`<div
-    class="plot"
-    tabindex="0"
-    role="application"
-    aria-roledescription="flow chart"
-    aria-label="${figure.label}. Arrow keys move from link to link, the widest first."
-    @keydown=${keys}
-  >
-    <svg class="figure" width=${width} height=${all} viewBox="0 0 ${width} ${all}">
-      <title>${figure.label}</title>
-      ${placed.links.map(
-        (link) =>
-          svg`<path class="flow ${link.at === cursor ? 'chosen' : ''}" d=${ribbon(link)} stroke=${css(ramp(link.colour))}
+  const hint = 'Arrow keys move from link to link, the widest first.';
+  return svgFrame(
+    { kind: 'flow chart', label: figure.label, hint, width, height: all, keys },
+    svg`${placed.links.map(
+      (link) =>
+        svg`<path class="flow ${link.at === cursor ? 'chosen' : ''}" d=${ribbon(link)} stroke=${css(ramp(link.colour))}
             stroke-width=${Math.max(1, link.width ?? 1)} @pointermove=${() => say(describe(link.at))} @click=${() => moveTo(link.at)}></path>`,
-      )}
+    )}
       ${placed.nodes.map((node) => nodeView(node, select))}
       ${columns.map((name, c) => {
         const isLast = c === columns.length - 1;
         const x = isLast ? width - 1 : 1 + (c * (width - RIGHT - NODE - 1)) / (columns.length - 1);
         return svg`<text class="axis" x=${x} y="12" text-anchor=${isLast ? 'end' : 'start'}>${name}</text>`;
       })}
-      ${legendView(figure, all - 22)}
-    </svg>
-  </div>`;
+      ${legendView(figure, all - 22)}`,
+  );
 }
 
 const nodeView = (
@@ -126,13 +120,8 @@ const nodeView = (
   </g>`;
 
 function legendView({ ramp, legend }: SankeyFigure, top: number): unknown {
-  const steps = 24;
   const bar = 200;
-  return svg`${Array.from(
-    { length: steps },
-    (_, i) =>
-      svg`<rect x=${1 + (i * bar) / steps} y=${top} width=${bar / steps + 0.5} height="8" fill=${css(ramp(i / (steps - 1)))}></rect>`,
-  )}${legend.map(
+  return svg`${rampBar(ramp, 1, top, bar)}${legend.map(
     (words, i) =>
       svg`<text class="tick" x=${1 + (i * bar) / 2} y=${top + 20} text-anchor=${['start', 'middle', 'end'][i]!}>${words}</text>`,
   )}`;

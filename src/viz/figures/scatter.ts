@@ -1,5 +1,6 @@
 /** Points in a plane without scales: only what is near what can be read from it. */
-import { html, svg, type TemplateResult } from 'lit';
+import { svg, type TemplateResult } from 'lit';
+import { svgFrame } from './frame.ts';
 
 const SHAPES = ['circle', 'square', 'triangle'] as const;
 
@@ -87,31 +88,20 @@ export function scatterView(figure: Scatter): TemplateResult {
   const selected = placed.find(({ at }) => at === cursor);
   const perLine = Math.max(1, Math.floor(width / 130));
   const all = height + LINE * Math.ceil(legend.length / perLine) + 4;
-  return html`<div
-    class="plot"
-    tabindex="0"
-    role="application"
-    aria-roledescription="map"
-    aria-label="${figure.label}. Left and right arrow keys move by expert, up and down by layer."
-    @keydown=${keys}
-  >
-    <svg
-      class="figure"
-      width=${width}
-      height=${all}
-      viewBox="0 0 ${width} ${all}"
-      @pointermove=${(event: PointerEvent) => {
-        const at = nearest(event);
-        if (at !== null) say(describe(at));
-      }}
-      @click=${(event: PointerEvent) => {
-        const at = nearest(event);
-        if (at !== null) select(at);
-      }}
-    >
-      <title>${figure.label}</title>
-      <rect class="hit" width=${width} height=${all}></rect>
-      <rect class="frame" x="0.5" y="0.5" width=${width - 1} height=${height - 1} rx="8"></rect>
+  const hint = 'Left and right arrow keys move by expert, up and down by layer.';
+  const surface = {
+    point: (event: PointerEvent): void => {
+      const at = nearest(event);
+      if (at !== null) say(describe(at));
+    },
+    pick: (event: PointerEvent): void => {
+      const at = nearest(event);
+      if (at !== null) select(at);
+    },
+  };
+  return svgFrame(
+    { kind: 'map', label: figure.label, hint, width, height: all, keys, surface },
+    svg`<rect class="frame" x="0.5" y="0.5" width=${width - 1} height=${height - 1} rx="8"></rect>
       ${[...groups.values()].map(({ colour, d }) => svg`<path class="point" fill=${colour} fill-opacity="0.85" d=${d}></path>`)}
       ${
         selected &&
@@ -123,7 +113,6 @@ export function scatterView(figure: Scatter): TemplateResult {
         const [left, top] = [(i % perLine) * 130, height + LINE * (Math.floor(i / perLine) + 0.75)];
         return svg`<path class="point" fill=${entry.colour} d=${outline(entry, left + 8, top - 1, 4.5)}></path>
           <text class="tick" x=${left + 18} y=${top + 3}>${entry.label}</text>`;
-      })}
-    </svg>
-  </div>`;
+      })}`,
+  );
 }

@@ -280,7 +280,6 @@ describe('mutants of attention/attention_decode', () => {
       named('seven_tokens_from_the_start'),
     ],
     ['drops the window', 'max(first_visible(position), split * CHUNK)', 'split * CHUNK', named('window_16')],
-    ['forgets the scale', 'select(NOTHING, scored(score)', 'select(NOTHING, score', named('middle_of_the_cache')],
     ['forgets the sink', 'denominator[r] = 1.0', 'denominator[r] = 0.0', named('sinks')],
     [
       'takes the wrong kv head',
@@ -289,16 +288,22 @@ describe('mutants of attention/attention_decode', () => {
       named('middle_of_the_cache'),
     ],
     [
-      'does not fade earlier tiles',
-      'sums[r * DIMS + i] *= decay[r]',
-      'sums[r * DIMS + i] *= 1.0',
-      named('middle_of_the_cache'),
-    ],
-    [
       'counts the sink in every split',
       'if (alone) {\n    if (lane',
       'if (true) {\n    if (lane',
       named('crosses_into_a_split'),
+    ],
+  ]);
+});
+
+describe('mutants of attention/key_tiles', () => {
+  mutants('attention/key_tiles', 'decode', [
+    ['forgets the scale', 'select(NOTHING, scored(score)', 'select(NOTHING, score', named('middle_of_the_cache')],
+    [
+      'does not fade earlier tiles',
+      '(*sums)[r * DIMS + i] *= decay[r]',
+      '(*sums)[r * DIMS + i] *= 1.0',
+      named('middle_of_the_cache'),
     ],
   ]);
 });

@@ -145,7 +145,7 @@ describe('attention over pages', () => {
   it.each([
     ['a page of another', 'j / PAGE] * KV_HEADS', '(j + PAGE) / PAGE] * KV_HEADS', 'rows_of_three_sequences'],
     ['the token after it', 'let end = position + 1u', 'let end = position + 2u', 'ends_of_pages'],
-    ['no window', 'first_visible(position); base', '0u; base', 'window_within_a_page'],
+    ['no window', 'first_visible(position), end', '0u, end', 'window_within_a_page'],
     ['no sink', 'denominator[r] = 1.0', 'denominator[r] = 0.0', 'sinks'],
   ])('catches a kernel that sees %s', (_, from, to, name) =>
     expectMutantToFail(
