@@ -144,10 +144,14 @@ export class Forward {
     return { one: DECODE_TOKENS, few: fewTokens(this.config, prefillChunk), chunk: prefillChunk }[batch];
   }
 
+  /** Whether this model can guess tokens at all. What makes routing approximate holds for single tokens only. */
+  get mayGuess(): boolean {
+    return this.most('few') > 1 && !this.isApproximate;
+  }
+
   /** How a step runs when every expert is on the GPU. */
   batchOf(tokens: number): Batch {
     if (tokens === 1) return 'one';
-    // What makes routing approximate holds for single tokens only.
     const most = this.isApproximate ? 1 : Math.min(this.tuning.fewUpTo, this.most('few'));
     return tokens <= most ? 'few' : 'chunk';
   }

@@ -26,14 +26,13 @@ export interface TuningPlace {
   readonly blobs: BlobStore | null;
 }
 
-/** @returns what was found before, or measures. The cache of keys and values must be empty: it is written over */
-export async function measuredTuning(gpu: Gpu, forward: Forward, { key, blobs }: TuningPlace): Promise<Tuning> {
-  const name = `${adapterName(gpu.facts.adapter)} ${gpu.facts.kernels} ${key}`;
-  const known = found.get(name) ?? (await readTuning(blobs, name));
-  const tuning = known ?? (await measure(gpu, forward));
-  found.set(name, tuning);
-  if (!known) await blobs?.writeBlob(BLOB, new TextEncoder().encode(JSON.stringify({ name, tuning })));
-  return tuning;
+const nameOf = ({ facts }: Gpu, { key }: TuningPlace): string =>
+  `${adapterName(facts.adapter)} ${facts.kernels} ${key}`;
+
+/** What was found before; null: `measureTuning` has to. */
+export async function knownTuning(gpu: Gpu, place: TuningPlace): Promise<Tuning | null> {
+  const name = nameOf(gpu, place);
+  return found.get(name) ?? (await readTuning(place.blobs, name));
 }
 
 const adapterName = ({ vendor, architecture, description }: AdapterFacts): string =>
@@ -57,20 +56,46 @@ export function parseTuning(text: string, name: string): Tuning | null {
   }
 }
 
-async function measure(gpu: Gpu, forward: Forward): Promise<Tuning> {
+/** The programs that are timed. */
+export interface TuningCandidates {
+  readonly chunks: ReadonlyMap<TileRows, Body>;
+  readonly few: Body | null;
+}
+
+/** Asks for the pipelines of every choice, those that are not timed too: whatever is chosen is compiled then. */
+export async function recordCandidates(forward: Forward): Promise<TuningCandidates> {
+  const tiles = tileCandidates(forward);
+  const [chunks, few] = await Promise.all([
+    Promise.all(tiles.map(async (tileRows) => [tileRows, await forward.body('chunk', { tileRows })] as const)),
+    forward.most('few') > 1 ? forward.body('few') : null,
+    ...tiles.map((tileRows) => forward.body('chunk', { tileRows, waves: true })),
+  ]);
+  return { chunks: new Map(chunks), few };
+}
+
+/** Measures, and keeps what it found. The cache of keys and values must be empty: it is written over. */
+export async function measureTuning(
+  gpu: Gpu,
+  forward: Forward,
+  candidates: TuningCandidates,
+  place: TuningPlace,
+): Promise<Tuning> {
+  const tuning = await measure(gpu, forward, candidates);
+  const name = nameOf(gpu, place);
+  found.set(name, tuning);
+  await place.blobs?.writeBlob(BLOB, new TextEncoder().encode(JSON.stringify({ name, tuning })));
+  return tuning;
+}
+
+async function measure(gpu: Gpu, forward: Forward, { chunks, few }: TuningCandidates): Promise<Tuning> {
   const { prefillChunk: chunk } = forward.plan;
-  const tileRows = tileCandidates(forward, chunk);
-  const bodies = new Map<string, Body>();
-  for (const rows of tileRows) bodies.set(`chunk ${rows}`, await forward.body('chunk', { tileRows: rows }));
-  const fewMost = forward.most('few');
-  const few = fewMost > 1 ? await forward.body('few') : null;
   const { vocab } = forward.config;
   gpu.write(
     forward.ids,
     Uint32Array.from({ length: chunk }, (_, i) => (i * 7919) % vocab),
   );
-  const time = async ({ batch, tokens, tileRows: rows }: Run): Promise<number> => {
-    const body = batch === 'few' ? few! : bodies.get(`chunk ${rows}`)!;
+  const time = async ({ batch, tokens, tileRows }: Run): Promise<number> => {
+    const body = batch === 'few' ? few! : chunks.get(tileRows)!;
     const startedAt = performance.now();
     forward.setStep(tokens, 0);
     const encoder = gpu.device.createCommandEncoder();
@@ -82,10 +107,11 @@ async function measure(gpu: Gpu, forward: Forward): Promise<Tuning> {
   };
   // The first run of a program pays for what no later one does.
   const warmed = async (run: Run): Promise<number> => Math.min(await time(run), await time(run));
-  return tune(UNTUNED, { fewMost, chunk, tileRows, time: warmed, now: () => performance.now(), budgetMs: BUDGET_MS });
+  const choice = { fewMost: forward.most('few'), chunk, tileRows: [...chunks.keys()] };
+  return tune(UNTUNED, { ...choice, time: warmed, now: () => performance.now(), budgetMs: BUDGET_MS });
 }
 
-function tileCandidates({ config }: Forward, chunk: number): readonly TileRows[] {
+function tileCandidates({ config, plan: { prefillChunk: chunk } }: Forward): readonly TileRows[] {
   const rows = Math.max(0, ...moeLayers(config).map((m) => (chunk * m.topK) / m.experts));
   return TILE_SIZES.filter((tall) => tall === UNTUNED.tileRows || rows > FILLED * tall);
 }

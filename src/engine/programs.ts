@@ -32,7 +32,12 @@ export interface FewPrograms {
   readonly after: readonly Program[];
 }
 
-export async function recordFew(forward: Forward, recorded: Body | null, adapter: string | null): Promise<FewPrograms> {
+/** @param recorded the layers, where they are recorded or about to be */
+export async function recordFew(
+  forward: Forward,
+  recorded: Body | Promise<Body> | null,
+  adapter: string | null,
+): Promise<FewPrograms> {
   const [body, head, sampling] = await Promise.all([
     recorded ?? forward.body('few', { adapter }),
     forward.fewLogits(adapter),
@@ -50,6 +55,24 @@ export async function recordPrograms(forward: Forward): Promise<Programs> {
     forward.draws.topLogprobs(),
   ]);
   return { bodies, head, sampling, limitedSampling, topLogprobs };
+}
+
+/** What an answer with default options runs. */
+export interface FirstPrograms {
+  readonly programs: Programs;
+  /** null: nothing guesses unless a request asks. */
+  readonly few: FewPrograms | null;
+}
+
+/** @param guesses whether steps guess by default */
+export async function recordFirst(forward: Forward, guesses: boolean): Promise<FirstPrograms> {
+  const recorded = recordPrograms(forward);
+  const body = forward.batchOf(2) === 'few' ? recorded.then(({ bodies }) => bodies.few!) : null;
+  const [programs, few] = await Promise.all([
+    recorded,
+    guesses && forward.mayGuess ? recordFew(forward, body, null) : null,
+  ]);
+  return { programs, few };
 }
 
 /** The same under an adapter: drawing a token is as without. */

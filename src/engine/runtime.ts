@@ -13,9 +13,7 @@ import { ExpertService, popularityOf } from './expert-service.ts';
 import { ExpertFetcher } from './fetch.ts';
 import { Forward } from './forward.ts';
 import type { LoadOptions } from './load.ts';
-import { sourceNotes } from './keeping.ts';
 import { measureSync } from './measure.ts';
-import { measuredTuning } from './measure-tuning.ts';
 import { ModePicker } from './mode.ts';
 import { allocateHomes } from './open-store.ts';
 import { fileBytes, type Plan } from './plan.ts';
@@ -24,9 +22,10 @@ import type { ProgressMeter } from './progress.ts';
 import { BatchRunner } from './serving/batch-runner.ts';
 import { Session } from './session.ts';
 import { resolveSpeculation } from './speculation/options.ts';
+import { beside, compileFirst, tuned, tuningOf, type Compiled, type StartupOptions } from './startup.ts';
+import type { StepRecord } from './step-record.ts';
 import { withSuggestion } from './suggest.ts';
-import { UNTUNED } from './tuning.ts';
-import { Uploader } from './upload.ts';
+import { Uploader, type DeviceWeights } from './upload.ts';
 
 export interface Runtime {
   readonly gpu: Gpu;
@@ -71,8 +70,14 @@ export async function openRuntime(gpu: Gpu, prepared: PreparedModel, options: Ru
   }
 }
 
-async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from }: RuntimeOptions): Promise<Runtime> {
+async function build(
+  gpu: Gpu,
+  prepared: PreparedModel,
+  { progress, signal: asked, from }: RuntimeOptions,
+): Promise<Runtime> {
   const { source, options, planned, keeping, approximate, storage } = prepared;
+  const stop = new AbortController();
+  const signal = asked ? AbortSignal.any([asked, stop.signal]) : stop.signal;
   const { config } = prepared.opened;
   const { spec } = planned;
   const { homes, plan } = await allocateHomes(gpu, config, { ...planned, plan: from?.experts.wanted ?? planned.plan });
@@ -112,50 +117,57 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
   const { count, experts: all } = plan.slots;
   const isFull = plan.verdict !== 'streams' && count === all && !startsEarly(options.start, spec, plan);
   if (isFull) source.willReadAll?.();
-  const weights = await uploader.model(spec, plan, homes, async (layer) => {
-    // In order, one by one: most files are ordered so.
-    const read = isFull ? store.experts[layer]! : 0;
-    for (let e = 0; e < read; e++) await store.bring(layer, [e], { atLayer: layer, isKept: () => true, signal });
-  });
-  if (isFull) await uploader.release();
-  const adapted = await uploadAdapters(gpu, { spec, weights, tokens: plan.prefillChunk }, prepared.adapters, signal);
-  progress.enter('compile');
+  const placed = await uploader.place(spec, plan, homes);
   const labels = approximations(approximate);
-  const forward = await Forward.create(gpu, config, plan, weights, homes, {
+  const adapted = new Map<string, DeviceWeights>();
+  const tuning = await tuningOf(gpu, prepared, plan, isFull);
+  const forward = await Forward.create(gpu, config, plan, placed.weights, homes, {
     predict: !isFull,
     approximate: labels.length > 0,
-    tuning: typeof options.tune === 'object' ? { ...UNTUNED, ...options.tune } : UNTUNED,
+    tuning: tuning.known,
     adapted,
   });
-  // What is streamed runs in waves or one by one, and a CPU's times would take longer than they save.
-  if ((options.tune ?? true) === true && isFull && !gpu.facts.adapter.isFallback) {
-    const { prefillChunk, precision, bytes } = plan;
-    forward.tuning = await measuredTuning(gpu, forward, {
-      key: `${source.key ?? source.label} ${precision} ${bytes.weights + bytes.experts} ${prefillChunk}`,
-      blobs: await sourceNotes(source, options.storage),
-    });
-  }
   const modes =
     from?.modes ??
     new ModePicker(store.experts.length, options.mode ?? 'auto', await measureSync(gpu, forward.draws.sampled));
+  const startup: StartupOptions = {
+    guesses: resolveSpeculation(options.speculate, !gpu.facts.adapter.isFallback) !== null,
+    requests: plan.requests && (await BatchRunner.allocate(gpu, forward, plan.requests)),
+    tunes: tuning.place,
+  };
+  const upload = async (): Promise<void> => {
+    await placed.fill(async (layer) => {
+      // In order, one by one: most files are ordered so.
+      const read = isFull ? store.experts[layer]! : 0;
+      for (let e = 0; e < read; e++) await store.bring(layer, [e], { atLayer: layer, isKept: () => true, signal });
+    });
+    if (isFull) await uploader.release();
+    const { prefillChunk: tokens } = plan;
+    const loaded = await uploadAdapters(gpu, { spec, weights: placed.weights, tokens }, prepared.adapters, signal);
+    for (const [name, weights] of loaded) adapted.set(name, weights);
+    progress.enter('compile');
+  };
+  const compile = async (): Promise<Compiled> => {
+    // First what the first block waits for; what is kept was quantised when it came.
+    const quantizing = keeping?.records.isComplete ? null : placed.compile();
+    const [compiled] = await Promise.all([compileFirst(gpu, forward, startup), quantizing]);
+    return compiled;
+  };
+  const compiling = compile();
+  const compiled = await beside(upload(), compiling, { signal, stop: (reason) => stop.abort(reason) });
+  const first = await tuned(gpu, forward, compiled, startup);
   const monitor =
     from?.experts.monitor ??
     new ExpertMonitor(store, plan, storage, labels, () => keeping?.records.note ?? null, modes.syncMs);
-  const session = await Session.open({
-    gpu,
-    forward,
-    store,
-    modes,
-    approximate,
-    isWatched: monitor.isWatched,
-    onStep: (record) => {
-      monitor.add(record);
-      experts.onStep();
-    },
-  });
-  const batch = plan.requests && (await BatchRunner.create(gpu, forward, plan.requests));
-  const guessesByDefault = !gpu.facts.adapter.isFallback;
-  if (resolveSpeculation(options.speculate, guessesByDefault)) await session.prepareGuesses();
+  const onStep = (record: StepRecord): void => {
+    monitor.add(record);
+    experts.onStep();
+  };
+  const session = await Session.open(
+    { gpu, forward, store, modes, approximate, isWatched: monitor.isWatched, onStep },
+    first,
+  );
+  const { batch } = compiled;
   const experts = new ExpertService({
     store,
     monitor,
@@ -176,7 +188,7 @@ async function build(gpu: Gpu, prepared: PreparedModel, { progress, signal, from
     monitor.moved(store, plan, storage);
     await session.resume(from.session, signal);
   }
-  signal?.throwIfAborted();
+  signal.throwIfAborted();
   progress.enter('ready');
   isLoading = false;
   experts.start();

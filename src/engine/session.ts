@@ -17,7 +17,15 @@ import type { Batch } from './forward/batch.ts';
 import type { RoutingLogs } from './forward/routing-log.ts';
 import type { ModePicker } from './mode.ts';
 import { NO_INTERVENTIONS, type ResolvedInterventions } from './interventions.ts';
-import { recordAdapted, recordBodies, recordFew, recordPrograms, type FewPrograms, type Programs } from './programs.ts';
+import {
+  recordAdapted,
+  recordBodies,
+  recordFew,
+  recordPrograms,
+  type FewPrograms,
+  type FirstPrograms,
+  type Programs,
+} from './programs.ts';
 import { chunkRoutingAt, type LayerRouting } from './routing.ts';
 import type { Scorer, ScoringPass } from './scoring.ts';
 import { StepLog, type LoggedStep } from './step-log.ts';
@@ -105,19 +113,20 @@ export class Session implements Scorer {
   #biasOnGpu: DrawParams['bias'] = null;
   #allowedOnGpu: DrawParams['allowed'] = null;
 
-  private constructor(parts: SessionParts, programs: Programs) {
+  private constructor(parts: SessionParts, { programs, few }: FirstPrograms) {
     const { gpu, forward, store, modes } = parts;
     this.#parts = parts;
     this.#gpu = gpu;
     this.#forward = forward;
     this.#base = this.#programs = programs;
+    this.#few = few && Promise.resolve(few);
     this.#counts = new Uint32Array(forward.config.vocab);
     this.#stepper = new Stepper({ gpu, forward, store, modes, tailBytes: MOST_SAMPLED_BYTES });
   }
 
-  static async open(parts: SessionParts): Promise<Session> {
-    const programs = await recordPrograms(parts.forward);
-    return parts.gpu.allocating('reading tokens back', () => new Session(parts, programs));
+  /** @throws OutOfBudget when the GPU has no room for what it reads back */
+  static open(parts: SessionParts, first: FirstPrograms): Promise<Session> {
+    return parts.gpu.allocating('reading tokens back', () => new Session(parts, first));
   }
 
   /** Records every program again: after arenas were replaced. */
@@ -364,7 +373,7 @@ export class Session implements Scorer {
 
   /** Records what `guess` runs, once. @returns whether this model can guess at all */
   async prepareGuesses(): Promise<boolean> {
-    if (this.#forward.most('few') === 1 || this.#forward.isApproximate) return false;
+    if (!this.#forward.mayGuess) return false;
     this.#few ??= recordFew(this.#forward, this.#programs.bodies.few, this.#adapter).catch((error: unknown) => {
       this.#few = null;
       throw error;

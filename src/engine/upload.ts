@@ -5,13 +5,19 @@ import { Recorder } from '../gpu/recording.ts';
 import { STEP_BYTES } from '../gpu/step.ts';
 import type { DeviceMatrix } from '../kernels/matrix.ts';
 import { sameBlock, type DeviceRouter } from '../kernels/moe/router_block.ts';
-import { quantize, QUANTIZE_PARAMS_BYTES, quantizeParams } from '../kernels/repack/quantize.ts';
+import {
+  compileQuantize,
+  quantize,
+  QUANTIZE_PARAMS_BYTES,
+  quantizeParams,
+  type QuantizeOptions,
+} from '../kernels/repack/quantize.ts';
 import type { DeviceParts } from '../layers/parts.ts';
 import { mapWeights, type ModelWeights } from '../layers/weights.ts';
 import type { DeviceExperts } from '../moe/experts.ts';
 import { invariant } from '../util/assert.ts';
 import { CHUNK, planes, sameLayout, type Layout, type MatrixShape } from '../weights/layout.ts';
-import type { NativeRows } from '../weights/matrix.ts';
+import type { NativeRows, PublishedMatrix } from '../weights/matrix.ts';
 import type { DenseRecords } from './dense-records.ts';
 import type {
   ExpertsSpec,
@@ -26,6 +32,15 @@ import { BLOCK_BYTES, type Plan } from './plan.ts';
 import type { ExpertHomes } from '../moe/homes.ts';
 
 export type DeviceWeights = ModelWeights<DeviceParts, BufferView, DeviceExperts, DeviceRouter>;
+
+/** A model's buffers, and what fills them. */
+export interface PlacedModel {
+  readonly weights: DeviceWeights;
+  /** Once. @param atExperts called where a layer's experts would be read; their slots are the caller's business */
+  readonly fill: (atExperts: (layer: number) => Promise<void>) => Promise<void>;
+  /** Asks for every shader that filling takes, experts that are fetched later too. @returns settles when they are compiled */
+  readonly compile: () => Promise<void>;
+}
 
 /** `writeBuffer` copies; waiting for the queue after this many bytes bounds those copies. */
 const IN_FLIGHT_BYTES = 16 * 2 ** 20;
@@ -67,6 +82,22 @@ async function* blocks<T>(
   }
 }
 
+const floatsOf = (published: PublishedMatrix): PublishedMatrix => published.floats ?? published;
+
+function quantizeOptions({ layout, rows }: Omit<Target, 'view'>, published: PublishedMatrix): QuantizeOptions {
+  const source = floatsOf(published);
+  const from = source.layout.kind;
+  invariant(from === 'bf16' || from === 'f16' || from === 'f32', `cannot quantise ${from} rows on load`);
+  const { valueRowWords, chunks } = planes(source.layout, source);
+  const cols = chunks * CHUNK; // rows arrive padded with zeros, which quantise to zero
+  return {
+    from,
+    layout,
+    shape: { rows, cols },
+    maxRows: Math.max(1, Math.floor(BLOCK_BYTES / (valueRowWords * 4))),
+  };
+}
+
 interface Quantizer {
   readonly staging: GPUBuffer;
   readonly params: GPUBuffer;
@@ -97,56 +128,91 @@ export class Uploader {
     this.#signal = signal;
   }
 
-  /**
-   * Everything but experts, in the order of the forward pass, which is how most files are ordered.
-   * @param atExperts called where a layer's experts would be read; their slots are the caller's business
-   */
+  /** Everything but experts, in the order of the forward pass, which is how most files are ordered. */
   async model(
     spec: ModelSpec,
     plan: Plan,
     homes: ExpertHomes,
     atExperts: (layer: number) => Promise<void>,
   ): Promise<DeviceWeights> {
-    let layer = 0;
-    const routers = await this.#routers(spec, plan);
-    let routed = 0;
-    const weights = await mapWeights(spec, {
-      matrix: (m: MatrixSpec) => this.matrix(m),
-      vector: (v: VectorSpec) => this.vector(v),
-      experts: async () => {
-        await atExperts(layer);
-        return homes.layer(layer++);
-      },
-      router: (r: RouterSpec) => this.router(r, routers[routed++]!),
-    });
-    await this.#gpu.idle();
+    const { weights, fill } = await this.place(spec, plan, homes);
+    await fill(atExperts);
     return weights;
   }
 
-  async matrix(spec: MatrixSpec): Promise<DeviceParts> {
+  /** Makes the buffers of everything but experts: programs that read them can be recorded before there is anything in them. */
+  async place(spec: ModelSpec, plan: Plan, homes: ExpertHomes): Promise<PlacedModel> {
+    const fills: ((atExperts: (layer: number) => Promise<void>) => Promise<void>)[] = [];
+    let layer = 0;
+    const routers = await this.#routers(spec, plan);
+    let routed = 0;
+    const conversions: (readonly [target: Omit<Target, 'view'>, source: PublishedMatrix])[] = [];
+    const weights = await mapWeights(spec, {
+      matrix: async (m: MatrixSpec) => {
+        const parts = await this.#placeMatrix(m);
+        for (const part of m.parts) for (const { source } of part.pieces) conversions.push([part, source]);
+        fills.push(() => this.#fillMatrix(m, parts));
+        return parts;
+      },
+      vector: async (v: VectorSpec) => {
+        const view = await this.#allocate(v.label, 4 * v.length);
+        fills.push(() => this.#fillVector(v, view));
+        return view;
+      },
+      experts: async (x: ExpertsSpec) => {
+        const at = layer++;
+        const { gate, up, down } = x.matrices(0);
+        const gateUp = { layout: x.slot.gateUp, rows: 2 * gate.rows, cols: gate.cols };
+        conversions.push([gateUp, gate], [gateUp, up], [{ ...down, layout: x.slot.down }, down]);
+        fills.push((atExperts) => atExperts(at));
+        return homes.layer(at);
+      },
+      router: async (r: RouterSpec) => {
+        const place = routers[routed++]!;
+        for (const { source } of r.matrix.pieces) conversions.push([r.matrix, source]);
+        fills.push(() => this.#fillRouter(r, place));
+        return place;
+      },
+    });
+    const fill: PlacedModel['fill'] = async (atExperts) => {
+      for (const next of fills) await next(atExperts);
+      await this.#gpu.idle();
+    };
+    const compile: PlacedModel['compile'] = async () => {
+      const needed = conversions.filter(([target, source]) => !sameLayout(source.layout, target.layout));
+      await Promise.all(needed.map(([to, from]) => compileQuantize(this.#gpu, from.name, quantizeOptions(to, from))));
+    };
+    return { weights, fill, compile };
+  }
+
+  async #allocate(label: string, bytes: number): Promise<BufferView> {
+    const buffer = await this.#gpu.allocating(`${label} (${bytes} bytes)`, () =>
+      this.#gpu.createBuffer(label, 'weights', bytes),
+    );
+    return wholeBuffer(buffer);
+  }
+
+  async #placeMatrix(spec: MatrixSpec): Promise<DeviceParts> {
     const parts: { firstRow: number; matrix: DeviceMatrix }[] = [];
     for (const part of spec.parts) {
-      const { rows, cols, layout } = part;
-      const { bytes } = planes(layout, part);
-      const buffer = await this.#gpu.allocating(`${spec.label} (${bytes} bytes)`, () =>
-        this.#gpu.createBuffer(spec.label, 'weights', bytes),
-      );
-      const matrix = { view: wholeBuffer(buffer), rows, cols, layout };
-      if (await this.#dense?.restore(matrix.view)) {
-        for (const { source, begin, end } of part.pieces) this.#count(source, end - begin);
-      } else await this.#fill(matrix, part, this.#signal);
-      parts.push({ firstRow: part.firstRow, matrix });
+      const { rows, cols, layout, firstRow } = part;
+      const view = await this.#allocate(spec.label, planes(layout, part).bytes);
+      parts.push({ firstRow, matrix: { view, rows, cols, layout } });
     }
     return { rows: spec.rows, cols: spec.cols, parts };
   }
 
-  async vector(spec: VectorSpec): Promise<BufferView> {
-    const bytes = 4 * spec.length;
-    const view = await this.#gpu.allocating(`${spec.label} (${bytes} bytes)`, () =>
-      wholeBuffer(this.#gpu.createBuffer(spec.label, 'weights', bytes)),
-    );
+  async #fillMatrix(spec: MatrixSpec, { parts }: DeviceParts): Promise<void> {
+    for (const [i, part] of spec.parts.entries()) {
+      const { matrix } = parts[i]!;
+      if (await this.#dense?.restore(matrix.view)) {
+        for (const { source, begin, end } of part.pieces) this.#count(source, end - begin);
+      } else await this.#fill(matrix, part, this.#signal);
+    }
+  }
+
+  async #fillVector(spec: VectorSpec, view: BufferView): Promise<void> {
     if (!(await this.#dense?.restore(view))) this.#gpu.write(view, await spec.load(this.#signal));
-    return view;
   }
 
   /** A place for each MoE layer's router block. */
@@ -154,9 +220,7 @@ export class Uploader {
     const blocks = spec.layers.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.router.block] : []));
     const places: DeviceRouter[] = [];
     for (const { layers, bytes } of plan.routers) {
-      const buffer = await this.#gpu.allocating(`routers (${bytes} bytes)`, () =>
-        wholeBuffer(this.#gpu.createBuffer('routers', 'weights', bytes)),
-      );
+      const buffer = await this.#allocate('routers', bytes);
       let at = 0;
       for (const layer of layers) {
         const block = blocks[layer]!;
@@ -172,17 +236,15 @@ export class Uploader {
     return places;
   }
 
-  /** Fills one router block. */
-  async router({ matrix, vectors }: RouterSpec, place: DeviceRouter): Promise<DeviceRouter> {
+  async #fillRouter({ matrix, vectors }: RouterSpec, place: DeviceRouter): Promise<void> {
     if (await this.#dense?.restore(place.view)) {
       for (const { source, begin, end } of matrix.pieces) this.#count(source, end - begin);
-      return place;
+      return;
     }
     const { layout, rows, cols } = matrix;
     const view = subview(place.view, 0, planes(layout, matrix).bytes);
     await this.#fill({ view, layout, rows, cols }, matrix, this.#signal);
     for (const { at, vector } of vectors) this.#write(place.view, at, await vector.load(this.#signal));
-    return place;
   }
 
   /** Counts an expert that came from elsewhere. */
@@ -298,24 +360,23 @@ export class Uploader {
     { source: published, begin, end, target: to, stride }: Piece,
     signal?: AbortSignal,
   ): Promise<void> {
-    const source = published.floats ?? published;
-    const from = source.layout.kind;
-    invariant(from === 'bf16' || from === 'f16' || from === 'f32', `cannot quantise ${from} rows on load`);
+    const source = floatsOf(published);
     const gpu = this.#gpu;
     const { staging, params, step } = await (this.#quantizer ??= this.#makeQuantizer());
-    const rowWords = planes(source.layout, source).valueRowWords;
-    const cols = planes(source.layout, source).chunks * CHUNK; // rows arrive padded with zeros, which quantise to zero
-    const block = Math.max(1, Math.floor(BLOCK_BYTES / (rowWords * 4)));
+    const options = quantizeOptions(target, published);
+    const { maxRows: block } = options;
     const recorder = new Recorder(gpu, wholeBuffer(step));
     quantize(
       recorder,
       `quantise ${source.name}`,
       { source: wholeBuffer(staging), target: target.view, params: wholeBuffer(params) },
-      { from, layout: target.layout, shape: { rows: target.rows, cols }, maxRows: block },
+      options,
     );
-    const program = await recorder.finish();
+    const compiling = recorder.finish(); // the first block is on its way meanwhile
+    compiling.catch(() => undefined);
     const read = (row: number, until: number): Promise<NativeRows> => source.read(row, until, signal);
     for await (const { row, until, rows } of blocks(begin, end, block, read)) {
+      const program = await compiling;
       this.#write(wholeBuffer(staging), 0, rows.values);
       this.#write(
         wholeBuffer(params),

@@ -1,7 +1,14 @@
 /** Compiled shaders, one per (shader, constants, imports), with errors that point at the .wgsl line. */
 import { InvariantError } from '../util/assert.ts';
 import type { Counters } from './gpu.ts';
-import { entryPoint, expandShader, type Constants, type ExpandedShader, type Imports } from './shader.ts';
+import {
+  entryPoint,
+  expandShader,
+  type Constants,
+  type ExpandedShader,
+  type Imports,
+  type ShaderBinding,
+} from './shader.ts';
 
 export interface CompiledPipeline {
   readonly shader: ExpandedShader;
@@ -34,25 +41,36 @@ export class PipelineCache {
     return compiled;
   }
 
+  /** Of the step's uniform, wherever a shader reads it. */
+  get stepLayout(): GPUBindGroupLayout {
+    return this.#layout('step', [{ binding: 0, kind: 'uniform' }]);
+  }
+
   #layoutsOf(shader: ExpandedShader): GPUBindGroupLayout[] {
     const groups = Math.max(0, ...shader.bindings.map((b) => b.group + 1));
-    return Array.from({ length: groups }, (_, group) => {
-      const entries = shader.bindings.filter((b) => b.group === group);
-      const key = entries.map((b) => `${b.binding}:${b.kind}`).join();
-      let layout = this.#layouts.get(key);
-      if (!layout) {
-        layout = this.#device.createBindGroupLayout({
-          label: `${shader.path} group ${group}`,
-          entries: entries.map((b) => ({
-            binding: b.binding,
-            visibility: GPUShaderStage.COMPUTE,
-            buffer: { type: b.kind === 'uniform' ? 'uniform' : b.kind === 'read' ? 'read-only-storage' : 'storage' },
-          })),
-        });
-        this.#layouts.set(key, layout);
-      }
-      return layout;
-    });
+    return Array.from({ length: groups }, (_, group) =>
+      this.#layout(
+        `${shader.path} group ${group}`,
+        shader.bindings.filter((b) => b.group === group),
+      ),
+    );
+  }
+
+  #layout(label: string, bindings: readonly Pick<ShaderBinding, 'binding' | 'kind'>[]): GPUBindGroupLayout {
+    const key = bindings.map((b) => `${b.binding}:${b.kind}`).join();
+    let layout = this.#layouts.get(key);
+    if (!layout) {
+      layout = this.#device.createBindGroupLayout({
+        label,
+        entries: bindings.map((b) => ({
+          binding: b.binding,
+          visibility: GPUShaderStage.COMPUTE,
+          buffer: { type: b.kind === 'uniform' ? 'uniform' : b.kind === 'read' ? 'read-only-storage' : 'storage' },
+        })),
+      });
+      this.#layouts.set(key, layout);
+    }
+    return layout;
   }
 
   async #compile(

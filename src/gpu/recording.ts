@@ -126,13 +126,9 @@ export class Recorder {
   /** Waits for every pipeline to compile. */
   async finish(): Promise<Program> {
     for (const step of this.#steps) if (step.kind === 'dispatch') step.compiled = await step.pipeline;
-    const layout = this.gpu.device.createBindGroupLayout({
-      label: 'step',
-      entries: [{ binding: 0, visibility: GPUShaderStage.COMPUTE, buffer: { type: 'uniform' } }],
-    });
     const group = this.gpu.device.createBindGroup({
       label: 'step',
-      layout,
+      layout: this.gpu.pipelines.stepLayout,
       entries: [{ binding: 0, resource: { buffer: this.#step.buffer, offset: this.#step.offset, size: STEP_BYTES } }],
     });
     return new Program(this.gpu, this.#steps, group);

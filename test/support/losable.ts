@@ -5,10 +5,12 @@
  */
 
 /** What may be counted on a device: a test takes it away at the n-th. */
-export type Moment = 'createBuffer' | 'submit' | 'mapAsync' | 'pipeline';
+export type Moment = 'createBuffer' | 'submit' | 'mapAsync' | 'pipeline' | 'bindGroup' | 'bindGroupLayout';
 
 /** Whether there is no memory for the n-th buffer of a device, of so many bytes. */
 export type RefusesBuffer = (device: LosableDevice, count: number, bytes: number) => boolean;
+/** What a pipeline waits for after it was asked for. */
+export type HoldsPipeline = () => Promise<void>;
 export type OnMoment = (device: LosableDevice, moment: Moment, count: number) => void;
 
 type Method = (...args: readonly never[]) => unknown;
@@ -20,6 +22,7 @@ export class LosableDevice {
   readonly #inner: GPUDevice;
   readonly #onMoment: OnMoment;
   readonly #refuses: RefusesBuffer;
+  readonly #holds: HoldsPipeline;
   /** Buffers that nobody has destroyed. */
   readonly live = new Set<GPUBuffer>();
   readonly #counts = new Map<Moment, number>();
@@ -35,12 +38,13 @@ export class LosableDevice {
   /** @param index how many devices there were before */
   constructor(
     inner: GPUDevice,
-    { onMoment, refusesBuffer }: Pick<LosableGpu, 'onMoment' | 'refusesBuffer'>,
+    { onMoment, refusesBuffer, holdsPipeline }: Pick<LosableGpu, 'onMoment' | 'refusesBuffer' | 'holdsPipeline'>,
     readonly index: number,
   ) {
     this.#inner = inner;
     this.#onMoment = onMoment;
     this.#refuses = refusesBuffer;
+    this.#holds = holdsPipeline;
     const queue = replaced(inner.queue, {
       submit: (commands: Iterable<GPUCommandBuffer>) => {
         this.#at('submit');
@@ -87,6 +91,11 @@ export class LosableDevice {
     return true;
   }
 
+  /** How many there were so far. */
+  count(moment: Moment): number {
+    return this.#counts.get(moment) ?? 0;
+  }
+
   #unlessLost<T>(work: Promise<T>): Promise<T> {
     return this.isLost
       ? refusal('OperationError')
@@ -116,7 +125,15 @@ export class LosableDevice {
       },
       createComputePipelineAsync: (descriptor: GPUComputePipelineDescriptor) => {
         this.#at('pipeline');
-        return this.#unlessLost(inner.createComputePipelineAsync(descriptor));
+        return this.#unlessLost(this.#holds().then(() => inner.createComputePipelineAsync(descriptor)));
+      },
+      createBindGroup: (descriptor: GPUBindGroupDescriptor) => {
+        this.#at('bindGroup');
+        return inner.createBindGroup(descriptor);
+      },
+      createBindGroupLayout: (descriptor: GPUBindGroupLayoutDescriptor) => {
+        this.#at('bindGroupLayout');
+        return inner.createBindGroupLayout(descriptor);
       },
       pushErrorScope: (filter: GPUErrorFilter) => {
         if (this.isLost) return;
@@ -150,6 +167,7 @@ export class LosableGpu {
   #requests = 0;
   onMoment: OnMoment = () => undefined;
   refusesBuffer: RefusesBuffer = () => false;
+  holdsPipeline: HoldsPipeline = () => Promise.resolve();
   /** Which requests for an adapter, from 0, get none. */
   refuses: (request: number) => boolean = () => false;
 
@@ -170,6 +188,7 @@ export class LosableGpu {
   reset(): void {
     this.onMoment = () => undefined;
     this.refusesBuffer = () => false;
+    this.holdsPipeline = () => Promise.resolve();
     this.refuses = () => false;
     this.#requests = 0;
     this.devices.length = 0;
@@ -185,6 +204,7 @@ export class LosableGpu {
       const hooks = {
         onMoment: (...at: Parameters<OnMoment>) => this.onMoment(...at),
         refusesBuffer: (...at: Parameters<RefusesBuffer>) => this.refusesBuffer(...at),
+        holdsPipeline: () => this.holdsPipeline(),
       };
       const made = new LosableDevice(this.#inner.device, hooks, this.devices.length);
       this.devices.push(made);

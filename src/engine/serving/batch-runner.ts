@@ -19,7 +19,7 @@ import { routingAt, type LayerRouting } from '../routing.ts';
 import type { DrawnToken, DrawParams } from '../session.ts';
 import type { Sequence, Stretch } from './scheduler.ts';
 import { pageBytes, routingBytes, rowsWords, STEP_STRIDE, vocabStride, type RequestsPlan } from './sizes.ts';
-import { Slots } from './slots.ts';
+import { Slots, type SeatViews } from './slots.ts';
 
 /** One sequence's part of a step. */
 export interface Work extends Stretch {
@@ -36,6 +36,13 @@ interface Buffers {
   readonly logits: BufferView; // [in flight, stride of V]
   readonly headStep: BufferView;
   readonly readback: Readback;
+}
+
+/** What a `BatchRunner` has on the GPU. */
+export interface BatchBuffers {
+  readonly plan: RequestsPlan;
+  readonly buffers: Buffers;
+  readonly seats: readonly SeatViews[];
 }
 
 interface Programs {
@@ -69,10 +76,14 @@ export class BatchRunner {
   }
 
   /** @throws OutOfBudget when the GPU has no room for its buffers */
-  static async create(gpu: Gpu, forward: Forward, plan: RequestsPlan): Promise<BatchRunner> {
+  static async allocate(gpu: Gpu, forward: Forward, plan: RequestsPlan): Promise<BatchBuffers> {
     const buffers = await gpu.allocating(`keys and values of ${plan.pages} pages`, () => allocate(gpu, forward, plan));
-    const slots = await Slots.create(gpu, forward, plan);
-    return new BatchRunner(gpu, forward, plan, { buffers, slots, programs: await record(forward, buffers) });
+    return { plan, buffers, seats: await Slots.allocate(gpu, forward, plan) };
+  }
+
+  static async create(gpu: Gpu, forward: Forward, { plan, buffers, seats }: BatchBuffers): Promise<BatchRunner> {
+    const [programs, slots] = await Promise.all([record(forward, buffers), Slots.create(gpu, forward, seats)]);
+    return new BatchRunner(gpu, forward, plan, { buffers, slots, programs });
   }
 
   /** Records every program again: after arenas were replaced. */

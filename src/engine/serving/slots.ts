@@ -10,13 +10,16 @@ import type { DrawParams } from '../session.ts';
 import type { Sequence } from './scheduler.ts';
 import { DRAWN_STRIDE, NEXT_ID_AT, STEP_STRIDE, tokenSetStride, vocabStride, type RequestsPlan } from './sizes.ts';
 
-interface Seat {
+export interface SeatViews {
   readonly logits: BufferView; // [V]
   readonly counts: BufferView; // [V]
   readonly bias: BufferView; // [V]
   readonly allowed: BufferView;
   readonly drawn: BufferView;
   readonly step: BufferView;
+}
+
+interface Seat extends SeatViews {
   readonly programs: { readonly plain: Program; readonly limited: Program; readonly top: Program };
   /** Whose counts are on the GPU, and what its bias and mask were written from. */
   sequence: Sequence | null;
@@ -43,7 +46,8 @@ export class Slots {
     this.#seats = seats;
   }
 
-  static async create(gpu: Gpu, forward: Forward, { inFlight }: RequestsPlan): Promise<Slots> {
+  /** @throws OutOfBudget when the GPU has no room for them */
+  static async allocate(gpu: Gpu, forward: Forward, { inFlight }: RequestsPlan): Promise<SeatViews[]> {
     const { vocab } = forward.config;
     const [row, set] = [4 * vocabStride(vocab), 4 * tokenSetStride(vocab)];
     const make = (label: string, role: 'activations' | 'tables', bytes: number, usage = 0): BufferView =>
@@ -56,24 +60,22 @@ export class Slots {
       allowed: make('allowed tokens', 'tables', set),
       steps: make('steps', 'tables', STEP_STRIDE, GPUBufferUsage.UNIFORM),
     }));
-    const seats = Array.from({ length: inFlight }, async (_, seat): Promise<Seat> => {
-      const views = {
-        logits: subview(buffers.logits, seat * row, 4 * vocab),
-        counts: subview(buffers.counts, seat * row, 4 * vocab),
-        bias: subview(buffers.bias, seat * row, 4 * vocab),
-        allowed: subview(buffers.allowed, seat * set, 4 * tokenSetWords(vocab)),
-        drawn: subview(buffers.drawn, seat * DRAWN_STRIDE, DRAWN_STRIDE),
-        step: subview(buffers.steps, seat * STEP_STRIDE, STEP_BYTES),
-      };
-      return {
-        ...views,
-        programs: await programsOf(forward, views),
-        sequence: null,
-        biasOnGpu: null,
-        allowedOnGpu: null,
-      };
+    return Array.from({ length: inFlight }, (_, seat) => ({
+      logits: subview(buffers.logits, seat * row, 4 * vocab),
+      counts: subview(buffers.counts, seat * row, 4 * vocab),
+      bias: subview(buffers.bias, seat * row, 4 * vocab),
+      allowed: subview(buffers.allowed, seat * set, 4 * tokenSetWords(vocab)),
+      drawn: subview(buffers.drawn, seat * DRAWN_STRIDE, DRAWN_STRIDE),
+      step: subview(buffers.steps, seat * STEP_STRIDE, STEP_BYTES),
+    }));
+  }
+
+  static async create(gpu: Gpu, forward: Forward, places: readonly SeatViews[]): Promise<Slots> {
+    const seats = places.map(async (views): Promise<Seat> => {
+      const programs = await programsOf(forward, views);
+      return { ...views, programs, sequence: null, biasOnGpu: null, allowedOnGpu: null };
     });
-    return new Slots(gpu, vocab, await Promise.all(seats));
+    return new Slots(gpu, forward.config.vocab, await Promise.all(seats));
   }
 
   /** Brings to the GPU what the next draw of a sequence needs and is not there. */
@@ -122,7 +124,7 @@ export class Slots {
 
 async function programsOf(
   forward: Forward,
-  { logits, counts, bias, allowed, drawn, step }: Omit<Seat, 'programs' | 'sequence' | 'biasOnGpu' | 'allowedOnGpu'>,
+  { logits, counts, bias, allowed, drawn, step }: SeatViews,
 ): Promise<Seat['programs']> {
   const { vocab } = forward.config;
   const sampled = subview(drawn, 0, MOST_SAMPLED_BYTES);

@@ -1,5 +1,6 @@
 import type { BufferView } from '../../gpu/buffer.ts';
-import { foldGrid, type Recorder } from '../../gpu/recording.ts';
+import type { Gpu } from '../../gpu/gpu.ts';
+import { foldGrid, type DispatchSpec, type Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import { ceilDiv } from '../../util/math.ts';
 import { CHUNK, layoutName, planes, type Layout, type MatrixShape } from '../../weights/layout.ts';
@@ -32,33 +33,46 @@ export interface QuantizeParams {
   readonly targetAt?: number;
 }
 
+type QuantizeShader = Pick<DispatchSpec, 'shader' | 'constants'>;
+
 export const QUANTIZE_PARAMS_BYTES = 16;
 
 export const quantizeParams = ({ rows, firstRow, rowStride, targetAt = 0 }: QuantizeParams): Uint32Array<ArrayBuffer> =>
   Uint32Array.of(rows, firstRow, rowStride, targetAt / 4);
 
-/** Rounds float rows into an integer layout on the GPU; what changes from run to run is in `params`, so one program serves a whole matrix. */
-export function quantize(recorder: Recorder, label: string, io: QuantizeIo, options: QuantizeOptions): void {
-  const { from, layout, shape, maxRows } = options;
+function quantizeShader(label: string, { from, layout, shape }: QuantizeOptions): QuantizeShader {
   invariant(
     layout.kind === 'int' && layout.group === CHUNK && layout.scale !== 'f32' && !layout.zeros,
     `${label}: cannot quantise to ${layoutName(layout)}`,
   );
   const { chunks, scalesAt, scaleRowWords } = planes(layout, shape);
+  const constants = {
+    COLS: shape.cols,
+    W_CHUNKS: chunks,
+    W_SCALES_AT: scalesAt / 4,
+    W_SCALE_ROW: scaleRowWords,
+    FOUR_BITS: layout.bits === 4,
+    SCALE_F16: layout.scale === 'f16',
+    FROM_F32: from === 'f32',
+    FROM_F16: from === 'f16',
+    FROM_BF16: from === 'bf16',
+  };
+  return { shader: 'repack/quantize', constants };
+}
+
+/** Asks for the shader that `quantize` with the same options runs. @returns settles when it is compiled */
+export async function compileQuantize(gpu: Gpu, label: string, options: QuantizeOptions): Promise<void> {
+  const { shader, constants } = quantizeShader(label, options);
+  await gpu.pipelines.get(shader, constants, {}).pipeline;
+}
+
+/** Rounds float rows into an integer layout on the GPU; what changes from run to run is in `params`, so one program serves a whole matrix. */
+export function quantize(recorder: Recorder, label: string, io: QuantizeIo, options: QuantizeOptions): void {
+  const { shape, layout, maxRows } = options;
+  const { chunks } = planes(layout, shape);
   recorder.dispatch({
-    shader: 'repack/quantize',
+    ...quantizeShader(label, options),
     label,
-    constants: {
-      COLS: shape.cols,
-      W_CHUNKS: chunks,
-      W_SCALES_AT: scalesAt / 4,
-      W_SCALE_ROW: scaleRowWords,
-      FOUR_BITS: layout.bits === 4,
-      SCALE_F16: layout.scale === 'f16',
-      FROM_F32: from === 'f32',
-      FROM_F16: from === 'f16',
-      FROM_BF16: from === 'bf16',
-    },
     bindings: { source: io.source, params: io.params, matrix: io.target },
     grid: () => foldGrid(ceilDiv(maxRows * ceilDiv(chunks, 2), 64)),
   });
