@@ -162,6 +162,12 @@ export interface RopeConfig {
   readonly amplitude: number;
   /** Pairs are (2j, 2j+1) instead of (j, j + n/2). */
   readonly interleaved: boolean;
+  /** In a context of more than `beyond` tokens every position turns by these instead (longrope). Absent: all contexts turn alike. */
+  readonly long?: {
+    readonly beyond: number;
+    readonly inverseFrequencies: readonly number[];
+    readonly amplitude: number;
+  };
 }
 
 export type Activation =

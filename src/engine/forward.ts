@@ -1,4 +1,5 @@
 /** The model as a list of steps: embed, layers, head. Buffers, bind groups and pipelines are made here, once; a token only encodes. */
+import { ropeIn } from '../config/longrope.ts';
 import { isRecurrent, recurrentLayers } from '../config/mixers.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { subview, wholeBuffer, type BufferView } from '../gpu/buffer.ts';
@@ -210,7 +211,7 @@ export class Forward {
       const key = JSON.stringify(rope);
       let view = tables.get(key);
       if (!view) {
-        const table = ropeTable(rope, capacity);
+        const table = ropeTable(ropeIn(rope, capacity), capacity);
         view = buffer('rope', 'tables', table.byteLength);
         gpu.write(view, table);
         tables.set(key, view);

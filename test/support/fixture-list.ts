@@ -27,6 +27,7 @@ const OTHER_FAMILIES = [
   'gemma2',
   'gemma4',
   'qwen3-5-moe',
+  'phimoe-longrope',
 ];
 /** Of no part that the engine has not met in another one: they hold the pass in doubles, which the engine is held to. */
 const DOUBLES_FAMILIES = [

@@ -77,6 +77,12 @@ ROWS
 
 A model that also sees or hears is run by its \`text_config\` where a family here reads it (Qwen3.5 and 3.6, Gemma 4, Llama 4): its tensors are called \`model.language_model.*\` or \`language_model.model.*\`, and those of other media are left alone (\`vitest --project unit test/unit/config/text-config\`).
 
+Where the rotation depends on length, the context that a model is loaded with decides, once for all positions:
+
+- longrope (Phi-3.5-MoE): a \`contextLength\` of up to \`original_max_position_embeddings\`, the default's 4,096 there, has the short factors, and every conversation is as in transformers. A longer one has the long factors for short conversations, too, as in vLLM;
+  transformers goes by the length that a sequence has, and keeps the keys that it turned before. \`plan.longRope\` and \`webmoe inspect\` say which hold (\`vitest --project gpu test/model/longrope test/cli/commands\`).
+- NTK by length (\`dynamic\` without \`alpha\`) is plain up to \`max_position_embeddings\`, and no context is longer.
+
 Not run, and why:
 
 - Nemotron-H and Nemotron 3 Nano: their layers are one mixer or one feed-forward, and their experts have no gate; neither is an axis here yet.
@@ -84,7 +90,6 @@ Not run, and why:
 - Skywork-MoE: whether its gate is normalised at inference is not published where it could be read.
 - OpenMoE, Switch, NLLB-MoE: capacity drops tokens by their place in the batch, and the latter two are encoder-decoders; sessions here hold one causal stream.
 - privacy-filter and nomic-embed: encoders, which label or embed and do not generate.
-- longrope and NTK by length (\`dynamic\` without \`alpha\`): which frequencies hold depends on the length of the conversation; Phi-3.5-MoE is refused for it.
 
 A model of another family is refused with the nearest known family and the keys that this one does not know; \`webmoe inspect\` prints a family file to start from.
 `;
