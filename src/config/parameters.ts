@@ -82,6 +82,7 @@ export function parameterCounts({
   layers,
   tieEmbeddings,
   norm,
+  preNorms,
   postNorms,
   head,
 }: ModelConfig): ParameterCounts {
@@ -94,7 +95,7 @@ export function parameterCounts({
     const mixer = isRecurrent(attention)
       ? recurrentParameters(attention, hidden)
       : attentionParameters(attention, hidden);
-    common += mixer + (postNorms ? 4 : 2) * gains + Number(outScale);
+    common += mixer + 2 * (Number(preNorms) + Number(postNorms)) * gains + Number(outScale);
     all += ffnParameters(ffn, hidden, (moe) => moe.experts);
     chosen += ffnParameters(ffn, hidden, (moe) => moe.topK);
   }

@@ -160,7 +160,7 @@ class Describer {
 
   layer(layer: LayerConfig, names: LayerNames): LayerSpec {
     return {
-      mixerNorm: this.norm(names.mixerNorm),
+      mixerNorm: this.preNorm(names.mixerNorm),
       mixerPostNorm: this.postNorm(names.mixerPostNorm),
       ffnPostNorm: this.postNorm(names.ffnPostNorm),
       outScale: layer.outScale ? this.vector(names.outScale!, 1) : null,
@@ -281,7 +281,7 @@ class Describer {
   }
 
   ffn(config: FfnConfig, { ffn: names, ffnNorm }: LayerNames): LayerSpec['ffn'] {
-    const norm = this.norm(ffnNorm);
+    const norm = this.preNorm(ffnNorm);
     if (config.kind === 'dense') {
       invariant(names.kind === 'dense', 'ffn names of another kind than the config');
       return { norm, ...this.dense(names, config.width) };
@@ -317,7 +317,7 @@ class Describer {
   router(
     { experts, router: { gains = false, expertScale: scaled = false } }: MoeFfn,
     names: MoeFfnNames,
-    norm: VectorSpec,
+    norm: VectorSpec | null,
   ): RouterSpec {
     const { config, precision } = this.#in;
     const shape = { rows: experts, cols: config.hidden };
@@ -332,6 +332,7 @@ class Describer {
       hidden: config.hidden,
       experts,
       layout,
+      norm: norm !== null,
       normBias: config.norm === 'layer-biased',
       logitBias: logitBias !== null,
       selectionBias: selectionBias !== null,
@@ -414,6 +415,12 @@ class Describer {
     const gains = this.gains(name, hidden);
     if (norm !== 'layer-biased') return gains;
     return this.joined([gains, this.vector(name.replace(/weight$/, 'bias'), hidden)]);
+  }
+
+  preNorm(name: string | undefined): VectorSpec | null {
+    if (!this.#in.config.preNorms) return null;
+    invariant(name !== undefined, 'a family with norms in front names them');
+    return this.norm(name);
   }
 
   postNorm(name: string | undefined): VectorSpec | null {

@@ -465,7 +465,10 @@ export class Forward {
     const cache = this.#caches[i]!;
     if (isRecurrent(mixer)) {
       invariant(isRecurrentWeights(weights) && 'scan' in cache, 'weights of another kind than the config');
-      invariant(io.postNorm === null, 'a recurrent token mixer before a post norm');
+      invariant(
+        norm && io.postNorm === null,
+        'a recurrent token mixer without a norm before it, or with one behind it',
+      );
       // Scratch of attention, which no other layer needs at the same time.
       const scratch = {
         normed: a.normed,

@@ -31,6 +31,7 @@ import { mellum } from './mellum.ts';
 import { minimaxM2 } from './minimax-m2.ts';
 import { mixtral } from './mixtral.ts';
 import { nearestFamily } from './nearest.ts';
+import { olmo2 } from './olmo2.ts';
 import { olmoe } from './olmoe.ts';
 import { phimoe } from './phimoe.ts';
 import { qwen2Moe } from './qwen2-moe.ts';
@@ -73,6 +74,7 @@ export const FAMILIES: readonly Family[] = [
   gemma4,
   llama4,
   smallThinker,
+  olmo2,
 ];
 
 type Config = Readonly<Record<string, Json>>;

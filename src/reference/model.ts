@@ -50,7 +50,8 @@ export function referenceModel(
   const hidden = [x];
   const routes: Route[][] = [];
   const routerLogits: Float64Array[][] = [];
-  const atNorm = (name: string): Float64Array[] => x.map((token) => normed(token, weights, name, config));
+  const atNorm = (name: string | undefined): Float64Array[] =>
+    config.preNorms ? x.map((token) => normed(token, weights, name!, config)) : x;
   const join = (sum: readonly Float64Array[], postNorm: string | undefined): void => {
     const out = config.postNorms ? sum.map((token) => normed(token, weights, postNorm!, config)) : sum;
     x = x.map((token, t) =>

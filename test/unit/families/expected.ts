@@ -131,7 +131,7 @@ export function expectedTensors(config: ModelConfig, names: TensorNames, experts
     for (const name of [n.mixerNorm, n.mixerPostNorm, n.ffnPostNorm]) if (name) addNorm(shapes, config, name);
     addMixer(shapes, layer.mixer, n.mixer, hidden);
     if (n.outScale && layer.outScale) shapes.set(n.outScale, [1]);
-    addNorm(shapes, config, n.ffnNorm);
+    if (n.ffnNorm) addNorm(shapes, config, n.ffnNorm);
     addFfn(shapes, layer.ffn, n.ffn, hidden, experts);
   });
   addNorm(shapes, config, names.finalNorm);
