@@ -1,9 +1,9 @@
-// moe/route: normed = rms_norm(x), or with CENTERED its layer norm; logits = router . normed (+ logit_bias); score; the TOP_K best keys; their weights; optionally sigmoid(shared_gate . normed)
+// moe/route: normed = rms_norm(x), or with CENTERED its layer norm, without NORM x; logits = router . normed (+ logit_bias); score; the TOP_K best keys; their weights; optionally sigmoid(shared_gate . normed)
 //              with PREDICT also the PREDICTED best keys of the next MoE layer's router, as if x were its input
 //              with APPROXIMATE changed as the step says: see src/kernels/moe/route.ts
 //              with INTERVENE changed as the layer's intervention says: see src/kernels/moe/intervention.ts; with LOGITS also the logits
 //              with ROUTER_GAINS the router reads x / rms(x) * router_gains in place of normed, with EARLY the row of `early` (to predict, x); with EXPERT_SCALE weights are multiplied by expert_scale
-// in   x [T,D] f32   early [T,D] f32   router block (src/kernels/moe/router_block.ts): router [E,D] (values, scales), then in vectors gamma [D] (with NORM_BIAS beta [D]), logit_bias [E],
+// in   x [T,D] f32   early [T,D] f32   router block (src/kernels/moe/router_block.ts): router [E,D] (values, scales), then in vectors with NORM gamma [D] (with NORM_BIAS beta [D]), logit_bias [E],
 //      selection_bias [E], shared_gate [D], router_gains [D], expert_scale [E] f32; with PREDICT the next layer's block behind it   slot_table [E] u32
 //      interventions: this layer's, with PREDICT the next layer's behind it
 // out  normed [T,D] f32   routed u32 [T,2 TOP_K]: ids by descending key, then the bits of their f32 weights; with PREDICT then [T,PREDICTED] ids;
@@ -26,7 +26,9 @@ override TOP_K: u32;
 override EPS: f32;
 /// From one router block to the next; offsets of the vectors are in words from a block's start.
 override ROUTER_VEC4: u32;
+#if NORM
 override GAMMA_AT: u32;
+#endif
 #if LOGIT_BIAS
 override LOGIT_BIAS_AT: u32;
 #endif
@@ -207,7 +209,11 @@ fn stage(block: u32, from_x: u32, scale: f32, lane: u32) -> f32 {
         let d = (block * BLOCK_QUADS + quad) * 4u + j;
         if (d < D) {
           let unit = (x[from_x + d] - center) * scale;
+#if NORM
           v[j] = unit * vector(GAMMA_AT + d);
+#else
+          v[j] = unit;
+#endif
 #if NORM_BIAS
           v[j] += vector(GAMMA_AT + D + d);
 #endif
@@ -628,7 +634,11 @@ fn route(
 #if CENTERED
   center = mean(from_x, lane);
 #endif
+#if NORM
   let scale = inverse_rms(from_x, lane);
+#else
+  let scale = 1.0;
+#endif
   var gate = 0.0;
   for (var block = 0u; block < BLOCKS; block++) {
     gate += stage(block, from_x, scale, lane);

@@ -38,6 +38,7 @@ function report(i: Inspection): string {
   for (const [format, { matrices, bytes }] of Object.entries(i.formats))
     lines.push(`             ${String(matrices).padStart(6)} matrices  ${formatBytes(bytes).padEnd(8)} ${format}`);
   lines.push(`budget       ${formatBytes(i.budgetBytes)} of GPU memory, context ${i.contextLength}`);
+  if (i.longRope) lines.push(`positions    ${longRopeLine(i.longRope)}`);
   for (const [precision, fit] of Object.entries(i.fit)) {
     lines.push(
       fit.verdict === 'impossible'
@@ -48,6 +49,9 @@ function report(i: Inspection): string {
   for (const warning of i.warnings) lines.push(`note         ${warning}`);
   return `${lines.join('\n')}\n`;
 }
+
+const longRopeLine = ({ factors, shortUpTo }: NonNullable<Inspection['longRope']>): string =>
+  `longrope with ${factors} factors: short up to a context of ${shortUpTo}, long for all positions of a longer one`;
 
 const slotsOf = ({ verdict, slots }: Extract<Inspection['fit'][Precision], { slots: unknown }>): string =>
   verdict === 'streams' ? `, ${slots.count} of ${slots.experts} experts at a time` : '';

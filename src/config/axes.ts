@@ -60,6 +60,7 @@ export function readBase(
       hidden: config.integer('hidden_size', { max: LIMITS.hidden }),
       norm: 'rms',
       gainOffset: 0,
+      preNorms: true,
       postNorms: false,
       normEps: config.number(normEps, { min: 0 }),
       embeddingScale: 1,

@@ -13,6 +13,8 @@ export interface ModelConfig {
   readonly norm: NormKind;
   /** Added to every stored gain, those of q and k included: 1 where files hold the gain less one. */
   readonly gainOffset: 0 | 1;
+  /** What attention and feed-forward read of the residual stream is normed first; else (OLMo 2) they read it as it is: only with `postNorms`. */
+  readonly preNorms: boolean;
   /** What attention and feed-forward add to the residual stream is normed before it is added. */
   readonly postNorms: boolean;
   readonly normEps: number;
@@ -162,6 +164,12 @@ export interface RopeConfig {
   readonly amplitude: number;
   /** Pairs are (2j, 2j+1) instead of (j, j + n/2). */
   readonly interleaved: boolean;
+  /** In a context of more than `beyond` tokens every position turns by these instead (longrope). Absent: all contexts turn alike. */
+  readonly long?: {
+    readonly beyond: number;
+    readonly inverseFrequencies: readonly number[];
+    readonly amplitude: number;
+  };
 }
 
 export type Activation =

@@ -86,6 +86,7 @@ export function parameterCounts({
   layers,
   tieEmbeddings,
   norm,
+  preNorms,
   postNorms,
   head,
 }: ModelConfig): ParameterCounts {
@@ -99,7 +100,7 @@ export function parameterCounts({
       ? recurrentParameters(attention, hidden)
       : attentionParameters(attention, hidden);
     const parts = ffn.kind === 'none' ? 1 : 2;
-    common += mixer + parts * (postNorms ? 2 : 1) * gains + Number(outScale);
+    common += mixer + parts * (Number(preNorms) + Number(postNorms)) * gains + Number(outScale);
     all += ffnParameters(ffn, hidden, (moe) => moe.experts);
     chosen += ffnParameters(ffn, hidden, (moe) => moe.topK);
   }

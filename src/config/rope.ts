@@ -2,10 +2,11 @@
  * Rotary position embedding from config.json, in both published forms:
  *   v4: `rope_theta`, `partial_rotary_factor` and `rope_scaling` at the top, the scaling's kind in `type` or `rope_type`;
  *   v5: `rope_parameters` with all of them inside, flat or once per layer type.
- * Everything is computed in doubles. Kinds whose table depends on the length of the conversation are refused.
+ * Everything is computed in doubles.
  */
 import { InvalidCheckpoint, UnsupportedModel } from '../errors.ts';
 import type { LayerType } from './axes.ts';
+import { readLongRope } from './longrope.ts';
 import type { RopeConfig } from './model-config.ts';
 import type { ConfigReader } from './read.ts';
 
@@ -34,6 +35,8 @@ interface Plain {
   readonly theta: number;
   readonly dims: number;
   readonly maxContext: number;
+  /** The context of pretraining, where the top of the file says it. */
+  readonly original: number | undefined;
   readonly frequencies: readonly number[];
 }
 
@@ -41,6 +44,7 @@ interface Scaled {
   readonly frequencies: readonly number[];
   readonly amplitude: number;
   readonly latentScale: number;
+  readonly long?: RopeConfig['long'];
 }
 
 type Scaling = (scaling: ConfigReader, plain: Plain) => Scaled;
@@ -50,6 +54,15 @@ const unscaled = (frequencies: readonly number[]): Scaled => ({ frequencies, amp
 const optional = (c: ConfigReader, key: string, min: number): number | undefined =>
   c.raw(key) === undefined ? undefined : c.number(key, { min });
 
+/** The context of pretraining, which Phi has beside `max_position_embeddings`, others in the scaling. */
+function originalContext(c: ConfigReader, { original }: Plain, fallback?: number): number {
+  const key = 'original_max_position_embeddings';
+  const otherwise = original ?? fallback;
+  const found = c.integer(key, otherwise === undefined ? {} : { fallback: otherwise });
+  if (original !== undefined && found !== original) c.fail(key, `the same as at the top of the file (${original})`);
+  return found;
+}
+
 const linear: Scaling = (c, { frequencies }) => {
   const factor = c.number('factor', { min: 1 });
   return unscaled(frequencies.map((f) => f / factor));
@@ -58,8 +71,9 @@ const linear: Scaling = (c, { frequencies }) => {
 /** YaRN's attention temperature: 0.1 m ln(s) + 1. */
 const temperature = (factor: number, mscale: number): number => (factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1);
 
-const yarn: Scaling = (c, { theta, dims, maxContext, frequencies }) => {
-  const original = c.integer('original_max_position_embeddings', { fallback: maxContext });
+const yarn: Scaling = (c, plain) => {
+  const { theta, dims, maxContext, frequencies } = plain;
+  const original = originalContext(c, plain, maxContext);
   const factor = c.number('factor', { min: 1, fallback: maxContext / original });
   const betaFast = c.number('beta_fast', { min: 1e-6, fallback: 32 });
   const betaSlow = c.number('beta_slow', { min: 1e-6, fallback: 1 });
@@ -84,11 +98,12 @@ const yarn: Scaling = (c, { theta, dims, maxContext, frequencies }) => {
   };
 };
 
-const llama3: Scaling = (c, { frequencies }) => {
+const llama3: Scaling = (c, plain) => {
+  const { frequencies } = plain;
   const factor = c.number('factor', { min: 1 });
   const lowFactor = c.number('low_freq_factor', { min: 1e-6 });
   const highFactor = c.number('high_freq_factor', { min: 1e-6 });
-  const original = c.integer('original_max_position_embeddings');
+  const original = originalContext(c, plain);
   if (highFactor <= lowFactor) c.fail('high_freq_factor', `more than low_freq_factor (${lowFactor})`);
   return unscaled(
     frequencies.map((f) => {
@@ -99,13 +114,27 @@ const llama3: Scaling = (c, { frequencies }) => {
   );
 };
 
-/** Hunyuan's: theta grows once, by `alpha`. Without alpha the frequencies change with the length of the conversation. */
-const dynamic: Scaling = (c, { theta, dims }) => {
-  if (c.raw('alpha') === undefined) throw refused(c, 'dynamic');
-  const grown = theta * c.number('alpha', { min: 1e-6 }) ** (dims / (dims - 2));
+/**
+ * Hunyuan's: theta grows once, by `alpha`. Without alpha it grows with a conversation beyond `max_position_embeddings`, and no context here is longer
+ * than that: the frequencies stay as they are.
+ */
+const dynamic: Scaling = (c, { theta, dims, frequencies }) => {
+  const alpha = optional(c, 'alpha', 1e-6);
+  if (alpha === undefined) {
+    c.number('factor', { min: 1 });
+    return unscaled(frequencies);
+  }
+  const grown = theta * alpha ** (dims / (dims - 2));
   // Of the files that have alpha, transformers reads none of these.
   c.irrelevant('factor', 'beta_fast', 'beta_slow', 'mscale', 'mscale_all_dim');
   return unscaled(Array.from({ length: dims / 2 }, (_, j) => grown ** ((-2 * j) / dims)));
+};
+
+const longrope: Scaling = (c, plain) => {
+  const original = originalContext(c, plain, plain.maxContext);
+  if (original < 2) c.fail('original_max_position_embeddings', 'at least 2');
+  const { short, long } = readLongRope(c, { ...plain, original });
+  return { frequencies: short.inverseFrequencies, amplitude: short.amplitude, latentScale: 1, long };
 };
 
 /**
@@ -123,18 +152,17 @@ const SCALINGS: ReadonlyMap<string, Scaling> = new Map<string, Scaling>([
   ['yarn', yarn],
   ['llama3', llama3],
   ['dynamic', dynamic],
+  ['longrope', longrope],
+  ['su', longrope], // as Phi's first files call it
 ]);
 
 const REFUSED: Readonly<Record<string, string>> = {
-  dynamic: 'its frequencies change with the length of the conversation',
-  longrope: 'its frequencies change with the length of the conversation',
-  su: 'its frequencies change with the length of the conversation',
   mrope: 'it needs positions on three axes',
 };
 
 function refused(c: ConfigReader, kind: string): UnsupportedModel {
   const why = REFUSED[kind];
-  const runs = [...SCALINGS.keys()].filter((k) => !(k in REFUSED));
+  const runs = [...SCALINGS.keys()];
   return new UnsupportedModel(
     `${c.path}: rotary embedding of type "${kind}" is not supported${why ? `: ${why}` : ''} (only ${runs.join(', ')})`,
     { path: c.path, key: 'rope_type', found: kind },
@@ -155,6 +183,7 @@ function scalingOf(c: ConfigReader): Scaling {
 interface Top {
   readonly theta: number | undefined;
   readonly partial: number | undefined;
+  readonly original: number | undefined;
 }
 
 function agreed(c: ConfigReader, key: string, min: number, top: number | undefined): number | undefined {
@@ -191,16 +220,17 @@ function oneRope(c: ConfigReader, top: Top, request: RopeRequest): Rope {
   const frequencies = Array.from({ length: dims / 2 }, (_, j) => theta ** ((-2 * j) / dims));
   // Sections of a head for positions on three axes, which are one and the same in text.
   if (c.raw('rope_type') === 'default') c.irrelevant('mrope_section', 'mrope_interleaved');
-  const scaled = scalingOf(c)(c, { theta, dims, maxContext, frequencies });
+  const scaled = scalingOf(c)(c, { theta, dims, maxContext, original: top.original, frequencies });
   c.finish();
+  const { amplitude, latentScale, long } = scaled;
   return {
-    rope: { inverseFrequencies: scaled.frequencies, amplitude: scaled.amplitude, interleaved },
-    latentScale: scaled.latentScale,
+    rope: { inverseFrequencies: scaled.frequencies, amplitude, interleaved, ...(long && { long }) },
+    latentScale,
   };
 }
 
 /**
- * Reads `rope_theta`, `rope_scaling`, `rope_parameters` and `partial_rotary_factor`, and their nested keys.
+ * Reads `rope_theta`, `rope_scaling`, `rope_parameters`, `partial_rotary_factor` and `original_max_position_embeddings`, and their nested keys.
  * @returns the embedding of a layer of the given type
  * @throws UnsupportedModel for kinds that no fixed table expresses, InvalidCheckpoint for contradictions
  */
@@ -208,6 +238,7 @@ export function readRope(config: ConfigReader, request: RopeRequest): (layer: La
   const top: Top = {
     theta: optional(config, 'rope_theta', 2),
     partial: optional(config, 'partial_rotary_factor', 0),
+    original: optional(config, 'original_max_position_embeddings', 1),
   };
   const parameters = config.section('rope_parameters');
   const scaling = config.section('rope_scaling');

@@ -32,7 +32,7 @@ function model(find: WeightFinder): ModelSpec {
 
 function layer(find: WeightFinder, config: LayerConfig, names: LayerNames): LayerSpec {
   return {
-    mixerNorm: find.norm(names.mixerNorm),
+    mixerNorm: find.preNorm(names.mixerNorm),
     mixerPostNorm: find.postNorm(names.mixerPostNorm),
     ffnPostNorm: find.postNorm(names.ffnPostNorm),
     outScale: config.outScale ? find.vector(names.outScale!, 1) : null,
@@ -50,8 +50,7 @@ function mixer(find: WeightFinder, config: MixerConfig, names: LayerNames['mixer
 
 function ffn(find: WeightFinder, config: FfnConfig, { ffn: names, ffnNorm }: LayerNames): LayerSpec['ffn'] {
   if (config.kind === 'none') return { kind: 'none' };
-  invariant(ffnNorm !== undefined, 'a feed-forward whose norm has no name');
-  const norm = find.norm(ffnNorm);
+  const norm = find.preNorm(ffnNorm);
   if (config.kind === 'dense') {
     invariant(names.kind === 'dense', 'ffn names of another kind than the config');
     return { norm, ...dense(find, names, config.width, config.activation) };

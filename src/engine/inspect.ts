@@ -35,6 +35,7 @@ export interface Inspection {
   >;
   readonly budgetBytes: number;
   readonly contextLength: number;
+  readonly longRope: Plan['longRope'];
   /** Things in the checkpoint that are not used or look odd; never fatal. */
   readonly warnings: readonly string[];
 }
@@ -93,6 +94,7 @@ export async function inspect(
     fit: { 'as-is': fit('as-is'), q8: fit('q8'), q4: fit('q4') },
     budgetBytes: asIs.budgetBytes,
     contextLength: asIs.contextLength,
+    longRope: asIs.longRope,
     warnings: [...opened.checkpoint.warnings, ...unused(opened)],
   };
 }

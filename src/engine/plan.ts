@@ -1,4 +1,5 @@
 /** What a model will take, before anything is taken: a pure function of config, weights found, device limits and wishes. */
+import { longRopeIn, type LongRopeChoice } from '../config/longrope.ts';
 import { attentionLayers } from '../config/mixers.ts';
 import type { ModelConfig, RopeConfig } from '../config/model-config.ts';
 import { InvalidRequest, OutOfBudget } from '../errors.ts';
@@ -52,7 +53,10 @@ import type { Precision } from './precision.ts';
 import { predict, TYPICAL_HARDWARE, type Hardware, type TokenWork } from './predict.ts';
 
 export interface PlanOptions {
-  /** Longest conversation in tokens; default: what the model claims, at most 4,096. */
+  /**
+   * Longest conversation in tokens; default: what the model claims, at most 4,096. With longrope (Phi-3.5-MoE) a context beyond that of pretraining
+   * turns all positions by the long factors, in short conversations too: `Plan.longRope` says which hold.
+   */
   readonly contextLength?: number | undefined;
   /** Prompt tokens that go through the model at once; default 256 (fewer for a large model on a software adapter). Bounds activation memory and the work of one submit. */
   readonly prefillChunk?: number | undefined;
@@ -87,6 +91,8 @@ export interface RouterBuffer {
 export interface Plan {
   readonly precision: Precision;
   readonly contextLength: number;
+  /** Which factors of a model with longrope this context has; null: it has no such choice. */
+  readonly longRope: LongRopeChoice | null;
   readonly prefillChunk: number;
   readonly kv: KvFormat;
   readonly bytes: {
@@ -422,6 +428,7 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
   return Object.freeze({
     precision,
     contextLength,
+    longRope: longRopeIn(config, contextLength),
     prefillChunk,
     kv,
     bytes: all,

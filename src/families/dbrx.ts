@@ -16,6 +16,7 @@ function readModel(c: ConfigReader): Omit<ModelConfig, 'layers'> {
     hidden: c.integer('d_model', { max: LIMITS.hidden }),
     norm: 'layer',
     gainOffset: 0,
+    preNorms: true,
     postNorms: false,
     normEps: NORM_EPS,
     embeddingScale: 1,

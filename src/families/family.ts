@@ -54,9 +54,9 @@ export interface TensorNames {
 }
 
 export interface LayerNames {
-  /** Full tensor names, ending in `weight`; with biases, those end in `bias` instead. */
-  readonly mixerNorm: string;
-  /** Only with a feed-forward. */
+  /** Full tensor names, ending in `weight`; with biases, those end in `bias` instead. Only with `preNorms`. */
+  readonly mixerNorm?: string;
+  /** Also only with a feed-forward. */
   readonly ffnNorm?: string;
   /** Of what joins the residual stream; only with `postNorms`. */
   readonly mixerPostNorm?: string;

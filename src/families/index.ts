@@ -32,6 +32,7 @@ import { minimaxM2 } from './minimax-m2.ts';
 import { mixtral } from './mixtral.ts';
 import { nearestFamily } from './nearest.ts';
 import { nemotronH } from './nemotron-h.ts';
+import { olmo2 } from './olmo2.ts';
 import { olmoe } from './olmoe.ts';
 import { phimoe } from './phimoe.ts';
 import { qwen2Moe } from './qwen2-moe.ts';
@@ -75,6 +76,7 @@ export const FAMILIES: readonly Family[] = [
   llama4,
   smallThinker,
   nemotronH,
+  olmo2,
 ];
 
 type Config = Readonly<Record<string, Json>>;

@@ -29,8 +29,8 @@ export interface MoeNaming {
   readonly sharedGate?: string;
   /** As in `gate.e_score_correction_bias` of `model.layers.0.mlp`; by default that, below the router's name. */
   readonly selectionBias?: string;
-  /** Of a layer's four norms, in a model with `postNorms`. */
-  readonly norms?: readonly [mixer: string, mixerPost: string, ffn: string, ffnPost: string];
+  /** Of a layer's four norms, in a model with `postNorms`; of the latter two, in one without `preNorms`. */
+  readonly norms?: LayerNorms;
   /** As in `gate_proj` of `model.layers.0.self_attn`, in a model with output gates. */
   readonly outputGate?: string;
   /** Of q and k; by default `q_norm` and `k_norm`. */
@@ -40,6 +40,10 @@ export interface MoeNaming {
   /** Names of a token mixer that is no attention, in a layer such as `model.layers.0`. */
   readonly recurrent?: (layer: string, mixer: RecurrentConfig) => RecurrentNames;
 }
+
+type LayerNorms =
+  | readonly [mixer: string, mixerPost: string, ffn: string, ffnPost: string]
+  | readonly [mixerPost: string, ffnPost: string];
 
 const glu = (prefix: string, [gate, up, down]: readonly [string, string, string]): GluNames => ({
   gate: `${prefix}.${gate}`,
@@ -141,6 +145,7 @@ function recurrentNames(layer: string, mixer: RecurrentConfig, { recurrent }: Mo
 function normNames(layer: string, { norms }: MoeNaming): Omit<LayerNames, 'mixer' | 'ffn'> {
   const at = (name: string): string => `${layer}.${name}.weight`;
   if (!norms) return { mixerNorm: at('input_layernorm'), ffnNorm: at('post_attention_layernorm') };
+  if (norms.length === 2) return { mixerPostNorm: at(norms[0]), ffnPostNorm: at(norms[1]) };
   const [mixer, mixerPost, ffn, ffnPost] = norms;
   return {
     mixerNorm: at(mixer),

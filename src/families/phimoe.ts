@@ -19,7 +19,6 @@ export const phimoe: Family = {
     );
     const biased = c.boolean('attention_bias', false);
     c.irrelevant('input_jitter_noise', 'hidden_dropout'); // while training
-    c.irrelevant('original_max_position_embeddings'); // of a rope scaling, which carries its own
     const layer: LayerConfig = {
       mixer: groupedAttention(heads, rope, {
         bias: { qkv: biased, o: biased },

@@ -53,8 +53,8 @@ export interface AttentionStep {
   readonly out: BufferView; // [T, D]
   /** Attention goes through this norm before it joins x; null: it joins as it is. */
   readonly postNorm: BufferView | null;
-  /** Gains and biases: see layers/norm.ts. */
-  readonly norm: BufferView; // [D] or [2 D]
+  /** Gains and biases: see layers/norm.ts; null: attention reads x as it is. */
+  readonly norm: BufferView | null; // [D] or [2 D]
   readonly rope: BufferView;
   /** Of the one sequence whose tokens follow each other; or pages, of whichever sequence each token is, in phase `prefill`. */
   readonly cache: KvCache | KvPages;
@@ -71,14 +71,14 @@ export interface AttentionStep {
   };
 }
 
-/** y = W norm(x). */
+/** y = W norm(x), without gains W x. */
 export function normedLinear(
   r: Recorder,
   label: string,
   phase: Phase,
   io: {
     x: BufferView;
-    gamma: BufferView;
+    gamma: BufferView | null;
     weights: DeviceParts;
     out: BufferView;
     bias?: BufferView | null;
@@ -95,6 +95,10 @@ export function normedLinear(
   const { x, gamma, weights, out, normed } = io;
   const bias = io.bias ?? null;
   const size = weights.cols;
+  if (!gamma) {
+    linear(r, label, { x, weights, out, bias }, { phase });
+    return;
+  }
   if (kind !== 'rms') {
     norm(r, `${label} norm`, { x, gamma, out: normed }, { kind, size, eps });
     linear(r, label, { x: normed, weights, out, bias }, { phase });

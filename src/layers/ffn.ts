@@ -54,25 +54,31 @@ function gateUp(r: Recorder, { label, phase, activation, weights, x, norm, hidde
   gluPairs(r, `${name} activation`, { pairs, out: hidden }, { pairs: weights.gateUp.rows / 2, activation });
 }
 
-/** out = x + scale * ffn(norm(x)): a dense layer. */
-export function denseLayer(
-  r: Recorder,
-  s: Omit<FfnStep, 'residual' | 'rowScale' | 'norm'> & {
-    readonly gamma: BufferView;
-    readonly normed: BufferView;
-    readonly normKind: NormKind;
-    /** Multiplies x and what is added; only with `postNorm`. */
-    readonly total: BufferView | null;
-    /** What is added goes through this norm first; null: it is added as it is. */
-    readonly postNorm: BufferView | null;
-    readonly eps: number;
-  },
-): void {
-  const { x, normed, normKind, postNorm, eps } = s;
+interface DenseStep extends Omit<FfnStep, 'residual' | 'rowScale' | 'norm'> {
+  readonly gamma: BufferView | null;
+  readonly normed: BufferView;
+  readonly normKind: NormKind;
+  /** Multiplies x and what is added; only with `postNorm`. */
+  readonly total: BufferView | null;
+  /** What is added goes through this norm first; null: it is added as it is. */
+  readonly postNorm: BufferView | null;
+  readonly eps: number;
+}
+
+/** What gate and up read. */
+function inputOf(r: Recorder, s: DenseStep): Pick<FfnStep, 'x' | 'norm'> {
+  const { label, phase, x, gamma, normed, normKind: kind, eps } = s;
+  if (!gamma) return { x };
+  if (kind === 'rms' && fusesNorm(r.gpu.facts.kernels, phase)) return { x, norm: { gamma, eps } };
+  norm(r, `${label} norm`, { x, gamma, out: normed }, { kind, size: s.weights.gateUp.cols, eps });
+  return { x: normed };
+}
+
+/** out = x + scale * ffn(norm(x)), without gains ffn(x): a dense layer. */
+export function denseLayer(r: Recorder, s: DenseStep): void {
+  const { x, out, normed, postNorm, total, eps, scale } = s;
   const size = s.weights.gateUp.cols;
-  const fused = normKind === 'rms' && fusesNorm(r.gpu.facts.kernels, s.phase);
-  if (!fused) norm(r, `${s.label} norm`, { x, gamma: s.gamma, out: normed }, { kind: normKind, size, eps });
-  const input = fused ? { x, norm: { gamma: s.gamma, eps } } : { x: normed };
+  const input = inputOf(r, s);
   if (!postNorm) {
     feedForward(r, { ...s, ...input, residual: x });
     return;

@@ -14,7 +14,8 @@ export interface ModelWeights<M, V, X, R> {
 }
 
 export interface LayerWeights<M, V, X, R> {
-  readonly mixerNorm: V;
+  /** Of what the mixer reads; null where it reads the residual stream as it is. */
+  readonly mixerNorm: V | null;
   /** Of what joins the residual stream; null where it joins as it is. */
   readonly mixerPostNorm: V | null;
   readonly ffnPostNorm: V | null;
@@ -111,11 +112,13 @@ export interface DenseWeights<M> {
 
 /** Of a dense layer: a shared expert has no norm of its own. */
 export interface DenseLayerWeights<M, V> extends DenseWeights<M> {
-  readonly norm: V;
+  /** Of what it reads; null where it reads the residual stream as it is. */
+  readonly norm: V | null;
 }
 
 /** A dense FFN beside the experts. */
-export interface ParallelWeights<M, V> extends DenseLayerWeights<M, V> {
+export interface ParallelWeights<M, V> extends DenseWeights<M> {
+  readonly norm: V;
   /** Of what it gives, and of what the experts give. */
   readonly postNorm: V;
   readonly expertsPostNorm: V;
@@ -246,7 +249,7 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
 
   const ffn = async (w: From['ffn']): Promise<To['ffn']> => {
     if (w.kind === 'none') return w;
-    if (w.kind === 'dense') return { norm: await vector(w.norm), ...(await dense(w)) };
+    if (w.kind === 'dense') return { norm: await optional(w.norm, vector), ...(await dense(w)) };
     return {
       kind: 'moe',
       router: await to.router(w.router),
@@ -260,7 +263,7 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
   const layers: To[] = [];
   for (const layer of model.layers) {
     layers.push({
-      mixerNorm: await vector(layer.mixerNorm),
+      mixerNorm: await optional(layer.mixerNorm, vector),
       mixerPostNorm: await optional(layer.mixerPostNorm, vector),
       mixer: await attention(layer.mixer),
       ffn: await ffn(layer.ffn),

@@ -2,7 +2,7 @@
  * A whole forward pass in doubles, straight from the checkpoint's tensors: a second implementation next to the engine's, for bisecting a
  * wrong answer layer by layer. No cache, no batching: all tokens of a sequence at once, plain loops.
  */
-import type { ModelConfig } from '../config/model-config.ts';
+import type { MixerConfig, ModelConfig } from '../config/model-config.ts';
 import type { TensorNames } from '../families/family.ts';
 import { mix } from './model/mix.ts';
 import { feedForward, type Route, type RouteChange } from './model/moe.ts';
@@ -23,9 +23,16 @@ export interface ReferenceRun {
   readonly routerLogits: readonly (readonly Float64Array[])[];
 }
 
+/** The mixer with the rotation that a context of so many tokens has. */
+function turning(mixer: MixerConfig, context: number): MixerConfig {
+  if (!('rope' in mixer) || !mixer.rope.long || context <= mixer.rope.long.beyond) return mixer;
+  return { ...mixer, rope: { ...mixer.rope, ...mixer.rope.long } };
+}
+
 /**
  * @param ids tokens of one sequence from position 0, each below V
  * @param changes of the choice of experts, by MoE layer
+ * @param context the tokens that the context holds, for rotations that differ by it
  */
 export function referenceModel(
   config: ModelConfig,
@@ -33,6 +40,7 @@ export function referenceModel(
   weights: Weights,
   ids: ArrayLike<number>,
   changes: readonly (RouteChange | undefined)[] = [],
+  context = ids.length,
 ): ReferenceRun {
   const { hidden: size } = config;
   const embed = need(weights, `${names.embed}.weight`);
@@ -42,7 +50,8 @@ export function referenceModel(
   const hidden = [x];
   const routes: Route[][] = [];
   const routerLogits: Float64Array[][] = [];
-  const atNorm = (name: string): Float64Array[] => x.map((token) => normed(token, weights, name, config));
+  const atNorm = (name: string | undefined): Float64Array[] =>
+    config.preNorms ? x.map((token) => normed(token, weights, name!, config)) : x;
   const join = (sum: readonly Float64Array[], postNorm: string | undefined): void => {
     const out = config.postNorms ? sum.map((token) => normed(token, weights, postNorm!, config)) : sum;
     x = x.map((token, t) =>
@@ -55,7 +64,8 @@ export function referenceModel(
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
     const layerInput = x;
-    join(mix(atNorm(n.mixerNorm), layer.mixer, n.mixer, weights, config), n.mixerPostNorm);
+    const mixer = turning(layer.mixer, context);
+    join(mix(atNorm(n.mixerNorm), mixer, n.mixer, weights, config), n.mixerPostNorm);
     if (layer.ffn.kind === 'none') {
       hidden.push(x);
       return;

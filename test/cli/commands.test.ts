@@ -55,6 +55,14 @@ describe('inspect', () => {
   });
 });
 
+it('inspect says which factors of longrope the context has', async () => {
+  const of = async (context: number): Promise<string> =>
+    (await cli(['inspect', fixturePath('families/phimoe-longrope'), '--context-length', `${context}`])).out;
+  expect(await of(24)).toContain('longrope with short factors: short up to a context of 24');
+  expect(await of(25)).toContain('longrope with long factors');
+  expect((await cli(['inspect', olmoe])).out).not.toContain('longrope');
+});
+
 it('inspect drafts a family file for a model that no family claims', async () => {
   const changed = withConfig(filesOf(olmoe), { model_type: 'olmoe3', router_softcap: 30 });
   const { code, out, err } = await cli(['inspect', write('unknown', changed)]);

@@ -44,12 +44,12 @@ function attentionDispatches(
 /** Of one layer, while all keys lie in one split of the decode kernel. */
 export function layerDispatches(
   { mixer: attention, ffn }: LayerConfig,
-  { norm, postNorms }: Pick<ModelConfig, 'norm' | 'postNorms'>,
+  { norm, preNorms, postNorms }: Pick<ModelConfig, 'norm' | 'preNorms' | 'postNorms'>,
   phase: Phase,
   kernels: KernelChoice,
 ): number {
   const inside = Number(phase === 'prefill' && kernels === 'software');
-  const own = { inside, before: norm === 'rms' ? inside : 1 };
+  const own = { inside, before: !preNorms ? 0 : norm === 'rms' ? inside : 1 };
   const mixing = isRecurrent(attention)
     ? recurrentDispatches(attention, own)
     : attentionDispatches(attention, own, phase, kernels);

@@ -28,6 +28,9 @@ const OTHER_FAMILIES = [
   'gemma2',
   'gemma4',
   'qwen3-5-moe',
+  'phimoe-longrope',
+  'flex-olmo',
+  'olmo3',
 ];
 /** Of no part that the engine has not met in another one: they hold the pass in doubles, which the engine is held to. */
 const DOUBLES_FAMILIES = [
@@ -40,6 +43,7 @@ const DOUBLES_FAMILIES = [
   'granitemoehybrid',
   'mellum',
   'minimax-m2',
+  'olmo2',
   'qwen3-next',
 ];
 const SWEPT_FORMATS = ['qwen3-moe-ct-int4', 'gpt-oss-mxfp4'];

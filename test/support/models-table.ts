@@ -80,14 +80,19 @@ A model that also sees or hears is run by its \`text_config\` where a family her
 Nemotron-H's blocks are one part each. A layer here is a token mixer and the feed-forward behind it, where there is one, so the 52 blocks of Nemotron 3 Nano are 29 layers, 23 of them with experts: that is what layer numbers in traces count. A feed-forward without a mixer of its own in
 front is refused; no published pattern has one. Steps of the scan keep to \`time_step_limit\`; \`transformers\` clamps them to \`time_step_min\` instead while it reads a prompt.
 
+Where the rotation depends on length, the context that a model is loaded with decides, once for all positions:
+
+- longrope (Phi-3.5-MoE): a \`contextLength\` of up to \`original_max_position_embeddings\`, the default's 4,096 there, has the short factors, and every conversation is as in transformers. A longer one has the long factors for short conversations, too, as in vLLM;
+  transformers goes by the length that a sequence has, and keeps the keys that it turned before. \`plan.longRope\` and \`webmoe inspect\` say which hold (\`vitest --project gpu test/model/longrope test/cli/commands\`).
+- NTK by length (\`dynamic\` without \`alpha\`) is plain up to \`max_position_embeddings\`, and no context is longer.
+
 Not run, and why:
 
 - Nemotron 3 Super and Ultra: their experts work in a latent between two further projections (\`moe_latent_size\`).
-- FlexOlmo, whose layers norm only what they add; Arctic, whose experts read the stream in front of attention while a dense branch reads it behind; Laguna, whose attention has one gate a head; Yuan 2.0-M32, whose router attends over experts; ZAYA1, with convolutions inside attention and a router that carries a state.
+- Arctic, whose experts read the stream in front of attention while a dense branch reads it behind; Laguna, whose attention has one gate a head; Yuan 2.0-M32, whose router attends over experts; ZAYA1, with convolutions inside attention and a router that carries a state.
 - Skywork-MoE: whether its gate is normalised at inference is not published where it could be read.
 - OpenMoE, Switch, NLLB-MoE: capacity drops tokens by their place in the batch, and the latter two are encoder-decoders; sessions here hold one causal stream.
 - privacy-filter and nomic-embed: encoders, which label or embed and do not generate.
-- longrope and NTK by length (\`dynamic\` without \`alpha\`): which frequencies hold depends on the length of the conversation; Phi-3.5-MoE is refused for it.
 
 A model of another family is refused with the nearest known family and the keys that this one does not know; \`webmoe inspect\` prints a family file to start from.
 `;

@@ -164,10 +164,10 @@ export function impliedTensors(text: string): ImpliedTensor[] {
     ...config.layers.flatMap(({ mixer: a, ffn }, i): Entry[] => {
       const n = names.layer(i);
       return [
-        ...norm(n.mixerNorm),
         ...attention(a, n.mixer, hidden),
-        ...(n.ffnNorm === undefined ? [] : norm(n.ffnNorm)),
-        ...[n.mixerPostNorm, n.ffnPostNorm].flatMap((name) => (name === undefined ? [] : norm(name))),
+        ...[n.mixerNorm, n.ffnNorm, n.mixerPostNorm, n.ffnPostNorm].flatMap((name) =>
+          name === undefined ? [] : norm(name),
+        ),
         ...(n.outScale ? [[n.outScale, [1]] as const] : []),
         ...feedForward(ffn, n.ffn, hidden),
       ];

@@ -119,6 +119,12 @@ export class WeightFinder {
     return this.joined([gains, this.vector(name.replace(/weight$/, 'bias'), hidden)]);
   }
 
+  preNorm(name: string | undefined): VectorSpec | null {
+    if (!this.input.config.preNorms) return null;
+    invariant(name !== undefined, 'a family with norms in front names them');
+    return this.norm(name);
+  }
+
   postNorm(name: string | undefined): VectorSpec | null {
     if (!this.input.config.postNorms) return null;
     invariant(name !== undefined, 'a family with post norms names them');

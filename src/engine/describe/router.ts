@@ -11,7 +11,7 @@ export function describeRouter(
   find: WeightFinder,
   { experts, router: { gains = false, expertScale: scaled = false } }: MoeFfn,
   names: MoeFfnNames,
-  norm: VectorSpec,
+  norm: VectorSpec | null,
 ): RouterSpec {
   const { config, precision } = find.input;
   const shape = { rows: experts, cols: config.hidden };
@@ -26,6 +26,7 @@ export function describeRouter(
     hidden: config.hidden,
     experts,
     layout,
+    norm: norm !== null,
     normBias: config.norm === 'layer-biased',
     logitBias: logitBias !== null,
     selectionBias: selectionBias !== null,

@@ -1,4 +1,5 @@
 /** What layers keep of the tokens before: keys and values, or a recurrent state; and the angles that turn keys by their position. */
+import { ropeIn } from '../../config/longrope.ts';
 import { isRecurrent } from '../../config/mixers.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
@@ -41,7 +42,7 @@ export function ropeTables(gpu: Gpu, config: ModelConfig, capacity: number, buff
     const key = JSON.stringify(rope);
     let view = tables.get(key);
     if (!view) {
-      const table = ropeTable(rope, capacity);
+      const table = ropeTable(ropeIn(rope, capacity), capacity);
       view = buffer('rope', 'tables', table.byteLength);
       gpu.write(view, table);
       tables.set(key, view);

@@ -54,7 +54,7 @@ export function recordMixer(
   const cache = caches[i]!;
   if (isRecurrent(mixer)) {
     invariant(isRecurrentWeights(weights) && 'scan' in cache, 'weights of another kind than the config');
-    invariant(io.postNorm === null, 'a recurrent token mixer before a post norm');
+    invariant(norm && io.postNorm === null, 'a recurrent token mixer without a norm before it, or with one behind it');
     recurrentMixer(r, mixer, weights, { ...io, norm, state: cache, scratch: recurrentScratch(a) });
     return;
   }

@@ -30,7 +30,7 @@ const route: CostRule = (c) => {
   const gate = c.flag('SHARED_GATE') ? 1 : 0;
   const biases = (c.flag('LOGIT_BIAS') ? e : 0) + (c.flag('SELECTION_BIAS') ? e : 0);
   const extra = (c.flag('ROUTER_GAINS') ? d : 0) + (c.flag('EXPERT_SCALE') ? e : 0);
-  const norm = (c.isOn('NORM_BIAS') ? 2 * d : d) + extra;
+  const norm = (c.isOn('NORM') ? (c.isOn('NORM_BIAS') ? 2 * d : d) : 0) + extra;
   const early = c.flag('EARLY') ? d : 0;
   const log = 2 * k + (c.flag('PREDICT') ? c.number('PREDICTED') : 0) + (c.flag('LOGITS') ? e : 0);
   const tables = (c.flag('APPROXIMATE') ? e : 0) + (c.flag('INTERVENE') ? routers * (4 + e) : 0);

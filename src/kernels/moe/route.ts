@@ -30,7 +30,7 @@ export interface RouteShape {
   readonly block: RouterBlock; // E at most 512
   readonly topK: number; // K, at most 32
   readonly router: RouterConfig;
-  /** Of x. Default RMS. */
+  /** Of x, where the block has a norm. Default RMS. */
   readonly norm?: NormKind;
   /** Of the norm. */
   readonly eps: number;
@@ -134,6 +134,10 @@ function check(label: string, { router: view, sharedWeight }: RouteIo, shape: Ro
   invariant(view.size >= blocks * block.bytes, `${label}: ${view.size} bytes do not hold ${blocks} router blocks`);
   invariant(experts <= MAX_EXPERTS && topK <= Math.min(experts, MAX_TOP_K), `${label}: top ${topK} of ${experts}`);
   invariant(block.normBias === (shape.norm === 'layer-biased'), `${label}: bias of the norm`);
+  invariant(
+    block.norm !== false || !(block.normBias || block.routerGains),
+    `${label}: parts of a norm that is not there`,
+  );
   invariant(block.logitBias === router.logitBias, `${label}: logit bias`);
   invariant(block.selectionBias === router.selectionBias, `${label}: selection bias`);
   const { expertScale = false, gains = false } = router;
@@ -150,7 +154,7 @@ function check(label: string, { router: view, sharedWeight }: RouteIo, shape: Ro
   invariant(keep >= 1 && keep <= count, `${label}: keeps ${keep} of ${count} groups`);
 }
 
-function sizes({ block: { hidden, experts }, topK, norm = 'rms', eps }: RouteShape): Constants {
+function sizes({ block: { hidden, experts, norm: isNormed = true }, topK, norm = 'rms', eps }: RouteShape): Constants {
   const chunks = ceilDiv(hidden, CHUNK);
   const blocks = ceilDiv(chunks, MOST_CHUNKS);
   return {
@@ -158,7 +162,7 @@ function sizes({ block: { hidden, experts }, topK, norm = 'rms', eps }: RouteSha
     D: hidden,
     E: experts,
     TOP_K: topK,
-    CENTERED: norm !== 'rms',
+    CENTERED: isNormed && norm !== 'rms',
     NORM_BIAS: norm === 'layer-biased',
     EPS: eps,
     BLOCKS: blocks,
@@ -167,10 +171,11 @@ function sizes({ block: { hidden, experts }, topK, norm = 'rms', eps }: RouteSha
 }
 
 function blockConstants(block: RouterBlock): Constants {
-  const { logitBias, selectionBias, sharedGate, routerGains = false, expertScale = false } = block;
+  const { norm = true, logitBias, selectionBias, sharedGate, routerGains = false, expertScale = false } = block;
   return {
     ROUTER_VEC4: block.bytes / 16,
-    GAMMA_AT: block.gammaAt / 4,
+    NORM: norm,
+    ...(norm ? { GAMMA_AT: block.gammaAt / 4 } : {}),
     LOGIT_BIAS: logitBias,
     ...(logitBias ? { LOGIT_BIAS_AT: block.logitBiasAt / 4 } : {}),
     SELECTION_BIAS: selectionBias,

@@ -11,6 +11,8 @@ export interface RouterBlockShape {
   readonly hidden: number; // D
   readonly experts: number; // E
   readonly layout: Layout;
+  /** Default true: experts read the residual stream through a norm. */
+  readonly norm?: boolean;
   /** Of a layer norm: biases lie behind the gains. */
   readonly normBias: boolean;
   readonly logitBias: boolean;
@@ -48,6 +50,7 @@ export function routerBlock(shape: RouterBlockShape): RouterBlock {
     hidden,
     experts,
     layout,
+    norm = true,
     normBias,
     logitBias,
     selectionBias,
@@ -66,13 +69,14 @@ export function routerBlock(shape: RouterBlockShape): RouterBlock {
     hidden,
     experts,
     layout,
+    norm,
     normBias,
     logitBias,
     selectionBias,
     sharedGate,
     routerGains,
     expertScale,
-    gammaAt: place(true, normBias ? 2 * hidden : hidden),
+    gammaAt: place(norm, normBias ? 2 * hidden : hidden),
     logitBiasAt: place(logitBias, experts),
     selectionBiasAt: place(selectionBias, experts),
     sharedGateAt: place(sharedGate, hidden),
@@ -87,6 +91,7 @@ export const sameBlock = (a: RouterBlock, b: RouterBlock): boolean =>
   a.hidden === b.hidden &&
   a.experts === b.experts &&
   sameLayout(a.layout, b.layout) &&
+  a.norm === b.norm &&
   a.normBias === b.normBias &&
   a.logitBias === b.logitBias &&
   a.selectionBias === b.selectionBias &&

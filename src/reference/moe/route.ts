@@ -5,7 +5,8 @@ import { rmsNorm } from '../norm/rms_norm.ts';
 
 export interface RouteInput {
   readonly x: ArrayLike<number>; // [T, D]
-  readonly gamma: ArrayLike<number>; // [D]; of a layer norm with a bias [2 D]
+  /** Absent: no norm. */
+  readonly gamma?: ArrayLike<number> | undefined; // [D]; of a layer norm with a bias [2 D]
   readonly router: ArrayLike<number>; // [E, D]
   readonly logitBias?: ArrayLike<number> | undefined; // [E]
   readonly selectionBias?: ArrayLike<number> | undefined; // [E]
@@ -58,7 +59,7 @@ export interface Routing {
 export function route(input: RouteInput, size: RouteSize): Routing {
   const { tokens, hidden, experts, topK, router, norm = 'rms', eps, approximate, intervention } = size;
   const shape = { tokens, size: hidden, eps };
-  const normed = norm === 'rms' ? rmsNorm(input.x, input.gamma, shape) : layerNorm(input.x, input.gamma, shape);
+  const normed = normOf(input, norm, shape);
   const routed = input.early ?? (input.routerGains ? rmsNorm(input.x, input.routerGains, shape) : normed);
   const allLogits = new Float64Array(tokens * experts);
   const ids = new Uint32Array(tokens * topK);
@@ -86,6 +87,11 @@ export function route(input: RouteInput, size: RouteSize): Routing {
     if (input.sharedGate) sharedWeight[t] = sigmoid(dot(token, input.sharedGate));
   }
   return { normed, logits: allLogits, ids, weights, sharedWeight };
+}
+
+function normOf({ x, gamma }: RouteInput, norm: NormKind, shape: Parameters<typeof rmsNorm>[2]): Float64Array {
+  if (!gamma) return Float64Array.from(x);
+  return norm === 'rms' ? rmsNorm(x, gamma, shape) : layerNorm(x, gamma, shape);
 }
 
 const ruleOf = (e: number, intervention: Intervention | undefined): number => intervention?.rules[e] ?? 0;

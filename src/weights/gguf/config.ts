@@ -23,6 +23,8 @@ function ropeScaling(keys: ConfigReader): JsonObject | null {
   const [fast, slow] = [keys.raw('rope.scaling.yarn_beta_fast'), keys.raw('rope.scaling.yarn_beta_slow')];
   const amplitude = keys.raw('rope.scaling.attn_factor');
   if (type === 'none') return null;
+  if (type === 'longrope')
+    throw new UnsupportedModel(`${keys.path}: a longrope scaling, whose factors are tensors, is not read`, { type });
   if (type !== 'yarn') return { type, ...(factor !== undefined && { factor }) };
   // YaRN's mscale and mscale_all_dim are one number in all published models that have them; a tenth of it is stored.
   const mscale = typeof logMultiplier === 'number' ? Number((10 * logMultiplier).toPrecision(6)) : null;

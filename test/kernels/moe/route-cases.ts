@@ -60,6 +60,17 @@ export const cases: Case[] = [
     router: { ...SOFTMAX, renormalize: { epsilon: 0 }, gains: true, expertScale: true },
   },
   { name: 'early', ...MANY, predict: true, early: true, approximate: {}, router: { ...SIGMOID, selectionBias: false } },
+  {
+    name: 'no_norm',
+    tokens: 3,
+    hidden: 577,
+    experts: 8,
+    topK: 2,
+    router: SOFTMAX,
+    norm: null,
+    predict: true,
+    spread: 0.05,
+  },
   { name: 'layer_norm', tokens: 3, hidden: 61, experts: 8, topK: 2, router: SOFTMAX, norm: 'layer' },
   {
     name: 'layer_norm_with_bias',

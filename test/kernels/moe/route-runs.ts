@@ -28,7 +28,8 @@ export interface Case {
   readonly experts: number;
   readonly topK: number;
   readonly router: RouterConfig;
-  readonly norm?: NormKind;
+  /** null: none. */
+  readonly norm?: NormKind | null;
   readonly layout?: Layout;
   readonly sharedGate?: boolean;
   /** Of the router's weights. */
@@ -60,7 +61,7 @@ interface Changes {
 
 /** What one router block holds. */
 interface Router {
-  readonly gamma: Float32Array<ArrayBuffer>;
+  readonly gamma?: Float32Array<ArrayBuffer>;
   readonly matrix: Uint32Array<ArrayBuffer>;
   readonly logitBias?: Float32Array<ArrayBuffer>;
   readonly selectionBias?: Float32Array<ArrayBuffer>;
@@ -83,7 +84,7 @@ function routerOf(c: Case, seed: number): Router {
   const { ties } = c;
   if (ties) rows.forEach((_, i) => i >= ties * hidden && (rows[i] = rows[i - ties * hidden]!));
   return {
-    gamma: normals(seed + 3, c.norm === 'layer-biased' ? 2 * hidden : hidden, 0.2, 1),
+    ...(c.norm === null ? {} : { gamma: normals(seed + 3, c.norm === 'layer-biased' ? 2 * hidden : hidden, 0.2, 1) }),
     matrix: encodeMatrix(rows, layoutOf(c), { rows: experts, cols: hidden }),
     ...(router.logitBias ? { logitBias: normals(seed + 4, experts, 1, c.logitOffset) } : {}),
     ...(router.selectionBias ? { selectionBias: normals(seed + 5, experts, 0.4, -0.6) } : {}),
@@ -140,6 +141,7 @@ export async function run(
   const { name, tokens, hidden, experts, topK, predict = false, logits = false } = c;
   const block = routerBlock({
     ...c.router,
+    norm: c.norm !== null,
     normBias: c.norm === 'layer-biased',
     hidden,
     experts,
@@ -204,7 +206,7 @@ function expected(c: Case, inputs: Inputs): Found {
   ): Routing =>
     twin(
       { ...vectors, x: inputs.x, router: decodeMatrix(matrix, layoutOf(c), shape) },
-      { ...c, topK, eps: 1e-5, approximate: undefined, ...changed },
+      { ...c, norm: c.norm ?? undefined, topK, eps: 1e-5, approximate: undefined, ...changed },
     );
   const { next, ...own } = inputs;
   const options = c.approximate && { ...EXACT, ...c.approximate, slotTable: slotTable(c) };

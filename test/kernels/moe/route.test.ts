@@ -131,6 +131,11 @@ describe('moe/route', () => {
           (s) => s.replace('v[j] = early[from_x + d];', 'v[j] = v[j] + 0.0 * early[from_x + d];'),
         ],
         ['forgets the scale', ['sigmoid_with_bias'], (s) => s.replace('weight * SCALE', 'weight')],
+        [
+          'norms what it should not',
+          ['no_norm'],
+          (s) => s.replace('let scale = 1.0;', 'let scale = inverse_rms(from_x, lane);'),
+        ],
         ['forgets gamma', ['softmax'], (s) => s.replace('unit * vector(GAMMA_AT + d)', 'unit')],
         [
           'predicts with this layer’s router',

@@ -2,7 +2,7 @@
 import type { RouterBlock } from '../../../src/kernels/moe/router_block.ts';
 
 export interface RouterVectors {
-  readonly gamma: Float32Array; // [D]
+  readonly gamma?: Float32Array | undefined; // [D]
   readonly logitBias?: Float32Array | undefined; // [E]
   readonly selectionBias?: Float32Array | undefined; // [E]
   readonly sharedGate?: Float32Array | undefined; // [D]

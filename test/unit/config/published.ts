@@ -23,12 +23,17 @@ export function toV5(config: JsonObject): JsonObject {
     ...rest
   } = config;
   const { type, rope_type, ...scaling } = (rope_scaling ?? {}) as JsonObject;
-  const rope_parameters: Json = {
+  const scaled: Json = {
     ...scaling,
     rope_theta: rope_theta ?? null,
     rope_type: rope_type ?? type ?? 'default',
     ...(partial === undefined ? {} : { partial_rotary_factor: partial }),
   };
+  // OLMo 3 scales layers with full attention only.
+  const rope_parameters =
+    config.model_type === 'olmo3'
+      ? { full_attention: scaled, sliding_attention: { rope_theta: rope_theta ?? null, rope_type: 'default' } }
+      : scaled;
   return {
     ...rest,
     dtype,

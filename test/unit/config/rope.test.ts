@@ -69,6 +69,12 @@ test('yarn: mscale, attention_factor, and defaults', () => {
   expect(full({ rope_scaling: derived }).rope.amplitude).toBeCloseTo(0.1 * Math.log(4) + 1, 12);
 });
 
+test('dynamic is plain up to the longest context, or grows theta once', () => {
+  near(frequencies({ rope_scaling: { type: 'dynamic', factor: 4 } }), plain(10_000));
+  const grown = frequencies({ rope_scaling: { type: 'dynamic', factor: 1, alpha: 1000 } });
+  near(grown, plain(10_000 * 1000 ** (64 / 62)));
+});
+
 test('llama3 keeps short waves, divides long ones, and blends between', () => {
   const scaling = {
     rope_type: 'llama3',
@@ -113,13 +119,21 @@ test('one embedding a layer type', () => {
   expect(() => onlyFull('sliding_attention')).toThrow(/sliding_attention must be there/);
 });
 
-test.each(['dynamic', 'longrope', 'su', 'mrope', 'ntk'])('%s is refused by name', (kind) => {
+test.each(['mrope', 'ntk'])('%s is refused by name', (kind) => {
   expect(() => full({ rope_scaling: { type: kind, factor: 2 } })).toThrow(UnsupportedModel);
   expect(() => full({ rope_scaling: { type: kind, factor: 2 } })).toThrow(`"${kind}"`);
 });
 
 test.each<[string, { [key: string]: Json }]>([
   ['factor below 1', { rope_scaling: { type: 'linear', factor: 0 } }],
+  ['dynamic without a factor', { rope_scaling: { type: 'dynamic' } }],
+  [
+    'two original contexts',
+    {
+      original_max_position_embeddings: 8,
+      rope_scaling: { type: 'yarn', factor: 2, original_max_position_embeddings: 9 },
+    },
+  ],
   ['no factor', { rope_scaling: { type: 'linear' } }],
   ['theta 0', { rope_theta: 0 }],
   ['theta as text', { rope_theta: '10000' }],

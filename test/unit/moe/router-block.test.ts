@@ -33,6 +33,8 @@ describe('routerBlock', () => {
   it('puts the matrix first and the vectors that there are behind it, without gaps', () => {
     for (const shape of shapes) {
       const block = routerBlock(shape);
+      const { gammaAt, ...bare } = routerBlock({ ...shape, norm: false });
+      expect([gammaAt, block.usedBytes - bare.usedBytes]).toEqual([-1, 4 * shape.hidden * (shape.normBias ? 2 : 1)]);
       const { hidden, experts } = shape;
       const vectors: [boolean, number, number][] = [
         [true, block.gammaAt, shape.normBias ? 2 * hidden : hidden],

@@ -9,6 +9,7 @@ import {
   numbers,
   readGolden,
   readModel,
+  readSafetensors,
 } from '../families/checkpoint.ts';
 
 /**
@@ -41,9 +42,8 @@ interface Compared {
 }
 
 /** The prompt and its golden continuation in one run: attention looks back only, so every next token is checked at once. */
-function compare(folder: string): Compared {
+function compare(folder: string, tensors = readGolden(folder)): Compared {
   const { config, names } = loadConfig(folder);
-  const tensors = readGolden(folder);
   const golden = (name: string): Float64Array => numbers(tensors.get(name)!);
   const ids = [...golden('prompt_ids'), ...golden('greedy_ids').slice(0, -1)];
   return {
@@ -74,6 +74,14 @@ test.each(FAMILY_FIXTURES)('%s: residual stream and routing of every layer', (fo
   expect(pairs.map(([id]) => id)).toEqual([...golden('topk_ids')]);
   const given = golden('topk_weights');
   pairs.forEach(([, weight], i) => expect(Math.abs(weight - given[i]!)).toBeLessThan(boundOf(folder)));
+});
+
+test('longrope within the context of pretraining: short factors', () => {
+  const folder = 'test/fixtures/families/phimoe-longrope';
+  const { run, golden } = compare(folder, readSafetensors(`${folder}/golden-short.safetensors`));
+  const prompt = golden('prompt_ids').length;
+  expect(relative(flat([run.logits.slice(0, prompt)]), golden('logits'))).toBeLessThan(BOUND);
+  expect(run.logits.slice(prompt - 1).map(largestIndex)).toEqual([...golden('greedy_ids')]);
 });
 
 describe('router', () => {
