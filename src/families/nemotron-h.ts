@@ -27,6 +27,7 @@ import { groupedAttention } from './parts.ts';
 import { readSigmoidMoe } from './sigmoid-moe.ts';
 
 const ACTIVATION: Activation = { kind: 'relu-squared' };
+const NONE: FfnConfig = { kind: 'none' };
 
 /** As `hybrid_override_pattern` calls blocks, and as `layers_block_type` does, in transformers 4 and in 5. */
 const BLOCKS: Readonly<Record<string, string>> = {
@@ -44,11 +45,16 @@ const BLOCKS: Readonly<Record<string, string>> = {
 
 const isString = (item: Json): item is string => typeof item === 'string';
 
+/** Where there are both, the list holds, and the pattern is for older readers. */
+const keyOfBlocks = (c: ConfigReader): string =>
+  c.raw('hybrid_override_pattern') !== undefined && c.raw('layers_block_type') === undefined
+    ? 'hybrid_override_pattern'
+    : 'layers_block_type';
+
 function readBlocks(c: ConfigReader): readonly string[] {
-  const pattern = c.raw('hybrid_override_pattern');
-  const key = pattern === undefined ? 'layers_block_type' : 'hybrid_override_pattern';
-  if (pattern !== undefined && !isString(pattern)) c.fail(key, 'a string of M, *, E and -');
-  const names = pattern === undefined ? c.list(key, isString, 'names of blocks') : [...pattern];
+  const key = keyOfBlocks(c);
+  const pattern = c.raw(key);
+  const names = typeof pattern === 'string' ? [...pattern] : c.list(key, isString, 'names of blocks');
   if (names.length === 0 || names.length > LIMITS.layers) c.fail(key, `1 to ${LIMITS.layers} blocks`);
   return names.map((name) => {
     if (Object.hasOwn(BLOCKS, name)) return BLOCKS[name]!;
@@ -100,32 +106,33 @@ function readMoe(c: ConfigReader): MoeFfn {
     : moe;
 }
 
+const readDense = (c: ConfigReader): FfnConfig => ({
+  kind: 'dense',
+  width: readEvenWidth(c, 'intermediate_size'),
+  activation: ACTIVATION,
+});
+
+function refuseAlone(c: ConfigReader, block: number): never {
+  const key = keyOfBlocks(c);
+  throw new UnsupportedModel(
+    `${c.path}: block ${block} is a feed-forward without a token mixer in front of it, which is not supported (${key})`,
+    { path: c.path, key },
+  );
+}
+
 /** A layer is a block that mixes tokens, and the feed-forward behind it where there is one. */
 function paired(
   c: ConfigReader,
   blocks: readonly string[],
   mixers: Readonly<Record<string, MixerConfig>>,
-  ffns: Readonly<Record<string, () => FfnConfig>>,
+  ffns: Readonly<Record<string, FfnConfig>>,
 ): LayerConfig[] {
   const layers: LayerConfig[] = [];
-  const read = new Map<string, FfnConfig>();
   blocks.forEach((block, i) => {
     const mixer = mixers[block];
-    if (mixer) {
-      layers.push({ mixer, ffn: { kind: 'none' } });
-      return;
-    }
-    const last = layers.pop();
-    if (last?.ffn.kind !== 'none') {
-      const key = c.has('hybrid_override_pattern') ? 'hybrid_override_pattern' : 'layers_block_type';
-      throw new UnsupportedModel(
-        `${c.path}: block ${i} is a feed-forward behind no token mixer of its own, which is not supported (${key})`,
-        { path: c.path, key },
-      );
-    }
-    const ffn = read.get(block) ?? ffns[block]!();
-    read.set(block, ffn);
-    layers.push({ ...last, ffn });
+    const last = mixer ? { mixer, ffn: NONE } : layers.pop();
+    if (last?.ffn.kind !== 'none') refuseAlone(c, i);
+    layers.push(mixer ? last : { ...last, ffn: ffns[block]! });
   });
   return layers;
 }
@@ -182,8 +189,8 @@ export const nemotronH: Family = {
     c.irrelevant('num_logits_to_keep', 'moe_shared_expert_overlap');
     const mixers = { M: readMamba(c), '*': groupedAttention(readHeads(c, model.hidden), NO_ROPE) };
     const layers = paired(c, blocks, mixers, {
-      E: () => readMoe(c),
-      '-': () => ({ kind: 'dense', width: readEvenWidth(c, 'intermediate_size'), activation: ACTIVATION }),
+      ...(blocks.includes('E') && { E: readMoe(c) }),
+      ...(blocks.includes('-') && { '-': readDense(c) }),
     });
     // Of feed-forwards that no block is.
     c.irrelevant(

@@ -173,6 +173,7 @@ test('a block that mixes tokens and the feed-forward behind it are one layer, by
   const names: Record<string, string> = { M: 'mamba', '*': 'full_attention', E: 'moe', '-': 'mlp' };
   const listed = { ...rest, layers_block_type: [...pattern].map((letter) => names[letter]) };
   expect(config(listed)).toEqual(nano);
+  expect(config({ ...listed, hybrid_override_pattern: 'M' })).toEqual(nano);
   expect(parts(config({ ...rest, hybrid_override_pattern: 'M-MM*-' }))).toBe('md mn mn gd');
 });
 
