@@ -244,10 +244,15 @@ export class Gpu {
     }
   }
 
+  /** Frees every buffer now, and an own device now or when its compilers are done. */
   dispose(): void {
     for (const buffer of [...this.ledger.liveBuffers]) this.destroyBuffer(buffer);
     this.device.removeEventListener?.('uncapturederror', this.#onRefused);
-    if (this.#ownsDevice) this.device.destroy();
+    if (!this.#ownsDevice) return;
+    const { settled } = this.pipelines;
+    // Dawn's `destroy` stands still until its compilers are done: 46 s once. Nobody waits for that here.
+    if (settled) void settled.then(() => this.device.destroy());
+    else this.device.destroy();
   }
 }
 

@@ -21,12 +21,19 @@ export class PipelineCache {
   readonly #counters: Counters;
   readonly #pipelines = new Map<string, CompiledPipeline>();
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
+  /** Resolve, never reject, when what is being compiled is done. */
+  readonly #compiling = new Set<Promise<void>>();
   /** In place of the engine's shader texts, by path: with those of a standalone layer, or broken ones, as the negative controls want. */
   sources: Readonly<Record<string, string>> | undefined;
 
   constructor(device: GPUDevice, counters: Counters) {
     this.#device = device;
     this.#counters = counters;
+  }
+
+  /** Resolves when nothing is being compiled; null: nothing is. */
+  get settled(): Promise<unknown> | null {
+    return this.#compiling.size > 0 ? Promise.all(this.#compiling) : null;
   }
 
   get(path: string, constants: Constants, imports: Imports): CompiledPipeline {
@@ -36,7 +43,12 @@ export class PipelineCache {
     const shader = expandShader(path, constants, imports, this.sources);
     const layouts = this.#layoutsOf(shader);
     const compiled: CompiledPipeline = { shader, layouts, pipeline: this.#compile(shader, constants, layouts) };
-    compiled.pipeline.catch(() => undefined); // whoever awaits it sees the error
+    const settled = compiled.pipeline.then(
+      () => undefined,
+      () => undefined, // whoever awaits it sees the error
+    );
+    this.#compiling.add(settled);
+    void settled.then(() => this.#compiling.delete(settled));
     this.#pipelines.set(key, compiled);
     return compiled;
   }

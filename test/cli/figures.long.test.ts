@@ -102,6 +102,9 @@ describe('bench', () => {
       expect(report.endToEndMs).toBeGreaterThan(report.ttftMs);
       expect(report.throughput.samplesPerSecond).toBeCloseTo(1000 / report.endToEndMs, 9);
       expect(report.streaming === null).toBe(residency === 1);
+      const { startup } = report;
+      expect(startup === null).toBe(promptTokens === 9); // the second prompt of each model
+      if (startup) expect(startup.ratio).toBeCloseTo((startup.loadMs + startup.ttftMs) / report.ttftMs, 9);
       if (residency < 1) continue; // missing experts repeat passes, and later layers are guessed
       expect(report.cost.token.dispatches).toBe(report.decode.dispatchesPerToken);
       expect(report.cost.prompt.dispatches).toBe(report.prefill.dispatches);

@@ -138,32 +138,40 @@ it('asks of the first prompt what it asks of a later one of its length, and make
 });
 
 describe('a load that ends while shaders compile', () => {
-  const never = (): Promise<void> => new Promise(() => undefined);
   const untilAborted = (signal?: AbortSignal): Promise<void> =>
-    new Promise((_, reject) => signal!.addEventListener('abort', () => reject(signal!.reason as Error)));
+    new Promise((_, reject) => {
+      const end = (): void => reject(signal!.reason as Error);
+      if (signal!.aborted) end();
+      else signal!.addEventListener('abort', end);
+    });
 
-  it.each([
-    ['before the weights are there', untilAborted, 'weights'],
-    ['when nothing else is left', () => null, 'compile'],
-  ])('%s: aborted, it ends at once and leaves nothing', async (_, onRead, last) => {
-    gpu.holdsPipeline = never;
+  it.each(['weights', 'compile'])('%s not there yet: aborted, it ends at once and leaves nothing', async (last) => {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    gpu.holdsPipeline = () => held;
     const controller = new AbortController();
     const reason = new Error('enough');
-    const { source, onProgress } = sourceOf(onRead);
-    const own = await Gpu.open({ gpu: gpu.asGpu, kernels: 'gpu', defaultLimits: true });
+    const abort = (): void => void setTimeout(() => controller.abort(reason), 0);
     let phase = '';
-    const loading = loadOn(own, source, {
-      contextLength: 64,
-      signal: controller.signal,
-      onProgress: (p) => {
-        onProgress(p);
-        if (p.phase === last && phase !== last) setTimeout(() => controller.abort(reason), 20);
-        ({ phase } = p);
-      },
+    const onProgress = (p: LoadProgress): void => {
+      ({ phase } = p);
+      if (phase === 'compile') abort();
+    };
+    const { source, onProgress: opened } = sourceOf((signal) => {
+      if (last === 'compile') return null;
+      abort();
+      return untilAborted(signal);
     });
+    const own = await Gpu.open({ gpu: gpu.asGpu, kernels: 'gpu', defaultLimits: true });
+    const both = (p: LoadProgress): void => [opened, onProgress].forEach((tell) => tell(p));
+    const loading = loadOn(own, source, { contextLength: 64, signal: controller.signal, onProgress: both });
     await expect(loading).rejects.toBe(reason);
     expect(phase).toBe(last);
     expect(gpu.last.live.size).toBe(0);
+    // Destroying a device stands still while it compiles.
+    expect(gpu.last.isLost).toBe(false);
+    release();
+    await expect.poll(() => gpu.last.isLost, { timeout: 60_000 }).toBe(true);
   });
 
   it('fails with the shader that does not compile, without waiting for the weights', async () => {

@@ -25,12 +25,24 @@ export interface CostReport extends TotalCost {
   readonly floorMs: number;
 }
 
+/** What a first answer waits for once the weights are there. */
+export interface Startup {
+  /** Of loading, after the last weight: shaders that took longer. */
+  readonly loadMs: number;
+  /** Of the first prompt. */
+  readonly ttftMs: number;
+  /** Both, over `BenchReport.ttftMs`. */
+  readonly ratio: number;
+}
+
 export interface BenchReport {
   readonly layers: number;
   readonly moeLayers: number;
   /** Sequences at a time: this engine runs one. */
   readonly batch: 1;
   readonly ttftMs: number;
+  /** Of the model's first request, a prompt of the same length; null where it answered others before. */
+  readonly startup: Startup | null;
   /** From the request to its last token. */
   readonly endToEndMs: number;
   readonly throughput: {
@@ -111,16 +123,26 @@ export interface BenchRun {
   readonly sheet: CostSheet;
   /** Whose floor is worked out. */
   readonly device: DeviceRates;
+  /** What loading took after the last weight, where the model has answered nothing yet. */
+  readonly loadTailMs?: number | undefined;
   /** Of the device that the model runs on: its kernels are timed too. */
   readonly timed?: Gpu | undefined;
 }
 
+interface Warm {
+  readonly ttftMs: number;
+  readonly summary: GenerateSummary;
+}
+
 /** Runs a request to its end. */
-async function summaryOf(model: Model, ids: readonly number[], options: GenerateOptions): Promise<GenerateSummary> {
+async function warmUp(model: Model, ids: readonly number[], options: GenerateOptions): Promise<Warm> {
+  const startedAt = performance.now();
   const running = model.generate({ ids: [...ids] }, options);
+  let ttftMs = 0;
   for (;;) {
     const next = await running.next();
-    if (next.done) return next.value;
+    ttftMs ||= performance.now() - startedAt;
+    if (next.done) return { ttftMs, summary: next.value };
   }
 }
 
@@ -165,7 +187,7 @@ export async function benchmark(model: Model, run: BenchRun): Promise<BenchRepor
   const other = [(prompt[0]! + 1) % vocab, ...prompt.slice(1)];
   // What a random prompt makes a model say repeats itself: guesses would hold as in no text.
   const options = { temperature: 0, ignoreEnd: true, maxTokens: decodeTokens, speculate: false };
-  const warm = await summaryOf(model, other, { ...options, maxTokens: 2, promptRouting: true, skipCache: true });
+  const warm = await warmUp(model, other, { ...options, maxTokens: 2, promptRouting: true, skipCache: true });
   const t = await timed(model, prompt, options);
   return { ...reportOf(model, run, warm, t), kernels: run.timed ? await kernelTimes(model, prompt, run.timed) : null };
 }
@@ -189,20 +211,27 @@ async function kernelTimes(model: Model, prompt: readonly number[], gpu: Gpu): P
   }
 }
 
-function reportOf(model: Model, run: BenchRun, warm: GenerateSummary, t: Timed): Omit<BenchReport, 'kernels'> {
+function startupOf({ loadTailMs }: BenchRun, warm: Warm, later: Timed): Startup | null {
+  if (loadTailMs === undefined) return null;
+  const { ttftMs } = warm;
+  return { loadMs: loadTailMs, ttftMs, ratio: (loadTailMs + ttftMs) / later.ttftMs };
+}
+
+function reportOf(model: Model, run: BenchRun, warm: Warm, t: Timed): Omit<BenchReport, 'kernels'> {
   const { config, plan, gpuBytes: bytes } = model;
   const { promptTokens, sheet, device } = run;
   const [before, middle, after] = t.counters;
   const steps = t.gaps.length;
   const per = (key: keyof Counters): number => (after[key] - middle[key]) / steps;
   const sorted = [...t.gaps].sort((a, b) => a - b);
-  const routed = warm.routing?.prompt;
+  const routed = warm.summary.routing?.prompt;
   const token = costReport(sheet.token(promptTokens + Math.floor(steps / 2)), device);
   return {
     layers: config.layers.length,
     moeLayers: moeLayers(config).length,
     batch: 1,
     ttftMs: t.ttftMs,
+    startup: startupOf(run, warm, t),
     endToEndMs: t.endToEndMs,
     throughput: {
       tokensPerSecond: ((steps + 1) / t.endToEndMs) * 1000,
@@ -231,7 +260,7 @@ function reportOf(model: Model, run: BenchRun, warm: GenerateSummary, t: Timed):
       },
       itlMs: { median: quantile(sorted, 0.5), p95: quantile(sorted, 0.95) },
     },
-    balance: balanceOf(model, warm),
+    balance: balanceOf(model, warm.summary),
     cost: {
       token,
       prompt: costReport(sheet.prompt(promptTokens, routed ? promptTraffic(routed) : undefined), device),

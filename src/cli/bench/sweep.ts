@@ -84,17 +84,24 @@ export async function runSweep(sweep: Sweep, out: Output, onRow: (row: BenchRow)
       const { weights, expertsResident } = setting;
       const wishes = loadOptions(options);
       const own = gpu.share();
+      let weightsAt = 0;
       const model = await loadOn(own, source, {
         ...wishes,
+        onProgress: ({ phase }) => {
+          if (phase === 'compile') weightsAt = performance.now();
+        },
         contextLength: wishes.contextLength ?? (setting.made ? longest : undefined),
         weights,
         expertsResident,
       });
+      const loadTailMs = performance.now() - weightsAt;
       try {
         const timed = options.flag('timestamps') ? own : undefined;
         const sheet = await sheetOf(source, model);
-        for (const run of runs)
-          onRow(rowOf(model, name, run, await benchmark(model, { ...run, sheet, device, timed })));
+        for (const [n, run] of runs.entries()) {
+          const tail = n === 0 ? { loadTailMs } : {};
+          onRow(rowOf(model, name, run, await benchmark(model, { ...run, ...tail, sheet, device, timed })));
+        }
       } finally {
         await model.dispose();
       }

@@ -40,12 +40,21 @@ function kernelLines({ kernels }: BenchReport): string[] {
   return [`kernels        ${total.toFixed(2)} ms by the GPU's clock, of some decoded tokens`, ...kernels.map(line)];
 }
 
+function startupLines({ startup: s, prefill }: BenchReport): string[] {
+  if (!s) return [];
+  const whole = (s.loadMs + s.ttftMs).toFixed(0);
+  return [
+    `start          ${whole} ms from the last weight to the first token of all, ${s.loadMs.toFixed(0)} of them compiling: ${s.ratio.toFixed(2)} times a later prompt of ${prefill.tokens} tokens`,
+  ];
+}
+
 export function reportText(r: BenchReport): string {
   const { prefill: p, decode: d, adapter: a, streaming: s, balance: b } = r;
   return [
     `adapter        ${a.description || `${a.vendor} ${a.architecture}`}${a.isFallback ? ' (software: says nothing about GPUs)' : ''}`,
     `kernels        up to ${r.tuning.fewUpTo} tokens as a few, tiles of ${r.tuning.tileRows} rows`,
     `first token    ${r.ttftMs.toFixed(0)} ms after a prompt of ${p.tokens} tokens; the whole request ${r.endToEndMs.toFixed(0)} ms`,
+    ...startupLines(r),
     `prefill        ${p.tokensPerSecond.toPrecision(3)} tokens/s, ${p.dispatches} dispatches, ${p.submits} submits, ${p.readbacks} readbacks`,
     `decode         ${d.tokensPerSecond.toPrecision(3)} tokens/s, ${d.itlMs.median.toFixed(1)} ms a token (p95 ${d.itlMs.p95.toFixed(1)})`,
     `throughput     ${r.throughput.tokensPerSecond.toPrecision(3)} tokens/s, ${r.throughput.samplesPerSecond.toPrecision(3)} samples/s; one sequence at a time`,
@@ -89,6 +98,7 @@ export const SETTING_COLUMNS: readonly Column[] = [
 
 export const FIGURE_COLUMNS: readonly Column[] = [
   { name: 'ttft_ms', of: (r) => r.report.ttftMs },
+  { name: 'start_ratio', of: (r) => r.report.startup?.ratio ?? null },
   { name: 'itl_median_ms', of: (r) => r.report.decode.itlMs.median },
   { name: 'itl_p95_ms', of: (r) => r.report.decode.itlMs.p95 },
   { name: 'end_to_end_ms', of: (r) => r.report.endToEndMs },
