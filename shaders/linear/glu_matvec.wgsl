@@ -32,7 +32,7 @@ fn glu_matvec(
     let pair = i * WG + lane;
     let f = first_row / 2u + pair;
     if (pair < ROWS / 2u && f < N / 2u) {
-      out[t * (N / 2u) + f] = activate(row_product(2u * pair), row_product(2u * pair + 1u));
+      out[t * (N / 2u) + f] = activate(row_product(0u, 2u * pair), row_product(0u, 2u * pair + 1u));
     }
   }
 }
