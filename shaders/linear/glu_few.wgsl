@@ -11,7 +11,16 @@
 
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 
-const PAIRS: u32 = ROWS / 2u;
+const OUTPUTS: u32 = ROWS / 2u;
+
+fn store(t: u32, column: u32, first_row: u32, pair: u32) {
+  let f = first_row / 2u + pair;
+  if (f < N / 2u) {
+    for (var v = 0u; v < PAIR_VALUES; v++) {
+      out[(t * PAIR_VALUES + v) * (N / 2u) + f] = activate(v, row_product(column, 2u * pair), row_product(column, 2u * pair + 1u));
+    }
+  }
+}
 
 @compute @workgroup_size(WG)
 fn glu_few(
@@ -25,20 +34,5 @@ fn glu_few(
 #if SUBGROUPS
   subgroup = subgroup_size;
 #endif
-  let first_row = folded(workgroup, workgroups) * ROWS;
-  let first_token = workgroup.z * COLUMNS;
-  if (first_row >= N) { return; }
-  few_partials(first_token, first_row, lane);
-  for (var i = 0u; i < (COLUMNS * PAIRS + WG - 1u) / WG; i++) {
-    let at = i * WG + lane;
-    let column = at / PAIRS;
-    let t = first_token + column;
-    let pair = at % PAIRS;
-    let f = first_row / 2u + pair;
-    if (at < COLUMNS * PAIRS && t < u_step.tokens && f < N / 2u) {
-      for (var v = 0u; v < PAIR_VALUES; v++) {
-        out[(t * PAIR_VALUES + v) * (N / 2u) + f] = activate(v, few_product(column, 2u * pair), few_product(column, 2u * pair + 1u));
-      }
-    }
-  }
+  few_products(workgroup.z * COLUMNS, folded(workgroup, workgroups) * ROWS, lane);
 }

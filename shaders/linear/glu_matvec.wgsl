@@ -33,7 +33,7 @@ fn glu_matvec(
     let f = first_row / 2u + pair;
     if (pair < ROWS / 2u && f < N / 2u) {
       for (var v = 0u; v < PAIR_VALUES; v++) {
-        out[(t * PAIR_VALUES + v) * (N / 2u) + f] = activate(v, row_product(2u * pair), row_product(2u * pair + 1u));
+        out[(t * PAIR_VALUES + v) * (N / 2u) + f] = activate(v, row_product(0u, 2u * pair), row_product(0u, 2u * pair + 1u));
       }
     }
   }

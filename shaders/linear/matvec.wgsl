@@ -59,6 +59,6 @@ fn matvec(
   for (var i = 0u; i < (ROWS + WG - 1u) / WG; i++) {
     let row = i * WG + lane;
     let n = first_row + row;
-    if (row < ROWS && n < N) { finish(workgroup.z, t, n, row_product(row)); }
+    if (row < ROWS && n < N) { finish(workgroup.z, t, n, row_product(0u, row)); }
   }
 }

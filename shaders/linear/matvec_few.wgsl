@@ -9,6 +9,13 @@
 #import linear/few_rows
 #import linear/finish
 
+const OUTPUTS: u32 = ROWS;
+
+fn store(t: u32, column: u32, first_row: u32, row: u32) {
+  let n = first_row + row;
+  if (n < N) { finish(t, t, n, row_product(column, row)); }
+}
+
 @compute @workgroup_size(WG)
 fn matvec_few(
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -21,14 +28,5 @@ fn matvec_few(
 #if SUBGROUPS
   subgroup = subgroup_size;
 #endif
-  let first_row = folded(workgroup, workgroups) * ROWS;
-  let first_token = workgroup.z * COLUMNS;
-  if (first_row >= N) { return; }
-  few_partials(first_token, first_row, lane);
-  for (var i = 0u; i < (COLUMNS * ROWS + WG - 1u) / WG; i++) {
-    let at = i * WG + lane;
-    let t = first_token + at / ROWS;
-    let n = first_row + at % ROWS;
-    if (at < COLUMNS * ROWS && t < u_step.tokens && n < N) { finish(t, t, n, few_product(at / ROWS, at % ROWS)); }
-  }
+  few_products(workgroup.z * COLUMNS, folded(workgroup, workgroups) * ROWS, lane);
 }

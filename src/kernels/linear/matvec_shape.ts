@@ -1,4 +1,4 @@
-/** How a workgroup of 64 lanes shares the rows of a matrix-vector product: see shaders/linear/matvec_rows.wgsl. */
+/** How a workgroup of 64 lanes shares the rows of a matrix-vector product: see shaders/linear/row_lanes.wgsl. */
 import { ceilDiv } from '../../util/math.ts';
 import { CHUNK, type MatrixShape } from '../../weights/layout.ts';
 

@@ -82,16 +82,17 @@ describe.each(['linear', 'glu', 'up'] as const)('%s of a few tokens', (operation
 });
 
 it.each([
-  ['linear/matvec_few', 'forgets a token', 't < u_step.tokens', 't + 1u < u_step.tokens'],
-  ['linear/glu_few', 'swaps gate and up', '2u * pair), few', '2u * pair + 1u), few'],
+  ['linear/matvec_few', 'repeats a row', 'let n = first_row + row', 'let n = first_row'],
+  ['linear/glu_few', 'swaps gate and up', '2u * pair), row', '2u * pair + 1u), row'],
+  ['linear/few_rows', 'forgets a token', 't < u_step.tokens)', 't + 1u < u_step.tokens)'],
   ['linear/glu_few', 'exchanges the halves of up', 'PAIR_VALUES + v) *', 'PAIR_VALUES + 1u - v) *'],
   [
-    'linear/few_rows',
+    'linear/row_lanes',
     'takes the norm of another token',
     'squares[column * WG + i * subgroup]',
     'squares[i * subgroup]',
   ],
-  ['linear/few_rows', 'drops the last chunk', '+ LANES - 1u', ''],
+  ['linear/row_lanes', 'drops the last chunk', '+ LANES - 1u', ''],
   ['linear/lane_products', 'forgets a norm', 'p.h *= scale', 'p.h *= 1.0'],
 ])('%s: notices a kernel that %s', (path, _what, from, to) =>
   expectMutantToFail(

@@ -134,7 +134,7 @@ describe('notices', () => {
           'decode',
           'silu',
           'linear/glu_matvec',
-          (s) => s.replace('row_product(2u * pair),', 'row_product(2u * pair + 1u),'),
+          (s) => s.replace('row_product(0u, 2u * pair),', 'row_product(0u, 2u * pair + 1u),'),
         ],
         [
           'gate and up exchanged',

@@ -158,14 +158,14 @@ describe('linear/matvec', () => {
   it.each(
     firstOfEach<[string, string, string, (s: string) => string]>(
       [
-        ['drops the last chunk', 'prime_sizes', 'linear/matvec_rows', (s) => s.replace('+ LANES - 1u', '')],
+        ['drops the last chunk', 'prime_sizes', 'linear/row_lanes', (s) => s.replace('+ LANES - 1u', '')],
         [
           'reads quads beyond K',
           'quads_of_a_part',
           'linear/x_quads',
           (s) => s.replace('quad >= K / 4u', 'quad > K / 4u'),
         ],
-        ['forgets a lane', 'two_rows_a_lane', 'linear/matvec_rows', (s) => s.replace('i < LANES', 'i < LANES - 1u')],
+        ['forgets a lane', 'two_rows_a_lane', 'linear/row_lanes', (s) => s.replace('i < LANES', 'i < LANES - 1u')],
         ['reads x beyond K', 'norm_of_a_part', 'linear/x_quads', (s) => s.replace('if (k >= K)', 'if (k > K)')],
         ['starts x at 0', 'unaligned_part_of_x', 'linear/x_quads', (s) => s.replace(' + X_AT + k', ' + k')],
         [
@@ -180,7 +180,7 @@ describe('linear/matvec', () => {
           'linear/x_quads',
           (s) => s.replace('X_ROW + X_AT) / 32u + chunk', 'X_ROW) / 32u + chunk'),
         ],
-        ['forgets epsilon', 'tiny', 'linear/matvec_rows', (s) => s.replace(' + EPS', '')],
+        ['forgets epsilon', 'tiny', 'linear/row_lanes', (s) => s.replace(' + EPS', '')],
         ['forgets gamma', 'norm', 'linear/matvec_rows', (s) => s.replace('part[i] *=', 'part[i] +=  0.0 *')],
         [
           'scales before the bias',

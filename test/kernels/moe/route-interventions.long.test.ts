@@ -4,7 +4,7 @@ import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { expectMutantToFail } from '../../support/conformance.ts';
 import { CHOSEN, GROUPED, MANY, named as namedCases, SIGMOID, SOFTMAX } from './route-cases.ts';
 import { firstOfEach, thinned } from '../../support/everyday.ts';
-import { check, gpu, inputsOf, interventions, run, type Case } from './route-runs.ts';
+import { check, gpu, inputsOf, interventions, mutatedModule, run, type Case } from './route-runs.ts';
 
 const ALL_BUT = (experts: number, ...left: number[]): number[] =>
   Array.from({ length: experts }, (_, e) => e).filter((e) => !left.includes(e));
@@ -218,7 +218,7 @@ describe('moe/route, intervened', () => {
           ['force_one_of_one'],
           (s) => s.replace('let places = used +', 'let places = TOP_K +'),
         ],
-        ['weighs by what is not used', ['use_some'], (s) => s.replaceAll('k < used', 'k < TOP_K')],
+        ['weighs by what is not used', ['use_some'], (s) => s.replace('k < used; k++) {\n', 'k < TOP_K; k++) {\n')],
         [
           'brings in what is not used',
           ['use_one'],
@@ -265,7 +265,7 @@ describe('moe/route, intervened', () => {
       () => 'one',
     ),
   )('notices a kernel that %s', async (_what, names, mutate) => {
-    await expectMutantToFail(gpu, shaderText, 'moe/route', mutate, async () => {
+    await expectMutantToFail(gpu, shaderText, mutatedModule(mutate), mutate, async () => {
       for (const c of named(...names)) await check(c);
     });
   });

@@ -1,6 +1,7 @@
 /** Runs the router's kernel on one case, and its twin: shared by the tests of routing and of interventions. */
 import { expect } from 'vitest';
 import type { NormKind, RouterConfig } from '../../../src/config/model-config.ts';
+import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { EXACT, type ApproximateParams } from '../../../src/gpu/step.ts';
 import { interventionWords, type LayerIntervention } from '../../../src/kernels/moe/intervention.ts';
 import { logitsAt, predictedAt, predictedIds, route, routedBytes } from '../../../src/kernels/moe/route.ts';
@@ -20,6 +21,15 @@ import { normals } from '../../support/random.ts';
 import { routerWords } from './router.ts';
 
 export const gpu = await openTestGpu({ defaultLimits: true });
+
+/** Of the modules that make moe/route, the one that a mutation changes. */
+export function mutatedModule(mutate: (text: string) => string): string {
+  const found = Object.keys(shaderText).filter(
+    (path) => path.startsWith('moe/route') && mutate(shaderText[path]!) !== shaderText[path],
+  );
+  expect(found, 'modules that the mutation changes').toHaveLength(1);
+  return found[0]!;
+}
 
 export interface Case {
   readonly name: string;

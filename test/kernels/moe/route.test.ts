@@ -4,7 +4,7 @@ import { predictedIds } from '../../../src/kernels/moe/route.ts';
 import { expectMutantToFail } from '../../support/conformance.ts';
 import { approximate, cases, named } from './route-cases.ts';
 import { firstOfEach, thinned } from '../../support/everyday.ts';
-import { check, gpu, inputsOf, run, type Case } from './route-runs.ts';
+import { check, gpu, inputsOf, mutatedModule, run, type Case } from './route-runs.ts';
 
 describe('moe/route', () => {
   it.each(thinned(cases, 8))('$name', check);
@@ -239,7 +239,7 @@ describe('moe/route', () => {
       () => 'one',
     ),
   )('notices a kernel that %s', async (_what, names, mutate) => {
-    await expectMutantToFail(gpu, shaderText, 'moe/route', mutate, async () => {
+    await expectMutantToFail(gpu, shaderText, mutatedModule(mutate), mutate, async () => {
       for (const c of named(...names)) await check(c);
     });
   });

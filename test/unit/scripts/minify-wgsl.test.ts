@@ -64,6 +64,6 @@ it.each([
   ['a name that was taken', (text: string) => text.replace('fn ', 'fn x')],
   ['operators that met', (text: string) => text.replace('= -', '=-').replace('- -', '--').replace('1.0', '2.0')],
 ])('%s would show', (_, damage) => {
-  const damaged = { ...short, 'moe/route': damage(short['moe/route']!) };
+  const damaged = { ...short, 'moe/route_scores': damage(short['moe/route_scores']!) };
   expect(() => namesOf(damaged)).toThrow();
 });
