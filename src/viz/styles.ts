@@ -173,6 +173,9 @@ export const styles = css`
     padding: 0;
   }
   .tokens li {
+    display: flex;
+    gap: 8px;
+    align-items: baseline;
     margin: 3px 0;
   }
   .tokens button {
@@ -181,7 +184,15 @@ export const styles = css`
   }
   .context {
     white-space: pre-wrap;
-    margin-left: 6px;
+    min-width: 0;
+  }
+  code {
+    font:
+      0.92em ui-monospace,
+      monospace;
+    background: var(--raised);
+    border-radius: 4px;
+    padding: 1px 4px;
   }
   mark {
     background: var(--band);
@@ -246,9 +257,15 @@ export const styles = css`
     white-space: pre-wrap;
     overflow-wrap: break-word;
   }
-  td.number {
+  .number {
     text-align: right;
+  }
+  td.number {
     white-space: nowrap;
+  }
+  .body > .figure + *,
+  .body > * + .table {
+    margin-top: 10px;
   }
   .figure {
     display: block;

@@ -10,7 +10,7 @@ import { matrixView } from '../figures/matrix.ts';
 import { plotView } from '../figures/plot.ts';
 import { diverging, HUES } from '../ramps.ts';
 import type { Context, View } from '../view.ts';
-import { count, expertName, percent, short } from '../words.ts';
+import { count, expertName, percent, percentTick, short } from '../words.ts';
 import { html } from 'lit';
 
 interface Side {
@@ -133,7 +133,7 @@ export const compare: View<Comparison, CompareState> = {
       xTitle: 'layer',
       yTitle: 'experts in common',
       yDomain: [0, 1],
-      yWords: (value) => percent(value, 0),
+      yWords: percentTick,
       series: [{ label: 'in common', as: 'line', y: agreement.map(({ overlap }) => overlap.value) }],
       bands: [{ label: '95 % by chance', low: chances(agreement, 'low'), high: chances(agreement, 'high') }],
       cursor: selection.layer,

@@ -14,7 +14,7 @@ import { matrixView } from '../figures/matrix.ts';
 import { lacksTexts, lacksTokens } from '../lacks.ts';
 import { diverging } from '../ramps.ts';
 import type { Context, View } from '../view.ts';
-import { bandWords, count, expertName, percent, short, tokenName } from '../words.ts';
+import { bandWords, count, expertName, percent, short, timesWords, tokenName } from '../words.ts';
 
 interface Kinds {
   readonly table: TypeTable;
@@ -124,7 +124,7 @@ export const vocabulary: View<Kinds, KindState> = {
       columnLabel: String,
       rowTitle: 'kind, of all tokens',
       columnTitle: `expert of layer ${selection.layer}`,
-      legend: (value) => `${value > 0 ? '×' : '÷'}${short(2 ** Math.abs(value))}`,
+      legend: timesWords,
       describe: ({ row, column }) => describe(kinds, selection.layer, row, column),
       cursor: selection.expert === null ? null : { row: cursorRow(context, types.length), column: selection.expert },
       width,
