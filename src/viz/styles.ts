@@ -79,6 +79,7 @@ export const styles = css`
   }
   label select {
     min-width: 0;
+    text-overflow: ellipsis;
   }
   label.text,
   label.text input {

@@ -17,6 +17,7 @@ export function short(value: number): string {
   if (!Number.isFinite(value)) return '–';
   const size = Math.abs(value);
   if (size >= 100 || value === 0) return String(Math.round(value));
+  if (size < 0.0005) return value < 0 ? '>-0.001' : '<0.001';
   return value.toFixed(size >= 10 ? 1 : size >= 1 ? 2 : 3);
 }
 

@@ -94,7 +94,7 @@ function summary(bars: Bars, label: string): string {
 export const routerBars: View<Bars, BarsState> = {
   question: 'How close was this choice?',
   reading:
-    'Each bar is an expert’s probability for this token in this layer; the line is the cut: what is left of it was taken, and a small step across it means a close choice.',
+    'Each bar is an expert’s probability for this token in this layer; the line is the cut: what is left of it was taken, and a small step across it means a close choice. A router that adds a bias when it chooses can take an expert beyond the line.',
   method: [
     'Probabilities are the softmax of the router’s logits, or for sigmoid routers s / Σs. Normalised entropy is H(p) / ln E. The margin is p of the last expert in less p of the first one out; where a router adds a bias for selection alone (DeepSeek-V3, arXiv 2412.19437, section 2.1.2), logits are given with it.',
     'A router without preference gives every expert 1/E: entropy 1, margin 0. Small margins mark tokens that other routes may serve as well; only trying them shows it.',

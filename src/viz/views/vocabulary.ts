@@ -74,7 +74,7 @@ function topOf(
 
 function topView(kinds: Kinds, context: Context<KindState>): unknown {
   const { selection } = context;
-  if (selection.expert === null) return html`<p>Choose an expert to see its tokens.</p>`;
+  if (selection.expert === null) return html`<p class="note">Choose an expert to see its tokens.</p>`;
   const top = topOf(kinds, context, selection.expert);
   if (!top) return html`<p>Without token ids in the trace there is no list of its tokens.</p>`;
   return html`<p>${expertName(selection.layer, selection.expert)} took most often:</p>
