@@ -63,7 +63,7 @@ describe('a route', () => {
     const [first, second] = chosenAt(trace, 5, 1);
     expect([first!.expert, second!.expert]).toEqual([...trace.ids.subarray((5 * 4 + 1) * 2, (5 * 4 + 2) * 2)]);
     expect(routeWords(trace, 5, 1)).toMatch(
-      new RegExp(`^token 5 “.+”, layer 1: E${first!.expert} \\d+ %, E${second!.expert} \\d+ %$`),
+      new RegExp(`^token 5 “.+”, layer 1: E${first!.expert} 0\\.\\d{3}, E${second!.expert} 0\\.\\d{3}$`),
     );
     expect(routeWords(bareTrace(), 5, 1)).toBe(`token 5 layer 1: E${first!.expert}, E${second!.expert}`);
   });
@@ -146,7 +146,7 @@ it('the history has a row for each token and a column for each layer', () => {
   const { table } = read(history, trace, { phase: 'decode' });
   expect(table.rows).toHaveLength(9 * 16);
   expect(table.columns.slice(4)).toEqual(['layer 0', 'layer 1', 'layer 2', 'layer 3']);
-  expect(table.rows[0]![4]).toMatch(/^E\d \d+ %, E\d \d+ %$/);
+  expect(table.rows[0]![4]).toMatch(/^E\d 0\.\d{3}, E\d 0\.\d{3}$/);
 });
 
 describe('router bars', () => {
