@@ -31,7 +31,7 @@ export function diagnosticsBlock(text: string): HTMLElement {
 }
 
 /** Addresses that a browser does not let a page link to: one click selects them. */
-const ADDRESS = /((?:chrome|edge|opera|https?):\/\/[^\s,”)]*[^\s,”).]|about:config|ssh -L [^)]+)/;
+const ADDRESS = /((?:chrome|edge|opera|https?):\/\/[^\s,”)]*[^\s,”).:]|about:config|ssh -L [^)]+)/;
 
 const withAddresses = (text: string): (Node | string)[] =>
   text.split(ADDRESS).map((part, i) => (i % 2 ? h('code', {}, part) : part));

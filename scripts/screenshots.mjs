@@ -43,7 +43,7 @@ async function picture(browser, site, text, { name, width, theme }, path) {
   });
   try {
     const page = await context.newPage();
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(60_000);
     await page.goto(`${site}/fake.html${query}`);
     await page.locator('#app[data-view]:not([data-view=checking])').waitFor();
     await run?.(new Scene(page, theme), text);

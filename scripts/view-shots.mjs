@@ -29,14 +29,15 @@ try {
   for (const theme of list(process.env.THEMES, ['light', 'dark']))
     for (const width of list(process.env.WIDTHS, ['390', '768', '1280'])) {
       const page = await browser.newPage({ viewport: { width: Number(width), height: 900 }, colorScheme: theme });
+      page.setDefaultTimeout(120_000);
       page.on('pageerror', (error) => console.error(error.message));
       for (const view of views) {
         const address = `http://localhost:${server.config.server.port || server.httpServer.address().port}/test/browser/pages/viz.html`;
         await page.goto(`${address}?${view}&${trace}&theme=${theme}${state}`);
         await page
-          .locator(`${view} footer, ${view} .empty:not(:text-matches('^(Computing|No trace yet)'))`)
+          .locator(`${view} footer, ${view} .empty:not(:text-matches('Loading…|Computing…|No trace yet'))`)
           .first()
-          .waitFor({ timeout: 120_000 });
+          .waitFor();
         const sideways = await page.evaluate(
           () => globalThis.document.documentElement.scrollWidth - globalThis.innerWidth,
         );

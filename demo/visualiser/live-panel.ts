@@ -76,13 +76,10 @@ export class LivePanel {
             h(
               'div',
               { class: 'line small' },
-              h('label', { for: 'tokens' }, 'Tokens'),
-              this.#tokens,
-              h('label', { for: 'temperature' }, 'Temperature'),
-              this.#temperature,
-              h('label', { for: 'seed' }, 'Seed'),
-              this.#seed,
-              h('label', {}, this.#logits, ' scores of all experts'),
+              pair('Tokens', this.#tokens),
+              pair('Temperature', this.#temperature),
+              pair('Seed', this.#seed),
+              h('label', { class: 'pair' }, this.#logits, 'scores of all experts'),
               button('Unload', 'quiet compact', () => void this.#unload()),
             ),
             this.#answer,
@@ -196,6 +193,9 @@ export class LivePanel {
     await model?.model.dispose();
   }
 }
+
+const pair = (label: string, input: HTMLInputElement): HTMLElement =>
+  h('span', { class: 'pair' }, h('label', { for: input.id }, label), input);
 
 function within(input: HTMLInputElement, otherwise: number): number {
   const value = input.valueAsNumber;

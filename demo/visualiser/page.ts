@@ -7,6 +7,7 @@ import { themeButton } from '../theme.ts';
 import { Toasts } from '../toasts.ts';
 import { addressOf, readAddress, type Address } from './address.ts';
 import { GROUPS, type Group } from './groups.ts';
+import { holdOnTop } from './hold.ts';
 import { LivePanel } from './live-panel.ts';
 import { Scene } from './scene.ts';
 import { SourceBar } from './source-bar.ts';
@@ -124,14 +125,19 @@ export class RoutingPage {
     element.link = view;
     await this.#scene.ready();
     element.scrollIntoView({ block: 'start' });
+    holdOnTop(element, this.#views);
   }
 
   #show(group: Group): void {
     if (group === this.#group && this.#views.childElementCount > 0) return;
     this.#group = group;
     for (const [id, tab] of this.#tabs) {
-      if (id === group.id) tab.setAttribute('aria-current', 'page');
-      else tab.removeAttribute('aria-current');
+      if (id !== group.id) tab.removeAttribute('aria-current');
+      else {
+        tab.setAttribute('aria-current', 'page');
+        // On phones the tabs are a row that scrolls.
+        tab.parentElement!.scrollLeft = tab.offsetLeft - 40;
+      }
     }
     this.#title.textContent = group.title;
     this.#about.textContent = group.about;

@@ -25,6 +25,8 @@ export class SourceBar {
   readonly #events: SourceEvents;
   readonly #picker: HTMLSelectElement;
   readonly #otherPicker: HTMLSelectElement;
+  /** A trace that does not come with the page. */
+  readonly #own = h('option', { value: NOTHING, hidden: true });
   readonly #facts = h('p', { class: 'muted holds' });
   readonly #note = h('p', {});
   readonly #origin = h(
@@ -42,7 +44,7 @@ export class SourceBar {
     this.#picker = h(
       'select',
       { id: 'trace', onchange: () => void this.open({ kind: 'bundled', id: this.#picker.value }) },
-      h('option', { value: NOTHING, hidden: true }, 'Not a bundled trace'),
+      this.#own,
       ...TRACES.map(({ id, name }) => h('option', { value: id }, name)),
     );
     this.#otherPicker = h(
@@ -64,8 +66,12 @@ export class SourceBar {
         { class: 'line' },
         h('span', { class: 'pair' }, h('label', { for: 'trace' }, 'Trace'), this.#picker),
         h('span', { class: 'pair' }, h('label', { for: 'other' }, 'Compare with'), this.#otherPicker),
-        button('Open a file', 'quiet compact', () => this.#file.click()),
-        button('Save', 'quiet compact', () => this.#save()),
+        h(
+          'span',
+          { class: 'pair' },
+          button('Open a file', 'quiet compact', () => this.#file.click()),
+          button('Save', 'quiet compact', () => this.#save()),
+        ),
         this.#file,
       ),
       this.#facts,
@@ -84,6 +90,7 @@ export class SourceBar {
     if (source.kind === 'url' && !this.#mayFetch(source.url)) return false;
     const load = (): Promise<Trace> => (source.kind === 'url' ? fromAddress(source.url) : bundled(source.id));
     return this.#load(load, (trace) => {
+      if (source.kind === 'url') this.#own.textContent = `from ${new URL(source.url).host}`;
       this.#picker.value = source.kind === 'bundled' ? source.id : NOTHING;
       this.#shown(trace);
       this.#events.onTrace(trace, source);
@@ -135,6 +142,7 @@ export class SourceBar {
 
   /** The trace is no bundled one. */
   showOwn(trace: Trace): void {
+    this.#own.textContent = trace.provenance?.kind === 'live' ? 'the live model' : 'a file of yours';
     this.#picker.value = NOTHING;
     this.#shown(trace);
   }

@@ -14,12 +14,12 @@ const STEPS: readonly Step[] = [
   {
     title: 'A token takes a few experts',
     text: 'In every layer a router picks some of the experts for each token; the others rest. A row of the grid is a layer, the filled cells are the experts that this token took. Drag the token slider, or press play.',
-    view: 'view=moe-token-grid&token=12',
+    view: 'view=moe-token-grid&token=24',
   },
   {
     title: 'The router gives each expert a score',
     text: 'All scores of one layer for one token: the best K are taken. A small gap between the last one in and the first one out means that it could easily have gone the other way.',
-    view: 'view=moe-router-bars&token=12&layer=10',
+    view: 'view=moe-router-bars&token=24&layer=11',
   },
   {
     title: 'Some experts are busier than others',
@@ -28,8 +28,8 @@ const STEPS: readonly Step[] = [
   },
   {
     title: 'Next to each other, tokens share experts',
-    text: 'If routing had no memory, the overlap from one token to the next would lie in the grey band. What lies above it is what a cache of experts can live on.',
-    view: 'view=moe-repetition',
+    text: 'If routing had no memory, the overlap from one token to the next would lie in the grey band. Here the first layers do, and later ones lie above it: on that a cache of experts can live.',
+    view: 'view=moe-repetition&layer=20',
   },
   {
     title: 'Experts like kinds of words more than topics',
@@ -37,8 +37,8 @@ const STEPS: readonly Step[] = [
     view: 'view=moe-vocabulary&layer=10',
   },
   {
-    title: 'Few slots are enough if they are the right ones',
-    text: 'The same trace, replayed with less memory: how often the wanted expert is already there, by the rule that chooses who leaves. Belady knows the future; no rule can do better.',
+    title: 'With few slots, it matters who stays',
+    text: 'The same trace, replayed with less memory: how often the wanted expert is already there, by the rule that chooses who leaves. A rule below the dashed line does worse than chance; Belady knows the future, and no rule can do better.',
     view: 'view=moe-policies',
   },
   {

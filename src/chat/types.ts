@@ -73,8 +73,8 @@ export type ResponseFormat =
       };
     };
 
-/** What a request asks of the experts. With it, every token's chunk carries `moe`. */
-export const MOE_KEYS = ['routing', 'promptRouting', 'skipCache', 'interventions'] as const;
+/** What a request asks of the experts, and of how they are run. With it, every token's chunk carries `moe`. */
+export const MOE_KEYS = ['routing', 'promptRouting', 'skipCache', 'speculate', 'interventions'] as const;
 export type MoeRequest = Pick<GenerateOptions, (typeof MOE_KEYS)[number]>;
 
 export interface ChatRequest {

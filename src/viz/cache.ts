@@ -21,8 +21,16 @@ export interface CacheState extends Readonly<Record<string, string | number>> {
 }
 export const CACHE_STATE: CacheState = { policy: 'next-use', share: 0.25 };
 
+/** As papers write them. */
+export const ruleName = (rule: string): string => ({ lru: 'LRU', lfu: 'LFU', belady: 'Belady' })[rule] ?? rule;
+
 export const cacheControls: readonly Control[] = [
-  { kind: 'choice', name: 'policy', label: 'Rule', options: [...POLICY_NAMES, 'belady'].map((name) => [name, name]) },
+  {
+    kind: 'choice',
+    name: 'policy',
+    label: 'Rule',
+    options: [...POLICY_NAMES, 'belady'].map((name) => [name, ruleName(name)]),
+  },
   {
     kind: 'range',
     name: 'share',

@@ -2,6 +2,7 @@
 import { html, LitElement, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import type { Provenance, Trace } from '../trace/trace.ts';
 import { Brush, type Selection } from './brush.ts';
+import { withCode } from './code.ts';
 import { controlsView } from './controls.ts';
 import { pngFile, save, svgFile } from './export.ts';
 import { linkOf, selectionFrom, stateFrom } from './link.ts';
@@ -257,7 +258,7 @@ abstract class ViewElement<D, S extends State> extends LitElement implements Moe
 
   #body(context: Context<S> | null): TemplateResult {
     if (!context) return html`<p class="empty">No trace yet. Open one, or let the model answer.</p>`;
-    if (this.problem !== null) return html`<p class="empty" role="status">${this.problem}</p>`;
+    if (this.problem !== null) return html`<p class="empty" role="status">${withCode(this.problem)}</p>`;
     if (this.data === null) return html`<p class="empty" role="status">Computing…</p>`;
     return this.showsTable
       ? tableView(this.#shown.table(this.data, context))
@@ -265,7 +266,7 @@ abstract class ViewElement<D, S extends State> extends LitElement implements Moe
   }
 
   #foot(data: D, context: Context<S>): TemplateResult {
-    return html`<p class="summary">${this.#shown.summary(data, context)}</p>
+    return html`<p class="summary">${withCode(this.#shown.summary(data, context))}</p>
       <footer>
         <details>
           <summary>How it is computed</summary>

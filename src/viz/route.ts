@@ -1,7 +1,7 @@
 /** What one token took in a layer, in words and numbers, and where it stands. */
 import { rowsOf, takenAt, type Part } from '../trace/stats/select.ts';
 import type { Trace, TraceStep } from '../trace/trace.ts';
-import { percent, tokenName } from './words.ts';
+import { short, tokenName } from './words.ts';
 
 export interface Chosen {
   readonly expert: number;
@@ -26,9 +26,9 @@ export const tokenLabel = ({ texts }: Trace, token: number): string =>
 export const chosenWords = (chosen: readonly Chosen[]): string =>
   chosen.length === 0
     ? 'not run'
-    : chosen.map(({ expert, weight }) => `E${expert}${weight === null ? '' : ` ${percent(weight, 0)}`}`).join(', ');
+    : chosen.map(({ expert, weight }) => `E${expert}${weight === null ? '' : ` ${short(weight)}`}`).join(', ');
 
-/** `token 12 “the”, layer 3: E5 62 %, E1 38 %` */
+/** `token 12 “the”, layer 3: E5 0.621, E1 0.379` */
 export const routeWords = (trace: Trace, token: number, layer: number): string =>
   `token ${token} ${trace.texts ? `${tokenLabel(trace, token)}, ` : ''}layer ${layer}: ${chosenWords(chosenAt(trace, token, layer))}`;
 

@@ -79,6 +79,7 @@ export const styles = css`
   }
   label select {
     min-width: 0;
+    text-overflow: ellipsis;
   }
   label.text,
   label.text input {
@@ -173,6 +174,9 @@ export const styles = css`
     padding: 0;
   }
   .tokens li {
+    display: flex;
+    gap: 8px;
+    align-items: baseline;
     margin: 3px 0;
   }
   .tokens button {
@@ -181,7 +185,15 @@ export const styles = css`
   }
   .context {
     white-space: pre-wrap;
-    margin-left: 6px;
+    min-width: 0;
+  }
+  code {
+    font:
+      0.92em ui-monospace,
+      monospace;
+    background: var(--raised);
+    border-radius: 4px;
+    padding: 1px 4px;
   }
   mark {
     background: var(--band);
@@ -246,9 +258,15 @@ export const styles = css`
     white-space: pre-wrap;
     overflow-wrap: break-word;
   }
-  td.number {
+  .number {
     text-align: right;
+  }
+  td.number {
     white-space: nowrap;
+  }
+  .body > .figure + *,
+  .body > * + .table {
+    margin-top: 10px;
   }
   .figure {
     display: block;

@@ -1,5 +1,5 @@
 /** A figure's numbers as a table: for screen readers, for people who would rather read, and as CSV. */
-import { html, type TemplateResult } from 'lit';
+import { html, nothing, type TemplateResult } from 'lit';
 
 export type Cell = string | number | null;
 
@@ -21,20 +21,25 @@ export function tableView({ caption, columns, rows }: Table): TemplateResult {
       </caption>
       <thead>
         <tr>
-          ${columns.map((column) => html`<th scope="col">${column}</th>`)}
+          ${columns.map((column, i) => html`<th scope="col" class=${alignment(rows[0]?.[i] ?? null)}>${column}</th>`)}
         </tr>
       </thead>
       <tbody>
         ${rows.slice(0, SHOWN_ROWS).map(
           (row) =>
             html`<tr>
-              ${row.map((cell) => html`<td class=${typeof cell}>${shown(cell)}</td>`)}
+              ${row.map((cell) => html`<td class=${alignment(cell)}>${shown(cell)}</td>`)}
             </tr>`,
         )}
       </tbody>
     </table>
   </div>`;
 }
+
+/** Numbers in words: `6.4 %`, `×30.4`, `< 0.001`. A digit alone may be a token's text. */
+const IN_WORDS = /^(?=.*[.%×÷])[<×÷]? ?[-−]?\d[\d.,]*(?: %)?$/;
+const alignment = (cell: Cell): string | typeof nothing =>
+  typeof cell === 'number' || (cell !== null && IN_WORDS.test(cell)) ? 'number' : nothing;
 
 const shown = (cell: Cell): string =>
   typeof cell === 'number' ? (Number.isInteger(cell) ? String(cell) : cell.toPrecision(4)) : (cell ?? '–');

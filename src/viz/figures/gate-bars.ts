@@ -2,7 +2,7 @@
 import { svg } from 'lit';
 import type { Trace } from '../../trace/trace.ts';
 import { chosenAt, tokenLabel } from '../route.ts';
-import { percent } from '../words.ts';
+import { short } from '../words.ts';
 
 const CELL = 118;
 const ROW = 17;
@@ -31,7 +31,7 @@ export function gateBars(
       const [x, y] = [2 + (k % columns) * CELL, top + 20 + Math.floor(k / columns) * ROW];
       return svg`<text class="tick" x=${x} y=${y + 10}>E${expert}</text>
         <rect x=${x + 30} y=${y + 1} width=${Math.max(1, BAR * (weight ?? 1))} height="10" rx="2" fill=${colour(expert)}></rect>
-        <text class="tick" x=${x + 33 + BAR * (weight ?? 1)} y=${y + 10}>${weight === null ? '' : percent(weight, 0)}</text>`;
+        <text class="tick" x=${x + 33 + BAR * (weight ?? 1)} y=${y + 10}>${weight === null ? '' : short(weight)}</text>`;
     })}
   </g>`;
 }

@@ -25,6 +25,8 @@ export interface Matrix {
   /** What the cell says, for pointer, cursor and screen reader. */
   readonly describe: (cell: MatrixCell) => string;
   readonly legend: (value: number) => string;
+  /** Values that are kinds, not amounts: the legend names each instead of the ends of a ramp. */
+  readonly classes?: readonly number[];
   readonly cursor: MatrixCell | null;
   readonly width: number;
   /** Cells as outlines over the colours, as those that a token took. */
@@ -53,6 +55,10 @@ export interface Matrix {
 const LEFT = 44;
 const TOP = 22;
 const LEGEND = 40;
+/** Room for the name of a class. */
+const CLASS = 84;
+const CLASS_ROW = 16;
+const classesAcross = (width: number, left: number): number => Math.max(1, Math.floor((width - left) / CLASS));
 const EMPTY_ALPHA = 0;
 const MAX_LINK = 5;
 
@@ -61,18 +67,25 @@ interface Frame {
   readonly cellWidth: number;
   readonly cellHeight: number;
   readonly width: number;
+  /** Of the cells. */
+  readonly bottom: number;
   readonly height: number;
 }
 
-function frameOf({ rows, columns, width, maxCell = 26, left = LEFT }: Matrix): Frame {
+function frameOf({ rows, columns, width, maxCell = 26, left = LEFT, classes }: Matrix): Frame {
   const cellWidth = Math.min(maxCell, (width - left - 2) / columns);
   const cellHeight = Math.min(maxCell, Math.max(7, Math.min(cellWidth * 1.4, 460 / rows)));
+  const wide = left + cellWidth * columns + 2;
+  const legendHeight = classes
+    ? LEGEND - CLASS_ROW + CLASS_ROW * Math.ceil(classes.length / classesAcross(wide, left))
+    : LEGEND;
   return {
     left,
     cellWidth,
     cellHeight,
-    width: left + cellWidth * columns + 2,
-    height: TOP + cellHeight * rows + LEGEND,
+    width: wide,
+    bottom: TOP + cellHeight * rows,
+    height: TOP + cellHeight * rows + legendHeight,
   };
 }
 
@@ -111,7 +124,8 @@ export function matrixView(matrix: Matrix): TemplateResult {
         @pointermove=${point}
         @click=${pick}
       ></image>
-      ${cellWords(matrix, frame)} ${overlays(matrix, frame)} ${legend(matrix, frame)}`,
+      ${cellWords(matrix, frame)} ${overlays(matrix, frame)}
+      ${matrix.classes ? classLegend(matrix, matrix.classes, frame) : legend(matrix, frame)}`,
   );
 }
 
@@ -223,6 +237,20 @@ function overlays(
       cursor &&
       svg`<rect class="cursor" x=${x(cursor.column)} y=${y(cursor.row)} width=${cellWidth} height=${cellHeight}></rect>`
     }`;
+}
+
+function classLegend(
+  { ramp, domain, legend: words }: Matrix,
+  classes: readonly number[],
+  { left, width, bottom }: Frame,
+): unknown {
+  const across = classesAcross(width, left);
+  return classes.map((value, i) => {
+    const [x, y] = [left + (i % across) * CLASS, bottom + 12 + Math.floor(i / across) * CLASS_ROW];
+    const colour = css(ramp((value - domain[0]) / (domain[1] - domain[0])));
+    return svg`<rect x=${x} y=${y} width="10" height="10" rx="2" fill=${colour}></rect>
+      <text class="tick" x=${x + 14} y=${y + 9}>${words(value)}</text>`;
+  });
 }
 
 function legend({ ramp, domain, legend: words, columnTitle }: Matrix, { left, height, width }: Frame): unknown {

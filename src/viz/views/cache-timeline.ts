@@ -5,13 +5,14 @@ import {
   cacheSteps,
   isCacheRecorded,
   replayProvenance,
+  ruleName,
   type CacheState,
   type CacheSteps,
 } from '../cache.ts';
 import { plotView } from '../figures/plot.ts';
 import { HUES } from '../ramps.ts';
 import type { Context, View } from '../view.ts';
-import { count, megabytes, percent, short } from '../words.ts';
+import { bytesWords, count, percent, percentTick, short } from '../words.ts';
 
 interface Timeline {
   readonly cache: CacheSteps;
@@ -81,7 +82,7 @@ export const cacheTimeline: View<Timeline, CacheState> = {
       xTitle: 'step',
       yTitle: cache.isRecorded ? 'hit rate' : 'hit rate (simulation)',
       yDomain: [0, 1],
-      yWords: (value) => percent(value, 0),
+      yWords: percentTick,
       x: steps,
       series: [
         { label: 'hits', as: 'line', y: steps.map((step) => rate(cache.hits[step]!, cache.needed[step]!)) },
@@ -102,7 +103,7 @@ export const cacheTimeline: View<Timeline, CacheState> = {
         const waited = trace.timing ? `, ${short(trace.timing.stallMs[step]!)} ms waiting` : '';
         return `step ${step} (${trace.steps[step]!.phase === 'decode' ? 'answer' : 'prompt'}): ${cache.hits[step]} of ${
           cache.needed[step]
-        } experts were there, ${megabytes(cache.bytes[step]!)} read${waited}`;
+        } experts were there, ${bytesWords(cache.bytes[step]!)} read${waited}`;
       },
       select: (i) => brush.select({ token: firstTokens[i]! }),
       width,
@@ -110,12 +111,12 @@ export const cacheTimeline: View<Timeline, CacheState> = {
     });
   },
   summary: ({ cache, steps }, { state: { policy, share } }) =>
-    `${cache.isRecorded ? 'As recorded' : `Simulation: ${policy} with ${percent(share, 0)} of the experts in slots`}. ${count(
+    `${cache.isRecorded ? 'As recorded' : `Simulation: ${ruleName(policy)} with ${percent(share, 0)} of the experts in slots`}. ${count(
       steps.length,
       'step',
-    )}, hit rate ${percent(rate(total(cache.hits, steps), total(cache.needed, steps)))}, ${short(
-      total(cache.bytes, steps) / 1e6,
-    )} MB read${cache.isRecorded ? '' : `; chance ${percent(share, 0)}`}.`,
+    )}, hit rate ${percent(rate(total(cache.hits, steps), total(cache.needed, steps)))}, ${bytesWords(
+      total(cache.bytes, steps),
+    )} read${cache.isRecorded ? '' : `; chance ${percent(share, 0)}`}.`,
   table: ({ cache, steps, firstTokens }, { trace }) => ({
     caption: cache.isRecorded ? 'As recorded.' : 'A simulation.',
     columns: ['step', 'phase', 'first token', 'experts needed', 'hits', 'prefetched', 'bytes', 'waiting ms'],

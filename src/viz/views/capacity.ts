@@ -8,7 +8,7 @@ import { plotView } from '../figures/plot.ts';
 import { several, widthOfEach } from '../figures/several.ts';
 import { lacksTokens } from '../lacks.ts';
 import type { Context, View } from '../view.ts';
-import { count, percent, short } from '../words.ts';
+import { count, percent, percentTick, short } from '../words.ts';
 
 interface CapacityState extends Readonly<Record<string, string | number>> {
   readonly factor: number;
@@ -56,7 +56,6 @@ function compute({
 
 function plots({ layers, factors }: Overflow, context: Context<CapacityState>): unknown {
   const { selection, state, brush, width, say, set } = context;
-  const share = (y: number): string => percent(y, 0);
   const each = widthOfEach(width, 2);
   return several(
     [
@@ -66,7 +65,7 @@ function plots({ layers, factors }: Overflow, context: Context<CapacityState>): 
         bands: chanceBands(layers),
         xTitle: 'layer',
         yTitle: `dropped at ×${state.factor}`,
-        yWords: share,
+        yWords: percentTick,
         cursor: selection.layer,
         describe: (l) => `layer ${l}: ${besideChance(layers[l]!, percent)} of the choices would drop`,
         width: each,
@@ -80,7 +79,7 @@ function plots({ layers, factors }: Overflow, context: Context<CapacityState>): 
         bands: chanceBands(factors),
         xTitle: 'capacity factor',
         yTitle: `dropped in layer ${selection.layer}`,
-        yWords: share,
+        yWords: percentTick,
         cursor: FACTORS.indexOf(state.factor),
         describe: (i) => `factor ${FACTORS[i]!}: ${besideChance(factors[i]!, percent)} of the choices would drop`,
         width: each,

@@ -10,7 +10,7 @@ import { tokenListView } from '../figures/token-list.ts';
 import { diverging, viridis } from '../ramps.ts';
 import { lacksTokens } from '../lacks.ts';
 import type { Context, View } from '../view.ts';
-import { count, expertName, percent, short } from '../words.ts';
+import { count, expertName, percent, short, timesWords } from '../words.ts';
 
 const MODES = [
   ['lift', 'together, against chance (log2)'],
@@ -134,7 +134,7 @@ export const coactivation: View<Pairs, PairState> = {
       columnLabel: name,
       rowTitle: 'expert',
       columnTitle: `experts of layer ${layer}`,
-      legend: (v) => (state.as === 'conditional' ? percent(v, 0) : state.as === 'pmi' ? short(v) : `×${short(2 ** v)}`),
+      legend: (v) => (state.as === 'conditional' ? percent(v, 0) : state.as === 'pmi' ? short(v) : timesWords(v)),
       describe: ({ row, column }) => describe(data, layer, order[row]!, order[column]!),
       cursor:
         expert === null ? null : { row: order.indexOf(expert), column: order.indexOf(isPair ? state.with : expert) },

@@ -10,7 +10,7 @@ import { matrixView } from '../figures/matrix.ts';
 import { plotView } from '../figures/plot.ts';
 import { diverging, HUES } from '../ramps.ts';
 import type { Context, View } from '../view.ts';
-import { count, expertName, percent, short } from '../words.ts';
+import { count, expertName, percent, percentTick, short } from '../words.ts';
 import { html } from 'lit';
 
 interface Side {
@@ -40,9 +40,14 @@ interface CompareState extends Readonly<Record<string, string>> {
 
 const SIGNIFICANT = 1.96;
 
-function sidesOf({ trace, other, part, selection, state }: Context<CompareState>): readonly [Side, Side] {
+/** Without a second trace, its prompt and answer are compared until somebody chooses a chat. */
+const askedOf = ({ other, state }: Pick<Context<CompareState>, 'other' | 'state'>): string =>
+  other === null && state.with === 'other' ? 'phases' : state.with;
+
+function sidesOf(context: Context<CompareState>): readonly [Side, Side] {
+  const { trace, other, part, selection } = context;
   const phases = { prefill: 'prompt', decode: 'answer' } as const;
-  const asked = other ? 'other' : state.with === 'other' ? 'phases' : state.with;
+  const asked = askedOf(context);
   if (other && asked === 'other') {
     const second = other.model.name === trace.model.name ? `${other.model.name} (second)` : other.model.name;
     return [
@@ -60,7 +65,8 @@ function sidesOf({ trace, other, part, selection, state }: Context<CompareState>
     trace,
     part: { ...part, chat: n },
   });
-  return [chat(selection.chat ?? 0), chat(Number(asked))];
+  const second = Number(asked);
+  return [chat(selection.chat ?? (second === 0 ? 1 : 0)), chat(second)];
 }
 
 function sharedStart(a: Side, b: Side): number | null {
@@ -104,7 +110,7 @@ export const compare: View<Comparison, CompareState> = {
   ],
   observed: true,
   heavy: true,
-  axes: ['phase', 'chat'],
+  axes: (context) => (askedOf(context) === 'phases' ? ['chat'] : ['phase', 'chat']),
   state: { with: 'other' },
   lacks: (trace, { other }) =>
     other || (trace.chats?.length ?? 0) > 1 || new Set(trace.steps.map((step) => step.phase)).size > 1
@@ -128,49 +134,50 @@ export const compare: View<Comparison, CompareState> = {
     if (!agreement || !z) return depthView(data, width, say);
     const { layers, experts } = counts[0];
     const most = z.reduce((top, value) => Math.max(top, Math.abs(value)), SIGNIFICANT);
-    return html`${plotView({
-      label: `Share of experts in common, ${a.name} and ${b.name}, by layer`,
-      xTitle: 'layer',
-      yTitle: 'experts in common',
-      yDomain: [0, 1],
-      yWords: (value) => percent(value, 0),
-      series: [{ label: 'in common', as: 'line', y: agreement.map(({ overlap }) => overlap.value) }],
-      bands: [{ label: '95 % by chance', low: chances(agreement, 'low'), high: chances(agreement, 'high') }],
-      cursor: selection.layer,
-      describe: (layer) => {
-        const { overlap, sameTop } = agreement[layer]!;
-        return `layer ${layer}: ${percent(overlap.value)} in common (chance ${percent(overlap.chance?.mean ?? NaN)}), the same first expert for ${percent(
-          sameTop.value,
-        )} of ${count(overlap.n, 'token')}; CV ${short(cv[0]![layer]!.value)} and ${short(cv[1]![layer]!.value)}`;
-      },
-      select: (layer) => brush.select({ layer }),
-      width,
-      say,
-    })}
-    ${matrixView({
-      rows: layers,
-      columns: experts,
-      values: z,
-      ramp: diverging(dark),
-      domain: [-most, most],
-      label: `Which experts ${a.name} takes more than ${b.name}`,
-      rowLabel: String,
-      columnLabel: String,
-      rowTitle: 'layer',
-      columnTitle: 'expert of that layer',
-      legend: (value) => `z ${short(value)}`,
-      describe: ({ row, column }) => {
-        const share = (side: LayerCounts): string =>
-          percent(side.counts[row * experts + column]! / Math.max(1, side.tokens));
-        return `${expertName(row, column)}: taken by ${share(counts[0])} of the tokens of ${a.name}, ${share(counts[1])} of ${b.name}, z ${short(
-          z[row * experts + column]!,
-        )}`;
-      },
-      cursor: selection.expert === null ? null : { row: selection.layer, column: selection.expert },
-      width,
-      say,
-      select: ({ row, column }) => brush.select({ layer: row, expert: column }),
-    })}`;
+    return html`<p>First: <strong>${a.name}</strong>. Second: <strong>${b.name}</strong>.</p>
+      ${plotView({
+        label: `Share of experts in common, ${a.name} and ${b.name}, by layer`,
+        xTitle: 'layer',
+        yTitle: 'experts in common',
+        yDomain: [0, 1],
+        yWords: percentTick,
+        series: [{ label: 'in common', as: 'line', y: agreement.map(({ overlap }) => overlap.value) }],
+        bands: [{ label: '95 % by chance', low: chances(agreement, 'low'), high: chances(agreement, 'high') }],
+        cursor: selection.layer,
+        describe: (layer) => {
+          const { overlap, sameTop } = agreement[layer]!;
+          return `layer ${layer}: ${percent(overlap.value)} in common (chance ${percent(overlap.chance?.mean ?? NaN)}), the same first expert for ${percent(
+            sameTop.value,
+          )} of ${count(overlap.n, 'token')}; CV ${short(cv[0]![layer]!.value)} and ${short(cv[1]![layer]!.value)}`;
+        },
+        select: (layer) => brush.select({ layer }),
+        width,
+        say,
+      })}
+      ${matrixView({
+        rows: layers,
+        columns: experts,
+        values: z,
+        ramp: diverging(dark),
+        domain: [-most, most],
+        label: `Which experts ${a.name} takes more than ${b.name}`,
+        rowLabel: String,
+        columnLabel: String,
+        rowTitle: 'layer',
+        columnTitle: 'expert of that layer',
+        legend: (value) => `${value < 0 ? 'second' : 'first'} more`,
+        describe: ({ row, column }) => {
+          const share = (side: LayerCounts): string =>
+            percent(side.counts[row * experts + column]! / Math.max(1, side.tokens));
+          return `${expertName(row, column)}: taken by ${share(counts[0])} of the tokens of ${a.name}, ${share(counts[1])} of ${b.name}, z ${short(
+            z[row * experts + column]!,
+          )}`;
+        },
+        cursor: selection.expert === null ? null : { row: selection.layer, column: selection.expert },
+        width,
+        say,
+        select: ({ row, column }) => brush.select({ layer: row, expert: column }),
+      })}`;
   },
   summary: ({ a, b, counts, sameTokens, agreement, z }) => {
     const sizes = `${a.name}: ${count(counts[0].tokens, 'token')}; ${b.name}: ${count(counts[1].tokens, 'token')}.`;
@@ -178,9 +185,9 @@ export const compare: View<Comparison, CompareState> = {
     const mean = agreement.reduce((sum, { overlap }) => sum + overlap.value, 0) / agreement.length;
     const by = agreement.reduce((sum, { overlap }) => sum + (overlap.chance?.mean ?? 0), 0) / agreement.length;
     const beyond = z.reduce((n, value) => n + (Math.abs(value) > SIGNIFICANT ? 1 : 0), 0);
-    return `${sizes} ${sameTokens === null ? '' : `The first ${count(sameTokens, 'token')} are the same. `}${percent(
+    return `${sizes} ${sameTokens ? `The first ${count(sameTokens, 'token')} are the same. ` : ''}${percent(
       mean,
-    )} of the experts in common (chance ${percent(by)}); ${beyond} of ${count(z.length, 'expert')} differ by more than 1.96 (chance ${Math.round(
+    )} of the experts in common (chance ${percent(by)}); ${beyond} of ${count(z.length, 'expert')} differ by more than 1.96 deviations, the most by ${short(z.reduce((top, value) => Math.max(top, Math.abs(value)), 0))} (chance ${Math.round(
       0.05 * z.length,
     )}).`;
   },

@@ -29,6 +29,8 @@ interface Confidence {
   readonly alike: number;
   /** Bits of the next token, -log2 p, by row; null: nobody recorded them. */
   readonly bits: Float64Array | null;
+  /** Of `gate.rows`, those that have the measure: a trace may have logits of a part of its tokens. */
+  readonly known: Uint32Array;
 }
 
 /** Tokens in a track at a time: more than one a pixel or two nobody reads. */
@@ -55,7 +57,8 @@ function compute(context: Context<ConfidenceState>): Confidence {
   const { logprobs } = trace;
   const bits = logprobs ? Float64Array.from(gate.rows, (row) => -logprobs[row]! / Math.LN2) : null;
   const alike = { entropy: 1, margin: 0, topShare: 1 / trace.model.topK }[show];
-  return { gate, show, layers, alike, bits };
+  const known = Uint32Array.from(gate.rows.keys()).filter((at) => Number.isFinite(gate[show]![at]));
+  return { gate, show, layers, alike, bits, known };
 }
 
 /** The line that all experts alike would give. */
@@ -70,16 +73,22 @@ const alikeLine = (n: number, alike: number): Series => ({
 type Tracked = Pick<Plot, 'label' | 'yTitle' | 'yWords' | 'series' | 'describe'> & { readonly height: number };
 
 function track(
-  { gate }: Confidence,
+  { gate, known }: Confidence,
   context: Context<ConfidenceState>,
-  of: (from: number, to: number) => Tracked,
+  of: (shown: Uint32Array) => Tracked,
 ): unknown {
   const { trace, selection, brush, width, say } = context;
-  const { from, to } = pageOf(trace, gate.rows, selection.token, WINDOW);
-  const rows = gate.rows.subarray(from, to);
+  const { from, to } = pageOf(
+    trace,
+    known.map((i) => gate.rows[i]!),
+    selection.token,
+    WINDOW,
+  );
+  const shown = known.subarray(from, to);
+  const rows = shown.map((i) => gate.rows[i]!);
   const at = selection.token === null ? null : nearest(rows, selection.token);
   return plotView({
-    ...of(from, to),
+    ...of(shown),
     xTitle: 'token',
     xWords: (i) => (trace.texts ? tokenName(trace.texts[rows[i]!]!).slice(0, 7) : String(rows[i])),
     cursor: at,
@@ -164,22 +173,25 @@ export const confidence: View<Confidence, ConfidenceState> = {
   figure: (data, context) => {
     const { gate, show, bits, alike } = data;
     const { trace } = context;
-    return html`${track(data, context, (from, to) => ({
+    return html`${track(data, context, (shown) => ({
       label: `${nameOf(show)} along the text`,
       yTitle: `${nameOf(show)}, layer ${context.selection.layer}`,
       yWords: short,
-      series: [{ label: 'layer', y: gate[show]!.subarray(from, to), as: 'line' }, alikeLine(to - from, alike)],
-      describe: (i) => tokenWords(data, trace, from + i),
+      series: [
+        { label: 'layer', y: Float64Array.from(shown, (at) => gate[show]![at]!), as: 'line' },
+        alikeLine(shown.length, alike),
+      ],
+      describe: (i) => tokenWords(data, trace, shown[i]!),
       height: 170,
     }))}
     ${
       bits &&
-      track(data, context, (from, to) => ({
+      track(data, context, (shown) => ({
         label: 'Bits of the next token along the text',
         yTitle: 'bits of the next token',
         yWords: short,
-        series: [{ label: 'bits', y: bits.subarray(from, to), as: 'bars', colour: hue(3) }],
-        describe: (i) => tokenWords(data, trace, from + i),
+        series: [{ label: 'bits', y: Float64Array.from(shown, (at) => bits[at]!), as: 'bars', colour: hue(3) }],
+        describe: (i) => tokenWords(data, trace, shown[i]!),
         height: 130,
       }))
     }

@@ -11,7 +11,7 @@ import { several, widthOfEach } from '../figures/several.ts';
 import { viridis } from '../ramps.ts';
 import { tableView } from '../table.ts';
 import type { Context, View } from '../view.ts';
-import { count, expertName, percent, short } from '../words.ts';
+import { count, expertName, percent, percentTick, short } from '../words.ts';
 import { tableSource, traceSource, type DomainCounts, type DomainSource } from './domain-source.ts';
 
 interface DomainState extends Readonly<Record<string, string | number>> {
@@ -75,7 +75,7 @@ function multiples(data: Domains, { selection, brush, width, say }: Context<Doma
       yDomain: [0, top],
       xTitle: `expert of layer ${data.layerName}`,
       yTitle: `${d + 1} ${clipped(name)} (${count(counts[d]!.tokens, 'token')})`,
-      yWords: (y) => percent(y, 0),
+      yWords: percentTick,
       cursor: selection.expert !== null && selection.expert < share.length ? selection.expert : null,
       describe: (e) => `${name}, ${expertName(data.layerName, e)}: ${percent(share[e]!)} (even: ${percent(even)})`,
       width: widthOfEach(width),

@@ -12,7 +12,7 @@ import { lacksTokens } from '../lacks.ts';
 import { domainGroups, positionGroups, typeGroups, type Groups } from '../shares.ts';
 import type { Cell } from '../table.ts';
 import type { Context, View } from '../view.ts';
-import { bandWords, count, expertName, percent, short, tokenName } from '../words.ts';
+import { bandWords, count, expertName, percent, percentTick, short, tokenName } from '../words.ts';
 
 /** Of a layer; what is of one expert is made when it is looked at. */
 interface Card {
@@ -105,9 +105,9 @@ function sharesPlot(
     series: [{ label: 'this expert', y: valuesOf(measured), as: 'bars' }],
     bands: chanceBands(measured),
     xTitle: title,
-    yTitle: '',
+    yTitle: 'share of its tokens',
     xWords: (i) => (names[i] ?? '').slice(0, 8),
-    yWords: (value) => percent(value, 0),
+    yWords: percentTick,
     describe: (i) =>
       `${names[i]}: ${percent(measured[i]!.value)} of ${measured[i]!.n} (by chance ${bandWords(measured[i]!.chance)})`,
     width,
@@ -191,7 +191,7 @@ export const expertCard: View<Card> = {
     const all = card.taken.rows.length;
     const { experts, topK } = context.trace.model;
     const lacking = context.trace.texts ? '' : ' The trace has no texts: kinds of tokens are not known.';
-    return `${expertName(card.layer, expert)} took ${count(tokens.length, 'token')} of ${all}, ${percent(tokens.length / all)} (chance: ${percent(topK / experts)})${
+    return `${expertName(card.layer, expert)} took ${count(tokens.length, 'token')} of ${all.toLocaleString('en')}, ${percent(tokens.length / all)} (chance: ${percent(topK / experts)})${
       last === null ? '' : `; the last was token ${last}`
     }.${lacking}`;
   },

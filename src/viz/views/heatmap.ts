@@ -6,7 +6,7 @@ import { matrixView } from '../figures/matrix.ts';
 import { chainOrder } from '../figures/order.ts';
 import { diverging, viridis } from '../ramps.ts';
 import type { Context, View } from '../view.ts';
-import { count, expertName, percent, short } from '../words.ts';
+import { count, expertName, percent, short, timesWords } from '../words.ts';
 
 export interface Heat {
   readonly counts: LayerCounts;
@@ -69,7 +69,8 @@ const isDiverging = (as: Mode): boolean => as === 'ratio' || as === 'z';
 
 export const heatmap: View<Heat, HeatState> = {
   question: 'Who is busy?',
-  reading: 'A row is a layer, a column an expert of that layer; the colour says how often it was chosen.',
+  reading:
+    'A row is a layer, a column an expert of that layer; the colour says how often it was chosen, against an even load orange for more and blue for less.',
   method: [
     'Even load is T·K/E choices for T tokens that take K of E experts. The ratio is log2 of choices over even load, both with a pseudocount of one half; the z-score divides the difference by the standard deviation of uniform routing, √(T·K/E·(1 − K/E)).',
     'Expert numbers belong to their layer: column 3 of two layers are two experts that have nothing to do with each other. Sorted by load or by who works together, each row has an order of its own, and a column is a place.',
@@ -110,7 +111,8 @@ export const heatmap: View<Heat, HeatState> = {
       columnLabel: (column) => String(state.order === 'id' ? column : column + 1),
       rowTitle: 'layer',
       columnTitle: state.order === 'id' ? 'expert of that layer' : 'place in that layer',
-      legend: (value) => (state.as === 'share' ? percent(value) : short(value)),
+      legend: (value) =>
+        state.as === 'share' ? percent(value) : state.as === 'ratio' ? timesWords(value) : short(value),
       describe: ({ row, column }) =>
         `${expertName(row, at(row, column))}: ${count(chosen(row, column), 'choice')}, ${percent(
           chosen(row, column) / (counts.tokens * counts.topK),

@@ -4,7 +4,7 @@ import { Experiment, type Changes, type Runner, type Trials } from '../experimen
 import { plotView } from '../figures/plot.ts';
 import { HUES } from '../ramps.ts';
 import type { Context, View } from '../view.ts';
-import { count, expertName, percent, short, tokenName } from '../words.ts';
+import { count, expertName, percent, percentTick, short, tokenName } from '../words.ts';
 
 const KINDS = [
   ['mask', 'switch this expert off'],
@@ -214,7 +214,7 @@ function moversView({ names, after }: Experiment, { width, say }: Context<Interv
     xTitle: 'next token',
     yTitle: 'probability',
     xWords: (i) => word(i).slice(0, 9),
-    yWords: (value) => percent(value, 0),
+    yWords: percentTick,
     series: [
       { label: 'without', as: 'points', y: movers.map(({ before }) => before) },
       { label: 'with', as: 'points', colour: HUES[5]!, y: movers.map((mover) => mover.after) },

@@ -10,7 +10,7 @@ import { several, widthOfEach } from '../figures/several.ts';
 import { hue } from '../ramps.ts';
 import { lacksTokens } from '../lacks.ts';
 import type { Context, View } from '../view.ts';
-import { count, expertName, percent } from '../words.ts';
+import { count, expertName, percent, percentTick } from '../words.ts';
 import { LOAD_MEASURES, type LoadMeasure } from './load-measures.ts';
 
 interface LoadState extends Readonly<Record<string, string>> {
@@ -72,7 +72,7 @@ function bars(
     bands: [{ label: 'by chance', low: f.map(() => band.low), high: f.map(() => band.high) }],
     xTitle: `expert of layer ${layer}`,
     yTitle: 'share',
-    yWords: (y) => percent(y, 0),
+    yWords: percentTick,
     cursor: expert,
     describe: (e) =>
       `${expertName(layer, e)}: ${percent(f[e]!)} of the choices (by chance ${percent(band.low)} to ${percent(band.high)})${
@@ -97,7 +97,7 @@ function overLayers(
       bands: chanceBands(layers),
       xTitle: 'layer',
       yTitle: name,
-      yWords: words === percent ? (y) => percent(y, 0) : words,
+      yWords: words === percent ? percentTick : words,
       cursor: selection.layer,
       describe: (l) => `${name}, layer ${l}: ${besideChance(layers[l]!, words)}`,
       width: widthOfEach(width),

@@ -2,11 +2,11 @@
 import { replayAside, type ReplayResult } from '../../trace/replay.ts';
 import { visitsOf } from '../../trace/visits.ts';
 import { POLICY_NAMES } from '../../policy/index.ts';
-import { replayProvenance } from '../cache.ts';
+import { replayProvenance, ruleName } from '../cache.ts';
 import { plotView } from '../figures/plot.ts';
 import { HUES } from '../ramps.ts';
 import type { View } from '../view.ts';
-import { count, megabytes, percent } from '../words.ts';
+import { count, bytesWords, percent, percentTick } from '../words.ts';
 
 const RULES = [...POLICY_NAMES, 'belady'] as const;
 /** Shares of the experts that have a slot. */
@@ -45,7 +45,7 @@ function valueOf(show: Shown, { results }: Curves, rule: string, size: number): 
 }
 
 const worded = (show: Shown, value: number): string =>
-  Number.isNaN(value) ? '…' : show === 'bytes' ? megabytes(value) : percent(value);
+  Number.isNaN(value) ? '…' : show === 'bytes' ? bytesWords(value) : percent(value);
 
 export const policies: View<Curves, PolicyState> = {
   question: 'Which rule keeps the right experts?',
@@ -85,10 +85,10 @@ export const policies: View<Curves, PolicyState> = {
       xTitle: 'share of experts that have a slot',
       yTitle: SHOWN.find(([name]) => name === show)![1],
       xWords: (share) => percent(share, 0),
-      yWords: (value) => (show === 'bytes' ? megabytes(value) : percent(value, 0)),
+      yWords: (value) => (show === 'bytes' ? bytesWords(value) : percentTick(value)),
       series: [
         ...RULES.map((rule, i) => ({
-          label: rule,
+          label: ruleName(rule),
           as: 'line' as const,
           colour: HUES[i]!,
           y: SIZES.map((_, size) => valueOf(show, curves, rule, size)),
@@ -99,7 +99,7 @@ export const policies: View<Curves, PolicyState> = {
       ],
       describe: (size) =>
         `${percent(SIZES[size]!, 0)} of the experts (${curves.slots[size]} slots): ${RULES.map(
-          (rule) => `${rule} ${worded(show, valueOf(show, curves, rule, size))}`,
+          (rule) => `${ruleName(rule)} ${worded(show, valueOf(show, curves, rule, size))}`,
         ).join(', ')}`,
       width,
       height: 260,
@@ -108,7 +108,9 @@ export const policies: View<Curves, PolicyState> = {
   summary: ({ decodeTokens, experts, results }) =>
     `${count(decodeTokens, 'token')} of answers, ${count(experts, 'expert')} over all layers; a fifth of them in slots: next-use ${percent(
       results['next-use']![FIFTH]!.decodeHitRate,
-    )}, Belady ${percent(results.belady![FIFTH]!.decodeHitRate)}, chance 20 %.`,
+    )}, Belady ${percent(results.belady![FIFTH]!.decodeHitRate)}, chance 20 %.${
+      SIZES.every((_, size) => results.belady![size]) ? '' : ' The other sizes are still being computed.'
+    }`,
   table: ({ slots, results }) => ({
     caption: 'Replays of this trace.',
     columns: ['rule', 'share of experts', 'slots', 'hit rate, answer', 'hit rate, all', 'bytes a token', 'of Belady'],

@@ -10,7 +10,7 @@ import { several, widthOfEach } from '../figures/several.ts';
 import { diverging } from '../ramps.ts';
 import { lacksTokens } from '../lacks.ts';
 import type { Context, View } from '../view.ts';
-import { count, expertName, percent, short } from '../words.ts';
+import { count, expertName, percent, percentTick, short } from '../words.ts';
 
 const MEASURES = [
   ['gini', 'Gini'],
@@ -70,7 +70,7 @@ function curveView({ curves }: Profile, context: Context<PopularityState>): unkn
     marks: [{ x: places, label: `top ${state.top} %: ${percent(shareOfTop(curves[layer]!, places))}` }],
     xTitle: 'place, the busiest first',
     yTitle: 'share of the layer',
-    yWords: (y) => percent(y, 0),
+    yWords: percentTick,
     // Room for the words of the mark.
     yDomain: [0, 1.2 * (share[0] ?? 0)],
     cursor: at < 0 ? null : at,
@@ -116,7 +116,7 @@ function lorenzView(
     xTitle: 'share of the experts, the least busy first',
     yTitle: `Lorenz (Gini ${short(stats[layer]!.gini.value)})`,
     xWords: (x) => percent(x, 0),
-    yWords: (y) => percent(y, 0),
+    yWords: percentTick,
     describe: (i) => `the least busy ${i} of ${n} experts take ${percent(lorenz[i]!)} of the load`,
     width: widthOfEach(width, 2),
     say,
@@ -156,7 +156,7 @@ function layersView({ counts, curves, stats, ratios }: Profile, context: Context
       bands: chanceBands(measured),
       xTitle: 'layer',
       yTitle: name,
-      yWords: key === 'gini' ? short : (v) => percent(v, 0),
+      yWords: key === 'gini' ? short : percentTick,
       cursor: layer,
       describe: (l) => `layer ${l}: ${besideChance(measured[l]!, words)}`,
       width: widthOfEach(width, 2),

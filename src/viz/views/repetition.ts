@@ -7,7 +7,7 @@ import { plotView } from '../figures/plot.ts';
 import { several, widthOfEach } from '../figures/several.ts';
 import { lacksTokens } from '../lacks.ts';
 import type { Context, View } from '../view.ts';
-import { count, percent } from '../words.ts';
+import { count, percent, percentTick } from '../words.ts';
 
 const MEASURES = [
   ['overlap', 'experts in common'],
@@ -60,7 +60,6 @@ function figures({ lags, layers, reuse }: Repeats, context: Context<RepetitionSt
   const key = measureOf(state);
   const name = nameOf(key);
   const each = widthOfEach(width, 2);
-  const words = (y: number): string => percent(y, 0);
   const byLag = lags.map((r) => r[key]);
   const byLayer = layers.map((r) => r[key]);
   const { topK, experts } = trace.model;
@@ -74,7 +73,7 @@ function figures({ lags, layers, reuse }: Repeats, context: Context<RepetitionSt
       bands: chanceBands(byLag),
       xTitle: 'tokens apart',
       yTitle: `${name}, layer ${layer}`,
-      yWords: words,
+      yWords: percentTick,
       describe: (i) => `${LAGS[i]!} apart: ${besideChance(byLag[i]!, percent)} of ${count(byLag[i]!.n, 'pair')}`,
       width: each,
       say,
@@ -85,7 +84,7 @@ function figures({ lags, layers, reuse }: Repeats, context: Context<RepetitionSt
       bands: chanceBands(byLayer),
       xTitle: 'layer',
       yTitle: 'with the token before',
-      yWords: words,
+      yWords: percentTick,
       cursor: layer,
       describe: (l) => `layer ${l}: ${besideChance(byLayer[l]!, percent)}`,
       width: each,
@@ -101,7 +100,7 @@ function figures({ lags, layers, reuse }: Repeats, context: Context<RepetitionSt
       ],
       xTitle: `tokens since its last use (last: more than ${GAPS})`,
       yTitle: 'needed again after',
-      yWords: words,
+      yWords: percentTick,
       describe: (i) =>
         `${i < GAPS ? `after ${count(i + 1, 'token')}` : `after more than ${GAPS}`}: ${percent(share[i]!)} of the needs (by chance ${percent(chance[i]!)})`,
       width: each,
@@ -115,7 +114,7 @@ function figures({ lags, layers, reuse }: Repeats, context: Context<RepetitionSt
       xTitle: 'tokens before',
       yTitle: 'needs that were used within',
       xWords: (x) => String(2 ** x),
-      yWords: words,
+      yWords: percentTick,
       describe: (i) =>
         `within ${count(reuse.within[i]!.span, 'token')} before: ${besideChance(within[i]!, percent)} of ${count(within[i]!.n, 'need')}`,
       width: each,

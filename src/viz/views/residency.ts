@@ -1,7 +1,7 @@
 /** Where every expert is. */
 import type { Trace } from '../../trace/trace.ts';
 import { replayAside } from '../../trace/replay.ts';
-import { CACHE_STATE, cacheControls, replayProvenance, slotsOf, type CacheState } from '../cache.ts';
+import { CACHE_STATE, cacheControls, replayProvenance, ruleName, slotsOf, type CacheState } from '../cache.ts';
 import { PLACES } from '../../trace/places.ts';
 import type { Residency } from '../places.ts';
 import { matrixView } from '../figures/matrix.ts';
@@ -26,6 +26,9 @@ const COLOURS = [
   [230, 159, 0],
 ] as const;
 const places: Ramp = (value) => COLOURS[Math.min(4, Math.max(0, Math.round(value * 4)))]!;
+
+/** A replay knows these two only. */
+const REPLAYED = [PLACES.indexOf('on disk'), PLACES.indexOf('on the card')];
 
 const stepOf = ({ steps }: Trace, token: number | null): number => {
   let end = 0;
@@ -73,7 +76,7 @@ export const residency: View<Map, CacheState> = {
     if (live) return { state: live.state, idle: null, isLive: true, step: context.trace.steps.length - 1 };
     return replayed(context.trace, context.state, stepOf(context.trace, context.selection.token));
   },
-  figure: ({ state, idle }, { trace, selection, brush, width, say }) => {
+  figure: ({ state, idle, isLive }, { trace, selection, brush, width, say }) => {
     const { layers, experts } = trace.model;
     return matrixView({
       rows: layers,
@@ -87,6 +90,7 @@ export const residency: View<Map, CacheState> = {
       rowTitle: 'layer',
       columnTitle: 'expert of that layer',
       legend: (value) => PLACES[value]!,
+      classes: isLive ? PLACES.map((_, place) => place) : REPLAYED,
       describe: ({ row, column }) => {
         const since = idle?.[row * experts + column];
         return `${expertName(row, column)}: ${PLACES[state[row * experts + column]!]}${
@@ -101,7 +105,7 @@ export const residency: View<Map, CacheState> = {
   },
   summary: ({ state, isLive, step }, { state: { policy, share } }) => {
     const here = state.reduce((n, place) => n + (place === PLACES.length - 1 ? 1 : 0), 0);
-    return `${isLive ? 'The model that is loaded' : `Simulation: ${policy}, ${percent(share, 0)} of the experts in slots, after step ${step}`}. ${here} of ${count(
+    return `${isLive ? 'The model that is loaded' : `Simulation: ${ruleName(policy)}, ${percent(share, 0)} of the experts in slots, after step ${step}`}. ${here} of ${count(
       state.length,
       'expert',
     )} on the card${isLive ? '' : `; by chance each is there with ${percent(share, 0)}`}.`;

@@ -6,7 +6,7 @@ import { lacksTokens } from '../lacks.ts';
 import { hue } from '../ramps.ts';
 import { chosenAt, tokenIn, tokenLabel, type Chosen } from '../route.ts';
 import type { View } from '../view.ts';
-import { expertName, percent, short } from '../words.ts';
+import { expertName, percent, percentTick, short } from '../words.ts';
 
 interface Bars {
   readonly token: number;
@@ -57,7 +57,7 @@ function describe(bars: Bars, index: number): string {
   return `${expertName(bars.layer, expert)}: ${bars.probs ? `probability ${percent(bars.probs[expert]!)}, ` : ''}${
     rank < 0
       ? 'not chosen'
-      : `chosen as number ${rank + 1}${weight === undefined || weight === null ? '' : `, gate weight ${percent(weight)}`}`
+      : `chosen as number ${rank + 1}${weight === undefined || weight === null ? '' : `, gate weight ${short(weight)}`}`
   }${cutOf(bars)?.next === expert ? ', the runner-up' : ''}`;
 }
 
@@ -77,8 +77,10 @@ function summary(bars: Bars, label: string): string {
   const { probs, experts, chosen, gate } = bars;
   const margin = gate.margin?.[0] ?? NaN;
   const k = chosen.length;
+  // Sigmoid routers give weights that do not add up to 1.
+  const sum = chosen.reduce((all, { weight }) => all + (weight ?? 0), 0);
   if (!probs)
-    return `${label}: gate weights of its ${k} experts only, all alike would be ${percent(1 / Math.max(1, k))} each. The other ${experts - k} are not in this trace: record it with \`webmoe trace record --logits\`.`;
+    return `${label}: gate weights of its ${k} experts only; they add up to ${short(sum)}, ${short(sum / Math.max(1, k))} each if all were alike. The other ${experts - k} are not in this trace: record it with \`webmoe trace record --logits\`.`;
   const cut = cutOf(bars);
   const entropy = `Normalised entropy ${short(gate.entropy?.[0] ?? NaN)} (1: all ${experts} alike, ${percent(1 / experts)} each)`;
   if (!cut) return `${label}. ${entropy}; nothing was cut off.`;
@@ -92,7 +94,7 @@ function summary(bars: Bars, label: string): string {
 export const routerBars: View<Bars, BarsState> = {
   question: 'How close was this choice?',
   reading:
-    'Each bar is an expert’s probability for this token in this layer; the line is the cut: what is left of it was taken, and a small step across it means a close choice.',
+    'Each bar is an expert’s probability for this token in this layer; the line is the cut: what is left of it was taken, and a small step across it means a close choice. A router that adds a bias when it chooses can take an expert beyond the line.',
   method: [
     'Probabilities are the softmax of the router’s logits, or for sigmoid routers s / Σs. Normalised entropy is H(p) / ln E. The margin is p of the last expert in less p of the first one out; where a router adds a bias for selection alone (DeepSeek-V3, arXiv 2412.19437, section 2.1.2), logits are given with it.',
     'A router without preference gives every expert 1/E: entropy 1, margin 0. Small margins mark tokens that other routes may serve as well; only trying them shows it.',
@@ -140,7 +142,7 @@ export const routerBars: View<Bars, BarsState> = {
       xTitle: `expert of layer ${layer}`,
       yTitle: bars.probs ? 'probability' : 'gate weight',
       xWords: (i) => `E${order[i] ?? ''}`,
-      yWords: (value) => percent(value, value < 0.095 ? 1 : 0),
+      yWords: bars.probs ? percentTick : short,
       cursor: cursor < 0 ? null : cursor,
       describe: (index) => describe(bars, index),
       width,

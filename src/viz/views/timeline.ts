@@ -5,7 +5,7 @@ import { plotView } from '../figures/plot.ts';
 import { save } from '../export.ts';
 import { HUES } from '../ramps.ts';
 import type { View } from '../view.ts';
-import { count, megabytes, short } from '../words.ts';
+import { bytesWords, count, short } from '../words.ts';
 
 interface Lane {
   readonly steps: readonly number[]; // indices
@@ -90,7 +90,7 @@ export const timeline: View<Lanes, TimelineState> = {
       label: `${phase === 'decode' ? 'Answer' : 'Prompt'}: ${show === 'ms' ? 'time' : 'bytes'} of each step`,
       xTitle: phase === 'decode' ? 'token of the answer' : 'piece of the prompt',
       yTitle: SHOWN.find(([name]) => name === show)![1],
-      yWords: (value) => (show === 'ms' ? duration(value) : megabytes(value)),
+      yWords: (value) => (show === 'ms' ? duration(value) : bytesWords(value)),
       series:
         show === 'ms'
           ? [
@@ -101,7 +101,7 @@ export const timeline: View<Lanes, TimelineState> = {
       describe: (i) =>
         `step ${lane.steps[i]} (${count(lane.tokens[i]!, 'token')}): ${duration(lane.ms[i]!)} a token, ${duration(
           lane.stallMs[i]!,
-        )} of it waiting, ${megabytes(lane.bytes[i]!)} read`,
+        )} of it waiting, ${bytesWords(lane.bytes[i]!)} read`,
       width,
       say,
     });

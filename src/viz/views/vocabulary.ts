@@ -14,7 +14,7 @@ import { matrixView } from '../figures/matrix.ts';
 import { lacksTexts, lacksTokens } from '../lacks.ts';
 import { diverging } from '../ramps.ts';
 import type { Context, View } from '../view.ts';
-import { bandWords, count, expertName, percent, short, tokenName } from '../words.ts';
+import { bandWords, count, expertName, percent, short, timesWords, tokenName } from '../words.ts';
 
 interface Kinds {
   readonly table: TypeTable;
@@ -74,7 +74,7 @@ function topOf(
 
 function topView(kinds: Kinds, context: Context<KindState>): unknown {
   const { selection } = context;
-  if (selection.expert === null) return html`<p>Choose an expert to see its tokens.</p>`;
+  if (selection.expert === null) return html`<p class="note">Choose an expert to see its tokens.</p>`;
   const top = topOf(kinds, context, selection.expert);
   if (!top) return html`<p>Without token ids in the trace there is no list of its tokens.</p>`;
   return html`<p>${expertName(selection.layer, selection.expert)} took most often:</p>
@@ -124,7 +124,7 @@ export const vocabulary: View<Kinds, KindState> = {
       columnLabel: String,
       rowTitle: 'kind, of all tokens',
       columnTitle: `expert of layer ${selection.layer}`,
-      legend: (value) => `${value > 0 ? '×' : '÷'}${short(2 ** Math.abs(value))}`,
+      legend: timesWords,
       describe: ({ row, column }) => describe(kinds, selection.layer, row, column),
       cursor: selection.expert === null ? null : { row: cursorRow(context, types.length), column: selection.expert },
       width,

@@ -132,7 +132,14 @@ it('asks the model for what the request says', async () => {
     max_completion_tokens: 5,
     reasoning_effort: 'low',
     chat_template_kwargs: { enable_thinking: false },
-    moe: { routing: 'counts', interventions: { mask: [[0, 1]] } },
+    moe: {
+      routing: 'counts',
+      promptRouting: true,
+      skipCache: true,
+      speculate: { most: 2 },
+      interventions: { mask: [[0, 1]] },
+    },
+    adapter: 'pirate',
     user: 'u',
     metadata: { a: 'b' },
     model: 'whatever',
@@ -155,7 +162,11 @@ it('asks the model for what the request says', async () => {
     keepSpecial: true,
     template: { reasoning_effort: 'low', enable_thinking: false },
     routing: 'counts',
+    promptRouting: true,
+    skipCache: true,
+    speculate: { most: 2 },
     interventions: { mask: [[0, 1]] },
+    adapter: 'pirate',
   });
 });
 

@@ -118,6 +118,9 @@ describe('comparison', () => {
       expect(common).toBe(1);
     }
     expect(compare.summary(data, context)).toContain('The first 216 tokens are the same.');
+    // What is chosen beside the second trace is taken.
+    const phases = { ...context, state: { with: 'phases' } };
+    expect(compare.summary(compare.compute(phases) as never, phases)).toMatch(/^prompt: .* answer: /);
   });
 
   it('of models of other shapes: the evenness of both', () => {

@@ -63,7 +63,7 @@ describe('a route', () => {
     const [first, second] = chosenAt(trace, 5, 1);
     expect([first!.expert, second!.expert]).toEqual([...trace.ids.subarray((5 * 4 + 1) * 2, (5 * 4 + 2) * 2)]);
     expect(routeWords(trace, 5, 1)).toMatch(
-      new RegExp(`^token 5 “.+”, layer 1: E${first!.expert} \\d+ %, E${second!.expert} \\d+ %$`),
+      new RegExp(`^token 5 “.+”, layer 1: E${first!.expert} 0\\.\\d{3}, E${second!.expert} 0\\.\\d{3}$`),
     );
     expect(routeWords(bareTrace(), 5, 1)).toBe(`token 5 layer 1: E${first!.expert}, E${second!.expert}`);
   });
@@ -146,7 +146,7 @@ it('the history has a row for each token and a column for each layer', () => {
   const { table } = read(history, trace, { phase: 'decode' });
   expect(table.rows).toHaveLength(9 * 16);
   expect(table.columns.slice(4)).toEqual(['layer 0', 'layer 1', 'layer 2', 'layer 3']);
-  expect(table.rows[0]![4]).toMatch(/^E\d \d+ %, E\d \d+ %$/);
+  expect(table.rows[0]![4]).toMatch(/^E\d 0\.\d{3}, E\d 0\.\d{3}$/);
 });
 
 describe('router bars', () => {
@@ -170,9 +170,11 @@ describe('router bars', () => {
   });
 
   it('show gate weights alone without logits', () => {
-    const { table, summary } = read(routerBars, { ...trace, logits: null }, { token: 20 });
+    // Sigmoid routers give weights that do not add up to 1.
+    const weights = trace.weights!.map((weight) => 1.5 * weight);
+    const { table, summary } = read(routerBars, { ...trace, weights, logits: null }, { token: 20 });
     expect(table.rows).toHaveLength(2);
-    expect(summary).toContain('all alike would be 50.0 % each');
+    expect(summary).toContain('they add up to 1.50, 0.750 each if all were alike');
   });
 });
 
@@ -183,6 +185,10 @@ it('a router to which all experts are alike has entropy 1, margin 0 and equal we
   expect(summary).toContain('median entropy of the probabilities 1.00');
   expect(data.layers).toHaveLength(4);
   expect(data.bits![7]).toBeCloseTo(-Math.log2(Math.exp(trace.logprobs![7]!)), 5);
+  // Logits of a part of the tokens: the track is of those.
+  const width = trace.model.layers * trace.model.experts;
+  const part = { ...trace, logits: trace.logits!.map((logit, i) => (i < 30 * width ? NaN : logit)) };
+  expect(Array.from(read(confidence, part).data.known.subarray(0, 2))).toEqual([30, 31]);
   expect(read(confidence, trace).summary).not.toContain('probabilities 1.00;');
 });
 
