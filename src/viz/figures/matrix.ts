@@ -1,6 +1,6 @@
 /** A matrix of colours: one picture of one pixel a cell, scaled; axes, cursor and legend around it. 48 layers of 128 experts are 6,144 cells and one image. */
 import { svg, type TemplateResult } from 'lit';
-import type { Ramp } from '../ramps.ts';
+import { css, type Ramp } from '../ramps.ts';
 import { svgFrame } from './frame.ts';
 import { rampBar } from './ramp-bar.ts';
 
