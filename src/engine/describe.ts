@@ -2,6 +2,7 @@
  * From names to work: finds every weight of a model in its checkpoint, checks shapes, and says in which layout and in how many parts it
  * goes to the GPU. Reads headers only; nothing is fetched.
  */
+import { gateRows } from '../config/mixers.ts';
 import type { DenseFfn, FfnConfig, LayerConfig, MixerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
 import type { Json } from '../config/read.ts';
 import { InvalidCheckpoint, OutOfBudget, UnsupportedModel } from '../errors.ts';
@@ -200,7 +201,7 @@ class Describer {
           ...inStretches(names.q, { rows: qRows, cols: hidden }),
           [names.k, { rows: kvRows, cols: hidden }],
           [names.v, { rows: kvRows, cols: hidden }],
-          ...(names.gate && config.outputGate ? inStretches(names.gate, { rows: qRows, cols: hidden }) : []),
+          ...(names.gate && config.outputGate ? inStretches(names.gate, { rows: gateRows(config), cols: hidden }) : []),
         ],
         'linear',
       ),

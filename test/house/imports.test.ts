@@ -33,6 +33,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'weights/layout.ts',
     'type weights/matrix.ts',
     'type config',
+    'config/mixers.ts',
     'config/moe-layer.ts',
     'util',
     'errors.ts',
