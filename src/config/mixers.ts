@@ -1,5 +1,5 @@
 /** Which token mixers carry a state in place of keys and values. */
-import type { AttentionConfig, MixerConfig, ModelConfig, RecurrentConfig } from './model-config.ts';
+import type { AttentionConfig, GroupedAttention, MixerConfig, ModelConfig, RecurrentConfig } from './model-config.ts';
 
 export const isAttention = (mixer: MixerConfig): mixer is AttentionConfig =>
   mixer.kind === 'grouped' || mixer.kind === 'latent';
@@ -12,3 +12,7 @@ export const attentionLayers = ({ layers }: ModelConfig): AttentionConfig[] =>
 
 export const recurrentLayers = ({ layers }: ModelConfig): RecurrentConfig[] =>
   layers.map((l) => l.mixer).filter(isRecurrent);
+
+/** Of the output gate's projection. */
+export const gateRows = ({ heads, headSize, outputGate }: GroupedAttention): number =>
+  outputGate === undefined ? 0 : outputGate.of === 'head' ? heads : heads * headSize;

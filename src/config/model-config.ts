@@ -130,8 +130,8 @@ export interface GroupedAttention {
   readonly chunked?: boolean;
   /** One learned logit a head joins the softmax's denominator. */
   readonly sinks: boolean;
-  /** Attention is multiplied by sigmoid(W x), value by value, before it is projected out. Default false. */
-  readonly outputGate?: boolean;
+  /** Attention is multiplied by a function of W x, a gate for each value or for each head, before it is projected out. Absent: by nothing. */
+  readonly outputGate?: { readonly of: 'value' | 'head'; readonly by: 'sigmoid' | 'softplus' };
   /**
    * Mixture of attention heads: a router of its own chooses `topK` experts, each with the q heads and the way out of its own; k and v are
    * shared, and `heads` counts those of the chosen. Weights are softmax over the chosen. Absent: all heads are everyone's.

@@ -1,6 +1,6 @@
 /** How many parameters a config describes. */
 import { upRows } from './activation.ts';
-import { isRecurrent } from './mixers.ts';
+import { gateRows, isRecurrent } from './mixers.ts';
 import type { Activation, AttentionConfig, FfnConfig, ModelConfig, MoeFfn, RecurrentConfig } from './model-config.ts';
 
 export interface ParameterCounts {
@@ -33,7 +33,7 @@ function attentionParameters(attention: AttentionConfig, hidden: number): number
     const { experts } = attention.mixture;
     return (2 * experts * kvRows + 2 * kvRows + experts) * hidden + biases;
   }
-  const gate = attention.outputGate ? qRows : 0;
+  const gate = gateRows(attention);
   const values = attention.valuesAreKeys ? 0 : kvRows;
   return (2 * qRows + gate + kvRows + values) * hidden + norms + biases + (attention.sinks ? heads : 0);
 }

@@ -1,5 +1,5 @@
 /** The buffers that a step computes in, and the strides inside the logs that it leaves: sizes, from the config alone. */
-import { attentionLayers, isRecurrent, recurrentLayers } from '../config/mixers.ts';
+import { attentionLayers, gateRows, isRecurrent, recurrentLayers } from '../config/mixers.ts';
 import type { AttentionConfig, MixerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
 import { BINDING_ALIGNMENT } from '../gpu/buffer.ts';
 import { partialsBytes } from '../kernels/attention/attention.ts';
@@ -77,7 +77,7 @@ export function attentionSizes(a: AttentionConfig): AttentionSizes {
     return {
       mid: experts
         ? (experts + 2) * a.kvHeads * a.headSize + experts
-        : ((a.outputGate ? 2 : 1) * a.heads + 2 * a.kvHeads) * a.headSize,
+        : (a.heads + 2 * a.kvHeads) * a.headSize + gateRows(a),
       keySize: a.headSize,
       valueSize: a.headSize,
       heads: a.heads,

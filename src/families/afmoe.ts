@@ -15,7 +15,7 @@ import type { ConfigReader } from '../config/read.ts';
 import { NO_ROPE, readRope } from '../config/rope.ts';
 import type { Family } from './family.ts';
 import { llamaNames, separateExperts } from './llama-names.ts';
-import { groupedAttention, softmaxRouter } from './parts.ts';
+import { groupedAttention, SIGMOID_GATE, softmaxRouter } from './parts.ts';
 
 function readMoe(c: ConfigReader, activation: Activation): MoeFfn {
   const width = readWidth(c, 'moe_intermediate_size');
@@ -64,7 +64,7 @@ export const afmoe: Family = {
     const moe = readMoe(c, activation);
     const layers = types.map((type, i) => {
       const slides = type === 'sliding_attention';
-      const parts = { qkNorm: 'per-head', window: slides ? window : null, outputGate: true } as const;
+      const parts = { qkNorm: 'per-head', window: slides ? window : null, outputGate: SIGMOID_GATE } as const;
       return { mixer: groupedAttention(heads, slides ? rope : NO_ROPE, parts), ffn: i < prefix ? dense : moe };
     });
     const embeddingScale = c.boolean('mup_enabled', false) ? model.hidden ** 0.5 : 1;

@@ -24,6 +24,7 @@ import { graniteMoeHybrid } from './granitemoehybrid.ts';
 import { hunyuanV1Moe } from './hunyuan-v1-moe.ts';
 import { jamba } from './jamba.ts';
 import { jetmoe } from './jetmoe.ts';
+import { laguna } from './laguna.ts';
 import { lfm2Moe } from './lfm2-moe.ts';
 import { llama } from './llama.ts';
 import { llama4 } from './llama4.ts';
@@ -77,6 +78,7 @@ export const FAMILIES: readonly Family[] = [
   smallThinker,
   nemotronH,
   olmo2,
+  laguna,
 ];
 
 type Config = Readonly<Record<string, Json>>;

@@ -28,3 +28,6 @@ export const softmaxRouter = (other: Partial<RouterConfig> = {}): RouterConfig =
   scale: 1,
   ...other,
 });
+
+/** A gate on every value of attention, as most families with gates have it. */
+export const SIGMOID_GATE = { of: 'value', by: 'sigmoid' } as const;

@@ -5,7 +5,7 @@ import { readRope } from '../config/rope.ts';
 import { invariant } from '../util/assert.ts';
 import { stackedRows, type DeltaNetNames, type Family, type RowsOf } from './family.ts';
 import { eitherExperts, fusedExperts, llamaNames, separateExperts } from './llama-names.ts';
-import { groupedAttention, softmaxRouter } from './parts.ts';
+import { groupedAttention, SIGMOID_GATE, softmaxRouter } from './parts.ts';
 import { gatedNames, readDeltaNet, readMixers } from './qwen3-next.ts';
 
 const whole = (of: string, rows: number): RowsOf => ({ of, first: 0, rows, total: rows });
@@ -45,7 +45,7 @@ export const qwen35Moe: Family = {
     c.only('mlp_only_layers', []);
     c.irrelevant('mamba_ssm_dtype'); // states are f32 here
     c.irrelevant('mtp_num_hidden_layers', 'mtp_use_dedicated_embeddings'); // layers that predict several tokens; not read
-    const attention = groupedAttention(heads, rope, { qkNorm: 'per-head', outputGate: true });
+    const attention = groupedAttention(heads, rope, { qkNorm: 'per-head', outputGate: SIGMOID_GATE });
     const ffn: FfnConfig = {
       kind: 'moe',
       ...readExperts(c),

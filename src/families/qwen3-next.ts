@@ -15,7 +15,7 @@ import { readRope } from '../config/rope.ts';
 import { invariant } from '../util/assert.ts';
 import type { DeltaNetNames, Family, GroupedAttentionNames, RowsOf, TensorNames } from './family.ts';
 import { llamaNames, separateExperts } from './llama-names.ts';
-import { groupedAttention, softmaxRouter } from './parts.ts';
+import { groupedAttention, SIGMOID_GATE, softmaxRouter } from './parts.ts';
 
 export function readDeltaNet(c: ConfigReader): DeltaNet {
   const heads = c.integer('linear_num_value_heads', { max: LIMITS.heads });
@@ -107,7 +107,7 @@ export const qwen3Next: Family = {
     );
     c.only('attention_bias', false);
     c.only('use_sliding_window', false);
-    const attention = groupedAttention(heads, rope, { qkNorm: 'per-head', outputGate: true });
+    const attention = groupedAttention(heads, rope, { qkNorm: 'per-head', outputGate: SIGMOID_GATE });
     const mixers = readMixers(c, layerCount, attention, readDeltaNet(c));
     const sparse = readSparseStep(c);
     const dense: FfnConfig = { kind: 'dense', width: readWidth(c, 'intermediate_size'), activation };

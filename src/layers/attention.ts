@@ -152,7 +152,15 @@ export function groupedAttention(
   const shape = { heads, kvHeads, keySize: headSize, valueSize: headSize, scale, window, chunked, softcap };
   attend(r, s, shape, { q: made ?? scratch.q, sinks: weights.sinks });
   if (config.outputGate) {
-    const gate = { size: heads * headSize, row: weights.qkv.rows, at: (heads + 2 * kvHeads) * headSize };
+    const { of, by } = config.outputGate;
+    const size = heads * headSize;
+    const gate = {
+      size,
+      row: weights.qkv.rows,
+      at: size + 2 * kvHeads * headSize,
+      each: of === 'head' ? headSize : 1,
+      by,
+    };
     outputGate(r, `${label} gate`, { gates: scratch.mid, attended: scratch.attended }, gate);
   }
   if (mixture) {

@@ -35,6 +35,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'type weights/matrix.ts',
     'type config',
     'config/activation.ts',
+    'config/mixers.ts',
     'config/moe-layer.ts',
     'util',
     'errors.ts',

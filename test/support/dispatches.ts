@@ -36,7 +36,7 @@ function attentionDispatches(
   const isInside = phase === 'decode' && kernels === 'gpu'; // the decode kernel takes queries down and results up itself
   const inner = Number(isLatent && attention.qRank !== null);
   const besides = isLatent && !isInside ? 2 : 0; // absorb, raise
-  const aside = isLatent ? 0 : Number(attention.outputGate ?? false) + (attention.mixture ? 2 : 0);
+  const aside = isLatent ? 0 : Number(attention.outputGate !== undefined) + (attention.mixture ? 2 : 0);
   const appends = Number(phase === 'prefill' && !isLatent);
   return 1 + before + inner * (1 + inside) + besides + appends + 2 + aside; // attend, out
 }

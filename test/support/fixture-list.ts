@@ -31,6 +31,7 @@ const OTHER_FAMILIES = [
   'phimoe-longrope',
   'flex-olmo',
   'olmo3',
+  'laguna',
 ];
 /** Of no part that the engine has not met in another one: they hold the pass in doubles, which the engine is held to. */
 const DOUBLES_FAMILIES = [

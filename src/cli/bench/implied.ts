@@ -1,4 +1,5 @@
 /** The tensors that a config implies, as its family publishes them: enough to plan a model, or to make one up, without a checkpoint. */
+import { gateRows } from '../../config/mixers.ts';
 import { readModelConfig } from '../../config/load.ts';
 import type { FfnConfig, GroupedAttention, LatentAttention, LayerConfig, MoeFfn } from '../../config/model-config.ts';
 import { UnsupportedModel } from '../../errors.ts';
@@ -59,7 +60,7 @@ function grouped(a: GroupedAttention, n: GroupedAttentionNames, hidden: number):
   return [
     ...projections.flatMap(([name, rows]) => stacked(name, rows, 'weight', hidden)),
     ...(a.bias.qkv ? projections.flatMap(([name, rows]) => stacked(name, rows, 'bias')) : []),
-    ...(n.gate && a.outputGate ? stacked(n.gate, q, 'weight', hidden) : []),
+    ...(n.gate && a.outputGate ? stacked(n.gate, gateRows(a), 'weight', hidden) : []),
     [`${n.o}.weight`, [hidden, q]],
     ...(a.bias.o ? [[`${n.o}.bias`, [hidden]] as const] : []),
     ...(n.qNorm ? [[n.qNorm, [normed(q)]] as const] : []),

@@ -1,4 +1,5 @@
 /** The weights of attention, over keys and values of its own or over latents: which tensors, of which shapes. */
+import { gateRows } from '../../config/mixers.ts';
 import type { AttentionConfig, GroupedAttention, LatentAttention } from '../../config/model-config.ts';
 import type { GroupedAttentionNames, LatentAttentionNames, LayerNames, MatrixName } from '../../families/family.ts';
 import type { GroupedWeights, LatentWeights } from '../../layers/weights.ts';
@@ -61,7 +62,7 @@ function grouped(
         ...inStretches(names.q, { rows: qRows, cols: hidden }),
         [names.k, { rows: kvRows, cols: hidden }],
         [names.v, { rows: kvRows, cols: hidden }],
-        ...(names.gate && config.outputGate ? inStretches(names.gate, { rows: qRows, cols: hidden }) : []),
+        ...(names.gate && config.outputGate ? inStretches(names.gate, { rows: gateRows(config), cols: hidden }) : []),
       ],
       'linear',
     ),

@@ -10,17 +10,26 @@ export interface OutputGate {
 
 export interface OutputGateShape {
   readonly size: number; // N
-  /** Of gates: the length of a row, and where its N values start. */
+  /** Of gates: the length of a row, and where its N / each values start. */
   readonly row: number;
   readonly at: number;
+  /** Neighbouring values that a gate multiplies. */
+  readonly each: number;
+  readonly by: 'sigmoid' | 'softplus';
 }
 
-/** attended *= sigmoid(gates), value by value. */
+/** attended *= sigmoid(gates) or softplus(gates), each gate for its values. */
 export function outputGate(recorder: Recorder, label: string, io: OutputGate, shape: OutputGateShape): void {
   recorder.dispatch({
     shader: 'attention/output_gate',
     label,
-    constants: { N: shape.size, GATE_ROW: shape.row, GATE_AT: shape.at },
+    constants: {
+      N: shape.size,
+      GATE_ROW: shape.row,
+      GATE_AT: shape.at,
+      GATE_EACH: shape.each,
+      SOFTPLUS: shape.by === 'softplus',
+    },
     bindings: { gates: io.gates, attended: io.attended },
     grid: ({ tokens }) => foldGrid(ceilDiv(shape.size, 64), tokens),
   });

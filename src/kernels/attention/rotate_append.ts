@@ -1,3 +1,4 @@
+import { gateRows } from '../../config/mixers.ts';
 import type { KvFormat } from '../../config/kv-format.ts';
 import type { GroupedAttention } from '../../config/model-config.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
@@ -45,7 +46,7 @@ export function groupedHeads(
   { qkv, qGamma, kGamma, rope }: GroupedHeads,
   { attention, normEps }: Omit<RotateAppendShape, 'capacity' | 'kv'>,
 ): HeadsSource {
-  const { heads, kvHeads, headSize, qkNorm, clip, outputGate = false, temperature } = attention;
+  const { heads, kvHeads, headSize, qkNorm, clip, temperature } = attention;
   const { inverseFrequencies, interleaved } = attention.rope;
   const pairs = inverseFrequencies.length;
   const normed = qkNorm !== 'none';
@@ -58,7 +59,7 @@ export function groupedHeads(
     module: 'attention/grouped_heads',
     constants: {
       SIZE: headSize,
-      QKV_ROW: ((outputGate ? 2 : 1) * heads + 2 * kvHeads) * headSize,
+      QKV_ROW: (heads + 2 * kvHeads) * headSize + gateRows(attention),
       ROTATED: pairs > 0,
       ...(pairs > 0 && { PAIRS: pairs, INTERLEAVED: interleaved }),
       NORMED: normed,

@@ -2,10 +2,11 @@
 export function outputGate(
   gates: ArrayLike<number>,
   attended: ArrayLike<number>,
-  { size, row, at }: { size: number; row: number; at: number },
+  { size, row, at, each, by }: { size: number; row: number; at: number; each: number; by: 'sigmoid' | 'softplus' },
 ): Float64Array {
   return Float64Array.from(attended, (value, i) => {
-    const gate = gates[Math.floor(i / size) * row + at + (i % size)]!;
+    const gate = gates[Math.floor(i / size) * row + at + Math.floor((i % size) / each)]!;
+    if (by === 'softplus') return value * (Math.max(gate, 0) + Math.log1p(Math.exp(-Math.abs(gate))));
     return value / (1 + Math.exp(-gate));
   });
 }

@@ -199,6 +199,12 @@ function mixtureOfHeads(
   return sums;
 }
 
+/** What the value `i` of a token's attention is multiplied by. */
+function opened(gates: Float64Array, i: number, { headSize, outputGate }: GroupedAttention): number {
+  const gate = gates[outputGate!.of === 'head' ? Math.floor(i / headSize) : i]!;
+  return outputGate!.by === 'softplus' ? Math.log1p(Math.exp(gate)) : sigmoid(gate);
+}
+
 /** x: normed tokens [T][D]; returns what joins the residual, [T][D]. `norm` is for q and k, which have RMS norms. */
 export function attention(
   x: readonly Float64Array[],
@@ -222,6 +228,6 @@ export function attention(
   const { scale, window, chunked = false, softcap } = config;
   return attend(heads, { scale, window, chunked, softcap, sinks }).map((y, t) => {
     const gates = open && joined(open.map((name) => matVec(needMatrix(weights, name, x[t]!.length), x[t]!)));
-    return matVec(o, gates ? y.map((v, i) => v * sigmoid(gates[i]!)) : y, bias);
+    return matVec(o, gates ? y.map((v, i) => v * opened(gates, i, config)) : y, bias);
   });
 }

@@ -38,7 +38,7 @@ it('a layer of experts costs a GPU at most 6 dispatches a token and 9 a chunk, w
       const weighs = layer.ffn.kind === 'moe' && layer.ffn.weightsOn === 'input';
       if (config.norm !== 'rms' || config.postNorms || weighs || 'mixture' in layer.mixer) continue; // its own rows, above
       const { kind } = layer.mixer;
-      const gate = Number(kind === 'grouped' && layer.mixer.outputGate === true);
+      const gate = Number(kind === 'grouped' && layer.mixer.outputGate !== undefined);
       const [token, chunk] = kind === 'latent' ? [7, 11] : kind === 'grouped' ? [6 + gate, 9 + gate] : [11, 13];
       expect(layerDispatches(layer, config, 'decode', 'gpu')).toBeLessThanOrEqual(token);
       expect(layerDispatches(layer, config, 'prefill', 'gpu')).toBeLessThanOrEqual(chunk);

@@ -67,7 +67,8 @@ function addAttention(shapes: Shapes, a: AttentionConfig, n: LayerNames['mixer']
   if (n.qNorm) shapes.set(n.qNorm, [a.qkNorm === 'full' ? rows.q : a.headSize]);
   if (n.kNorm) shapes.set(n.kNorm, [a.qkNorm === 'full' ? rows.k : a.headSize]);
   if (n.sinks) shapes.set(n.sinks, [heads]);
-  if (n.gate && a.outputGate) addMatrix(shapes, anyStretch(n.gate), rows.q, hidden);
+  if (n.gate && a.outputGate)
+    addMatrix(shapes, anyStretch(n.gate), a.outputGate.of === 'head' ? heads : rows.q, hidden);
 }
 
 function addMixer(shapes: Shapes, mixer: MixerConfig, n: LayerNames['mixer'], hidden: number): void {

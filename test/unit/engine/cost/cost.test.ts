@@ -52,7 +52,8 @@ describe('the weights that a token reads', () => {
   };
 
   /** A mixture of attention heads projects to those of all. */
-  const isOfExperts = /(?<!self_attn|self_attention)\.experts\.|\.(?:mlp|block_sparse_moe)\.(?:input|output)_linear/;
+  const isOfExperts =
+    /(?<!self_attn|self_attention)\.experts\.(?!e_score)|\.(?:mlp|block_sparse_moe)\.(?:input|output)_linear/;
 
   /** Bytes that lie on the GPU otherwise than in the file. */
   const OTHERWISE: Readonly<Record<string, number>> = {
