@@ -62,13 +62,12 @@ export interface TuningCandidates {
   readonly few: Body | null;
 }
 
-/** Asks for the pipelines of every choice, those that are not timed too: whatever is chosen is compiled then. */
+/** Of every choice: whatever is chosen is compiled then. Chunks in waves have the pipelines of other chunks. */
 export async function recordCandidates(forward: Forward): Promise<TuningCandidates> {
   const tiles = tileCandidates(forward);
   const [chunks, few] = await Promise.all([
     Promise.all(tiles.map(async (tileRows) => [tileRows, await forward.body('chunk', { tileRows })] as const)),
     forward.most('few') > 1 ? forward.body('few') : null,
-    ...tiles.map((tileRows) => forward.body('chunk', { tileRows, waves: true })),
   ]);
   return { chunks: new Map(chunks), few };
 }

@@ -3,7 +3,7 @@
 export interface LoadProgress {
   /**
    * `open`: configs and headers; `elsewhere`: another tab is getting the model, and the bytes are those that it has kept; `weights`: the bulk;
-   * `compile`: shaders; `ready`.
+   * `compile`: shaders that take longer than the weights, beside which they begin; `ready`.
    */
   readonly phase: 'open' | 'elsewhere' | 'weights' | 'compile' | 'ready';
   /** Checkpoint bytes read so far, and in all. */

@@ -92,6 +92,7 @@ const row = (promptTokens: number, experts: number, model = 'a "b", c'): BenchRo
     moeLayers: 2,
     batch: 1,
     ttftMs: 3 * promptTokens,
+    startup: { loadMs: 2, ttftMs: 3.25 * promptTokens, ratio: 1.125 },
     endToEndMs: 100,
     throughput: { tokensPerSecond: 80, samplesPerSecond: 10 },
     prefill: { tokens: promptTokens, tokensPerSecond: 333, dispatches: 23, submits: 1, readbacks: 1 },
@@ -124,7 +125,7 @@ describe('written', () => {
     const lines = csv(rows).split('\r\n');
     expect(lines).toHaveLength(6);
     expect(lines[0]!.split(',')).toHaveLength(SETTING_COLUMNS.length + FIGURE_COLUMNS.length);
-    expect(lines[1]).toMatch(/^"a ""b"", c",8,2,64,q4,1,1,16,8,48,11,12,100,80,10,/);
+    expect(lines[1]).toMatch(/^"a ""b"", c",8,2,64,q4,1,1,16,8,48,1.125,11,12,100,80,10,/);
   });
 
   it('as a page that asks for nothing: no script, no address, no markup from names', () => {
@@ -152,5 +153,8 @@ test('a report says that it is of one sequence, and what the floor is for', () =
   const text = reportText(row(16, 8).report);
   expect(text).toContain('one sequence at a time');
   expect(text).toContain('at 200 GB/s and 10 us a dispatch: a token at least 0.500 ms');
+  expect(text).toContain(
+    '54 ms from the last weight to the first token of all, 2 of them compiling: 1.13 times a later',
+  );
   expect(text).toContain('software: says nothing about GPUs');
 });
