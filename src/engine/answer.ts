@@ -14,7 +14,7 @@ import { resolveInterventions, type ResolvedInterventions } from './intervention
 import { recordRouting } from './record-routing.ts';
 import type { LayerRouting } from './routing.ts';
 import { resolveSampling } from './sampling.ts';
-import type { DrawnToken, DrawParams, RoutingRequest } from './session.ts';
+import type { DrawnToken, DrawParams, RoutingRequest } from './session/draw.ts';
 import { bytesOf, isChat, piecesOf, promptIds, promptTail, type ModelText, type Prompt } from './text.ts';
 import type { TokenLimits } from './token-limits.ts';
 

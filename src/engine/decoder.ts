@@ -1,6 +1,7 @@
 /** Brings the tokens of one answer after the first: one a step, with steps that run ahead; or several, where a guess of what comes pays. */
 import type { Answer } from './answer.ts';
-import type { DrawnToken, DrawParams, Session } from './session.ts';
+import type { Session } from './session.ts';
+import type { DrawnToken, DrawParams } from './session/draw.ts';
 import type { SpeculationGovernor } from './speculation/governor.ts';
 import { PromptLookup } from './speculation/lookup.ts';
 import type { Speculation } from './speculation/options.ts';

@@ -19,7 +19,7 @@ import type { Recovery, RecoveryEvent } from './recovery.ts';
 import type { Runtime } from './runtime.ts';
 import { scoreLogits, type LogitsResult } from './scoring.ts';
 import { canShare, Serving } from './serving/serving.ts';
-import type { DrawnToken } from './session.ts';
+import type { DrawnToken } from './session/draw.ts';
 import { SpeculationGovernor } from './speculation/governor.ts';
 import { resolveSpeculation } from './speculation/options.ts';
 import { promptIds, type ModelText, type Prompt } from './text.ts';

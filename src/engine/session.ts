@@ -5,62 +5,27 @@
 import { subview } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { StepShape } from '../gpu/recording.ts';
-import type { ApproximateParams, DrawOptions, SamplingParams } from '../gpu/step.ts';
-import { promptCounts, raisedCount, readSampled, SAMPLED_WORDS, type SampledToken } from '../kernels/sample/sample.ts';
-import { MOST_SAMPLED_BYTES, readTopLogprobs, sampledWords, type RankedToken } from '../kernels/sample/top_logprobs.ts';
-import { routedBytes } from '../kernels/moe/route.ts';
+import type { ApproximateParams, DrawOptions } from '../gpu/step.ts';
+import { readSampled, SAMPLED_WORDS, type SampledToken } from '../kernels/sample/sample.ts';
+import { MOST_SAMPLED_BYTES, readTopLogprobs, sampledWords } from '../kernels/sample/top_logprobs.ts';
 import type { ExpertStore } from '../moe/store.ts';
 import { invariant } from '../util/assert.ts';
 import { notFinite } from './finite.ts';
 import type { Forward } from './forward.ts';
 import type { Batch } from './forward/batch.ts';
-import type { RoutingLogs } from './forward/routing-log.ts';
 import type { ModePicker } from './mode.ts';
 import { NO_INTERVENTIONS, type ResolvedInterventions } from './interventions.ts';
-import {
-  recordAdapted,
-  recordBodies,
-  recordFew,
-  recordPrograms,
-  type FewPrograms,
-  type FirstPrograms,
-  type Programs,
-} from './programs.ts';
+import { recordPrograms, type FirstPrograms } from './programs.ts';
 import { chunkRoutingAt, type LayerRouting } from './routing.ts';
 import type { Scorer, ScoringPass } from './scoring.ts';
-import { StepLog, type LoggedStep } from './step-log.ts';
+import { CachedTokens } from './session/cached-tokens.ts';
+import type { DrawnToken, DrawParams, RoutingRequest } from './session/draw.ts';
+import { DrawInputs } from './session/draw-inputs.ts';
+import { readRouting } from './session/read-routing.ts';
+import { RecordedPrograms } from './session/recorded.ts';
+import type { LoggedStep } from './step-log.ts';
 import { StepRecord } from './step-record.ts';
 import { Stepper, type Bodies, type Tail, type TailResult } from './stepper.ts';
-
-/** What one draw obeys. */
-export interface DrawParams extends SamplingParams {
-  /** [V] added to the logits; null adds nothing. The same array means the same values. */
-  readonly bias?: Float32Array<ArrayBuffer> | null;
-  /** [ceil(V / 32)] the tokens that may be drawn, bit id % 32 of word id / 32; null: any. The same array means the same tokens. */
-  readonly allowed?: Uint32Array<ArrayBuffer> | null;
-  /** How many of the likeliest tokens to name, at most MAX_TOP_LOGPROBS. */
-  readonly topLogprobs?: number;
-}
-
-export interface DrawnToken {
-  readonly id: number;
-  /** Natural logarithm of its probability under the plain softmax of the logits. */
-  readonly logprob: number;
-  /** The likeliest tokens, as many as were asked for. */
-  readonly topLogprobs: readonly RankedToken[];
-  /** Routing of the step that produced it, one entry a MoE layer. */
-  readonly routing: readonly LayerRouting[];
-}
-
-/** What a request wants to know of its routing. */
-export interface RoutingRequest {
-  /** With every token. Default true. */
-  readonly routing?: boolean;
-  /** The routers' logits as well. */
-  readonly logits?: boolean;
-  /** Called with the routing of each chunk of the prompt, [T, K] a layer, from `position` on: one readback more a chunk. */
-  readonly onPrompt?: ((routing: readonly LayerRouting[], position: number, tokens: number) => void) | undefined;
-}
 
 /** A step of one token that is on the GPU. */
 interface StepAhead {
@@ -83,44 +48,28 @@ export class Session implements Scorer {
   readonly #parts: SessionParts;
   readonly #gpu: Gpu;
   readonly #forward: Forward;
-  #base: Programs;
-  /** Under the request's adapter. */
-  #programs: Programs;
-  /** Null: none. What the cache holds was computed under it. */
-  #adapter: string | null = null;
-  readonly #adapted = new Map<string, Promise<Programs>>();
+  readonly #recorded: RecordedPrograms;
   readonly #stepper: Stepper;
-  #cached: number[] = [];
-  /** How they came there. */
-  #log = new StepLog();
-  /** What the GPU's token counts are when no guess is running: see kernels/sample. */
-  #counts: Uint32Array<ArrayBuffer>;
+  readonly #cache = new CachedTokens();
+  readonly #inputs: DrawInputs;
   /** What the request wants to know. */
   #wants: RoutingRequest = {};
-  /** With logits in the routing logs: recorded for the first request that wants them. */
-  #logitBodies: Promise<Bodies> | null = null;
   /** Those that the keys and values in the cache were computed under. */
   #interventions = NO_INTERVENTIONS;
   /** The first id of the next step that is on the GPU already. */
   #nextOnGpu: number | null = null;
   /** Steps of one that the GPU was given before the token of the one before them was read, the next first. */
   readonly #ahead: StepAhead[] = [];
-  /** Of steps that guess: recorded for the first request that wants them. */
-  #few: Promise<FewPrograms> | null = null;
   /** Of the step that ran last: where its routing is. */
   #lastBatch: Batch = 'one';
-  /** What the GPU's copies were written from. */
-  #biasOnGpu: DrawParams['bias'] = null;
-  #allowedOnGpu: DrawParams['allowed'] = null;
 
-  private constructor(parts: SessionParts, { programs, few }: FirstPrograms) {
+  private constructor(parts: SessionParts, first: FirstPrograms) {
     const { gpu, forward, store, modes } = parts;
     this.#parts = parts;
     this.#gpu = gpu;
     this.#forward = forward;
-    this.#base = this.#programs = programs;
-    this.#few = few && Promise.resolve(few);
-    this.#counts = new Uint32Array(forward.config.vocab);
+    this.#recorded = new RecordedPrograms(forward, first);
+    this.#inputs = new DrawInputs(gpu, forward);
     this.#stepper = new Stepper({ gpu, forward, store, modes, tailBytes: MOST_SAMPLED_BYTES });
   }
 
@@ -131,22 +80,8 @@ export class Session implements Scorer {
 
   /** Records every program again: after arenas were replaced. */
   async rerecord(): Promise<void> {
-    this.#logitBodies = null;
-    this.#few = null;
     this.#dropAhead();
-    this.#adapted.clear();
-    this.#base = await recordPrograms(this.#forward);
-    this.#programs = await this.#programsUnder(this.#adapter);
-  }
-
-  async #programsUnder(adapter: string | null): Promise<Programs> {
-    if (adapter === null) return this.#base;
-    let recorded = this.#adapted.get(adapter);
-    if (!recorded) this.#adapted.set(adapter, (recorded = recordAdapted(this.#forward, this.#base, adapter)));
-    return recorded.catch((error: unknown) => {
-      this.#adapted.delete(adapter);
-      throw error;
-    });
+    await this.#recorded.again();
   }
 
   /**
@@ -154,17 +89,14 @@ export class Session implements Scorer {
    * `reusable`.
    */
   async adapt(adapter: string | null): Promise<void> {
-    if (adapter === this.#adapter) return;
-    this.#programs = await this.#programsUnder(adapter);
-    this.#adapter = adapter;
-    this.#logitBodies = null;
-    this.#few = null;
+    if (adapter === this.#recorded.adapter) return;
+    await this.#recorded.adapt(adapter);
     this.forget();
   }
 
   /** Tokens whose keys and values are in the cache. */
   get cached(): readonly number[] {
-    return this.#cached;
+    return this.#cache.ids;
   }
 
   /**
@@ -172,10 +104,7 @@ export class Session implements Scorer {
    * made it and no earlier place: it goes on from there, or starts anew.
    */
   reusable(ids: readonly number[]): number {
-    const most = Math.min(this.#cached.length, ids.length - 1);
-    let n = 0;
-    while (n < most && this.#cached[n] === ids[n]) n++;
-    return n < this.#cached.length && this.#forward.isRecurrent ? 0 : n;
+    return this.#cache.shared(ids, this.#forward.isRecurrent);
   }
 
   forget(): void {
@@ -185,7 +114,7 @@ export class Session implements Scorer {
   /** Only the first `length` tokens count from now on, and no step that ran ahead: what an answer leaves. */
   cut(length: number): void {
     this.#dropAhead();
-    if (length < this.#cached.length) this.#keep(length);
+    if (length < this.#cache.length) this.#cache.keep(length);
   }
 
   /** Nobody will ask for their tokens. What else they left on the GPU lies beyond the cache. */
@@ -193,13 +122,7 @@ export class Session implements Scorer {
     if (this.#ahead.length === 0) return;
     this.#ahead.length = 0;
     this.#nextOnGpu = null;
-    this.#writeRequest();
-  }
-
-  /** Only the first `length` tokens of the cache count from now on. */
-  #keep(length: number): void {
-    this.#cached.length = length;
-    this.#log.keep(length);
+    this.#inputs.writeCounts();
   }
 
   /**
@@ -227,25 +150,11 @@ export class Session implements Scorer {
     this.#dropAhead();
     this.#wants = wants;
     if (wants.logits) await this.#bodies();
-    this.#counts = promptCounts(prompt, this.#forward.config.vocab);
-    this.#writeRequest();
-  }
-
-  /** Everything that the GPU holds for a request, apart from the cache. */
-  #writeRequest(): void {
-    this.#gpu.write(this.#forward.draws.tokenCounts, this.#counts);
+    this.#inputs.start(prompt);
   }
 
   #bodies(): Promise<Bodies> | Bodies {
-    if (!this.#wants.logits) return this.#programs.bodies;
-    return (this.#logitBodies ??= this.#recordLogitBodies().catch((error: unknown) => {
-      this.#logitBodies = null;
-      throw error;
-    }));
-  }
-
-  async #recordLogitBodies(): Promise<Bodies> {
-    return recordBodies(this.#forward, { logs: await this.#forward.logitLogs(), adapter: this.#adapter });
+    return this.#recorded.bodies(this.#wants.logits ?? false);
   }
 
   /**
@@ -253,27 +162,26 @@ export class Session implements Scorer {
    * that the same bits come out; nothing is drawn.
    */
   async resume(from: Session, signal?: AbortSignal): Promise<void> {
-    await this.adapt(from.#adapter);
+    await this.adapt(from.#recorded.adapter);
     this.intervene(from.#interventions);
     this.#wants = from.#wants;
     if (this.#wants.logits) await this.#bodies();
-    for (const { tokens, position, approximate } of from.#log.steps) {
+    for (const { tokens, position, approximate } of from.#cache.steps) {
       signal?.throwIfAborted();
-      this.#keep(position);
+      this.#cache.keep(position);
       this.#gpu.write(this.#forward.ids, Uint32Array.from(tokens));
       this.#forward.setStep(tokens.length, position, undefined, approximate);
       const { batch } = await this.#rerun(tokens, signal);
       this.#append({ tokens, position, approximate }, batch);
     }
-    this.#keep(from.#cached.length);
-    this.#counts = from.#counts.slice();
-    this.#writeRequest();
+    this.#cache.keep(from.#cache.length);
+    this.#inputs.takeOver(from.#inputs);
   }
 
   /** A step that was counted when it ran first. */
   async #rerun(tokens: readonly number[], signal: AbortSignal | undefined): Promise<StepRecord> {
-    const { bodies } = this.#programs;
-    const shape = { tokens: tokens.length, position: this.#cached.length };
+    const { bodies } = this.#recorded.current;
+    const shape = { tokens: tokens.length, position: this.#cache.length };
     const record = new StepRecord(this.#parts.store.experts.length, { phase: 'prefill', ...shape }, false);
     await this.#stepper.run({ shape, bodies, tail: tailFor(tokens, null), signal, record, readsRouting: true });
     this.#gpu.assertAlive();
@@ -281,12 +189,7 @@ export class Session implements Scorer {
   }
 
   #append(step: LoggedStep, batch: Batch): void {
-    this.#cached.push(...step.tokens);
-    const { tokens, position, approximate } = step;
-    // The tokens of a few have the bits of as many steps of one: so they come again wherever the experts are then.
-    if (batch === 'few')
-      tokens.forEach((id, i) => this.#log.add({ tokens: [id], position: position + i, approximate }));
-    else this.#log.add(step);
+    this.#cache.append(step, batch);
     this.#forward.acceptStep();
   }
 
@@ -303,10 +206,10 @@ export class Session implements Scorer {
     invariant(prompt.length > 0, 'an empty prompt');
     this.#dropAhead();
     const { prefillChunk } = this.#forward.plan;
-    this.#keep(this.reusable(prompt));
+    this.#cache.keep(this.reusable(prompt));
     for (;;) {
       signal?.throwIfAborted();
-      const position = this.#cached.length;
+      const position = this.#cache.length;
       const chunk = prompt.slice(position, position + prefillChunk);
       const isLast = position + chunk.length === prompt.length;
       this.#nextOnGpu = null;
@@ -314,7 +217,7 @@ export class Session implements Scorer {
       if (isLast) return this.#draw(chunk, 'prefill', sampling, signal);
       this.#forward.setStep(chunk.length, position, sampling, this.#parts.approximate);
       await this.#run(chunk, 'prefill', null, signal);
-      onChunk?.(this.#cached.length);
+      onChunk?.(this.#cache.length);
     }
   }
 
@@ -344,7 +247,7 @@ export class Session implements Scorer {
   }
 
   async #drawAhead(last: number, sampling: DrawParams, ahead: number): Promise<DrawnToken> {
-    const record = this.#record('decode', { tokens: 1, position: this.#cached.length });
+    const record = this.#record('decode', { tokens: 1, position: this.#cache.length });
     const { result } = this.#ahead.shift() ?? this.#submitAhead(sampling);
     while (this.#ahead.length < ahead && this.#stepper.hasRoom) this.#ahead.push(this.#submitAhead(sampling, 1));
     this.#nextOnGpu = null;
@@ -361,12 +264,12 @@ export class Session implements Scorer {
 
   /** @param behind steps that come before it, without those that wait to be read */
   #submitAhead(sampling: DrawParams, behind = 0): StepAhead {
-    const position = this.#cached.length + this.#ahead.length + behind;
+    const position = this.#cache.length + this.#ahead.length + behind;
     this.#forward.setStep(1, position, sampling, this.#parts.approximate);
     const shape = { tokens: 1, position };
     const readsRouting = (this.#wants.routing ?? true) || this.#parts.isWatched();
     const tail = this.#drawing({ isBiased: false, isMasked: false }, 0);
-    const result = this.#stepper.submit({ shape, bodies: this.#programs.bodies, tail, readsRouting });
+    const result = this.#stepper.submit({ shape, bodies: this.#recorded.current.bodies, tail, readsRouting });
     result.catch(() => undefined); // whoever asks for its token sees the error
     return { result };
   }
@@ -374,11 +277,7 @@ export class Session implements Scorer {
   /** Records what `guess` runs, once. @returns whether this model can guess at all */
   async prepareGuesses(): Promise<boolean> {
     if (!this.#forward.mayGuess) return false;
-    this.#few ??= recordFew(this.#forward, this.#programs.bodies.few, this.#adapter).catch((error: unknown) => {
-      this.#few = null;
-      throw error;
-    });
-    await this.#few;
+    await this.#recorded.prepareFew();
     return true;
   }
 
@@ -389,7 +288,7 @@ export class Session implements Scorer {
 
   /** Whether a draw may come from a step that guesses, once none is in flight. */
   mayGuess(sampling: DrawParams): boolean {
-    return this.#few !== null && this.#mayRunAhead(sampling) && !this.#forward.isApproximate;
+    return this.#recorded.few !== null && this.#mayRunAhead(sampling) && !this.#forward.isApproximate;
   }
 
   /**
@@ -398,8 +297,8 @@ export class Session implements Scorer {
    */
   async guess(last: number, guesses: readonly number[], sampling: DrawParams): Promise<DrawnToken[]> {
     const tokens = [last, ...guesses];
-    const shape = { tokens: tokens.length, position: this.#cached.length };
-    const programs = await this.#few;
+    const shape = { tokens: tokens.length, position: this.#cache.length };
+    const programs = await this.#recorded.few;
     invariant(programs && this.#ahead.length === 0, 'a guess that was not prepared, or steps ahead of it');
     this.#nextOnGpu = null;
     const startedAt = performance.now();
@@ -421,7 +320,7 @@ export class Session implements Scorer {
       this.#finishStep(record, ms);
       const drawn = this.#drawn(draw, routing[i]!);
       this.#nextOnGpu = null; // the kernel that draws several leaves ids and counts alone
-      this.#writeCount(draw.id);
+      this.#inputs.writeCount(draw.id);
       return drawn;
     });
   }
@@ -442,7 +341,7 @@ export class Session implements Scorer {
   /** A draw that counts. */
   #drawn({ id, logprob, brokenLogits }: SampledToken, routing: readonly LayerRouting[]): DrawnToken {
     if (brokenLogits > 0) throw notFinite(brokenLogits, 'logits');
-    this.#counts[id] = raisedCount(this.#counts[id]!);
+    this.#inputs.raise(id);
     this.#nextOnGpu = id;
     return { id, logprob, topLogprobs: [], routing };
   }
@@ -455,9 +354,9 @@ export class Session implements Scorer {
   ): Promise<DrawnToken> {
     this.#nextOnGpu = null; // whatever happens until the token is drawn for good
     const top = sampling.topLogprobs ?? 0;
-    const limits = this.#writeLimits(sampling);
+    const limits = this.#inputs.writeLimits(sampling);
     const draw = { ...sampling, ...limits };
-    this.#forward.setStep(tokens.length, this.#cached.length, draw, this.#parts.approximate);
+    this.#forward.setStep(tokens.length, this.#cache.length, draw, this.#parts.approximate);
     const tail = this.#drawing(limits, top);
     const result = await this.#run(tokens, phase, tail, signal);
     const drawn = this.#drawn(readSampled(new Uint32Array(result!.bytes, 0, SAMPLED_WORDS)), result!.routing);
@@ -466,27 +365,14 @@ export class Session implements Scorer {
     return { ...drawn, topLogprobs };
   }
 
-  /** Brings a draw's bias and mask to the GPU, unless they are there. Without them nothing is written. */
-  #writeLimits({ bias = null, allowed = null }: DrawParams): DrawOptions {
-    if (bias && bias !== this.#biasOnGpu) this.#gpu.write(this.#forward.draws.bias, (this.#biasOnGpu = bias));
-    if (allowed && allowed !== this.#allowedOnGpu)
-      this.#gpu.write(this.#forward.draws.allowed, (this.#allowedOnGpu = allowed));
-    return { isBiased: bias !== null, isMasked: allowed !== null };
-  }
-
   #drawing({ isBiased, isMasked }: DrawOptions, top: number): Tail {
-    const { head, sampling, limitedSampling, topLogprobs } = this.#programs;
+    const { head, sampling, limitedSampling, topLogprobs } = this.#recorded.current;
     const draw = isBiased || isMasked ? limitedSampling : sampling;
     return {
       programs: top > 0 ? [head, draw, topLogprobs] : [head, draw],
       view: subview(this.#forward.draws.sampled, 0, 4 * sampledWords(top)),
-      undo: (bytes) => this.#writeCount(readSampled(new Uint32Array(bytes, 0, SAMPLED_WORDS)).id),
+      undo: (bytes) => this.#inputs.writeCount(readSampled(new Uint32Array(bytes, 0, SAMPLED_WORDS)).id),
     };
-  }
-
-  /** A token's count on the GPU becomes what it is here: a draw from a pass that missed experts raised it, or one of several did not. */
-  #writeCount(id: number): void {
-    this.#gpu.write(this.#forward.draws.tokenCounts, this.#counts.subarray(id, id + 1), 4 * id);
   }
 
   /** Runs one step at the end of the cache, which holds its tokens then. */
@@ -499,7 +385,7 @@ export class Session implements Scorer {
   ): Promise<TailResult | null> {
     const bodies = scoring ?? (await this.#bodies());
     const readsRouting = scoring !== undefined || (this.#wants.routing ?? true);
-    const shape = { tokens: tokens.length, position: this.#cached.length };
+    const shape = { tokens: tokens.length, position: this.#cache.length };
     const record = this.#record(phase, shape);
     const result = await this.#stepper.run({
       shape,
@@ -512,7 +398,7 @@ export class Session implements Scorer {
     const { onPrompt } = this.#wants;
     const isAsked = phase === 'prefill' && !scoring && onPrompt !== undefined;
     this.#lastBatch = record.batch;
-    const routing = isAsked ? await this.#routingOf(bodies.logs, shape.tokens) : [];
+    const routing = isAsked ? await readRouting(this.#gpu, bodies.logs[record.batch], shape.tokens) : [];
     this.#gpu.assertAlive(); // from the news of a loss on, nothing changes here: `resume` reads it
     if (isAsked) onPrompt(routing, shape.position, shape.tokens);
     this.#append({ tokens, position: shape.position, approximate: this.#parts.approximate }, record.batch);
@@ -532,7 +418,7 @@ export class Session implements Scorer {
   async score(pass: ScoringPass): Promise<void> {
     const { ids, most, interventions = NO_INTERVENTIONS, interveneFrom = 0, signal } = pass;
     await this.adapt(pass.adapter ?? null);
-    const { bodies = this.#programs.bodies } = pass;
+    const { bodies = this.#recorded.current.bodies } = pass;
     const tail: Tail = { programs: [pass.tail], view: null, undo: () => undefined };
     this.intervene(interveneFrom > 0 ? NO_INTERVENTIONS : interventions);
     this.forget();
@@ -547,25 +433,15 @@ export class Session implements Scorer {
       this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
       this.#forward.setStep(tokens, position, undefined, this.#parts.approximate);
       await this.#run(chunk, 'prefill', tail, signal, bodies);
-      await pass.onChunk({ position, tokens, routing: () => this.#routingOf(bodies.logs, tokens) });
+      await pass.onChunk({
+        position,
+        tokens,
+        routing: () => readRouting(this.#gpu, bodies.logs[this.#lastBatch], tokens),
+      });
       position = end;
     }
     // Keys and values of the first tokens were computed without, those of the others with.
     if (interveneFrom > 0) this.forget();
-  }
-
-  /** What the step of `tokens` that ran last left in its log, [T, K] a layer. */
-  async #routingOf(logs: RoutingLogs, tokens: number): Promise<LayerRouting[]> {
-    const { view, slices } = logs[this.#lastBatch];
-    if (slices.length === 0) return [];
-    const sizes = slices.map(({ topK, predicted, logits }) => routedBytes(tokens, topK, predicted, logits));
-    const bytes = await this.#gpu.readAll(slices.map(({ offset }, m) => subview(view, offset, sizes[m]!)));
-    let at = 0;
-    return slices.map((slice, m) => {
-      const routing = chunkRoutingAt(bytes, at, tokens, slice);
-      at += sizes[m]!;
-      return routing;
-    });
   }
 
   dispose(): void {

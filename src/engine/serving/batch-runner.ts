@@ -16,7 +16,7 @@ import { notFinite } from '../finite.ts';
 import type { Forward } from '../forward.ts';
 import type { Body } from '../forward/body.ts';
 import { routingAt, type LayerRouting } from '../routing.ts';
-import type { DrawnToken, DrawParams } from '../session.ts';
+import type { DrawnToken, DrawParams } from '../session/draw.ts';
 import type { Sequence, Stretch } from './scheduler.ts';
 import { pageBytes, routingBytes, rowsWords, STEP_STRIDE, vocabStride, type RequestsPlan } from './sizes.ts';
 import { Slots, type SeatViews } from './slots.ts';

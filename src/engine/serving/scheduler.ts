@@ -5,7 +5,7 @@
  *   seats    so many requests run at once, the others wait in order of arrival
  *   pages    are given in that order. When none is left, whoever stopped reading gives its own back, then the youngest; it computes its tokens
  *            again later, and nobody younger gets pages before it does
- *   rows     go round: who comes first changes from step to step, so that each request moves at least once in twice as many steps as there are
+ *   rows     go first to whoever moved longest ago, so that each request moves at least once in twice as many steps as there are
  */
 import { OutOfBudget } from '../../errors.ts';
 import { PAGE_TOKENS, pagesFor } from '../../kernels/attention/pages.ts';
@@ -46,15 +46,18 @@ class Entry implements Sequence {
   seat: number | null = null;
   found: number | null = null;
   isPaused = false;
+  /** The step in which it last had a row, or came. */
+  moved: number;
   /** Leading pages that are kept for others, and what the last of them stands for. */
   kept = 0;
   node = ROOT;
 
-  constructor(prompt: readonly number[], most: number, reuses: boolean) {
+  constructor(prompt: readonly number[], most: number, reuses: boolean, turn: number) {
     this.tokens = [...prompt];
     this.prompt = prompt.length;
     this.most = most;
     this.reuses = reuses;
+    this.moved = turn;
   }
 
   get left(): number {
@@ -119,7 +122,7 @@ export class Scheduler {
         `A request of up to ${most} tokens needs ${need} pages of keys and values, and there are ${this.#pool.size}: raise requests.kvBytes, or lower maxTokens`,
         { tokens: most, pages: need, poolPages: this.#pool.size },
       );
-    const entry = new Entry(prompt, most, reuses);
+    const entry = new Entry(prompt, most, reuses, this.#turn);
     this.#entries.add(entry);
     return entry;
   }
@@ -265,19 +268,23 @@ export class Scheduler {
 
   #share(): Stretch[] {
     const ready = this.#byAge().filter((e) => e.isHolding && pagesFor(e.tokens.length) <= e.pages.length);
-    const first = ready.length ? (this.#turn >> 1) % ready.length : 0;
-    const order = [...ready.slice(first), ...ready.slice(0, first)];
+    const order = ready.toSorted((a, b) => a.moved - b.moved);
     const answers = order.filter((e) => e.left === 1);
     const prompts = order.filter((e) => e.left > 1);
     const kept = prompts.length ? Math.max(Math.floor(this.#rows * PROMPT_SHARE), this.#turn % 2) : 0;
-    const stretches = answers.slice(0, this.#rows - kept).map((e) => stretchOf(e, 1));
+    const stretches = answers.slice(0, this.#rows - kept).map((e) => this.#move(e, 1));
     let rows = this.#rows - stretches.length;
     prompts.forEach((e, i) => {
       const take = Math.min(e.left, Math.ceil(rows / (prompts.length - i)));
-      if (take > 0) stretches.push(stretchOf(e, take));
+      if (take > 0) stretches.push(this.#move(e, take));
       rows -= take;
     });
     return stretches;
+  }
+
+  #move(entry: Entry, tokens: number): Stretch {
+    entry.moved = this.#turn;
+    return stretchOf(entry, tokens);
   }
 
   #keepFull(entry: Entry): void {

@@ -6,7 +6,7 @@ import { STEP_BYTES, writeStep } from '../../gpu/step.ts';
 import { promptCounts, raisedCount, sample, tokenSetWords } from '../../kernels/sample/sample.ts';
 import { MOST_SAMPLED_BYTES, topLogprobs } from '../../kernels/sample/top_logprobs.ts';
 import type { Forward } from '../forward.ts';
-import type { DrawParams } from '../session.ts';
+import type { DrawParams } from '../session/draw.ts';
 import type { Sequence } from './scheduler.ts';
 import { DRAWN_STRIDE, NEXT_ID_AT, STEP_STRIDE, tokenSetStride, vocabStride, type RequestsPlan } from './sizes.ts';
 

@@ -2,7 +2,8 @@
 import { expect, it } from 'vitest';
 import type { Answer } from '../../../src/engine/answer.ts';
 import { Decoder } from '../../../src/engine/decoder.ts';
-import type { DrawnToken, Session } from '../../../src/engine/session.ts';
+import type { Session } from '../../../src/engine/session.ts';
+import type { DrawnToken } from '../../../src/engine/session/draw.ts';
 import { SpeculationGovernor } from '../../../src/engine/speculation/governor.ts';
 
 const TEXT = [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1, 2, 3, 9, 8, 7];
