@@ -162,7 +162,7 @@ export const interventions: View<Experiment, InterventionState> = {
           </div>`
         : nothing
     }
-    ${after ? moversView(experiment, context) : nothing} ${trials ? trialsView(trials, context) : nothing}`;
+    ${after ? moversView(experiment, context) : nothing} ${trials?.done.length ? trialsView(trials, context) : nothing}`;
   },
   summary: ({ before, after, trials }) =>
     before
@@ -216,7 +216,8 @@ function moversView({ names, after }: Experiment, { width, say }: Context<Interv
     xWords: (i) => word(i).slice(0, 9),
     yWords: percentTick,
     series: [
-      { label: 'without', as: 'points', y: movers.map(({ before }) => before) },
+      // Bars, because points at the same height would hide each other.
+      { label: 'without', as: 'bars', y: movers.map(({ before }) => before) },
       { label: 'with', as: 'points', colour: HUES[5]!, y: movers.map((mover) => mover.after) },
     ],
     describe: (i) => `${word(i)}: ${percent(movers[i]!.before)} without, ${percent(movers[i]!.after)} with`,
