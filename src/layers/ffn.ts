@@ -76,7 +76,7 @@ function inputOf(r: Recorder, s: DenseStep): Pick<FfnStep, 'x' | 'norm'> {
 
 /** out = x + scale * ffn(norm(x)), without gains ffn(x): a dense layer. */
 export function denseLayer(r: Recorder, s: DenseStep): void {
-  const { x, out, normed, postNorm, total, eps, scale } = s;
+  const { x, normed, postNorm } = s;
   const size = s.weights.gateUp.cols;
   const input = inputOf(r, s);
   if (!postNorm) {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSite, type OpenedPage, type Site } from '../support/browser.ts';
 import { faultServer, type FaultServer } from '../support/fault-server.ts';
-import { fixturePath, FIXTURES, SHIPPED } from '../support/models.ts';
+import { DENSE, fixturePath, FIXTURES, SHIPPED } from '../support/models.ts';
 import { filesOf } from '../support/served-file.ts';
 import type { StreamOptions } from './pages/stream.ts';
 
@@ -25,14 +25,17 @@ interface Outcome {
   readonly ids: number[];
 }
 
-/** WEBMOE_STORE_FIXTURES=all: every fixture and the shipped model at every size, a long sweep. */
+/** WEBMOE_STORE_FIXTURES=all: every fixture with experts and the shipped model at every size, a long sweep. */
 const LONG = process.env.WEBMOE_STORE_FIXTURES === 'all';
 const SHARES = LONG ? [0.75, 0.5, 0.25, 0] : [0.5, 0];
 const MODES = SHARES.flatMap((expertsResident): [string, StreamOptions][] => [
   ['optimistic', { expertsResident }],
   ['lockstep', { expertsResident }],
 ]);
-const SWEPT = LONG ? [...FIXTURES.map(fixturePath), SHIPPED] : ['families/mixtral', 'families/olmoe'].map(fixturePath);
+const WITH_EXPERTS = FIXTURES.filter((fixture) => !DENSE.includes(fixture));
+const SWEPT = LONG
+  ? [...WITH_EXPERTS.map(fixturePath), SHIPPED]
+  : ['families/mixtral', 'families/olmoe'].map(fixturePath);
 
 describe.each(SWEPT)('%s', (model) => {
   let server: FaultServer;

@@ -54,9 +54,7 @@ function expectGolden(result: Awaited<ReturnType<Model['logits']>>, golden: Gold
 }
 
 /** Everyday one of the plainest, and one with everything that a layer of experts can have. */
-const SOME = FIXTURES.filter((fixture) =>
-  ['families/olmoe', 'formats/gpt-oss-mxfp4'].includes(fixture),
-);
+const SOME = FIXTURES.filter((fixture) => ['families/olmoe', 'formats/gpt-oss-mxfp4'].includes(fixture));
 
 const ALL = [...FIXTURES, ...MORE_FORMATS];
 /** Both; one for the fixtures whose parts others have, in turn. */

@@ -41,34 +41,37 @@ const without = (from: Files, name: string): Files =>
   Object.fromEntries(Object.entries(from).filter(([file]) => file !== name));
 
 describe('progress', () => {
-  it.each(thinned(FIXTURES, FIXTURES.length))('%s: phases in order, bytes up to the size of the weights', async (fixture) => {
-    const from = filesOf(fixturePath(fixture));
-    const reports: LoadProgress[] = [];
-    const onProgress = (p: LoadProgress): void => void reports.push(p);
-    const model = await loadOn(gpu.share(), memorySource(from), { contextLength: 64, onProgress });
-    await model.dispose();
-    const order = ['open', 'weights', 'compile', 'ready'];
-    const phases = reports.map((r) => order.indexOf(r.phase));
-    expect(phases).toEqual([...phases].sort());
-    expect(new Set(phases).size).toBe(4);
-    const loaded = reports.map((r) => r.loadedBytes);
-    expect(loaded).toEqual([...loaded].sort((a, b) => a - b));
-    expect(reports.at(-1)).toMatchObject({ phase: 'ready', loadedBytes: model.plan.downloadBytes });
-    // Everything but headers, norms, biases and sinks.
-    const stored = Object.entries(from)
-      .filter(([name]) => name.startsWith('model') && name.endsWith('.safetensors'))
-      .reduce((n, [, bytes]) => n + bytes.length, 0);
-    expect(model.plan.downloadBytes).toBeLessThan(stored);
-    expect(model.plan.downloadBytes).toBeGreaterThan(0.75 * stored);
-    // By file: all of each, and together the same.
-    const byFile = reports.at(-1)!.files!;
-    expect(byFile.map(({ name }) => name)).toEqual([...new Set(byFile.map(({ name }) => name))].sort());
-    expect(byFile.reduce((n, { totalBytes }) => n + totalBytes, 0)).toBe(model.plan.downloadBytes);
-    for (const { name, loadedBytes, totalBytes } of byFile) {
-      expect(loadedBytes, name).toBe(totalBytes);
-      expect(totalBytes, name).toBeLessThan(from[name]!.length);
-    }
-  });
+  it.each(thinned(FIXTURES, FIXTURES.length))(
+    '%s: phases in order, bytes up to the size of the weights',
+    async (fixture) => {
+      const from = filesOf(fixturePath(fixture));
+      const reports: LoadProgress[] = [];
+      const onProgress = (p: LoadProgress): void => void reports.push(p);
+      const model = await loadOn(gpu.share(), memorySource(from), { contextLength: 64, onProgress });
+      await model.dispose();
+      const order = ['open', 'weights', 'compile', 'ready'];
+      const phases = reports.map((r) => order.indexOf(r.phase));
+      expect(phases).toEqual([...phases].sort());
+      expect(new Set(phases).size).toBe(4);
+      const loaded = reports.map((r) => r.loadedBytes);
+      expect(loaded).toEqual([...loaded].sort((a, b) => a - b));
+      expect(reports.at(-1)).toMatchObject({ phase: 'ready', loadedBytes: model.plan.downloadBytes });
+      // Everything but headers, norms, biases and sinks.
+      const stored = Object.entries(from)
+        .filter(([name]) => name.startsWith('model') && name.endsWith('.safetensors'))
+        .reduce((n, [, bytes]) => n + bytes.length, 0);
+      expect(model.plan.downloadBytes).toBeLessThan(stored);
+      expect(model.plan.downloadBytes).toBeGreaterThan(0.75 * stored);
+      // By file: all of each, and together the same.
+      const byFile = reports.at(-1)!.files!;
+      expect(byFile.map(({ name }) => name)).toEqual([...new Set(byFile.map(({ name }) => name))].sort());
+      expect(byFile.reduce((n, { totalBytes }) => n + totalBytes, 0)).toBe(model.plan.downloadBytes);
+      for (const { name, loadedBytes, totalBytes } of byFile) {
+        expect(loadedBytes, name).toBe(totalBytes);
+        expect(totalBytes, name).toBeLessThan(from[name]!.length);
+      }
+    },
+  );
 
   it('counts what an earlier load left as loaded, by file too', async () => {
     const storage = { root: memoryFolder() };

@@ -56,6 +56,8 @@ const folders = (families: readonly string[], formats: readonly string[]): strin
 
 /** Every fixture, as a folder below test/fixtures. */
 export const FIXTURES: readonly string[] = folders([...SWEPT_FAMILIES, ...OTHER_FAMILIES], SWEPT_FORMATS);
+/** Of FIXTURES, those without experts. */
+export const DENSE: readonly string[] = folders(['gemma2', 'olmo3'], []);
 /** Fixtures that only the pass in doubles is compared with: test/unit/reference/model.test.ts. */
 export const DOUBLES_FIXTURES: readonly string[] = folders(DOUBLES_FAMILIES, []);
 /** Those that are also run in chunks, with few experts on the GPU, and planned to the byte. */

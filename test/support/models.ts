@@ -6,7 +6,7 @@ import type { Gpu } from '../../src/gpu/gpu.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
 import type { ByteSource } from '../../src/weights/source.ts';
 
-export { FIXTURES, fixturePath, SWEPT } from './fixture-list.ts';
+export { DENSE, FIXTURES, fixturePath, SWEPT } from './fixture-list.ts';
 
 export const SHIPPED = 'models/smolmoe-135m-instruct';
 export const SHIPPED_GOLDEN = 'test/golden/smolmoe-135m-instruct';

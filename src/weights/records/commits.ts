@@ -97,7 +97,8 @@ export class Commits {
   async compact(describe: (epoch: number) => Manifest): Promise<void> {
     this.#commitNow();
     await this.#inTurn(async () => {
-      const [epoch] = crypto.getRandomValues(new Uint32Array(1)) as unknown as [number];
+      // Always of ten digits: on a full disk the next manifest must not be longer than this one.
+      const epoch = (crypto.getRandomValues(new Uint32Array(1))[0]! | 0x80000000) >>> 0;
       await writeManifest(this.#files.folder, describe(epoch));
       // From here on the journal's old entries count no more, whether they are still there or not.
       this.#epoch = epoch;

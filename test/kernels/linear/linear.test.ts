@@ -323,7 +323,12 @@ describe('linear/matmul', () => {
 });
 
 describe('linear/matvec_lane', () => {
-  it.each(thinned(decode.filter((c) => c.rows < 140), 3))('$name', (c) => check('decode', c, software));
+  it.each(
+    thinned(
+      decode.filter((c) => c.rows < 140),
+      3,
+    ),
+  )('$name', (c) => check('decode', c, software));
   it.each(thinned([...both, ...decodeOnly.filter((c) => c.last && !c.with)], 5))('$name, in blocks', (c) =>
     check('prefill', c, software),
   );
