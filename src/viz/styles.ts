@@ -180,11 +180,13 @@ export const styles = css`
     margin: 3px 0;
   }
   .tokens button {
+    flex: none;
     min-width: 3.5em;
     font-variant-numeric: tabular-nums;
   }
   .context {
     white-space: pre-wrap;
+    overflow-wrap: anywhere;
     min-width: 0;
   }
   code {
