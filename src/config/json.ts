@@ -6,20 +6,27 @@ import type { Json } from './read.ts';
 export const MAX_JSON_LENGTH = 10 * 2 ** 20;
 export const MAX_JSON_DEPTH = 64;
 
-/** Deepest nesting of brackets outside strings. Counts only: whether they match is for JSON.parse to say. */
-function nesting(text: string): number {
-  let depth = 0;
-  let deepest = 0;
+/** Every character that is not part of a string. */
+function outsideStrings(text: string, see: (c: string, at: number) => void): void {
   let quoted = false;
   for (let i = 0; i < text.length; i++) {
-    const c = text[i];
+    const c = text[i]!;
     if (quoted) {
       if (c === '\\') i++;
       else if (c === '"') quoted = false;
     } else if (c === '"') quoted = true;
-    else if (c === '{' || c === '[') deepest = Math.max(deepest, ++depth);
-    else if (c === '}' || c === ']') depth--;
+    else see(c, i);
   }
+}
+
+/** Deepest nesting of brackets outside strings. Counts only: whether they match is for JSON.parse to say. */
+function nesting(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  outsideStrings(text, (c) => {
+    if (c === '{' || c === '[') deepest = Math.max(deepest, ++depth);
+    else if (c === '}' || c === ']') depth--;
+  });
   return deepest;
 }
 
@@ -30,18 +37,11 @@ function withoutInfinity(text: string): string {
   if (!text.includes(INFINITY)) return text;
   let out = '';
   let from = 0;
-  let quoted = false;
-  for (let i = 0; i < text.length; i++) {
-    const c = text[i];
-    if (quoted) {
-      if (c === '\\') i++;
-      else if (c === '"') quoted = false;
-    } else if (c === '"') quoted = true;
-    else if (c === 'I' && text.startsWith(INFINITY, i)) {
-      out += `${text.slice(from, i)}1e999`;
-      from = i + INFINITY.length;
-    }
-  }
+  outsideStrings(text, (c, at) => {
+    if (c !== 'I' || !text.startsWith(INFINITY, at)) return;
+    out += `${text.slice(from, at)}1e999`;
+    from = at + INFINITY.length;
+  });
   return out + text.slice(from);
 }
 
