@@ -57,11 +57,13 @@ export class Library {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Adds a conversation, or puts back one that was removed. */
+  /** Adds a conversation, or puts back one that was removed. It shows once it is written: whoever sees it back may close the page. */
   async add(conversation: Conversation): Promise<void> {
     const { id } = conversation.info;
+    await this.#save(id, (disk) => disk.put(conversation));
     this.#all.set(id, conversation);
-    await this.#write(id, (disk) => disk.put(conversation));
+    await this.#reread(id); // with what other tabs have written to it meanwhile
+    this.#changed();
   }
 
   async setInfo(id: string, patch: Partial<ConversationInfo>): Promise<void> {
@@ -150,6 +152,10 @@ export class Library {
 
   async #write(id: string, change: (disk: Disk) => Promise<void>): Promise<void> {
     this.#changed();
+    await this.#save(id, change);
+  }
+
+  async #save(id: string, change: (disk: Disk) => Promise<void>): Promise<void> {
     if (!this.#disk) return;
     const before = this.#problem;
     try {
