@@ -4,9 +4,8 @@ import { defineConfig } from 'vitest/config';
 /** The everyday subset: no browser, no long sweeps. */
 const fast = Boolean(process.env.WEBMOE_FAST);
 
-/** On two cores vitest would leave one idle. Everyday one more: some files wait more than they compute. */
-const cores = availableParallelism();
-const BESIDE = { maxWorkers: fast ? cores + 1 : Math.max(2, cores - 1), sequence: { groupOrder: 0 } };
+/** One more than there are cores: some files wait more than they compute. */
+const BESIDE = { maxWorkers: availableParallelism() + 1, sequence: { groupOrder: 0 } };
 /** Chromium's tests measure times, so they have the machine to themselves, when all others have run. */
 const ALONE = { maxWorkers: 1, sequence: { groupOrder: 1 } };
 
