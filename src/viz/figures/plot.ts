@@ -59,13 +59,17 @@ interface Scales {
   readonly bars: boolean;
 }
 
+/** The next of 1, 2 and 5 times a power of ten. */
+function roundUp(rough: number): number {
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return power * ([1, 2, 5, 10].find((m) => m * power >= rough) ?? 10);
+}
+
 /** 1, 2 or 5 times a power of ten, about `wanted` of them. */
 export function ticks(low: number, high: number, wanted: number): number[] {
   const span = high - low;
   if (!(span > 0)) return [low];
-  const rough = span / Math.max(1, wanted);
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5, 10].find((m) => m * power >= rough) ?? 10);
+  const step = roundUp(span / Math.max(1, wanted));
   const from = Math.ceil(low / step - 1e-9);
   return Array.from({ length: Math.floor(high / step + 1e-9) - from + 1 }, (_, i) => (from + i) * step);
 }
@@ -151,7 +155,7 @@ export function plotView(plot: Plot): TemplateResult {
 
 function grid({ width, xTitle, yTitle, xWords = String, yWords }: Plot, scales: Scales): unknown {
   const { x, y, n, xs, yTicks, top, height } = scales;
-  const every = Math.max(1, Math.ceil(n / Math.max(1, Math.floor((width - LEFT) / 56))));
+  const every = roundUp(Math.max(1, n / Math.max(1, Math.floor((width - LEFT) / 56))));
   return svg`
     ${yTicks.map(
       (tick) => svg`<line class="grid" x1=${LEFT} x2=${width - RIGHT} y1=${y(tick)} y2=${y(tick)}></line>
