@@ -1,8 +1,8 @@
 // npm test: types, format, lint, then every test; npm run test:fast leaves out the long ones (*.long.test.ts), the browser, and most of long tables.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { ensureChromium, ensurePackages, run, runQuietly } from './setup.mjs';
+import { join, relative } from 'node:path';
+import { ensureChromium, ensurePackages, root, run, runQuietly } from './setup.mjs';
 
 const fast = process.argv.includes('--fast');
 ensurePackages();
@@ -41,27 +41,59 @@ await Promise.all([
 if (!fast) check('package', process.execPath, ['scripts/check-package.mjs']);
 
 const folder = mkdtempSync(join(tmpdir(), 'webmoe-test-'));
-const results = join(folder, 'results.json');
-const status = run('npx', [
-  '--no-install',
-  'vitest',
-  'run',
-  '--reporter=default',
-  '--reporter=json',
-  `--outputFile.json=${results}`,
-]);
-try {
-  const { numPassedTests, numFailedTests, numPendingTests, testResults } = JSON.parse(readFileSync(results, 'utf8'));
-  passed += numPassedTests;
-  failed +=
-    numFailedTests +
-    testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0).length;
-  if (numPassedTests === 0) failed++; // green on nothing is red
-  if (numPendingTests > 0) console.log(`${numPendingTests} tests did not run`);
-} catch {
-  failed++;
+
+const count = (file, status) => file.assertionResults.filter((test) => test.status === status).length;
+const failuresOf = (file) => (file.status === 'failed' ? Math.max(1, count(file, 'failed')) : 0);
+const sum = (files, of) => [...files.values()].reduce((total, file) => total + of(file), 0);
+
+/** @returns vitest's report by file, and whether something went wrong outside all tests */
+function vitest(name, files = []) {
+  const outputFile = join(folder, `${name}.json`);
+  const status = run('npx', [
+    '--no-install',
+    'vitest',
+    'run',
+    ...files,
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${outputFile}`,
+  ]);
+  try {
+    const { testResults } = JSON.parse(readFileSync(outputFile, 'utf8'));
+    const byName = new Map(testResults.map((file) => [file.name, file]));
+    return { files: byName, isBroken: status !== 0 && sum(byName, failuresOf) === 0 };
+  } catch {
+    return { files: new Map(), isBroken: true };
+  }
+}
+
+const { files: results, isBroken } = vitest('first');
+if (isBroken) failed++;
+
+// On a busy machine a browser can be late. A few files are run once more; what passes then is counted, but named.
+const AGAIN = 3;
+const wrong = [...results.values()].filter((file) => failuresOf(file) > 0);
+if (wrong.length > 0 && wrong.length <= AGAIN) {
+  const again = vitest(
+    'again',
+    wrong.map((file) => relative(root, file.name)),
+  );
+  for (const file of wrong) {
+    const second = again.files.get(file.name);
+    if (again.isBroken || !second || failuresOf(second) > 0) continue;
+    results.set(file.name, second);
+    const names = file.assertionResults.filter((test) => test.status === 'failed').map((test) => test.fullName);
+    console.log(
+      `passed only when run again, which is a fault to find: ${relative(root, file.name)}: ${names.join('; ')}`,
+    );
+  }
 }
 rmSync(folder, { recursive: true });
-if (status !== 0 && failed === 0) failed++;
+
+passed += sum(results, (file) => count(file, 'passed'));
+failed += sum(results, failuresOf);
+if (sum(results, (file) => count(file, 'passed')) === 0) failed++; // green on nothing is red
+const unrun = sum(results, (file) => file.assertionResults.length - count(file, 'passed') - count(file, 'failed'));
+if (unrun > 0) console.log(`${unrun} tests did not run`);
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed ? 1 : 0);
