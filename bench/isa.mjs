@@ -38,15 +38,18 @@ const forms = (model, kernels = heads) =>
     kv,
     kernels: kv === 'f32' ? kernels : heads,
   }));
+const tiles = (tileRows, arithmetic) => ({
+  model: published('olmoe-1b-7b-0924-instruct'),
+  vocab: 1024,
+  tune: { tileRows, fewUpTo: 1 },
+  arithmetic,
+  kernels: /^moe\/expert_(up|down)$|^linear\/matmul$/,
+});
 /** Without --model. Heads: OLMoE's of 128, each with keys of its own; of 128 and 64 that share keys; latents. */
 const DEFAULTS = [
   { model: published('olmoe-1b-7b-0924-instruct') },
-  ...[32, 64].map((tileRows) => ({
-    model: published('olmoe-1b-7b-0924-instruct'),
-    tune: { tileRows, fewUpTo: 1 },
-    vocab: 1024,
-    kernels: /^moe\/expert_(up|down)$/,
-  })),
+  ...[32, 64].map((tileRows) => tiles(tileRows)),
+  ...[16, 32, 64].map((tileRows) => tiles(tileRows, 'f16')),
   ...forms('qwen3-30b-a3b'),
   ...forms('gpt-oss-20b'),
   ...forms('deepseek-v2-lite', /^attention\/attention_(decode|reduce|prefill)|^linear\/glu_/),
@@ -78,14 +81,12 @@ const TURNS = {
 
 const SIZES = { N: 'N', K: 'K', D: 'D', F: 'F', BM: 'BM', HEADS: 'H', KV_HEADS: 'Hk', KEY_SIZE: 'A' };
 
-/** A name that says the kernel, its size and its cache, and stays the same when others come or go. */
-function nameOf({ path, code }, kv, taken) {
+/** A name that says the kernel, its size, its cache and arithmetic, and stays the same when others come or go. */
+function nameOf({ path, code }, forms, taken) {
   const sizes = Object.entries(SIZES).map(([name, letter]) => [letter, constant(code, name)]);
   const appends = path === 'attention/attention_decode' && !code.includes('  attend_tiles(');
   const size = sizes.filter(([, n]) => n).map(([letter, n]) => `${letter}${n}`);
-  const name = [path.replace('/', '-'), ...size, ...(kv === 'f32' ? [] : [kv]), ...(appends ? ['append'] : [])].join(
-    '-',
-  );
+  const name = [path.replace('/', '-'), ...size, ...forms, ...(appends ? ['append'] : [])].join('-');
   for (let i = 1; ; i++) {
     const unique = i === 1 ? name : `${name}-${i}`;
     if (!taken.has(unique)) return unique;
@@ -136,21 +137,18 @@ function rowOf(text, kernels) {
 
 const kernels = new Map();
 const seen = new Set();
-for (const { model, kv = 'f32', tune, vocab, kernels: only = /./ } of values.model
+for (const { model, kv = 'f32', tune, vocab, arithmetic = values.arithmetic, kernels: only = /./ } of values.model
   ? [{ model: values.model }]
   : DEFAULTS) {
-  const features = values.features.split(',').filter(Boolean);
-  const found = await kernelsOf(model, {
-    ...{ weights: values.weights, arithmetic: values.arithmetic, features },
-    kv,
-    tune,
-    vocab,
-  });
+  const asked = values.features.split(',').filter(Boolean);
+  const features = arithmetic === 'f16' ? [...asked, 'shader-f16'] : asked;
+  const found = await kernelsOf(model, { weights: values.weights, arithmetic, features, kv, tune, vocab });
+  const forms = [...(kv === 'f32' ? [] : [kv]), ...(arithmetic === values.arithmetic ? [] : ['in', arithmetic])];
   for (const kernel of found) {
     const same = kernel.code.replace(/^const WINDOW: .*$/m, '');
     if (seen.has(same) || ![only, new RegExp(values.kernels)].every((name) => name.test(kernel.path))) continue;
     seen.add(same);
-    kernels.set(nameOf(kernel, kv, kernels), kernel);
+    kernels.set(nameOf(kernel, forms, kernels), kernel);
   }
 }
 const rows = compile(kernels).map((text) => rowOf(text, kernels));
