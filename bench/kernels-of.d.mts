@@ -9,5 +9,8 @@ export function kernelsOf(
     readonly features?: readonly string[];
     readonly arithmetic?: 'f32' | 'f16' | 'int8';
     readonly contextLength?: number;
+    readonly kv?: 'f32' | 'f16' | 'int8';
+    readonly tune?: { readonly fewUpTo?: number; readonly tileRows?: 16 | 32 | 64 };
+    readonly vocab?: number;
   },
 ): Promise<Kernel[]>;

@@ -11,16 +11,22 @@ const LAYERS = 4;
  * @param weights webmoe's option
  * @param features of the adapter
  * @param arithmetic webmoe's option
+ * @param kv webmoe's option
+ * @param tune webmoe's option
+ * @param vocab in place of a config's own vocabulary, for kernels that do not depend on it: loading then reads less
  * @returns distinct { path, code }
  */
-export async function kernelsOf(model, { weights = 'as-is', features = [], arithmetic = 'f32', contextLength = 4096 }) {
+export async function kernelsOf(
+  model,
+  { weights = 'as-is', features = [], arithmetic = 'f32', contextLength = 4096, kv, tune, vocab },
+) {
   const { load, hollowFolder, openNodeSource } = await fromSource('kernels-of', [
     'node.ts',
     'engine/load.ts',
     '../test/support/hollow.ts',
   ]);
   const isConfig = model.endsWith('.json');
-  const folder = isConfig ? hollowFolder(firstLayers(JSON.parse(readFileSync(model, 'utf8')))) : model;
+  const folder = isConfig ? hollowFolder(firstLayers(JSON.parse(readFileSync(model, 'utf8')), vocab)) : model;
   const { gpu, shaders } = paperGpu(features);
   try {
     const options = {
@@ -28,6 +34,8 @@ export async function kernelsOf(model, { weights = 'as-is', features = [], arith
       weights,
       arithmetic,
       contextLength,
+      kv,
+      tune,
       storage: null,
       start: 'early',
       collect: false,
@@ -41,9 +49,9 @@ export async function kernelsOf(model, { weights = 'as-is', features = [], arith
   return [...new Map(shaders.map((shader) => [shader.code, shader])).values()];
 }
 
-function firstLayers({ layer_types, ...config }) {
+function firstLayers({ layer_types, ...config }, vocab = config.vocab_size) {
   delete config.quantization_config;
   const layers = Math.min(LAYERS, config.num_hidden_layers);
   const types = layer_types && { layer_types: layer_types.slice(0, layers) };
-  return { ...config, ...types, num_hidden_layers: layers };
+  return { ...config, ...types, num_hidden_layers: layers, vocab_size: vocab, eos_token_id: 0 };
 }

@@ -160,11 +160,32 @@ const variants = {
 };
 const wanted = new RegExp(values.only);
 const chosen = (programs) => Object.entries(programs).filter(([name]) => wanted.test(name));
+const f16 = has('shader-f16') ? gpu.share({ ...gpu.facts, arithmetic: 'f16' }) : null;
 const gemv = (facts) => () =>
   program(
     1,
     (r) => engine.linear(r, 'gemv', { x: vector, weights: large, out: product }, { phase: 'decode' }),
     gpu.share({ ...gpu.facts, ...facts }),
+  );
+
+const grouped = (on) =>
+  program(
+    TOKENS,
+    (r) => {
+      engine.expertUp(r, 'up', { ...io, x: io.normed }, shape);
+      engine.expertDown(r, 'down', io, shape);
+    },
+    on,
+  );
+const dense = (on) =>
+  program(
+    pairs,
+    (r) => {
+      engine.linear(r, 'up', { x: rowsIn, weights: denseUp, out: rowsMiddle }, { phase: 'prefill' });
+      const down = { phase: 'prefill', xRow: 2 * WIDTH };
+      engine.linear(r, 'down', { x: rowsMiddle, weights: denseDown, out: rowsOut }, down);
+    },
+    on,
   );
 
 const programs = {
@@ -176,17 +197,9 @@ const programs = {
       engine.group(r, 'group', io, shape);
       engine.combine(r, 'combine', io, shape);
     }),
-  grouped: () =>
-    program(TOKENS, (r) => {
-      engine.expertUp(r, 'up', { ...io, x: io.normed }, shape);
-      engine.expertDown(r, 'down', io, shape);
-    }),
-  dense: () =>
-    program(pairs, (r) => {
-      engine.linear(r, 'up', { x: rowsIn, weights: denseUp, out: rowsMiddle }, { phase: 'prefill' });
-      const down = { phase: 'prefill', xRow: 2 * WIDTH };
-      engine.linear(r, 'down', { x: rowsMiddle, weights: denseDown, out: rowsOut }, down);
-    }),
+  grouped: () => grouped(gpu),
+  dense: () => dense(gpu),
+  ...(f16 && { 'grouped f16': () => grouped(f16), 'dense f16': () => dense(f16) }),
 };
 const cases = {};
 for (const [name, make] of chosen(programs)) cases[name] = await make();
@@ -217,6 +230,14 @@ const lines = {
   grouped: () =>
     `grouped GEMM: ${seconds(least.grouped)}: ${percent(least.dense / least.grouped)} of the dense one's speed\n` +
     `  its tiles of ${TILE_ROWS} rows have room for ${((tiles * TILE_ROWS) / pairs).toFixed(2)} times the rows`,
+  ...(f16 &&
+    Object.fromEntries(
+      ['dense', 'grouped'].map((name) => [
+        `${name} f16`,
+        () =>
+          `${name} GEMM in f16: ${seconds(least[`${name} f16`])}: ${(least[name] / least[`${name} f16`]).toFixed(2)} times as fast`,
+      ]),
+    )),
   around: () =>
     `route, group, combine: ${seconds(least.around)}: ${percent(least.around / (least.around + least.grouped))} of the layer`,
 };

@@ -20,15 +20,27 @@ fn few_partials(first_token: u32, first_row: u32, lane: u32) {
         weights[r] = chunk_weights(0u, min(first_row + team * ROWS_PER_LANE + r, N - 1u), chunk);
       }
       for (var c = 0u; c < COLUMNS; c++) {
+        // The column's sums come first, and go behind the others: a GPU has no index into registers, and would look for sums[c] among all.
+        var column: array<f32, ROWS_PER_LANE>;
+        for (var r = 0u; r < ROWS_PER_LANE; r++) { column[r] = sums[r]; }
+        for (var i = 0u; i < (COLUMNS - 1u) * ROWS_PER_LANE; i++) { sums[i] = sums[i + ROWS_PER_LANE]; }
+#if GAMMA
+        var squared = square[0];
+        for (var i = 0u; i < COLUMNS - 1u; i++) { square[i] = square[i + 1u]; }
+#endif
         if (first_token + c < u_step.tokens) {
           var part = x_chunk(first_token + c, chunk);
 #if GAMMA
-          square[c] += dot32(part, part);
+          squared += dot32(part, part);
           for (var i = 0u; i < 8u; i++) { part[i] *= gamma_quad(chunk * 8u + i); }
 #endif
           let inputs = chunk_inputs(part);
-          for (var r = 0u; r < ROWS_PER_LANE; r++) { sums[c * ROWS_PER_LANE + r] += inner(weights[r], inputs); }
+          for (var r = 0u; r < ROWS_PER_LANE; r++) { column[r] += inner(weights[r], inputs); }
         }
+        for (var r = 0u; r < ROWS_PER_LANE; r++) { sums[(COLUMNS - 1u) * ROWS_PER_LANE + r] = column[r]; }
+#if GAMMA
+        square[COLUMNS - 1u] = squared;
+#endif
       }
     }
   }

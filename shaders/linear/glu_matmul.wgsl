@@ -8,7 +8,11 @@
 // twin src/reference/linear/glu.ts   entry src/kernels/linear/glu.ts
 #import shared/fold
 #import shared/activation
+#if F16
+#import linear/matmul_tile_f16
+#else
 #import linear/matmul_tile
+#endif
 
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 

@@ -8,7 +8,11 @@
 // cost reads W once for 32 tokens and x once for 64 rows; 7.5 KiB workgroup memory
 // twin src/reference/linear/linear.ts   entry src/kernels/linear/linear.ts
 #import shared/fold
+#if F16
+#import linear/matmul_tile_f16
+#else
 #import linear/matmul_tile
+#endif
 #import linear/finish
 
 @compute @workgroup_size(WG)

@@ -3,23 +3,8 @@
 // Whole chunks would save every other barrier and take 13.5 KiB instead of 7.5: fewer workgroups at a time, and on SwiftShader, which sets
 // workgroup memory to zero word by word, twice the compile time (1.8 s instead of 0.9).
 // With GAMMA, x is RMS-normed on the way: the sums of squares are gathered while x is staged and divide the products at the end.
-#import shared/step
-#import weight_format
-#import linear/x_rows
-#if GAMMA
-#import linear/gamma
-override EPS: f32;
-#endif
-override N: u32;
+#import linear/tile_lanes
 
-@group(0) @binding(1) var<storage, read> values: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> scales: array<u32>;
-
-fn scale_word(at: u32) -> u32 { return scales[at]; }
-
-const WG: u32 = 64u;
-const TILE_TOKENS: u32 = 32u;
-const TILE_ROWS: u32 = 64u;
 /// Quads of half a chunk.
 const QUADS: u32 = 4u;
 /// One more, so that eight neighbouring rows fall on different banks.
@@ -40,20 +25,6 @@ fn token_scale(token: u32) -> f32 {
   return inverseSqrt(sum / f32(K) + EPS);
 }
 #endif
-
-/// A lane's products: for each of its tokens, its four even rows and its four odd rows.
-struct TileProducts {
-  even: array<vec4<f32>, 4>,
-  odd: array<vec4<f32>, 4>,
-}
-
-fn tile_token(lane: u32, i: u32) -> u32 {
-  return lane / 8u + i * 8u;
-}
-/// Pair p is rows 2p and 2p + 1 of the tile.
-fn tile_pair(lane: u32, i: u32) -> u32 {
-  return lane % 8u + i * 8u;
-}
 
 /// Quads first_quad.. of 32 rows of x; zero for tokens beyond T.
 fn stage_x(first_token: u32, first_quad: u32, lane: u32) {

@@ -5,7 +5,7 @@
 // out  y [P,D] f32, in row order; rows whose expert has no slot are left as they are; with BESIDE, [T,D] from BESIDE_AT on
 // grid [D / 64, T / BM + bound], workgroup 64; one workgroup owns 64 d of one tile; those beyond the last tile leave at once
 //      with BESIDE the tokens' own tiles come first; they leave when slot_table[E] is not missing
-// num  f32 sums over k: quads of 4 in order
+// num  f32 sums over k: quads of 4 in order; with F16 as linear/matmul_tile_f16
 // cost reads 64 rows of down and BM rows of x, writes 64 BM words a workgroup
 // twin src/reference/moe/expert_down.ts   entry src/kernels/moe/expert_down.ts
 #import moe/expert_tile
@@ -16,7 +16,11 @@
 #if BESIDE
 #import shared/step
 #import moe/beside
+#if F16
+#import moe/tile_products_f16 as beside_
+#else
 #import moe/tile_products as beside_
+#endif
 override E: u32;
 override BESIDE_AT: u32;
 

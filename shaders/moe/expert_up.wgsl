@@ -5,7 +5,7 @@
 //      as long where each row of a matrix gives a value: see shared/activation
 // grid [2F / 64, BESIDE_Y T / BM + bound], workgroup 64; one workgroup owns 32 f of one tile; those beyond the last tile leave at once
 //      with BESIDE the tokens' own tiles come first, BESIDE_Y times for all its columns; they leave when slot_table[E] is not missing
-// num  f32 sums over k: quads of 4 in order
+// num  f32 sums over k: quads of 4 in order; with F16 as linear/matmul_tile_f16
 // cost reads 64 rows of gate_up and BM rows of x (gathered), writes 32 BM words a workgroup
 // twin src/reference/moe/expert_up.ts   entry src/kernels/moe/expert_up.ts
 #import shared/activation
@@ -21,7 +21,11 @@ const F: u32 = N / 2u;
 #if BESIDE
 #import shared/step
 #import moe/beside
+#if F16
+#import moe/tile_products_f16 as beside_
+#else
 #import moe/tile_products as beside_
+#endif
 override E: u32;
 override BESIDE_F: u32;
 override BESIDE_AT: u32;

@@ -5,7 +5,7 @@ import { alignUp, ceilDiv } from '../../util/math.ts';
 import { CHUNK } from '../../weights/layout.ts';
 import { actUnit, besideMatrix, type Beside } from './beside.ts';
 import { matvecShape } from '../linear/matvec_shape.ts';
-import { hasSubgroups, productsImport } from '../linear/products.ts';
+import { hasSubgroups, productsImport, tilesInF16 } from '../linear/products.ts';
 import { outScale } from './combine.ts';
 import { tileBound, type TileRows } from './group.ts';
 import { besideTile, expertMatrix, partsOf, tileKernel, type ExpertHome, type SlotLayout } from './slot.ts';
@@ -35,7 +35,8 @@ export function expertDown(
   const software = recorder.gpu.facts.kernels === 'software';
   const unit = actUnit(beside, slot.width);
   const { constants, imports, bindings } = expertMatrix('down', slot, io, { software, unit });
-  const kernel = tileKernel('moe/expert_down', slot.hidden, { tileRows, software });
+  const f16 = tilesInF16(slot.down, beside?.down, recorder.gpu.facts);
+  const kernel = tileKernel('moe/expert_down', slot.hidden, { tileRows, software, f16 });
   invariant(!beside || !software, `${label}: the expert beside has its own dispatches on a software adapter`);
   const more = software ? null : besideMatrix(beside, 'down', unit);
   recorder.dispatch({

@@ -8,7 +8,7 @@ import { activationConstants } from '../activation.ts';
 import { inputUnit } from '../linear/x_rows.ts';
 import { besideMatrix, besideTurns, type Beside } from './beside.ts';
 import { matvecShape } from '../linear/matvec_shape.ts';
-import { hasSubgroups, productsImport } from '../linear/products.ts';
+import { hasSubgroups, productsImport, tilesInF16 } from '../linear/products.ts';
 import { tileBound, type TileRows } from './group.ts';
 import {
   besideTile,
@@ -55,8 +55,9 @@ export function expertUp(
   const { constants, imports, bindings } = expertMatrix('gateUp', slot, io, { software });
   const { rows } = gateUpShape(slot);
   expectAlike(label, shape);
-  const kernel = tileKernel('moe/expert_up', rows, { tileRows, software });
   const { beside } = shape;
+  const f16 = tilesInF16(slot.gateUp, beside?.gateUp, recorder.gpu.facts);
+  const kernel = tileKernel('moe/expert_up', rows, { tileRows, software, f16 });
   invariant(!beside || !software, `${label}: the expert beside has its own dispatches on a software adapter`);
   const more = software ? null : besideMatrix(beside, 'gateUp', inputUnit(slot.hidden));
   const turns = beside ? besideTurns(beside.gateUp.rows, rows, TILE_COLUMNS) : 0;

@@ -85,7 +85,7 @@ const LANE_COLUMNS = 128;
 export function tileKernel(
   name: string,
   columns: number,
-  { tileRows, software }: { readonly tileRows: TileRows; readonly software: boolean },
+  { tileRows, software, f16 }: { readonly tileRows: TileRows; readonly software: boolean; readonly f16: boolean },
 ): {
   readonly shader: string;
   readonly constants: Record<string, number | boolean>;
@@ -93,7 +93,7 @@ export function tileKernel(
 } {
   if (!software) {
     const workgroups = ceilDiv(columns, TILE_COLUMNS);
-    const constants = { BM: tileRows, TALL: tileRows >= 32, TALLEST: tileRows === 64, N: columns };
+    const constants = { BM: tileRows, TALL: tileRows >= 32, TALLEST: tileRows === 64, F16: f16, N: columns };
     return { shader: name, constants, grid: (tiles) => [workgroups, tiles, 1] };
   }
   const workgroups = ceilDiv(columns, LANE_COLUMNS);
