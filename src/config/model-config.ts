@@ -207,9 +207,13 @@ export interface MoeFfn {
   readonly routerInput?: 'ffn' | 'layer';
   /** Weights multiply what an expert gives, or what it takes; that only with one expert a token. Default: what it gives. */
   readonly weightsOn?: 'output' | 'input';
+  /** Experts work in a latent of so many values: up of the sum of expert(down x). Router and shared expert read x. Only without `postNorms`. Absent: in D. */
+  readonly latent?: number;
+  /** The residual stream that router and experts read through the layer's norm: the one in front of the FFN, or of the whole layer. Default: of the FFN. */
+  readonly reads?: 'ffn' | 'layer';
   /**
-   * A dense FFN of norms of its own beside the experts, which read the residual stream through theirs: what both give is normed each by itself, then
-   * added. Only with `postNorms`.
+   * A dense FFN of norms of its own beside the experts, which reads the residual stream in front of the FFN. With `postNorms` what both give is normed each
+   * by itself, then added; without, both join the stream as they are, and there is no shared expert.
    */
   readonly parallel?: { readonly width: number };
   /** A dense FFN that every token takes, beside the experts. */

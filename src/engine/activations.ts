@@ -123,9 +123,9 @@ export const moeLayers = (config: ModelConfig): MoeFfn[] =>
   config.layers.map((l) => l.ffn).filter((f) => f.kind === 'moe');
 
 /** Bytes from one MoE layer's input to the next: decoding keeps all of a token's, to start again from any. */
-/** Whether some router reads what its layer reads: decoding keeps that of every MoE layer too. */
+/** Whether some router reads what its layer reads, or its experts do: decoding keeps that of every MoE layer too. */
 export const keepsLayerInputs = (config: ModelConfig): boolean =>
-  moeLayers(config).some((m) => m.routerInput === 'layer');
+  moeLayers(config).some((m) => m.routerInput === 'layer' || m.reads === 'layer');
 
 export const midStride = (hidden: number): number => alignUp(DECODE_TOKENS * hidden * 4, BINDING_ALIGNMENT);
 
@@ -215,7 +215,7 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     tiles: most(moes.map((m) => 16 * (1 + tileBound(chunk * m.topK, m.experts, TILE_ROWS)))),
     counts: f32(most(moes.map((m) => m.experts))),
     act: f32(most(moes.map((m) => besideAt(chunk * m.topK, m.width) + chunk * (m.shared?.width ?? 0)))),
-    y: f32(most(moes.map((m) => besideAt(chunk * m.topK, hidden) + (m.shared ? chunk * hidden : 0)))),
+    y: f32(most(moes.map((m) => besideAt(chunk * m.topK, m.latent ?? hidden) + (m.shared ? chunk * hidden : 0)))),
     logits: f32(few * vocab),
   };
 }

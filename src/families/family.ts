@@ -175,6 +175,8 @@ export interface MoeFfnNames {
   /** Full tensor names, [D] and [E]; only where the router has them. */
   readonly routerGains?: string;
   readonly expertScale?: string;
+  /** Only with `latent`. */
+  readonly latent?: { readonly down: string; readonly up: string };
   /** Only with `parallel`. */
   readonly parallel?: ParallelNames;
 }
@@ -183,9 +185,9 @@ export interface MoeFfnNames {
 export interface ParallelNames extends GluNames<MatrixName> {
   /** Of what it reads. */
   readonly norm: string;
-  /** Of what it gives, and of what the experts give. */
-  readonly postNorm: string;
-  readonly expertsPostNorm: string;
+  /** Of what it gives, and of what the experts give; only with `postNorms`. */
+  readonly postNorm?: string;
+  readonly expertsPostNorm?: string;
 }
 
 export type ExpertStorage =

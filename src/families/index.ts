@@ -3,6 +3,7 @@ import type { Json } from '../config/read.ts';
 import { textConfig } from '../config/text-config.ts';
 import { InvalidCheckpoint, UnsupportedModel } from '../errors.ts';
 import { afmoe } from './afmoe.ts';
+import { arctic } from './arctic.ts';
 import { bailingMoe } from './bailing-moe.ts';
 import { dbrx } from './dbrx.ts';
 import { deepseekV1 } from './deepseek-v1.ts';
@@ -79,6 +80,7 @@ export const FAMILIES: readonly Family[] = [
   nemotronH,
   olmo2,
   laguna,
+  arctic,
 ];
 
 type Config = Readonly<Record<string, Json>>;

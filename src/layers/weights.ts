@@ -119,9 +119,15 @@ export interface DenseLayerWeights<M, V> extends DenseWeights<M> {
 /** A dense FFN beside the experts. */
 export interface ParallelWeights<M, V> extends DenseWeights<M> {
   readonly norm: V;
-  /** Of what it gives, and of what the experts give. */
-  readonly postNorm: V;
-  readonly expertsPostNorm: V;
+  /** Of what it gives, and of what the experts give; null where both join the residual stream as they are. */
+  readonly postNorm: V | null;
+  readonly expertsPostNorm: V | null;
+}
+
+/** Into and out of the latent that experts work in, of N values. */
+export interface ExpertLatent<M> {
+  readonly down: M; // [N, D]
+  readonly up: M; // [D, N]
 }
 
 export interface MoeWeights<M, V, X, R> {
@@ -129,6 +135,7 @@ export interface MoeWeights<M, V, X, R> {
   /** Norm, router matrix, its biases, shared gate: see kernels/moe/router_block.ts. */
   readonly router: R;
   readonly experts: X;
+  readonly latent: ExpertLatent<M> | null;
   readonly shared: DenseWeights<M> | null;
   readonly parallel: ParallelWeights<M, V> | null;
 }
@@ -243,8 +250,8 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
   const parallel = async (w: ParallelWeights<M, V>): Promise<ParallelWeights<M2, V2>> => ({
     norm: await vector(w.norm),
     ...(await dense(w)),
-    postNorm: await vector(w.postNorm),
-    expertsPostNorm: await vector(w.expertsPostNorm),
+    postNorm: await optional(w.postNorm, vector),
+    expertsPostNorm: await optional(w.expertsPostNorm, vector),
   });
 
   const ffn = async (w: From['ffn']): Promise<To['ffn']> => {
@@ -254,6 +261,10 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
       kind: 'moe',
       router: await to.router(w.router),
       experts: await to.experts(w.experts),
+      latent: await optional(w.latent, async ({ down, up }) => ({
+        down: await to.matrix(down),
+        up: await to.matrix(up),
+      })),
       shared: await optional(w.shared, dense),
       parallel: await optional(w.parallel, parallel),
     };

@@ -88,8 +88,7 @@ Where the rotation depends on length, the context that a model is loaded with de
 
 Not run, and why:
 
-- Nemotron 3 Super and Ultra: their experts work in a latent between two further projections (\`moe_latent_size\`).
-- Arctic, whose experts read the stream in front of attention while a dense branch reads it behind; Yuan 2.0-M32, whose router attends over experts; ZAYA1, with convolutions inside attention and a router that carries a state.
+- Yuan 2.0-M32, whose router attends over experts; ZAYA1, with convolutions inside attention and a router that carries a state.
 - Skywork-MoE: whether its gate is normalised at inference is not published where it could be read.
 - OpenMoE, Switch, NLLB-MoE: capacity drops tokens by their place in the batch, and the latter two are encoder-decoders; sessions here hold one causal stream.
 - privacy-filter and nomic-embed: encoders, which label or embed and do not generate.

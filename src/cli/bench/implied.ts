@@ -112,7 +112,13 @@ const moe = (ffn: MoeFfn, n: MoeFfnNames, hidden: number): Entry[] => [
   [`${n.router}.weight`, [ffn.experts, hidden]],
   ...(n.routerBias ? [[n.routerBias, [ffn.experts]] as const] : []),
   ...(n.selectionBias ? [[n.selectionBias, [ffn.experts]] as const] : []),
-  ...experts(n.experts[0]!, ffn, hidden),
+  ...experts(n.experts[0]!, ffn, ffn.latent ?? hidden),
+  ...(n.latent && ffn.latent
+    ? ([
+        [`${n.latent.down}.weight`, [ffn.latent, hidden]],
+        [`${n.latent.up}.weight`, [hidden, ffn.latent]],
+      ] as const)
+    : []),
   ...(n.shared && ffn.shared ? glu(n.shared, ffn.shared.width, hidden) : []),
   ...(n.sharedGate ? [[`${n.sharedGate}.weight`, [1, hidden]] as const] : []),
   ...(n.routerGains ? [[n.routerGains, [hidden]] as const] : []),
@@ -120,7 +126,9 @@ const moe = (ffn: MoeFfn, n: MoeFfnNames, hidden: number): Entry[] => [
   ...(n.parallel && ffn.parallel
     ? [
         ...glu(n.parallel, ffn.parallel.width, hidden),
-        ...[n.parallel.norm, n.parallel.postNorm, n.parallel.expertsPostNorm].map((name): Entry => [name, [hidden]]),
+        ...[n.parallel.norm, n.parallel.postNorm, n.parallel.expertsPostNorm].flatMap((name): Entry[] =>
+          name === undefined ? [] : [[name, [hidden]]],
+        ),
       ]
     : []),
 ];

@@ -219,17 +219,23 @@ function moe(
     const { ids, weights } = route(own, vector(names.selectionBias), config.topK, config.router, change);
     return { ids, weights: scales ? weights.map((w, i) => w * scales[ids[i]!]!) : weights };
   });
+  const latent = names.latent && {
+    down: need(weights, `${names.latent.down}.weight`),
+    up: need(weights, `${names.latent.up}.weight`),
+  };
   const out = x.map((token, t) => {
-    let sum: Float64Array = new Float64Array(token.length);
+    const read = latent ? matVec(latent.down, token) : token;
+    let sum: Float64Array = new Float64Array(read.length);
     routes[t]!.ids.forEach((e, i) => {
       const weight = routes[t]!.weights[i]!;
       const [before, after] = config.weightsOn === 'input' ? [weight, 1] : [1, weight];
-      const input = token.map((v) => v * before);
+      const input = read.map((v) => v * before);
       sum = add(
         sum,
-        glu(input, expert(e, token.length), config.activation).map((v) => v * after),
+        glu(input, expert(e, read.length), config.activation).map((v) => v * after),
       );
     });
+    if (latent) sum = matVec(latent.up, sum);
     if (!shared) return sum;
     const open = sharedGate ? sigmoid(matVec(sharedGate, token)[0]!) : 1;
     return add(
@@ -254,7 +260,7 @@ function routerInput(
   return stream.map((token) => rmsNormed(token, gains, norm.normEps));
 }
 
-/** norm(what the experts give) + norm(what the dense FFN beside them gives), where there is one. */
+/** What the experts give and what the dense FFN beside them gives, where there is one; with post norms each normed by itself. */
 function besideDense(
   experts: Float64Array[],
   { activation }: MoeFfn,
@@ -266,11 +272,9 @@ function besideDense(
   const dense = separate(parallel, weights, stream[0]!.length);
   return stream.map((token, t) => {
     const given = glu(normed(token, weights, parallel.norm, norm), dense, activation);
-    const both = [
-      normed(given, weights, parallel.postNorm, norm),
-      normed(experts[t]!, weights, parallel.expertsPostNorm, norm),
-    ];
-    return add(both[0]!, both[1]!);
+    const joined = (values: Float64Array, name: string | undefined): Float64Array =>
+      name === undefined ? values : normed(values, weights, name, norm);
+    return add(joined(given, parallel.postNorm), joined(experts[t]!, parallel.expertsPostNorm));
   });
 }
 

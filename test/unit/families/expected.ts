@@ -102,15 +102,20 @@ function addMoe(shapes: Shapes, ffn: MoeFfn, n: MoeFfnNames, hidden: number, kin
     shapes,
     n.experts.find((s) => s.kind === (kind ?? s.kind))!,
     ffn,
-    hidden,
+    ffn.latent ?? hidden,
   );
+  if (n.latent && ffn.latent) {
+    addMatrix(shapes, n.latent.down, ffn.latent, hidden);
+    addMatrix(shapes, n.latent.up, hidden, ffn.latent);
+  }
   if (n.shared && ffn.shared) addGlu(shapes, n.shared, ffn.shared.width, hidden);
   if (n.sharedGate) shapes.set(weight(n.sharedGate), [1, hidden]);
   if (n.routerGains && ffn.router.gains) shapes.set(n.routerGains, [hidden]);
   if (n.expertScale && ffn.router.expertScale) shapes.set(n.expertScale, [ffn.experts]);
   if (n.parallel && ffn.parallel) {
     addGlu(shapes, n.parallel, ffn.parallel.width, hidden);
-    for (const name of [n.parallel.norm, n.parallel.postNorm, n.parallel.expertsPostNorm]) shapes.set(name, [hidden]);
+    for (const name of [n.parallel.norm, n.parallel.postNorm, n.parallel.expertsPostNorm])
+      if (name) shapes.set(name, [hidden]);
   }
 }
 

@@ -220,7 +220,12 @@ test.each<[string, object, typeof InvalidCheckpoint | typeof UnsupportedModel, s
   ],
   ['another number of blocks', { ...NEMOTRON_3_NANO, num_hidden_layers: 3 }, InvalidCheckpoint, 'num_hidden_layers'],
   ['an odd width', { ...NEMOTRON_3_NANO, moe_intermediate_size: 1855 }, InvalidCheckpoint, 'moe_intermediate_size'],
-  ['experts in a latent', { ...NEMOTRON_3_NANO, moe_latent_size: 1024 }, UnsupportedModel, 'moe_latent_size'],
+  [
+    'a latent of experts wider than the stream',
+    { ...NEMOTRON_3_NANO, moe_latent_size: 4096 },
+    InvalidCheckpoint,
+    'moe_latent_size',
+  ],
   ['an offset beyond its period', { ...JAMBA_MINI, attn_layer_offset: 8 }, InvalidCheckpoint, 'attn_layer_offset'],
 ])('%s is refused by name', (_, json, type, key) => {
   const error = ((): unknown => {
