@@ -35,7 +35,8 @@ function attentionParameters(attention: AttentionConfig, hidden: number): number
   }
   const gate = gateRows(attention);
   const values = attention.valuesAreKeys ? 0 : kvRows;
-  return (2 * qRows + gate + kvRows + values) * hidden + norms + biases + (attention.sinks ? heads : 0);
+  const filter = attention.filter ? 2 * hidden ** 2 + 2.5 * hidden : 0; // two convolutions, their biases, a norm
+  return (2 * qRows + gate + kvRows + values) * hidden + norms + biases + (attention.sinks ? heads : 0) + filter;
 }
 
 function recurrentParameters(mixer: RecurrentConfig, hidden: number): number {
@@ -81,7 +82,8 @@ function ffnParameters(
   const biases = (router.logitBias ? ffn.experts : 0) + (router.selectionBias ? ffn.experts : 0);
   const always = shared ? glu(shared.width, activation, hidden) + (shared.gated ? hidden : 0) : 0;
   const chosen = experts(ffn) * expertParameters(ffn, latent ?? hidden) + 2 * hidden * (latent ?? 0);
-  return ffn.experts * hidden + biases + own + beside + always + chosen;
+  const routing = (router.attends ? 3 : 1) * ffn.experts * hidden;
+  return routing + biases + own + beside + always + chosen;
 }
 
 /** Pure; weights, norms, biases, sinks and correction biases all count. */

@@ -42,6 +42,7 @@ import { qwen3Moe } from './qwen3-moe.ts';
 import { qwen35Moe } from './qwen3-5-moe.ts';
 import { qwen3Next } from './qwen3-next.ts';
 import { smallThinker } from './smallthinker.ts';
+import { yuan } from './yuan.ts';
 
 export const FAMILIES: readonly Family[] = [
   mixtral,
@@ -81,6 +82,7 @@ export const FAMILIES: readonly Family[] = [
   olmo2,
   laguna,
   arctic,
+  yuan,
 ];
 
 type Config = Readonly<Record<string, Json>>;

@@ -38,7 +38,9 @@ function attentionDispatches(
   const besides = isLatent && !isInside ? 2 : 0; // absorb, raise
   const aside = isLatent ? 0 : Number(attention.outputGate !== undefined) + (attention.mixture ? 2 : 0);
   const appends = Number(phase === 'prefill' && !isLatent);
-  return 1 + before + inner * (1 + inside) + besides + appends + 2 + aside; // attend, out
+  // With a filter: norm, twice the token before and two products, v, norm, q and k.
+  const projecting = !isLatent && attention.filter ? 10 : 1 + before;
+  return projecting + inner * (1 + inside) + besides + appends + 2 + aside; // attend, out
 }
 
 /** Of one layer, while all keys lie in one split of the decode kernel. */

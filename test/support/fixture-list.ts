@@ -34,6 +34,7 @@ const OTHER_FAMILIES = [
   'olmo3',
   'laguna',
   'nemotron-h',
+  'yuan',
 ];
 /** Of no part that the engine has not met in another one: they hold the pass in doubles, which the engine is held to. */
 const DOUBLES_FAMILIES = [

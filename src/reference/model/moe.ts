@@ -201,7 +201,7 @@ function moe(
   change?: RouteChange,
 ): { out: Float64Array[]; routes: Route[]; logits: Float64Array[] } {
   const vector = (name: string | null): Float64Array | null => (name === null ? null : need(weights, name));
-  const router = need(weights, `${names.router}.weight`);
+  const products = [names.router, ...(names.routerAttends ?? [])].map((name) => need(weights, `${name}.weight`));
   const storage = storageOf(names, weights);
   const experts = new Map<number, Glu>();
   const expert = (e: number, hidden: number): Glu => {
@@ -212,7 +212,7 @@ function moe(
   const shared = names.shared && separate(names.shared, weights, x[0]!.length);
   const sharedGate = names.sharedGate === null ? null : need(weights, `${names.sharedGate}.weight`);
   const logits = routerInput(x, config, names, weights, around).map((token) =>
-    matVec(router, token, vector(names.routerBias)),
+    routerLogits(products, token, vector(names.routerBias)),
   );
   const scales = names.expertScale === undefined ? null : need(weights, names.expertScale);
   const routes = logits.map((own) => {
@@ -244,6 +244,13 @@ function moe(
     );
   });
   return { out: besideDense(out, config, names, weights, around), routes, logits };
+}
+
+/** @param products one matrix, or those of q, k and v, by which experts attend to each other */
+function routerLogits(products: readonly Float64Array[], token: Float64Array, bias: Float64Array | null): Float64Array {
+  const [q, k, v] = products.map((w) => matVec(w, token, products.length === 1 ? bias : null));
+  if (!k || !v) return q!;
+  return q!.map((query) => softmax(k.map((key) => query * key)).reduce((sum, p, j) => sum + p * v[j]!, 0));
 }
 
 /** What the router reads: the same as the experts, the stream through a norm of its own, or what the whole layer read. */

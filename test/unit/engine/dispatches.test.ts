@@ -37,7 +37,15 @@ it('a layer of experts costs a GPU at most 6 dispatches a token and 9 a chunk, w
     for (const layer of config.layers) {
       const weighs = layer.ffn.kind === 'moe' && layer.ffn.weightsOn === 'input';
       const isParallel = layer.ffn.kind === 'moe' && layer.ffn.parallel;
-      if (config.norm !== 'rms' || config.postNorms || weighs || isParallel || 'mixture' in layer.mixer) continue; // its own rows, above
+      if (
+        config.norm !== 'rms' ||
+        config.postNorms ||
+        weighs ||
+        isParallel ||
+        'mixture' in layer.mixer ||
+        'filter' in layer.mixer
+      )
+        continue; // its own rows, above
       const { kind } = layer.mixer;
       const gate = Number(kind === 'grouped' && layer.mixer.outputGate !== undefined);
       const [token, chunk] = kind === 'latent' ? [7, 11] : kind === 'grouped' ? [6 + gate, 9 + gate] : [11, 13];
