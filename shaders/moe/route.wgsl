@@ -2,6 +2,7 @@
 //              with PREDICT also the PREDICTED best keys of the next MoE layer's router, as if x were its input
 //              with APPROXIMATE changed as the step says: see src/kernels/moe/route.ts
 //              with INTERVENE changed as the layer's intervention says: see src/kernels/moe/intervention.ts; with LOGITS also the logits
+//              with ATTENDS router is [3 E,D], rows of q, k and v, and logits = softmax(q k^T) v over the experts
 //              with ROUTER_GAINS the router reads x / rms(x) * router_gains in place of normed, with EARLY the row of `early` (to predict, x); with EXPERT_SCALE weights are multiplied by expert_scale
 // in   x [T,D] f32   early [T,D] f32   router block (src/kernels/moe/router_block.ts): router [E,D] (values, scales), then in vectors with NORM gamma [D] (with NORM_BIAS beta [D]), logit_bias [E],
 //      selection_bias [E], shared_gate [D], router_gains [D], expert_scale [E] f32; with PREDICT the next layer's block behind it   slot_table [E] u32
@@ -108,6 +109,10 @@ fn route(
 #if SHARED_GATE
   let gate_logit = tree_sum(lane, gate);
   if (lane == 0u && ahead == 0u) { shared_weight[t] = sigmoid(gate_logit); }
+#endif
+#if ATTENDS
+  add_parts(lane);
+  workgroupBarrier();
 #endif
   score(t, lane);
   workgroupBarrier();

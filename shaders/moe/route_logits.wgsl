@@ -32,13 +32,49 @@ fn scale_word(at: u32) -> u32 { return scales[at]; }
 @group(0) @binding(9) var<storage, read> early: array<f32>;
 #endif
 
+/// Rows of the router: of experts that attend to each other those of q, k and v.
+#if ATTENDS
+const ROWS: u32 = 3u * E;
+#else
+const ROWS: u32 = E;
+#endif
 /// Lanes that share one router row.
 const PARTS: u32 = 4u;
 const BLOCK_QUADS: u32 = BLOCK_CHUNKS * 8u;
 
 var<workgroup> staged: array<vec4<f32>, BLOCK_QUADS>;
-/// First the parts of the logits, [E][PARTS]; then [E] selection keys as floats.
-var<workgroup> parts: array<f32, E * PARTS>;
+/// First the parts of the logits, [ROWS][PARTS]; then [E] selection keys as floats.
+var<workgroup> parts: array<f32, ROWS * PARTS>;
+#if ATTENDS
+var<workgroup> products: array<f32, ROWS>;
+
+/// products [ROWS] from their parts.
+fn add_parts(lane: u32) {
+  for (var i = 0u; i < (ROWS + WG - 1u) / WG; i++) {
+    let row = i * WG + lane;
+    if (row < ROWS) {
+      var sum = 0.0;
+      for (var p = 0u; p < PARTS; p++) { sum += parts[row * PARTS + p]; }
+      products[row] = sum;
+    }
+  }
+}
+
+/// Expert e over all: sum of softmax over j of q[e] k[j], times v[j].
+fn attended(e: u32) -> f32 {
+  let q = products[e];
+  var top = q * products[E];
+  for (var j = 1u; j < E; j++) { top = max(top, q * products[E + j]); }
+  var sum = 0.0;
+  var mixed = 0.0;
+  for (var j = 0u; j < E; j++) {
+    let p = exp(q * products[E + j] - top);
+    sum += p;
+    mixed += p * products[2u * E + j];
+  }
+  return mixed / sum;
+}
+#endif
 
 /// Value `at` of this workgroup's router block.
 fn vector(at: u32) -> f32 {
@@ -127,9 +163,9 @@ fn staged_chunk(chunk: u32) -> array<vec4<f32>, 8> {
 
 /// Adds the staged block to every part of a logit (sets it, for the first block). A lane always meets the same parts, so they need no barrier.
 fn add_block(block: u32, lane: u32) {
-  for (var i = 0u; i < (E * PARTS + WG - 1u) / WG; i++) {
+  for (var i = 0u; i < (ROWS * PARTS + WG - 1u) / WG; i++) {
     let at = i * WG + lane;
-    if (at < E * PARTS) {
+    if (at < ROWS * PARTS) {
       // Said explicitly: SwiftShader sets workgroup memory to zero for the first workgroups only.
       var sum = 0.0;
       if (block > 0u) { sum = parts[at]; }

@@ -22,8 +22,12 @@ fn score(t: u32, lane: u32) {
   for (var i = 0u; i < EXPERT_TRIPS; i++) {
     let e = i * WG + lane;
     if (e < E) {
+#if ATTENDS
+      var logit = attended(e);
+#else
       var logit = 0.0;
       for (var p = 0u; p < PARTS; p++) { logit += parts[e * PARTS + p]; }
+#endif
 #if LOGIT_BIAS
       logit += vector(LOGIT_BIAS_AT + e);
 #endif

@@ -6,6 +6,14 @@ export const isAttention = (mixer: MixerConfig): mixer is AttentionConfig =>
 
 export const isRecurrent = (mixer: MixerConfig): mixer is RecurrentConfig => !isAttention(mixer);
 
+/** Attention that also keeps what its filter needs of the token before. */
+export const isFiltered = (mixer: MixerConfig): mixer is GroupedAttention =>
+  mixer.kind === 'grouped' && mixer.filter !== undefined;
+
+/** Whether some layer carries a state, which cannot be cut back to an earlier token as keys and values can. */
+export const carriesState = ({ layers }: ModelConfig): boolean =>
+  layers.some(({ mixer }) => isRecurrent(mixer) || isFiltered(mixer));
+
 /** Of all layers that have it. */
 export const attentionLayers = ({ layers }: ModelConfig): AttentionConfig[] =>
   layers.map((l) => l.mixer).filter(isAttention);

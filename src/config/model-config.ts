@@ -121,6 +121,11 @@ export interface GroupedAttention {
   readonly temperature?: { readonly scale: number; readonly every: number };
   /** A scaled product s of q and k counts as cap tanh(s / cap). Absent: as it is. */
   readonly softcap?: number;
+  /**
+   * q and k read norm(h + b) in place of what the layer reads, h, and v still reads h: a = convolution of h over two tokens, D to D / 2 channels, b = one of a,
+   * back to D, both with biases (localized filtering, Yuan 2). `normEps` is that norm's. Absent: all three read h.
+   */
+  readonly filter?: { readonly normEps: number };
   /** Clamp of q, k, v to ±clip after the norm, before RoPE. */
   readonly clip: number | null;
   readonly bias: { readonly qkv: boolean; readonly o: boolean };
@@ -164,6 +169,8 @@ export interface RopeConfig {
   readonly amplitude: number;
   /** Pairs are (2j, 2j+1) instead of (j, j + n/2). */
   readonly interleaved: boolean;
+  /** Positions, frequencies, angles, cos and sin are rounded to bf16 each, as a model was trained. Default false. */
+  readonly rounded?: boolean;
   /** In a context of more than `beyond` tokens every position turns by these instead (longrope). Absent: all contexts turn alike. */
   readonly long?: {
     readonly beyond: number;
@@ -207,9 +214,13 @@ export interface MoeFfn {
   readonly routerInput?: 'ffn' | 'layer';
   /** Weights multiply what an expert gives, or what it takes; that only with one expert a token. Default: what it gives. */
   readonly weightsOn?: 'output' | 'input';
+  /** Experts work in a latent of so many values: up of the sum of expert(down x). Router and shared expert read x. Only without `postNorms`. Absent: in D. */
+  readonly latent?: number;
+  /** The residual stream that router and experts read through the layer's norm: the one in front of the FFN, or of the whole layer. Default: of the FFN. */
+  readonly reads?: 'ffn' | 'layer';
   /**
-   * A dense FFN of norms of its own beside the experts, which read the residual stream through theirs: what both give is normed each by itself, then
-   * added. Only with `postNorms`.
+   * A dense FFN of norms of its own beside the experts, which reads the residual stream in front of the FFN. With `postNorms` what both give is normed each
+   * by itself, then added; without, both join the stream as they are, and there is no shared expert.
    */
   readonly parallel?: { readonly width: number };
   /** A dense FFN that every token takes, beside the experts. */
@@ -229,6 +240,8 @@ export interface SparseMixer {
 export interface RouterConfig {
   /** `softmax-chosen`: top-k of the logits, then softmax over the K chosen. */
   readonly score: 'softmax' | 'sigmoid' | 'sqrt-softplus' | 'softmax-chosen' | SparseMixer;
+  /** Experts attend to each other: of three maps of x to E values each, q, k and v, logits are softmax(q k^T) v, [E, E] times [E]. Default false. */
+  readonly attends?: boolean;
   /** Added to the logits (gpt-oss). */
   readonly logitBias: boolean;
   /** Added to the scores for selection only; weights come from the scores without it. */

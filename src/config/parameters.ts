@@ -35,7 +35,8 @@ function attentionParameters(attention: AttentionConfig, hidden: number): number
   }
   const gate = gateRows(attention);
   const values = attention.valuesAreKeys ? 0 : kvRows;
-  return (2 * qRows + gate + kvRows + values) * hidden + norms + biases + (attention.sinks ? heads : 0);
+  const filter = attention.filter ? 2 * hidden ** 2 + 2.5 * hidden : 0; // two convolutions, their biases, a norm
+  return (2 * qRows + gate + kvRows + values) * hidden + norms + biases + (attention.sinks ? heads : 0) + filter;
 }
 
 function recurrentParameters(mixer: RecurrentConfig, hidden: number): number {
@@ -63,20 +64,26 @@ function recurrentParameters(mixer: RecurrentConfig, hidden: number): number {
 const glu = (width: number, activation: Activation, hidden: number): number =>
   (upRows(width, activation) + width) * hidden;
 
-const expertParameters = ({ width, activation, expertBias }: MoeFfn, hidden: number): number =>
-  glu(width, activation, hidden) + (expertBias ? upRows(width, activation) + hidden : 0);
+const expertParameters = (ffn: MoeFfn, hidden: number): number =>
+  glu(ffn.width, ffn.activation, hidden) + (ffn.expertBias ? upRows(ffn.width, ffn.activation) + hidden : 0);
 
 /** Parameters of an FFN when `experts` of its experts count. */
-function ffnParameters(ffn: FfnConfig, hidden: number, experts: (ffn: MoeFfn) => number): number {
+function ffnParameters(
+  ffn: FfnConfig,
+  { hidden, postNorms }: Pick<ModelConfig, 'hidden' | 'postNorms'>,
+  experts: (ffn: MoeFfn) => number,
+): number {
   if (ffn.kind === 'none') return 0;
   const { activation } = ffn;
   if (ffn.kind === 'dense') return glu(ffn.width, activation, hidden);
-  const { router, shared, parallel } = ffn;
+  const { router, shared, parallel, latent } = ffn;
   const own = (router.gains ? hidden : 0) + (router.expertScale ? ffn.experts : 0);
-  const beside = parallel ? glu(parallel.width, activation, hidden) + 3 * hidden : 0;
+  const beside = parallel ? glu(parallel.width, activation, hidden) + (postNorms ? 3 : 1) * hidden : 0;
   const biases = (router.logitBias ? ffn.experts : 0) + (router.selectionBias ? ffn.experts : 0);
   const always = shared ? glu(shared.width, activation, hidden) + (shared.gated ? hidden : 0) : 0;
-  return ffn.experts * hidden + biases + own + beside + always + experts(ffn) * expertParameters(ffn, hidden);
+  const chosen = experts(ffn) * expertParameters(ffn, latent ?? hidden) + 2 * hidden * (latent ?? 0);
+  const routing = (router.attends ? 3 : 1) * ffn.experts * hidden;
+  return routing + biases + own + beside + always + chosen;
 }
 
 /** Pure; weights, norms, biases, sinks and correction biases all count. */
@@ -101,8 +108,8 @@ export function parameterCounts({
       : attentionParameters(attention, hidden);
     const parts = ffn.kind === 'none' ? 1 : 2;
     common += mixer + parts * (Number(preNorms) + Number(postNorms)) * gains + Number(outScale);
-    all += ffnParameters(ffn, hidden, (moe) => moe.experts);
-    chosen += ffnParameters(ffn, hidden, (moe) => moe.topK);
+    all += ffnParameters(ffn, { hidden, postNorms }, (moe) => moe.experts);
+    chosen += ffnParameters(ffn, { hidden, postNorms }, (moe) => moe.topK);
   }
   return { total: common + all, active: common + chosen, embedding };
 }

@@ -1,5 +1,5 @@
 /** The buffers that a step computes in, and the strides inside the logs that it leaves: sizes, from the config alone. */
-import { attentionLayers, gateRows, isRecurrent, recurrentLayers } from '../config/mixers.ts';
+import { attentionLayers, carriesState, gateRows, isFiltered, isRecurrent, recurrentLayers } from '../config/mixers.ts';
 import type { AttentionConfig, MixerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
 import { BINDING_ALIGNMENT } from '../gpu/buffer.ts';
 import { partialsBytes } from '../kernels/attention/attention.ts';
@@ -12,6 +12,8 @@ import { interventionBytes } from '../kernels/moe/intervention.ts';
 import { predictedIds, routedBytes } from '../kernels/moe/route.ts';
 import { FEW_TOKENS } from '../kernels/phase.ts';
 import { SAMPLED_WORDS } from '../kernels/sample/sample.ts';
+import type { FilterState } from '../layers/filter.ts';
+import { convState } from '../kernels/mixer/causal_conv.ts';
 import { recurrentSizes, type RecurrentSizes } from '../layers/mixer_step.ts';
 import { alignUp, sum } from '../util/math.ts';
 
@@ -22,7 +24,7 @@ export const DECODE_TOKENS = 1;
 
 /** The most tokens of a step of a few; 1: there are none, because a recurrent state cannot be cut back to one of them, or chunks are that short. */
 export const fewTokens = (config: ModelConfig, chunk: number): number =>
-  recurrentLayers(config).length > 0 ? 1 : Math.min(FEW_TOKENS, chunk);
+  carriesState(config) ? 1 : Math.min(FEW_TOKENS, chunk);
 
 /** Steps that may be on the GPU behind the one whose token is waited for. */
 export const MOST_AHEAD = 2;
@@ -96,6 +98,11 @@ export function attentionSizes(a: AttentionConfig): AttentionSizes {
   };
 }
 
+interface KeyBytes {
+  readonly keys: number;
+  readonly values: number;
+}
+
 /**
  * Bytes of what a layer keeps of the tokens so far: keys and values, or latents, which are both; or a recurrent state, which takes the same however
  * many they are.
@@ -103,14 +110,21 @@ export function attentionSizes(a: AttentionConfig): AttentionSizes {
 export function cacheBytes(
   mixer: MixerConfig,
   { hidden, context, kv }: { readonly hidden: number; readonly context: number; readonly kv: KvFormat },
-): { readonly keys: number; readonly values: number } | { readonly latents: number } | RecurrentSizes['state'] {
+): KeyBytes | (KeyBytes & FilterState<number>) | { readonly latents: number } | RecurrentSizes['state'] {
   if (isRecurrent(mixer)) {
     const { convolution, scan } = recurrentSizes(mixer, hidden).state;
     return { convolution: 4 * convolution, scan: 4 * scan };
   }
   const { kvHeads, keySize, valueSize } = attentionSizes(mixer);
   const keys = kvHeads * context * kvRowBytes(kv, keySize);
-  return mixer.kind === 'latent' ? { latents: keys } : { keys, values: kvHeads * context * kvRowBytes(kv, valueSize) };
+  if (mixer.kind === 'latent') return { latents: keys };
+  const cache = { keys, values: kvHeads * context * kvRowBytes(kv, valueSize) };
+  if (!mixer.filter) return cache;
+  const [inputs, inner] = [hidden, hidden / 2].map((channels) => 4 * convState({ channels, taps: 2 })) as [
+    number,
+    number,
+  ];
+  return { ...cache, inputs, inner };
 }
 
 /** Whether the keys and values of every layer can lie in that format. */
@@ -123,9 +137,9 @@ export const moeLayers = (config: ModelConfig): MoeFfn[] =>
   config.layers.map((l) => l.ffn).filter((f) => f.kind === 'moe');
 
 /** Bytes from one MoE layer's input to the next: decoding keeps all of a token's, to start again from any. */
-/** Whether some router reads what its layer reads: decoding keeps that of every MoE layer too. */
+/** Whether some router reads what its layer reads, or its experts do: decoding keeps that of every MoE layer too. */
 export const keepsLayerInputs = (config: ModelConfig): boolean =>
-  moeLayers(config).some((m) => m.routerInput === 'layer');
+  moeLayers(config).some((m) => m.routerInput === 'layer' || m.reads === 'layer');
 
 export const midStride = (hidden: number): number => alignUp(DECODE_TOKENS * hidden * 4, BINDING_ALIGNMENT);
 
@@ -157,6 +171,7 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
   const sizes = attention.map(attentionSizes);
   const recurrent = recurrentLayers(config).map((mixer) => recurrentSizes(mixer, hidden));
   const moes = moeLayers(config);
+  const filtered = attention.some(isFiltered) ? hidden : 0;
   const most = (values: readonly number[]): number => Math.max(1, ...values);
   const f32 = (values: number): number => 4 * values;
   const latent = attention.filter((a) => a.kind === 'latent');
@@ -181,16 +196,18 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
         most([
           ...latent.map((a) => a.qRank ?? 0),
           ...mixed.map((a) => 2 * a.mixture!.topK),
+          filtered,
           ...recurrent.map((s) => s.b),
         ]),
     ),
-    selected: f32(chunk * most(recurrent.map((s) => s.selected))),
+    selected: f32(chunk * most([filtered, ...recurrent.map((s) => s.selected)])),
     // In decode the latent and the rope key go on behind q.
     qRaw: f32(
       chunk *
         most([
           ...latent.map((a) => a.heads * (a.nopeSize + a.ropeSize) + a.kvRank + a.ropeSize),
           ...mixed.map((a) => (a.heads + 2 * a.kvHeads) * a.headSize),
+          filtered / 2,
           ...recurrent.map((s) => s.steps),
         ]),
     ),
@@ -199,11 +216,12 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
         most([
           ...latent.map((a) => a.heads * a.kvRank),
           ...mixed.map((a) => a.mixture!.experts * a.kvHeads * a.headSize),
+          filtered / 2,
           ...recurrent.map((s) => s.c),
         ]),
     ),
     q: f32(chunk * most([...sizes.map((s) => s.heads * s.keySize), ...recurrent.map((s) => s.convolved)])),
-    attended: f32(chunk * most([...sizes.map((s) => s.heads * s.outSize), ...recurrent.map((s) => s.mixed)])),
+    attended: f32(chunk * most([filtered, ...sizes.map((s) => s.heads * s.outSize), ...recurrent.map((s) => s.mixed)])),
     partials: most(
       sizes.map((s) => partialsBytes({ heads: s.heads, valueSize: s.valueSize, capacity: context, tokens: few })),
     ),
@@ -215,7 +233,7 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     tiles: most(moes.map((m) => 16 * (1 + tileBound(chunk * m.topK, m.experts, TILE_ROWS)))),
     counts: f32(most(moes.map((m) => m.experts))),
     act: f32(most(moes.map((m) => besideAt(chunk * m.topK, m.width) + chunk * (m.shared?.width ?? 0)))),
-    y: f32(most(moes.map((m) => besideAt(chunk * m.topK, hidden) + (m.shared ? chunk * hidden : 0)))),
+    y: f32(most(moes.map((m) => besideAt(chunk * m.topK, m.latent ?? hidden) + (m.shared ? chunk * hidden : 0)))),
     logits: f32(few * vocab),
   };
 }

@@ -28,12 +28,14 @@ export interface BoundAdapter {
   readonly maps: ReadonlyMap<MatrixSpec, readonly Stretch[]>;
 }
 
-/** Matrices that every token goes through by a linear map of its own: what lifts latents is taken into queries and results instead. */
+/** Matrices that every token goes through by a linear map of its own: what lifts latents is taken into queries and results instead; in
+ * front of attention with a filter, products lie beside others in a row. */
 function adaptable({ layers, head, embed }: ModelSpec): MatrixSpec[] {
   const inLayers = layers.flatMap(({ mixer: attention, ffn }) => [
     ...mixerMatrices(attention)
       .filter((m) => m !== null)
-      .filter((m) => attention.kind !== 'latent' || m !== attention.kvUp),
+      .filter((m) => attention.kind !== 'latent' || m !== attention.kvUp)
+      .filter((m) => attention.kind !== 'grouped' || !attention.filter || m === attention.o),
     ...(ffn.kind === 'dense' ? [ffn.gateUp, ffn.down] : []),
   ]);
   return head === embed ? inLayers : [...inLayers, head];

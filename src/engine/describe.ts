@@ -7,7 +7,7 @@ import { upRows } from '../config/activation.ts';
 import type { Activation, FfnConfig, LayerConfig, MixerConfig } from '../config/model-config.ts';
 import { UnsupportedModel } from '../errors.ts';
 import type { GluNames, LayerNames, MatrixName, ParallelNames } from '../families/family.ts';
-import type { DenseWeights, ParallelWeights } from '../layers/weights.ts';
+import type { DenseWeights, ExpertLatent, ParallelWeights } from '../layers/weights.ts';
 import { invariant } from '../util/assert.ts';
 import { isBiasBeside } from '../weights/formats/column-ints.ts';
 import { describeAttention } from './describe/attention.ts';
@@ -61,6 +61,7 @@ function ffn(find: WeightFinder, config: FfnConfig, { ffn: names, ffnNorm }: Lay
     kind: 'moe',
     router: describeRouter(find, config, names, norm),
     experts: describeExperts(find, config, names),
+    latent: names.latent && config.latent ? latent(find, names.latent, config.latent) : null,
     shared: names.shared && beside ? dense(find, names.shared, beside.width, activation) : null,
     parallel: names.parallel && branch ? parallel(find, names.parallel, branch.width, activation) : null,
   };
@@ -80,6 +81,18 @@ function dense(
   };
 }
 
+function latent(
+  find: WeightFinder,
+  { down, up }: { down: string; up: string },
+  size: number,
+): ExpertLatent<MatrixSpec> {
+  const { hidden } = find.input.config;
+  return {
+    down: find.matrix(down, { rows: size, cols: hidden }, 'linear'),
+    up: find.matrix(up, { rows: hidden, cols: size }, 'linear'),
+  };
+}
+
 function parallel(
   find: WeightFinder,
   names: ParallelNames,
@@ -89,8 +102,8 @@ function parallel(
   return {
     norm: find.norm(names.norm),
     ...dense(find, names, width, activation),
-    postNorm: find.norm(names.postNorm),
-    expertsPostNorm: find.norm(names.expertsPostNorm),
+    postNorm: find.postNorm(names.postNorm),
+    expertsPostNorm: find.postNorm(names.expertsPostNorm),
   };
 }
 

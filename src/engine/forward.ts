@@ -1,5 +1,5 @@
 /** The model on a device: buffers, bind groups and pipelines are made here, once; a token only encodes. What programs hold: engine/forward/. */
-import { recurrentLayers } from '../config/mixers.ts';
+import { carriesState } from '../config/mixers.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { wholeBuffer, type BufferView } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/gpu.ts';
@@ -63,7 +63,7 @@ export class Forward {
   readonly interventions: BufferView;
   /** Routing of single tokens obeys the step's `ApproximateParams`. */
   readonly isApproximate: boolean;
-  /** Whether some layer carries a state in place of keys and values. */
+  /** Whether some layer carries a state, in place of keys and values or beside them. */
   readonly isRecurrent: boolean;
   /** Programs recorded from now on obey it. */
   tuning: Tuning;
@@ -79,7 +79,7 @@ export class Forward {
     this.#gpu = gpu;
     this.homes = homes;
     this.config = config;
-    this.isRecurrent = recurrentLayers(config).length > 0;
+    this.isRecurrent = carriesState(config);
     this.plan = plan;
     this.#weights = weights;
     this.isApproximate = options.approximate ?? false;

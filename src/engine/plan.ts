@@ -169,8 +169,13 @@ function layerParts(layer: LayerSpec): LayerParts {
   const present = <T>(values: readonly (T | null)[]): T[] => values.filter((v): v is T => v !== null);
   const parallel = ffn.kind === 'moe' ? ffn.parallel : null;
   const dense = ffn.kind === 'dense' ? [ffn] : present(ffn.kind === 'moe' ? [ffn.shared, parallel] : []);
+  const latent = ffn.kind === 'moe' ? ffn.latent : null;
   return {
-    matrices: present<MatrixSpec>([...mixerMatrices(a), ...dense.flatMap(({ gateUp, down }) => [gateUp, down])]),
+    matrices: present<MatrixSpec>([
+      ...mixerMatrices(a),
+      ...dense.flatMap(({ gateUp, down }) => [gateUp, down]),
+      ...(latent ? [latent.down, latent.up] : []),
+    ]),
     vectors: present<VectorSpec>([
       layer.mixerNorm,
       layer.mixerPostNorm,

@@ -69,15 +69,18 @@ export interface LayerNames {
 
 export interface GroupedAttentionNames {
   readonly kind: 'grouped';
-  /** All three as rows of one matrix, or none. Only with an output gate, q may lie in several stretches, one below the other. */
+  /** All three as rows of one matrix, or none. Only with an output gate or a filter, q may lie in several stretches, one below the other. */
   readonly q: MatrixName | readonly MatrixName[];
-  readonly k: MatrixName;
+  /** Only with a filter in several stretches. */
+  readonly k: MatrixName | readonly MatrixName[];
   readonly v: MatrixName;
   readonly o: string;
   /** Full tensor names, null when the config has none. */
   readonly qNorm: string | null;
   readonly kNorm: string | null;
   readonly sinks: string | null;
+  /** Only with `filter`: two convolutions, `{name}.weight` [rows, cols, 2, 1] and `{name}.bias`, and the full name of a norm's gains. */
+  readonly filter?: { readonly first: string; readonly second: string; readonly norm: string };
   /** Only with `outputGate`; in one piece or in stretches, as q. */
   readonly gate?: MatrixName | readonly MatrixName[];
   /** Only with `mixture`, where `q` and `out` are full names of rank 3 tensors, [E, Hk A, D] and [E, D, Hk A]. */
@@ -164,6 +167,8 @@ export interface DenseFfnNames extends GluNames<MatrixName> {
 export interface MoeFfnNames {
   readonly kind: 'moe';
   readonly router: string;
+  /** Only where experts attend to each other: `router` is q, these are k and v. */
+  readonly routerAttends?: readonly [k: string, v: string];
   /** Full tensor names. */
   readonly routerBias: string | null;
   readonly selectionBias: string | null;
@@ -175,6 +180,8 @@ export interface MoeFfnNames {
   /** Full tensor names, [D] and [E]; only where the router has them. */
   readonly routerGains?: string;
   readonly expertScale?: string;
+  /** Only with `latent`. */
+  readonly latent?: { readonly down: string; readonly up: string };
   /** Only with `parallel`. */
   readonly parallel?: ParallelNames;
 }
@@ -183,9 +190,9 @@ export interface MoeFfnNames {
 export interface ParallelNames extends GluNames<MatrixName> {
   /** Of what it reads. */
   readonly norm: string;
-  /** Of what it gives, and of what the experts give. */
-  readonly postNorm: string;
-  readonly expertsPostNorm: string;
+  /** Of what it gives, and of what the experts give; only with `postNorms`. */
+  readonly postNorm?: string;
+  readonly expertsPostNorm?: string;
 }
 
 export type ExpertStorage =

@@ -3,6 +3,7 @@ import type { Json } from '../config/read.ts';
 import { textConfig } from '../config/text-config.ts';
 import { InvalidCheckpoint, UnsupportedModel } from '../errors.ts';
 import { afmoe } from './afmoe.ts';
+import { arctic } from './arctic.ts';
 import { bailingMoe } from './bailing-moe.ts';
 import { dbrx } from './dbrx.ts';
 import { deepseekV1 } from './deepseek-v1.ts';
@@ -41,6 +42,7 @@ import { qwen3Moe } from './qwen3-moe.ts';
 import { qwen35Moe } from './qwen3-5-moe.ts';
 import { qwen3Next } from './qwen3-next.ts';
 import { smallThinker } from './smallthinker.ts';
+import { yuan } from './yuan.ts';
 
 export const FAMILIES: readonly Family[] = [
   mixtral,
@@ -79,6 +81,8 @@ export const FAMILIES: readonly Family[] = [
   nemotronH,
   olmo2,
   laguna,
+  arctic,
+  yuan,
 ];
 
 type Config = Readonly<Record<string, Json>>;

@@ -96,10 +96,11 @@ function readEvenWidth(c: ConfigReader, key: string): number {
   return width;
 }
 
-function readMoe(c: ConfigReader): MoeFfn {
-  c.only('moe_latent_size', null);
+function readMoe(c: ConfigReader, hidden: number): MoeFfn {
   readEvenWidth(c, 'moe_intermediate_size');
-  const moe = readSigmoidMoe(c, ACTIVATION);
+  const latent =
+    c.raw('moe_latent_size') === undefined ? {} : { latent: c.integer('moe_latent_size', { max: hidden }) };
+  const moe = { ...readSigmoidMoe(c, ACTIVATION), ...latent };
   // However many shared experts there are said to be, they are one of this width.
   return moe.shared
     ? { ...moe, shared: { ...moe.shared, width: readEvenWidth(c, 'moe_shared_expert_intermediate_size') } }
@@ -158,6 +159,7 @@ function ffnNames(at: string, ffn: FfnConfig): LayerNames['ffn'] {
     routerBias: null,
     selectionBias: `${at}.gate.e_score_correction_bias`,
     experts: [{ kind: 'separate', expert: (e) => halves(`${at}.experts.${e}`, ffn.width) }],
+    ...(ffn.latent && { latent: { down: `${at}.fc1_latent_proj`, up: `${at}.fc2_latent_proj` } }),
     shared: ffn.shared && halves(`${at}.shared_experts`, ffn.shared.width),
     sharedGate: null,
   };
@@ -189,7 +191,7 @@ export const nemotronH: Family = {
     c.irrelevant('num_logits_to_keep', 'moe_shared_expert_overlap');
     const mixers = { M: readMamba(c), '*': groupedAttention(readHeads(c, model.hidden), NO_ROPE) };
     const layers = paired(c, blocks, mixers, {
-      ...(blocks.includes('E') && { E: readMoe(c) }),
+      ...(blocks.includes('E') && { E: readMoe(c, model.hidden) }),
       ...(blocks.includes('-') && { '-': readDense(c) }),
     });
     // Of feed-forwards that no block is.

@@ -23,6 +23,7 @@ import type { LinearOptions } from '../kernels/linear/linear.ts';
 import { fusesNorm } from '../kernels/linear/shared.ts';
 import type { Phase } from '../kernels/phase.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
+import { filteredProjections, type FilterState } from './filter.ts';
 import { linear } from './linear.ts';
 import { invariant } from '../util/assert.ts';
 import { addNormed, norm } from './norm.ts';
@@ -37,6 +38,8 @@ export interface KvCache {
   readonly values: BufferView;
   readonly capacity: number; // C
   readonly format: KvFormat;
+  /** Only of attention with a filter. */
+  readonly filter?: FilterState<BufferView>;
 }
 
 const isPaged = (cache: KvCache | KvPages): cache is KvPages => 'rows' in cache;
@@ -62,6 +65,8 @@ export interface AttentionStep {
     readonly normed: BufferView; // [T, D]
     readonly mid: BufferView; // [T, qkv or latents]
     readonly qLatent: BufferView;
+    /** [T, D] of attention with a filter. */
+    readonly selected: BufferView;
     readonly qRaw: BufferView;
     /** [T, H, kvRank] of latent attention; [T, E G A] of a mixture of heads. */
     readonly raised: BufferView;
@@ -123,13 +128,15 @@ export function groupedAttention(
   const { label, eps, x, scratch, cache } = s;
   const phase = s.phase;
   const { heads, kvHeads, headSize, scale, window, chunked = false, softcap } = config;
-  normedLinear(
-    r,
-    `${label} qkv`,
-    phase,
-    { x, gamma: s.norm, weights: weights.qkv, bias: weights.qkvBias, out: scratch.mid, normed: scratch.normed },
-    { eps, kind: s.normKind },
-  );
+  if (config.filter) filteredProjections(r, config.filter, weights, s);
+  else
+    normedLinear(
+      r,
+      `${label} qkv`,
+      phase,
+      { x, gamma: s.norm, weights: weights.qkv, bias: weights.qkvBias, out: scratch.mid, normed: scratch.normed },
+      { eps, kind: s.normKind },
+    );
   const mixture = config.mixture && { ...config.mixture, group: kvHeads, size: headSize };
   if (mixture) {
     pickHeads(r, `${label} pick`, { x: scratch.mid, picked: scratch.qRaw, chosen: scratch.qLatent }, mixture);

@@ -35,6 +35,19 @@ export interface GroupedWeights<M, V> {
   readonly qNorm: V | null;
   readonly kNorm: V | null;
   readonly sinks: V | null; // [H]
+  readonly filter: FilterWeights<M, V> | null;
+}
+
+/** What q and k are filtered by; with it the rows of `qkv` are those of q and k. Pairs of matrices are for the token before and for the token itself. */
+export interface FilterWeights<M, V> {
+  readonly first: readonly [before: M, now: M]; // [D / 2, D]
+  readonly firstBias: V; // [D / 2]
+  readonly second: readonly [before: M, now: M]; // [D, D / 2]
+  readonly secondBias: V; // [D]
+  /** Taps of a convolution by channel that gives the token before: 1, 0. */
+  readonly shift: V; // [D, 2]
+  readonly norm: V; // [D]
+  readonly v: M; // [Hk A, D]
 }
 
 export interface LatentWeights<M, V> {
@@ -119,9 +132,15 @@ export interface DenseLayerWeights<M, V> extends DenseWeights<M> {
 /** A dense FFN beside the experts. */
 export interface ParallelWeights<M, V> extends DenseWeights<M> {
   readonly norm: V;
-  /** Of what it gives, and of what the experts give. */
-  readonly postNorm: V;
-  readonly expertsPostNorm: V;
+  /** Of what it gives, and of what the experts give; null where both join the residual stream as they are. */
+  readonly postNorm: V | null;
+  readonly expertsPostNorm: V | null;
+}
+
+/** Into and out of the latent that experts work in, of N values. */
+export interface ExpertLatent<M> {
+  readonly down: M; // [N, D]
+  readonly up: M; // [D, N]
 }
 
 export interface MoeWeights<M, V, X, R> {
@@ -129,13 +148,15 @@ export interface MoeWeights<M, V, X, R> {
   /** Norm, router matrix, its biases, shared gate: see kernels/moe/router_block.ts. */
   readonly router: R;
   readonly experts: X;
+  readonly latent: ExpertLatent<M> | null;
   readonly shared: DenseWeights<M> | null;
   readonly parallel: ParallelWeights<M, V> | null;
 }
 
 /** Every matrix of a layer's token mixer. */
 export function mixerMatrices<M, V>(w: LayerWeights<M, V, unknown, unknown>['mixer']): (M | null)[] {
-  if (w.kind === 'grouped') return [w.qkv, w.o];
+  if (w.kind === 'grouped')
+    return [w.qkv, w.o, ...(w.filter ? [...w.filter.first, ...w.filter.second, w.filter.v] : [])];
   if (w.kind === 'latent') return [w.down, w.qUp, w.kvUp, w.o];
   if (w.kind === 'mamba-1') return [w.inProj, w.selectProj, w.stepProj, w.outProj];
   return [w.inProj, w.outProj];
@@ -143,7 +164,11 @@ export function mixerMatrices<M, V>(w: LayerWeights<M, V, unknown, unknown>['mix
 
 /** Every vector of a layer's token mixer. */
 export function mixerVectors<M, V>(w: LayerWeights<M, V, unknown, unknown>['mixer']): (V | null)[] {
-  if (w.kind === 'grouped') return [w.qkvBias, w.oBias, w.qNorm, w.kNorm, w.sinks];
+  if (w.kind === 'grouped') {
+    const { filter } = w;
+    const ofFilter = filter ? [filter.firstBias, filter.secondBias, filter.shift, filter.norm] : [];
+    return [w.qkvBias, w.oBias, w.qNorm, w.kNorm, w.sinks, ...ofFilter];
+  }
   if (w.kind === 'latent') return [w.qNorm, w.kvNorm];
   if (w.kind === 'short-conv') return [w.taps];
   if (w.kind === 'mamba-1') return [w.taps, w.convBias, w.stepNorm, w.bNorm, w.cNorm, w.scan];
@@ -212,6 +237,15 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
     down: await to.matrix(w.down),
   });
   const vector = (v: V): Promise<V2> => to.vector(v);
+  const filter = async (w: FilterWeights<M, V>): Promise<FilterWeights<M2, V2>> => ({
+    first: [await to.matrix(w.first[0]), await to.matrix(w.first[1])],
+    firstBias: await to.vector(w.firstBias),
+    second: [await to.matrix(w.second[0]), await to.matrix(w.second[1])],
+    secondBias: await to.vector(w.secondBias),
+    shift: await to.vector(w.shift),
+    norm: await to.vector(w.norm),
+    v: await to.matrix(w.v),
+  });
 
   const attention = async (w: From['mixer']): Promise<To['mixer']> => {
     if (w.kind === 'grouped') {
@@ -224,6 +258,7 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
         qNorm: await optional(w.qNorm, vector),
         kNorm: await optional(w.kNorm, vector),
         sinks: await optional(w.sinks, vector),
+        filter: await optional(w.filter, filter),
       };
     }
     if (w.kind === 'latent') {
@@ -243,8 +278,8 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
   const parallel = async (w: ParallelWeights<M, V>): Promise<ParallelWeights<M2, V2>> => ({
     norm: await vector(w.norm),
     ...(await dense(w)),
-    postNorm: await vector(w.postNorm),
-    expertsPostNorm: await vector(w.expertsPostNorm),
+    postNorm: await optional(w.postNorm, vector),
+    expertsPostNorm: await optional(w.expertsPostNorm, vector),
   });
 
   const ffn = async (w: From['ffn']): Promise<To['ffn']> => {
@@ -254,6 +289,10 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
       kind: 'moe',
       router: await to.router(w.router),
       experts: await to.experts(w.experts),
+      latent: await optional(w.latent, async ({ down, up }) => ({
+        down: await to.matrix(down),
+        up: await to.matrix(up),
+      })),
       shared: await optional(w.shared, dense),
       parallel: await optional(w.parallel, parallel),
     };

@@ -22,7 +22,8 @@ import { route } from '../kernels/moe/route.ts';
 import { weighRows } from '../kernels/moe/weigh_rows.ts';
 import type { DeviceRouter } from '../kernels/moe/router_block.ts';
 import type { Phase } from '../layers/attention.ts';
-import { feedForward } from '../layers/ffn.ts';
+import { denseLayer, feedForward } from '../layers/ffn.ts';
+import { linear } from '../layers/linear.ts';
 import { addNormed } from '../layers/norm.ts';
 import { onlyPart, type DeviceParts } from '../layers/parts.ts';
 import type { MoeWeights } from '../layers/weights.ts';
@@ -87,23 +88,44 @@ export interface MoeMarks {
 type Weights = MoeWeights<DeviceParts, BufferView, DeviceExperts, DeviceRouter>;
 
 /**
- * The dense FFN beside the experts, with norms of its own: norm(ffn(norm(x))), in `withShared`. `out` is free until the end.
+ * The dense FFN beside the experts, with norms of its own, in `withShared`: norm(ffn(norm(x))), or without post norms x + ffn(norm(x)). `out` is free
+ * until the end.
+ * @returns what joins the sum of the experts; undefined where both are normed first
  */
-function parallelBranch(r: Recorder, { activation }: MoeFfn, { parallel }: Weights, s: MoeStep): void {
-  if (!parallel) return;
-  const { label, phase, eps, x, out, scratch } = s;
+function parallelBranch(
+  r: Recorder,
+  { activation }: MoeFfn,
+  { parallel, shared }: Weights,
+  s: MoeStep,
+): BufferView | undefined {
+  const { label, phase, eps, x, out, scratch, postNorm } = s;
+  if (!parallel) return postNorm ? undefined : x;
   const size = parallel.gateUp.cols;
-  const dense = { label: `${label} dense`, phase, activation, weights: parallel, hidden: scratch.dense, scale: 1, out };
+  const of = { label: `${label} dense`, phase, activation, weights: parallel, hidden: scratch.dense };
+  if (!postNorm) {
+    invariant(!shared, `${label}: a shared expert and a dense feed-forward beside the experts`);
+    const { normed, withShared } = scratch;
+    denseLayer(r, { ...s, ...of, gamma: parallel.norm, normed, out: withShared });
+    return withShared;
+  }
+  invariant(parallel.postNorm, `${label}: a dense feed-forward without a norm of what it gives`);
+  const dense = { ...of, scale: 1, out };
   rmsNorm(r, `${label} dense norm`, { x, gamma: parallel.norm, out: scratch.normed }, { size, eps });
   feedForward(r, { ...dense, x: scratch.normed });
   rmsNorm(r, `${label} dense post norm`, { x: out, gamma: parallel.postNorm, out: scratch.withShared }, { size, eps });
+  return undefined;
 }
 
 /**
- * The rows that experts read: each times its weight, where weights are on the input. In `out`, which is free until the end: a prompt's waves of experts
- * read these rows again after others of them wrote `y`.
+ * The rows that experts read: in their latent, or each times its weight, where weights are on the input. In `out`, which is free until the end: a prompt's
+ * waves of experts read these rows again after others of them wrote `y`.
  */
-function expertInput(r: Recorder, config: MoeFfn, { label, hidden, routed, out, scratch }: MoeStep): BufferView {
+function expertInput(r: Recorder, config: MoeFfn, { latent }: Weights, s: MoeStep): BufferView {
+  const { label, phase, hidden, routed, out, scratch } = s;
+  if (latent) {
+    linear(r, `${label} latent down`, { x: scratch.normed, weights: latent.down, out }, { phase });
+    return out;
+  }
   if (config.weightsOn !== 'input') return scratch.normed;
   invariant(config.topK === 1, `${label}: weights on the input of more than one expert`);
   weighRows(r, `${label} weigh`, { x: scratch.normed, routed, out }, { hidden });
@@ -117,10 +139,10 @@ function expertInput(r: Recorder, config: MoeFfn, { label, hidden, routed, out, 
 function besideOf(
   { gpu }: Recorder,
   { topK, width, weightsOn }: MoeFfn,
-  { shared, router }: Weights,
+  { shared, router, latent }: Weights,
   { hidden, most, scratch }: MoeStep,
 ): Beside | null {
-  if (weightsOn === 'input') return null; // it reads other rows than the experts
+  if (weightsOn === 'input' || latent) return null; // it reads other rows than the experts
   if (gpu.facts.kernels === 'software' || shared?.gateUp.parts.length !== 1 || shared.down.parts.length !== 1)
     return null;
   return {
@@ -147,17 +169,17 @@ export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeSt
     ...(config.routerInput === 'layer' ? { early: s.layerInput } : {}),
   };
   const atRoute = r.mark();
-  parallelBranch(r, config, weights, s);
+  let residual = parallelBranch(r, config, weights, s);
   route(
     r,
     `${label} route`,
-    { x, router, normed, routed, ...optional },
+    { x: config.reads === 'layer' ? s.layerInput : x, router, normed, routed, ...optional },
     { block, topK, router: config.router, norm: s.normKind, eps: s.eps, predict, logits },
   );
   const { postNorm } = s;
-  /** With a post norm: what is normed, without x. `normed` is free when it is written. */
-  const sum = postNorm ? { out: normed, scale: 1 } : { out: s.out, scale: s.scale };
-  let residual = postNorm ? undefined : x;
+  const { latent } = weights;
+  /** With a post norm: what is normed, without x; with a latent what goes up from it. `normed` is free when it is written. */
+  const sum = postNorm || latent ? { out: normed, scale: 1 } : { out: s.out, scale: s.scale };
   const beside = besideOf(r, config, weights, s);
   if (weights.shared && !beside) {
     feedForward(r, {
@@ -167,7 +189,7 @@ export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeSt
       weights: weights.shared,
       x: normed,
       hidden: scratch.dense,
-      scale: sum.scale,
+      scale: postNorm ? 1 : s.scale,
       residual,
       ...(block.sharedGate ? { rowScale: scratch.sharedWeight } : {}),
       out: scratch.withShared,
@@ -175,9 +197,9 @@ export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeSt
     residual = scratch.withShared;
   }
   const { arena, slot, slotTable } = weights.experts;
-  const shape = { hidden, width, experts, topK, ...(beside ? { beside } : {}) };
+  const shape = { hidden: config.latent ?? hidden, width, experts, topK, ...(beside ? { beside } : {}) };
   const home = { arena, slotTable: s.waveTable ?? slotTable };
-  const input = expertInput(r, config, s);
+  const input = expertInput(r, config, weights, s);
   const unweighted = config.weightsOn === 'input';
   if (phase !== 'prefill') {
     const atExperts = r.mark();
@@ -185,11 +207,11 @@ export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeSt
     expertDownDecode(
       r,
       `${label} down`,
-      { ...home, act: scratch.act, routed, residual, out: sum.out },
+      { ...home, act: scratch.act, routed, residual: latent ? undefined : residual, out: sum.out },
       { ...shape, slot, scale: sum.scale, unweighted },
     );
     const done = { route: atRoute, experts: atExperts, combine: r.mark() };
-    addSum(r, weights, s);
+    addSum(r, weights, s, residual);
     return done;
   }
   const { pairOfRow, rowOfPair, tiles, counts, act, y } = scratch;
@@ -201,19 +223,28 @@ export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeSt
   combine(
     r,
     `${label} combine`,
-    { y, rowOfPair, routed, residual, out: sum.out },
-    { hidden, topK, scale: sum.scale, unweighted, ...(beside ? { beside } : {}) },
+    { y, rowOfPair, routed, residual: latent ? undefined : residual, out: sum.out },
+    { hidden: shape.hidden, topK, scale: sum.scale, unweighted, ...(beside ? { beside } : {}) },
   );
-  addSum(r, weights, s);
+  addSum(r, weights, s, residual);
   return { route: atRoute, experts: atExperts, combine: atCombine };
 }
 
-/** What a post norm makes of the sum in `normed`, where there is one; the sum is that of both branches, where there are two. */
-function addSum(r: Recorder, { parallel }: Weights, s: MoeStep): void {
-  const { label, hidden: size, eps, postNorm, scratch } = s;
+/**
+ * What goes up from the latent of the sum in `normed`, or what a post norm makes of it, where there is either; the sum is that of both branches, where there
+ * are two.
+ */
+function addSum(r: Recorder, { parallel, latent }: Weights, s: MoeStep, residual: BufferView | undefined): void {
+  const { label, phase, scale, hidden: size, eps, postNorm, scratch, out } = s;
+  if (latent) {
+    invariant(residual, `${label}: experts in a latent, with a norm behind them`);
+    const io = { x: scratch.normed, weights: latent.up, residual, out };
+    linear(r, `${label} latent up`, io, { phase, scale });
+  }
   if (!postNorm) return;
   let sum = scratch.normed;
   if (parallel) {
+    invariant(parallel.expertsPostNorm, `${label}: experts without a norm of what they give`);
     const io = { x: sum, gamma: parallel.expertsPostNorm, residual: scratch.withShared, out: scratch.y };
     rmsNorm(r, `${label} experts post norm`, io, { size, eps });
     sum = scratch.y;

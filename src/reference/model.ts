@@ -50,8 +50,8 @@ export function referenceModel(
   const hidden = [x];
   const routes: Route[][] = [];
   const routerLogits: Float64Array[][] = [];
-  const atNorm = (name: string | undefined): Float64Array[] =>
-    config.preNorms ? x.map((token) => normed(token, weights, name!, config)) : x;
+  const atNorm = (name: string | undefined, of = x): Float64Array[] =>
+    config.preNorms ? of.map((token) => normed(token, weights, name!, config)) : of;
   const join = (sum: readonly Float64Array[], postNorm: string | undefined): void => {
     const out = config.postNorms ? sum.map((token) => normed(token, weights, postNorm!, config)) : sum;
     x = x.map((token, t) =>
@@ -71,7 +71,8 @@ export function referenceModel(
       return;
     }
     const around = { stream: x, layerInput, norm: config };
-    const ffn = feedForward(atNorm(n.ffnNorm!), layer.ffn, n.ffn, weights, around, changes[routes.length]);
+    const reads = layer.ffn.kind === 'moe' && layer.ffn.reads === 'layer' ? layerInput : x;
+    const ffn = feedForward(atNorm(n.ffnNorm!, reads), layer.ffn, n.ffn, weights, around, changes[routes.length]);
     join(ffn.out, n.ffnPostNorm);
     if (layer.outScale) {
       const by = need(weights, n.outScale!)[0]!;

@@ -39,8 +39,8 @@ async function ask(model: Model, ids: readonly number[], maxTokens = 4, each?: (
   }
 }
 
-// Its layers carry both kinds of state, of a convolution and of a scan, with attention in between.
-describe.each(['families/jamba'])('%s', (fixture) => {
+// Layers of the one carry both kinds of state, of a convolution and of a scan, with attention in between; those of the other a state and keys.
+describe.each(['families/jamba', 'families/yuan'])('%s', (fixture) => {
   const path = fixturePath(fixture);
   const withModel = async <T>(
     use: (model: Model) => Promise<T>,

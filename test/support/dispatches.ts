@@ -38,7 +38,9 @@ function attentionDispatches(
   const besides = isLatent && !isInside ? 2 : 0; // absorb, raise
   const aside = isLatent ? 0 : Number(attention.outputGate !== undefined) + (attention.mixture ? 2 : 0);
   const appends = Number(phase === 'prefill' && !isLatent);
-  return 1 + before + inner * (1 + inside) + besides + appends + 2 + aside; // attend, out
+  // With a filter: norm, twice the token before and two products, v, norm, q and k.
+  const projecting = !isLatent && attention.filter ? 10 : 1 + before;
+  return projecting + inner * (1 + inside) + besides + appends + 2 + aside; // attend, out
 }
 
 /** Of one layer, while all keys lie in one split of the decode kernel. */
@@ -57,9 +59,12 @@ export function layerDispatches(
   if (ffn.kind === 'none') return attending;
   if (ffn.kind === 'dense') return attending + 2 + own.before + Number(postNorms);
   const weighs = ffn.weightsOn === 'input'; // by a dispatch of its own; the shared expert then reads other rows than the experts
-  const shared = ffn.shared && (kernels === 'software' || weighs) ? 2 : 0;
-  const parallel = ffn.parallel ? 5 : 0; // norm, up, down, norm; norm of what the experts give
-  return attending + (phase === 'decode' ? 3 : 5) + shared + parallel + Number(weighs) + Number(postNorms);
+  const latent = ffn.latent ? 2 : 0; // down, up
+  const shared = ffn.shared && (kernels === 'software' || weighs || latent) ? 2 : 0;
+  // Norm, up, down, norm, and norm of what the experts give; without post norms as a dense layer.
+  const parallel = !ffn.parallel ? 0 : postNorms ? 5 : 2 + own.before;
+  const besides = latent + shared + parallel + Number(weighs) + Number(postNorms);
+  return attending + (phase === 'decode' ? 3 : 5) + besides;
 }
 
 export const stepDispatches = (config: ModelConfig, phase: Phase, kernels: KernelChoice): number =>

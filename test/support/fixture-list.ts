@@ -15,7 +15,8 @@ const SWEPT_FAMILIES = [
   'granitemoeshared',
   'phimoe',
   'llama4',
-  'nemotron-h',
+  'nemotron-h-latent',
+  'arctic',
 ];
 const OTHER_FAMILIES = [
   'granitemoe',
@@ -32,6 +33,8 @@ const OTHER_FAMILIES = [
   'flex-olmo',
   'olmo3',
   'laguna',
+  'nemotron-h',
+  'yuan',
 ];
 /** Of no part that the engine has not met in another one: they hold the pass in doubles, which the engine is held to. */
 const DOUBLES_FAMILIES = [

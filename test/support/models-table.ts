@@ -62,7 +62,7 @@ const TEXT = `# Models
 What runs, and what shows it. A model is recognised by \`model_type\` in its config.json, also where \`auto_map\` points to code beside it: that code is never run. This page is written
 by \`node scripts/models-table.mjs\` from what the tests list.
 
-- **Held to**: tiny checkpoints with values from \`transformers\` (\`vitest --project gpu test/model/fixtures\`), or, where no such values exist, random weights and the forward pass in doubles
+- **Held to**: tiny checkpoints with values from \`transformers\` or of the published modelling code (\`vitest --project gpu test/model/fixtures\`), or, where no such values exist, random weights and the forward pass in doubles
   (\`vitest --project gpu test/model/families test/model/odd-sizes\`), whose parts the fixtures hold to golden values (\`vitest --project unit test/unit/reference/model\`).
 - **Config**: as transformers 4 writes config.json, and as 5 does.
 - **Weights**: forms of the checkpoints in this row. Any family's bf16, f16, f32, F8 and compressed-tensors matrices take the same path: \`vitest --project gpu test/model/formats\`.
@@ -80,6 +80,8 @@ A model that also sees or hears is run by its \`text_config\` where a family her
 Nemotron-H's blocks are one part each. A layer here is a token mixer and the feed-forward behind it, where there is one, so the 52 blocks of Nemotron 3 Nano are 29 layers, 23 of them with experts: that is what layer numbers in traces count. A feed-forward without a mixer of its own in
 front is refused; no published pattern has one. Steps of the scan keep to \`time_step_limit\`; \`transformers\` clamps them to \`time_step_min\` instead while it reads a prompt.
 
+Yuan 2.0-M32 turns by angles that are rounded to bf16, positions too, as its published code has them in any type. Its layers keep, beside keys and values, what they need of the token before: a conversation that is edited is computed from the start.
+
 Where the rotation depends on length, the context that a model is loaded with decides, once for all positions:
 
 - longrope (Phi-3.5-MoE): a \`contextLength\` of up to \`original_max_position_embeddings\`, the default's 4,096 there, has the short factors, and every conversation is as in transformers. A longer one has the long factors for short conversations, too, as in vLLM;
@@ -88,10 +90,10 @@ Where the rotation depends on length, the context that a model is loaded with de
 
 Not run, and why:
 
-- Nemotron 3 Super and Ultra: their experts work in a latent between two further projections (\`moe_latent_size\`).
-- Arctic, whose experts read the stream in front of attention while a dense branch reads it behind; Yuan 2.0-M32, whose router attends over experts; ZAYA1, with convolutions inside attention and a router that carries a state.
-- Skywork-MoE: whether its gate is normalised at inference is not published where it could be read.
-- OpenMoE, Switch, NLLB-MoE: capacity drops tokens by their place in the batch, and the latter two are encoder-decoders; sessions here hold one causal stream.
+- ZAYA1, with convolutions inside attention and a router that carries a state.
+- Skywork-MoE: keys of its config say whether its gate has two layers and is normalised, at inference as in training; what the released file says, and what its tensors are called, could not be read.
+- OpenMoE: an expert is four matrices (x1 silu(x2) up, then down), where kernels here take two rows a value; and its published code drops tokens of a prompt beyond an expert's capacity.
+- Switch, NLLB-MoE: encoder-decoders; sessions here hold one causal stream.
 - privacy-filter and nomic-embed: encoders, which label or embed and do not generate.
 
 A model of another family is refused with the nearest known family and the keys that this one does not know; \`webmoe inspect\` prints a family file to start from.

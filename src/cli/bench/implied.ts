@@ -62,12 +62,21 @@ function grouped(a: GroupedAttention, n: GroupedAttentionNames, hidden: number):
     ...(a.bias.qkv ? projections.flatMap(([name, rows]) => stacked(name, rows, 'bias')) : []),
     ...(n.gate && a.outputGate ? stacked(n.gate, gateRows(a), 'weight', hidden) : []),
     [`${n.o}.weight`, [hidden, q]],
+    ...(n.filter ? filter(n.filter, hidden) : []),
     ...(a.bias.o ? [[`${n.o}.bias`, [hidden]] as const] : []),
     ...(n.qNorm ? [[n.qNorm, [normed(q)]] as const] : []),
     ...(n.kNorm ? [[n.kNorm, [normed(kv)]] as const] : []),
     ...(n.sinks ? [[n.sinks, [a.heads]] as const] : []),
   ];
 }
+
+const filter = ({ first, second, norm }: NonNullable<GroupedAttentionNames['filter']>, hidden: number): Entry[] => [
+  [`${first}.weight`, [hidden / 2, hidden, 2, 1]],
+  [`${first}.bias`, [hidden / 2]],
+  [`${second}.weight`, [hidden, hidden / 2, 2, 1]],
+  [`${second}.bias`, [hidden]],
+  [norm, [hidden]],
+];
 
 function latent(a: LatentAttention, n: LatentAttentionNames, hidden: number): Entry[] {
   const qRows = a.heads * (a.nopeSize + a.ropeSize);
@@ -110,9 +119,16 @@ function experts(storage: ExpertStorage, { experts: e, width }: MoeFfn, hidden: 
 
 const moe = (ffn: MoeFfn, n: MoeFfnNames, hidden: number): Entry[] => [
   [`${n.router}.weight`, [ffn.experts, hidden]],
+  ...(n.routerAttends ?? []).map((name): Entry => [`${name}.weight`, [ffn.experts, hidden]]),
   ...(n.routerBias ? [[n.routerBias, [ffn.experts]] as const] : []),
   ...(n.selectionBias ? [[n.selectionBias, [ffn.experts]] as const] : []),
-  ...experts(n.experts[0]!, ffn, hidden),
+  ...experts(n.experts[0]!, ffn, ffn.latent ?? hidden),
+  ...(n.latent && ffn.latent
+    ? ([
+        [`${n.latent.down}.weight`, [ffn.latent, hidden]],
+        [`${n.latent.up}.weight`, [hidden, ffn.latent]],
+      ] as const)
+    : []),
   ...(n.shared && ffn.shared ? glu(n.shared, ffn.shared.width, hidden) : []),
   ...(n.sharedGate ? [[`${n.sharedGate}.weight`, [1, hidden]] as const] : []),
   ...(n.routerGains ? [[n.routerGains, [hidden]] as const] : []),
@@ -120,7 +136,9 @@ const moe = (ffn: MoeFfn, n: MoeFfnNames, hidden: number): Entry[] => [
   ...(n.parallel && ffn.parallel
     ? [
         ...glu(n.parallel, ffn.parallel.width, hidden),
-        ...[n.parallel.norm, n.parallel.postNorm, n.parallel.expertsPostNorm].map((name): Entry => [name, [hidden]]),
+        ...[n.parallel.norm, n.parallel.postNorm, n.parallel.expertsPostNorm].flatMap((name): Entry[] =>
+          name === undefined ? [] : [[name, [hidden]]],
+        ),
       ]
     : []),
 ];

@@ -2,7 +2,7 @@
 import { gateRows } from '../../config/mixers.ts';
 import type { AttentionConfig, GroupedAttention, LatentAttention } from '../../config/model-config.ts';
 import type { GroupedAttentionNames, LatentAttentionNames, LayerNames, MatrixName } from '../../families/family.ts';
-import type { GroupedWeights, LatentWeights } from '../../layers/weights.ts';
+import type { FilterWeights, GroupedWeights, LatentWeights } from '../../layers/weights.ts';
 import { invariant } from '../../util/assert.ts';
 import type { MatrixShape } from '../../weights/layout.ts';
 import { sideBySide } from '../../weights/matrix.ts';
@@ -54,24 +54,52 @@ function grouped(
   if (config.mixture) return mixture(find, config, names, hidden);
   const norm = (name: string | null, projection: number): VectorSpec | null =>
     name === null ? null : find.gains(name, config.qkNorm === 'full' ? projection : headSize);
+  const v = [names.v, { rows: kvRows, cols: hidden }] as const;
   return {
     kind: 'grouped',
     qkv: find.stacked(
       `${labelOf(names.q)} + k + v`,
       [
         ...inStretches(names.q, { rows: qRows, cols: hidden }),
-        [names.k, { rows: kvRows, cols: hidden }],
-        [names.v, { rows: kvRows, cols: hidden }],
+        ...inStretches(names.k, { rows: kvRows, cols: hidden }),
+        ...(config.filter ? [] : [v]),
         ...(names.gate && config.outputGate ? inStretches(names.gate, { rows: gateRows(config), cols: hidden }) : []),
       ],
       'linear',
     ),
-    qkvBias: config.bias.qkv ? find.stackedBias([onlyOne(names.q), names.k, names.v], [qRows, kvRows, kvRows]) : null,
+    qkvBias: config.bias.qkv
+      ? find.stackedBias([onlyOne(names.q), onlyOne(names.k), names.v], [qRows, kvRows, kvRows])
+      : null,
     o: find.matrix(names.o, { rows: hidden, cols: qRows }, 'linear'),
     oBias: config.bias.o ? find.vector(`${names.o}.bias`, hidden) : null,
     qNorm: norm(names.qNorm, qRows),
     kNorm: norm(names.kNorm, kvRows),
     sinks: names.sinks === null ? null : find.vector(names.sinks, heads),
+    filter: config.filter ? filter(find, names, v, hidden) : null,
+  };
+}
+
+function filter(
+  find: WeightFinder,
+  { filter: names }: GroupedAttentionNames,
+  v: readonly [MatrixName, MatrixShape],
+  hidden: number,
+): FilterWeights<MatrixSpec, VectorSpec> {
+  invariant(names, 'attention with a filter names it');
+  const inner = hidden / 2;
+  const taps = (name: string, rows: number, cols: number): readonly [MatrixSpec, MatrixSpec] => [
+    find.tap(name, 0, { rows, cols }),
+    find.tap(name, 1, { rows, cols }),
+  ];
+  const shift = Float32Array.from({ length: 2 * hidden }, (_, i) => 1 - (i % 2));
+  return {
+    first: taps(names.first, inner, hidden),
+    firstBias: find.vector(`${names.first}.bias`, inner),
+    second: taps(names.second, hidden, inner),
+    secondBias: find.vector(`${names.second}.bias`, hidden),
+    shift: { label: `${names.first} shift`, length: shift.length, load: () => Promise.resolve(shift) },
+    norm: find.gains(names.norm, hidden),
+    v: find.stacked(label(v[0]), [v], 'linear'),
   };
 }
 
@@ -89,7 +117,7 @@ function mixture(
   const { router, out } = names.mixture;
   const all = Array.from({ length: experts }, (_, e) => e);
   const q = all.map((e) => find.expertMatrix(names.q as string, e, { rows: width, cols: hidden, experts }));
-  const kv = [names.k, names.v].map((name) => find.published(name, { rows: width, cols: hidden }));
+  const kv = [onlyOne(names.k), names.v].map((name) => find.published(name, { rows: width, cols: hidden }));
   const routes = find.published(router, { rows: experts, cols: hidden });
   const ways = all.map((e) => find.expertMatrix(out, e, { rows: hidden, cols: width, experts }));
   return {
@@ -104,6 +132,7 @@ function mixture(
     qNorm: null,
     kNorm: null,
     sinks: null,
+    filter: null,
   };
 }
 

@@ -71,7 +71,8 @@ function sharedLayouts(matrices: readonly ExpertMatrices[], precision: Precision
 export function describeExperts(find: WeightFinder, config: MoeFfn, names: MoeFfnNames): ExpertsSpec {
   const { checkpoint, precision, config: model } = find.input;
   const { width, activation } = config;
-  const shape = { hidden: model.hidden, width, experts: config.experts };
+  const hidden = config.latent ?? model.hidden;
+  const shape = { hidden, width, experts: config.experts };
   const { storage, matrices } = storedExperts(find, names, shape);
   const layouts = sharedLayouts(matrices, precision);
   const biases = config.expertBias ? matrices.map((_, e) => findExpertBias(checkpoint, storage, e, shape)) : null;
@@ -79,7 +80,7 @@ export function describeExperts(find: WeightFinder, config: MoeFfn, names: MoeFf
     label: `experts of ${names.router}`,
     count: config.experts,
     topK: config.topK,
-    slot: slotLayout({ hidden: model.hidden, width, gated: isGated(activation), ...layouts, bias: config.expertBias }),
+    slot: slotLayout({ hidden, width, gated: isGated(activation), ...layouts, bias: config.expertBias }),
     matrices: (e) => matrices[e]!,
     bias: biases && ((e, signal) => biases[e]!(signal)),
     storedBytes: matrices.reduce((n, m) => n + m.gate.storedBytes + m.up.storedBytes + m.down.storedBytes, 0),

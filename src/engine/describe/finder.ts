@@ -7,6 +7,7 @@ import { invariant } from '../../util/assert.ts';
 import type { Adapter } from '../../weights/adapters/lora.ts';
 import type { Checkpoint } from '../../weights/checkpoint.ts';
 import { findExpertMatrix, findMatrix, findTensor, findVector } from '../../weights/formats/index.ts';
+import { plainTap } from '../../weights/formats/plain.ts';
 import { layoutName, sameLayout, type MatrixShape } from '../../weights/layout.ts';
 import { rowsOf, type PublishedMatrix } from '../../weights/matrix.ts';
 import { targetLayout, type MatrixRole, type Precision } from '../precision.ts';
@@ -52,6 +53,14 @@ export class WeightFinder {
     if (!found)
       throw new InvalidCheckpoint('missing-tensor', `The checkpoint has no weights for ${name}`, { tensor: name });
     return found;
+  }
+
+  /** Of a convolution over two tokens: see `plainTap`. */
+  tap(name: string, tap: 0 | 1, shape: MatrixShape): MatrixSpec {
+    const found = plainTap(this.input.checkpoint, name, tap, shape);
+    if (!found)
+      throw new InvalidCheckpoint('missing-tensor', `The checkpoint has no weights for ${name}`, { tensor: name });
+    return this.placed(found.name, [[found, 'linear']]);
   }
 
   adapted(matrix: PublishedMatrix): PublishedMatrix {

@@ -2,6 +2,7 @@
 import type { MoeFfn } from '../../config/model-config.ts';
 import type { MoeFfnNames } from '../../families/family.ts';
 import { routerBlock } from '../../kernels/moe/router_block.ts';
+import { invariant } from '../../util/assert.ts';
 import { targetLayout } from '../precision.ts';
 import type { WeightFinder } from './finder.ts';
 import type { RouterSpec, VectorSpec } from './specs.ts';
@@ -9,14 +10,15 @@ import type { RouterSpec, VectorSpec } from './specs.ts';
 /** @throws InvalidCheckpoint for missing tensors and wrong shapes */
 export function describeRouter(
   find: WeightFinder,
-  { experts, router: { gains = false, expertScale: scaled = false } }: MoeFfn,
+  { experts, router: { gains = false, expertScale: scaled = false, attends = false } }: MoeFfn,
   names: MoeFfnNames,
   norm: VectorSpec | null,
 ): RouterSpec {
   const { config, precision } = find.input;
   const shape = { rows: experts, cols: config.hidden };
-  const source = find.published(names.router, shape);
-  const layout = targetLayout(source.layout, 'router', precision);
+  const sources = [names.router, ...(names.routerAttends ?? [])].map((name) => find.published(name, shape));
+  invariant(sources.length === (attends ? 3 : 1), 'names of another router than the config');
+  const layout = targetLayout(sources[0]!.layout, 'router', precision);
   const logitBias = names.routerBias === null ? null : find.vector(names.routerBias, experts);
   const selectionBias = names.selectionBias === null ? null : find.vector(names.selectionBias, experts);
   const sharedGate = names.sharedGate === null ? null : find.row(names.sharedGate, config.hidden);
@@ -26,6 +28,7 @@ export function describeRouter(
     hidden: config.hidden,
     experts,
     layout,
+    attends,
     norm: norm !== null,
     normBias: config.norm === 'layer-biased',
     logitBias: logitBias !== null,
@@ -45,7 +48,13 @@ export function describeRouter(
   return {
     label: names.router,
     block,
-    matrix: { ...shape, firstRow: 0, layout, pieces: [{ source, begin: 0, end: experts, target: 0, stride: 1 }] },
+    matrix: {
+      rows: sources.length * experts,
+      cols: config.hidden,
+      firstRow: 0,
+      layout,
+      pieces: sources.map((source, i) => ({ source, begin: 0, end: experts, target: i * experts, stride: 1 })),
+    },
     vectors: vectors.flatMap(({ at, vector }) => (vector ? [{ at, vector }] : [])),
   };
 }

@@ -22,7 +22,12 @@ export function layerCaches(
     const bytes = cacheBytes(mixer, { hidden: config.hidden, context: capacity, kv: format });
     if ('keys' in bytes) {
       const [keys, values] = [buffer(`keys ${i}`, 'kv', bytes.keys), buffer(`values ${i}`, 'kv', bytes.values)];
-      return { keys, values, capacity, format };
+      if (!('inputs' in bytes)) return { keys, values, capacity, format };
+      const [inputs, inner] = [
+        buffer(`filter ${i}`, 'kv', bytes.inputs),
+        buffer(`filter inner ${i}`, 'kv', bytes.inner),
+      ];
+      return { keys, values, capacity, format, filter: { inputs, inner } };
     }
     if ('latents' in bytes) {
       const latents = buffer(`latents ${i}`, 'kv', bytes.latents);

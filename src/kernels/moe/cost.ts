@@ -34,14 +34,17 @@ const route: CostRule = (c) => {
   const early = c.flag('EARLY') ? d : 0;
   const log = 2 * k + (c.flag('PREDICT') ? c.number('PREDICTED') : 0) + (c.flag('LOGITS') ? e : 0);
   const tables = (c.flag('APPROXIMATE') ? e : 0) + (c.flag('INTERVENE') ? routers * (4 + e) : 0);
-  const rows = alignUp(e, c.number('WG') / ROUTER_PARTS);
+  const products = c.isOn('ATTENDS') ? 3 * e : e;
+  const rows = alignUp(products, c.number('WG') / ROUTER_PARTS);
+  const attention = c.isOn('ATTENDS') ? 4 * tokens * routers * e * e : 0;
   return {
     // The shared gate of the next layer is not needed for its choice.
-    weightBytes: routers * (e * weightRowBytes(c) + BYTES * (norm + biases)) + BYTES * gate * d,
+    weightBytes: routers * (products * weightRowBytes(c) + BYTES * (norm + biases)) + BYTES * gate * d,
     kvBytes: 0,
     activationBytes: BYTES * (tokens * (2 * d + early + log + gate) + tables),
-    usefulFlops: 2 * tokens * d * (routers * e + gate),
-    issuedFlops: 2 * tokens * (routers * rows * c.number('BLOCKS') * c.number('BLOCK_CHUNKS') * CHUNK + gate * d),
+    usefulFlops: 2 * tokens * d * (routers * products + gate) + attention,
+    issuedFlops:
+      2 * tokens * (routers * rows * c.number('BLOCKS') * c.number('BLOCK_CHUNKS') * CHUNK + gate * d) + attention,
   };
 };
 

@@ -6,7 +6,7 @@ import { invariant } from '../../util/assert.ts';
 import { alignUp, ceilDiv } from '../../util/math.ts';
 import { CHUNK, hasScales, weightFormat } from '../../weights/layout.ts';
 import { interventionBytes } from './intervention.ts';
-import type { RouterBlock } from './router_block.ts';
+import { routerRows, type RouterBlock } from './router_block.ts';
 
 export interface RouteIo {
   /** The residual stream. */
@@ -85,7 +85,7 @@ export function route(recorder: Recorder, label: string, io: RouteIo, shape: Rou
   const { x, early, router, normed, routed, sharedWeight, slotTable, interventions } = io;
   const { block, predict = false, logits = false } = shape;
   check(label, io, shape);
-  const format = weightFormat(block.layout, { rows: block.experts, cols: block.hidden });
+  const format = weightFormat(block.layout, { rows: routerRows(block), cols: block.hidden });
   const scaled = hasScales(block.layout);
   const bindings = {
     values: router,
@@ -138,6 +138,7 @@ function check(label: string, { router: view, sharedWeight }: RouteIo, shape: Ro
     block.norm !== false || !(block.normBias || block.routerGains),
     `${label}: parts of a norm that is not there`,
   );
+  invariant((block.attends ?? false) === (router.attends ?? false), `${label}: experts that attend`);
   invariant(block.logitBias === router.logitBias, `${label}: logit bias`);
   invariant(block.selectionBias === router.selectionBias, `${label}: selection bias`);
   const { expertScale = false, gains = false } = router;
@@ -154,11 +155,12 @@ function check(label: string, { router: view, sharedWeight }: RouteIo, shape: Ro
   invariant(keep >= 1 && keep <= count, `${label}: keeps ${keep} of ${count} groups`);
 }
 
-function sizes({ block: { hidden, experts, norm: isNormed = true }, topK, norm = 'rms', eps }: RouteShape): Constants {
+function sizes({ block, topK, norm = 'rms', eps }: RouteShape): Constants {
+  const { hidden, experts, norm: isNormed = true } = block;
   const chunks = ceilDiv(hidden, CHUNK);
   const blocks = ceilDiv(chunks, MOST_CHUNKS);
   return {
-    WG: experts * hidden > SMALL_ROUTER ? 256 : 64,
+    WG: routerRows(block) * hidden > SMALL_ROUTER ? 256 : 64,
     D: hidden,
     E: experts,
     TOP_K: topK,
@@ -174,6 +176,7 @@ function blockConstants(block: RouterBlock): Constants {
   const { norm = true, logitBias, selectionBias, sharedGate, routerGains = false, expertScale = false } = block;
   return {
     ROUTER_VEC4: block.bytes / 16,
+    ATTENDS: block.attends ?? false,
     NORM: norm,
     ...(norm ? { GAMMA_AT: block.gammaAt / 4 } : {}),
     LOGIT_BIAS: logitBias,

@@ -1,5 +1,5 @@
 /**
- * How all that the router of one MoE layer needs lies in one range of a buffer: the matrix [E, D] in its native layout, then f32 vectors, the
+ * How all that the router of one MoE layer needs lies in one range of a buffer: the matrix [E, D] (of experts that attend to each other [3 E, D]) in its native layout, then f32 vectors, the
  * norm's gamma [D] (with a bias [2 D]), logit bias [E], selection bias [E], shared gate [D], gains of the router's own norm [D], a scale of each expert [E], those that there are. One range is one or two bindings whatever the
  * family has, and blocks of one layout one after the other let a layer read its successor's.
  */
@@ -11,6 +11,8 @@ export interface RouterBlockShape {
   readonly hidden: number; // D
   readonly experts: number; // E
   readonly layout: Layout;
+  /** The matrix has rows of q, k and v. Default false. */
+  readonly attends?: boolean;
   /** Default true: experts read the residual stream through a norm. */
   readonly norm?: boolean;
   /** Of a layer norm: biases lie behind the gains. */
@@ -45,11 +47,16 @@ export interface DeviceRouter {
   readonly withNext: BufferView | null; // 2 * block.bytes
 }
 
+/** Of the matrix. */
+export const routerRows = ({ experts, attends = false }: Pick<RouterBlockShape, 'experts' | 'attends'>): number =>
+  attends ? 3 * experts : experts;
+
 export function routerBlock(shape: RouterBlockShape): RouterBlock {
   const {
     hidden,
     experts,
     layout,
+    attends = false,
     norm = true,
     normBias,
     logitBias,
@@ -58,7 +65,7 @@ export function routerBlock(shape: RouterBlockShape): RouterBlock {
     routerGains = false,
     expertScale = false,
   } = shape;
-  let end = planes(layout, { rows: experts, cols: hidden }).bytes;
+  let end = planes(layout, { rows: routerRows(shape), cols: hidden }).bytes;
   const place = (isThere: boolean, values: number): number => {
     if (!isThere) return -1;
     const at = end;
@@ -69,6 +76,7 @@ export function routerBlock(shape: RouterBlockShape): RouterBlock {
     hidden,
     experts,
     layout,
+    attends,
     norm,
     normBias,
     logitBias,
@@ -91,6 +99,7 @@ export const sameBlock = (a: RouterBlock, b: RouterBlock): boolean =>
   a.hidden === b.hidden &&
   a.experts === b.experts &&
   sameLayout(a.layout, b.layout) &&
+  a.attends === b.attends &&
   a.norm === b.norm &&
   a.normBias === b.normBias &&
   a.logitBias === b.logitBias &&

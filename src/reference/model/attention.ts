@@ -1,6 +1,8 @@
 /** Attention over a whole sequence: every key and value is made in full, also for latent attention. */
 import type { AttentionConfig, GroupedAttention, LatentAttention, RopeConfig } from '../../config/model-config.ts';
 import type { GroupedAttentionNames, LatentAttentionNames, MatrixName } from '../../families/family.ts';
+import { bf16ToF32, f32ToBf16 } from '../../util/half.ts';
+import { filtered } from './filter.ts';
 import {
   matVec,
   need,
@@ -16,13 +18,15 @@ import {
 
 /** Rotates the first values of `head` by its position; the rest passes through. */
 function rotated(head: Float64Array, position: number, rope: RopeConfig): Float64Array {
-  const { inverseFrequencies, amplitude, interleaved } = rope;
+  const { inverseFrequencies, amplitude, interleaved, rounded = false } = rope;
+  const near = (value: number): number => (rounded ? bf16ToF32(f32ToBf16(value)) : value);
   const pairs = inverseFrequencies.length;
   const out = head.slice();
   inverseFrequencies.forEach((frequency, j) => {
     const [a, b] = interleaved ? [2 * j, 2 * j + 1] : [j, j + pairs];
-    const cos = Math.cos(position * frequency) * amplitude;
-    const sin = Math.sin(position * frequency) * amplitude;
+    const angle = near(near(position) * near(frequency));
+    const cos = near(Math.cos(angle)) * amplitude;
+    const sin = near(Math.sin(angle)) * amplitude;
     out[a] = head[a]! * cos - head[b]! * sin;
     out[b] = head[b]! * cos + head[a]! * sin;
   });
@@ -114,8 +118,9 @@ function groupedHeads(
   const rms = (values: Float64Array, name: string | null): Float64Array =>
     name === null ? plain(values) : normed(values, w, name, { ...norm, norm: 'rms' });
   const bias = (name: MatrixName): Float64Array | null => (c.bias.qkv ? needBias(w, name) : null);
+  const read = c.filter && n.filter ? filtered(x, n.filter, w, c.filter.normEps) : x;
   const project = (names: readonly MatrixName[], normName: string | null, norms = true): Float64Array[][] =>
-    x.map((token) => {
+    (norms ? read : x).map((token) => {
       let all = joined(names.map((name) => matVec(needMatrix(w, name, token.length), token, bias(name))));
       if (norms && c.qkNorm === 'full') all = rms(all, normName);
       const { clip } = c;
@@ -132,7 +137,7 @@ function groupedHeads(
     );
   const q = turned(project(stretches(n.q), n.qNorm), n.qNorm).map((token, t) => token.map((h) => heated(h, t, c)));
   const v = project([n.v], null, false).map((token) => (c.valueNorm ? token.map(plain) : token));
-  return { q, k: turned(project([n.k], n.kNorm), n.kNorm), v };
+  return { q, k: turned(project(stretches(n.k), n.kNorm), n.kNorm), v };
 }
 
 function latentHeads(x: readonly Float64Array[], c: LatentAttention, n: LatentAttentionNames, w: Weights): Heads {
@@ -182,7 +187,7 @@ function mixtureOfHeads(
   );
   const project = (name: MatrixName, token: Float64Array): Float64Array[] =>
     split(matVec(needMatrix(w, name, hidden), token), c.headSize);
-  const k = x.map((token, t) => project(n.k, token).map((h) => rotated(h, t, c.rope)));
+  const k = x.map((token, t) => project(stretches(n.k)[0]!, token).map((h) => rotated(h, t, c.rope)));
   const v = x.map((token) => project(n.v, token));
   const bias = c.bias.o ? need(w, `${n.o}.bias`) : new Float64Array(hidden);
   const sums = x.map(() => bias.slice());

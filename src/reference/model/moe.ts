@@ -201,7 +201,7 @@ function moe(
   change?: RouteChange,
 ): { out: Float64Array[]; routes: Route[]; logits: Float64Array[] } {
   const vector = (name: string | null): Float64Array | null => (name === null ? null : need(weights, name));
-  const router = need(weights, `${names.router}.weight`);
+  const products = [names.router, ...(names.routerAttends ?? [])].map((name) => need(weights, `${name}.weight`));
   const storage = storageOf(names, weights);
   const experts = new Map<number, Glu>();
   const expert = (e: number, hidden: number): Glu => {
@@ -212,24 +212,30 @@ function moe(
   const shared = names.shared && separate(names.shared, weights, x[0]!.length);
   const sharedGate = names.sharedGate === null ? null : need(weights, `${names.sharedGate}.weight`);
   const logits = routerInput(x, config, names, weights, around).map((token) =>
-    matVec(router, token, vector(names.routerBias)),
+    routerLogits(products, token, vector(names.routerBias)),
   );
   const scales = names.expertScale === undefined ? null : need(weights, names.expertScale);
   const routes = logits.map((own) => {
     const { ids, weights } = route(own, vector(names.selectionBias), config.topK, config.router, change);
     return { ids, weights: scales ? weights.map((w, i) => w * scales[ids[i]!]!) : weights };
   });
+  const latent = names.latent && {
+    down: need(weights, `${names.latent.down}.weight`),
+    up: need(weights, `${names.latent.up}.weight`),
+  };
   const out = x.map((token, t) => {
-    let sum: Float64Array = new Float64Array(token.length);
+    const read = latent ? matVec(latent.down, token) : token;
+    let sum: Float64Array = new Float64Array(read.length);
     routes[t]!.ids.forEach((e, i) => {
       const weight = routes[t]!.weights[i]!;
       const [before, after] = config.weightsOn === 'input' ? [weight, 1] : [1, weight];
-      const input = token.map((v) => v * before);
+      const input = read.map((v) => v * before);
       sum = add(
         sum,
-        glu(input, expert(e, token.length), config.activation).map((v) => v * after),
+        glu(input, expert(e, read.length), config.activation).map((v) => v * after),
       );
     });
+    if (latent) sum = matVec(latent.up, sum);
     if (!shared) return sum;
     const open = sharedGate ? sigmoid(matVec(sharedGate, token)[0]!) : 1;
     return add(
@@ -238,6 +244,13 @@ function moe(
     );
   });
   return { out: besideDense(out, config, names, weights, around), routes, logits };
+}
+
+/** @param products one matrix, or those of q, k and v, by which experts attend to each other */
+function routerLogits(products: readonly Float64Array[], token: Float64Array, bias: Float64Array | null): Float64Array {
+  const [q, k, v] = products.map((w) => matVec(w, token, products.length === 1 ? bias : null));
+  if (!k || !v) return q!;
+  return q!.map((query) => softmax(k.map((key) => query * key)).reduce((sum, p, j) => sum + p * v[j]!, 0));
 }
 
 /** What the router reads: the same as the experts, the stream through a norm of its own, or what the whole layer read. */
@@ -254,7 +267,7 @@ function routerInput(
   return stream.map((token) => rmsNormed(token, gains, norm.normEps));
 }
 
-/** norm(what the experts give) + norm(what the dense FFN beside them gives), where there is one. */
+/** What the experts give and what the dense FFN beside them gives, where there is one; with post norms each normed by itself. */
 function besideDense(
   experts: Float64Array[],
   { activation }: MoeFfn,
@@ -266,11 +279,9 @@ function besideDense(
   const dense = separate(parallel, weights, stream[0]!.length);
   return stream.map((token, t) => {
     const given = glu(normed(token, weights, parallel.norm, norm), dense, activation);
-    const both = [
-      normed(given, weights, parallel.postNorm, norm),
-      normed(experts[t]!, weights, parallel.expertsPostNorm, norm),
-    ];
-    return add(both[0]!, both[1]!);
+    const joined = (values: Float64Array, name: string | undefined): Float64Array =>
+      name === undefined ? values : normed(values, weights, name, norm);
+    return add(joined(given, parallel.postNorm), joined(experts[t]!, parallel.expertsPostNorm));
   });
 }
 

@@ -7,7 +7,7 @@ export interface RouteInput {
   readonly x: ArrayLike<number>; // [T, D]
   /** Absent: no norm. */
   readonly gamma?: ArrayLike<number> | undefined; // [D]; of a layer norm with a bias [2 D]
-  readonly router: ArrayLike<number>; // [E, D]
+  readonly router: ArrayLike<number>; // [E, D]; of experts that attend to each other [3 E, D]: q, k, v
   readonly logitBias?: ArrayLike<number> | undefined; // [E]
   readonly selectionBias?: ArrayLike<number> | undefined; // [E]
   readonly sharedGate?: ArrayLike<number> | undefined; // [D]
@@ -67,11 +67,12 @@ export function route(input: RouteInput, size: RouteSize): Routing {
   const sharedWeight = new Float64Array(input.sharedGate ? tokens : 0);
   for (let t = 0; t < tokens; t++) {
     const token = normed.subarray(t * hidden, (t + 1) * hidden);
-    const logits = Float64Array.from({ length: experts }, (_, e) => {
+    const products = Float64Array.from({ length: (router.attends ? 3 : 1) * experts }, (_, e) => {
       const row = Array.from(token, (_v, d) => input.router[e * hidden + d]!);
       const read = Array.from(token, (_v, d) => routed[t * hidden + d]!);
-      return dot(read, row) + (input.logitBias?.[e] ?? 0);
+      return dot(read, row);
     });
+    const logits = (router.attends ? attended(products) : products).map((l, e) => l + (input.logitBias?.[e] ?? 0));
     allLogits.set(logits, t * experts);
     const scores = scoresOf(logits, router.score);
     const chosen = choose(scores, input.selectionBias, size);
@@ -87,6 +88,13 @@ export function route(input: RouteInput, size: RouteSize): Routing {
     if (input.sharedGate) sharedWeight[t] = sigmoid(dot(token, input.sharedGate));
   }
   return { normed, logits: allLogits, ids, weights, sharedWeight };
+}
+
+/** softmax(q k^T) v of [q, k, v]: a mean of all experts' v for each expert. */
+function attended(products: Float64Array): Float64Array {
+  const experts = products.length / 3;
+  const [k, v] = [products.subarray(experts, 2 * experts), products.subarray(2 * experts)];
+  return products.slice(0, experts).map((q) => dot(softmax(k.map((key) => q * key)), v));
 }
 
 function normOf({ x, gamma }: RouteInput, norm: NormKind, shape: Parameters<typeof rmsNorm>[2]): Float64Array {

@@ -96,6 +96,34 @@ export function plainMatrix(checkpoint: Checkpoint, name: string, expected: Matr
   return published(info, name, { rows, cols }, info.end - info.begin, plainRows(checkpoint, info, { rowBytes }));
 }
 
+/**
+ * Of a convolution over two tokens that mixes channels, [rows, cols, 2, 1], the matrix for one of them.
+ * @param tap 0 for the token before, 1 for the token itself
+ * @throws InvalidCheckpoint `wrong-shape`
+ */
+export function plainTap(
+  checkpoint: Checkpoint,
+  name: string,
+  tap: 0 | 1,
+  { rows, cols }: MatrixShape,
+): PublishedMatrix | null {
+  const info = tensorCalled(checkpoint, name);
+  if (!info) return null;
+  expectShape(info, [rows, cols, 2, 1]);
+  const unit = dtypeBits(info.dtype) / 8;
+  const both = plainRows(checkpoint, info, { rowBytes: 2 * cols * unit });
+  const read: RowReader = async (begin, end, signal) => everySecond(await both(begin, end, signal), unit, tap);
+  return published(info, `${name}[:, :, ${tap}]`, { rows, cols }, (info.end - info.begin) / 2, read);
+}
+
+/** Values of `unit` bytes, from the value `phase` on. */
+function everySecond(bytes: Uint8Array, unit: number, phase: 0 | 1): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(bytes.length / 2);
+  for (let at = 0; at < out.length; at += unit)
+    out.set(bytes.subarray(2 * at + phase * unit, 2 * at + (phase + 1) * unit), at);
+  return out;
+}
+
 /** @throws InvalidCheckpoint `wrong-shape` */
 export function plainExpert(checkpoint: Checkpoint, name: string, slice: ExpertSlice): PublishedMatrix | null {
   const info = tensorCalled(checkpoint, name);

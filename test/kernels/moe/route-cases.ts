@@ -60,6 +60,7 @@ export const cases: Case[] = [
     router: { ...SOFTMAX, renormalize: { epsilon: 0 }, gains: true, expertScale: true },
   },
   { name: 'early', ...MANY, predict: true, early: true, approximate: {}, router: { ...SIGMOID, selectionBias: false } },
+  { name: 'attends', ...MANY, predict: true, logits: true, spread: 0.1, router: { ...SOFTMAX, attends: true } },
   {
     name: 'no_norm',
     tokens: 3,

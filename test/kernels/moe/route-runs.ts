@@ -90,12 +90,13 @@ const layoutOf = (c: Case): Layout => c.layout ?? { kind: 'bf16' };
 
 function routerOf(c: Case, seed: number): Router {
   const { hidden, experts, router } = c;
-  const rows = normals(seed + 2, experts * hidden, c.spread ?? 0.3);
+  const count = router.attends ? 3 * experts : experts;
+  const rows = normals(seed + 2, count * hidden, c.spread ?? 0.3);
   const { ties } = c;
   if (ties) rows.forEach((_, i) => i >= ties * hidden && (rows[i] = rows[i - ties * hidden]!));
   return {
     ...(c.norm === null ? {} : { gamma: normals(seed + 3, c.norm === 'layer-biased' ? 2 * hidden : hidden, 0.2, 1) }),
-    matrix: encodeMatrix(rows, layoutOf(c), { rows: experts, cols: hidden }),
+    matrix: encodeMatrix(rows, layoutOf(c), { rows: count, cols: hidden }),
     ...(router.logitBias ? { logitBias: normals(seed + 4, experts, 1, c.logitOffset) } : {}),
     ...(router.selectionBias ? { selectionBias: normals(seed + 5, experts, 0.4, -0.6) } : {}),
     ...(c.sharedGate ? { sharedGate: normals(seed + 6, hidden, 0.3) } : {}),
@@ -208,7 +209,7 @@ export async function run(
 }
 
 function expected(c: Case, inputs: Inputs): Found {
-  const shape = { rows: c.experts, cols: c.hidden };
+  const shape = { rows: c.router.attends ? 3 * c.experts : c.experts, cols: c.hidden };
   const by = (
     { matrix, ...vectors }: Router & Pick<Inputs, 'early'>,
     topK: number,

@@ -126,6 +126,11 @@ describe('moe/route', () => {
           (s) => s.replace('weight *= vector(EXPERT_SCALE_AT', 'weight += 0.0 * vector(EXPERT_SCALE_AT'),
         ],
         [
+          'attends to itself',
+          ['attends'],
+          (s) => s.replace('mixed += p * products[2u * E + j]', 'mixed = products[2u * E + j]'),
+        ],
+        [
           'reads late',
           ['early'],
           (s) => s.replace('v[j] = early[from_x + d];', 'v[j] = v[j] + 0.0 * early[from_x + d];'),

@@ -54,14 +54,21 @@ function addAttention(shapes: Shapes, a: AttentionConfig, n: LayerNames['mixer']
     const [{ experts }, width] = [a.mixture, a.kvHeads * a.headSize];
     addMatrix(shapes, n.mixture.router, experts, hidden);
     shapes.set(n.q, [experts, width, hidden]);
-    addMatrix(shapes, n.k, width, hidden);
+    addMatrix(shapes, [n.k].flat()[0] as MatrixName, width, hidden);
     shapes.set(n.mixture.out, [experts, hidden, width]);
     if (a.bias.o) shapes.set(`${n.o}.bias`, [hidden]);
     return;
   }
   const rows = { q: heads * a.headSize, k: a.kvHeads * a.headSize, v: a.kvHeads * a.headSize };
   const anyStretch = (names: MatrixName | readonly MatrixName[]): MatrixName => ([names].flat() as MatrixName[])[0]!; // names the whole
-  for (const p of ['q', 'k', 'v'] as const) addMatrix(shapes, anyStretch(n[p]), rows[p], hidden, a.bias.qkv);
+  for (const p of ['q', 'k', 'v'] as const)
+    for (const name of [n[p]].flat() as MatrixName[]) addMatrix(shapes, name, rows[p], hidden, a.bias.qkv);
+  if (n.filter) {
+    const { first, second, norm } = n.filter;
+    shapes.set(weight(first), [hidden / 2, hidden, 2, 1]).set(`${first}.bias`, [hidden / 2]);
+    shapes.set(weight(second), [hidden, hidden / 2, 2, 1]).set(`${second}.bias`, [hidden]);
+    shapes.set(norm, [hidden]);
+  }
   shapes.set(weight(n.o), [hidden, rows.q]);
   if (a.bias.o) shapes.set(`${n.o}.bias`, [hidden]);
   if (n.qNorm) shapes.set(n.qNorm, [a.qkNorm === 'full' ? rows.q : a.headSize]);
@@ -96,21 +103,27 @@ function addExperts(shapes: Shapes, storage: ExpertStorage, ffn: MoeFfn, hidden:
 
 function addMoe(shapes: Shapes, ffn: MoeFfn, n: MoeFfnNames, hidden: number, kind?: ExpertStorage['kind']): void {
   shapes.set(weight(n.router), [ffn.experts, hidden]);
+  for (const name of n.routerAttends ?? []) shapes.set(weight(name), [ffn.experts, hidden]);
   if (n.routerBias) shapes.set(n.routerBias, [ffn.experts]);
   if (n.selectionBias) shapes.set(n.selectionBias, [ffn.experts]);
   addExperts(
     shapes,
     n.experts.find((s) => s.kind === (kind ?? s.kind))!,
     ffn,
-    hidden,
+    ffn.latent ?? hidden,
   );
+  if (n.latent && ffn.latent) {
+    addMatrix(shapes, n.latent.down, ffn.latent, hidden);
+    addMatrix(shapes, n.latent.up, hidden, ffn.latent);
+  }
   if (n.shared && ffn.shared) addGlu(shapes, n.shared, ffn.shared.width, hidden);
   if (n.sharedGate) shapes.set(weight(n.sharedGate), [1, hidden]);
   if (n.routerGains && ffn.router.gains) shapes.set(n.routerGains, [hidden]);
   if (n.expertScale && ffn.router.expertScale) shapes.set(n.expertScale, [ffn.experts]);
   if (n.parallel && ffn.parallel) {
     addGlu(shapes, n.parallel, ffn.parallel.width, hidden);
-    for (const name of [n.parallel.norm, n.parallel.postNorm, n.parallel.expertsPostNorm]) shapes.set(name, [hidden]);
+    for (const name of [n.parallel.norm, n.parallel.postNorm, n.parallel.expertsPostNorm])
+      if (name) shapes.set(name, [hidden]);
   }
 }
 

@@ -4,6 +4,8 @@ import { readModelConfig } from '../../../src/config/load.ts';
 import type { ModelConfig } from '../../../src/config/model-config.ts';
 import { parameterCounts } from '../../../src/config/parameters.ts';
 import { InvalidCheckpoint, UnsupportedModel } from '../../../src/errors.ts';
+import arctic from '../../fixtures/families/arctic/config.json' with { type: 'json' };
+import yuan from '../../fixtures/families/yuan/config.json' with { type: 'json' };
 
 const attends = (layers: number, at: readonly number[], names: readonly [string, string]): string[] =>
   Array.from({ length: layers }, (_, i) => names[at.includes(i) ? 1 : 0]);
@@ -220,7 +222,24 @@ test.each<[string, object, typeof InvalidCheckpoint | typeof UnsupportedModel, s
   ],
   ['another number of blocks', { ...NEMOTRON_3_NANO, num_hidden_layers: 3 }, InvalidCheckpoint, 'num_hidden_layers'],
   ['an odd width', { ...NEMOTRON_3_NANO, moe_intermediate_size: 1855 }, InvalidCheckpoint, 'moe_intermediate_size'],
-  ['experts in a latent', { ...NEMOTRON_3_NANO, moe_latent_size: 1024 }, UnsupportedModel, 'moe_latent_size'],
+  [
+    'a latent of experts wider than the stream',
+    { ...NEMOTRON_3_NANO, moe_latent_size: 4096 },
+    InvalidCheckpoint,
+    'moe_latent_size',
+  ],
+  ['q and k of one projection', { ...yuan, use_shareqk: true }, UnsupportedModel, 'use_shareqk'],
+  [
+    'experts without gates',
+    { ...yuan, moe_config: { gated_linear_unit: false } },
+    UnsupportedModel,
+    'gated_linear_unit',
+  ],
+  ['no experts', { ...yuan, moe_config: null }, InvalidCheckpoint, 'moe_config'],
+  ['a key of the experts', { ...yuan, moe_config: { ...yuan.moe_config, router: 1 } }, UnsupportedModel, 'router'],
+  ['narrow heads', { ...yuan, attention_projection_size: 32 }, InvalidCheckpoint, 'attention_projection_size'],
+  ['no dense branch', { ...arctic, parallel_attn_mlp_res: false }, UnsupportedModel, 'parallel_attn_mlp_res'],
+  ['a branch nobody announces', { ...arctic, parallel_attn_mlp_res: null }, InvalidCheckpoint, 'parallel_attn_mlp_res'],
   ['an offset beyond its period', { ...JAMBA_MINI, attn_layer_offset: 8 }, InvalidCheckpoint, 'attn_layer_offset'],
 ])('%s is refused by name', (_, json, type, key) => {
   const error = ((): unknown => {

@@ -45,6 +45,7 @@ test('every kernel has a cost rule, and every rule a kernel', () => {
 describe('the weights that a token reads', () => {
   /** Of tensors in bf16: vectors lie in f32 on the GPU, biases of experts, the gate of a shared expert and what recurrent states are made with among them. */
   const bytesOnGpu = (name: string, { shape }: { readonly shape: readonly number[] }): number => {
+    if (shape.length === 4) return shape[2]! * bytesOnGpu(name, { shape: shape.slice(0, 2) }); // a matrix for each token of a convolution
     const isVector = shape.length === 1 || /_bias$|shared_expert_gate|conv(?:1d)?\.weight$|A_log$/.test(name);
     // Rows of matrices are filled up to whole chunks of 32.
     const cols = isVector ? shape.at(-1)! : alignUp(shape.at(-1)!, 32);
@@ -60,6 +61,8 @@ describe('the weights that a token reads', () => {
     // Of three delta nets: gains of 1 for q and k, and those of the gated norm once for each of its four heads.
     'qwen3-next': 3 * 4 * (2 * 32 + 3 * 16),
     'qwen3-5-moe': 3 * 4 * (2 * 32 + 3 * 16),
+    // Taps that give the token before, for both convolutions of two layers.
+    yuan: 2 * 4 * 2 * (64 + 32),
     // The rows of the second layer's keys are those of its values, too.
     gemma4: 2 * 32 * 64,
   };
