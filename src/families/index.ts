@@ -41,6 +41,7 @@ import { qwen3Moe } from './qwen3-moe.ts';
 import { qwen35Moe } from './qwen3-5-moe.ts';
 import { qwen3Next } from './qwen3-next.ts';
 import { smallThinker } from './smallthinker.ts';
+import { switchTransformers } from './switch_transformers.ts';
 
 export const FAMILIES: readonly Family[] = [
   mixtral,
@@ -79,6 +80,7 @@ export const FAMILIES: readonly Family[] = [
   nemotronH,
   olmo2,
   laguna,
+  switchTransformers,
 ];
 
 type Config = Readonly<Record<string, Json>>;

@@ -52,6 +52,8 @@ function grouped(
   const qRows = heads * headSize;
   const kvRows = kvHeads * headSize;
   if (config.mixture) return mixture(find, config, names, hidden);
+  const isCross = config.sees === 'encoded';
+  const [k, v] = [names.k, names.v].map((name) => [name, { rows: kvRows, cols: hidden }] as const);
   const norm = (name: string | null, projection: number): VectorSpec | null =>
     name === null ? null : find.gains(name, config.qkNorm === 'full' ? projection : headSize);
   return {
@@ -60,8 +62,7 @@ function grouped(
       `${labelOf(names.q)} + k + v`,
       [
         ...inStretches(names.q, { rows: qRows, cols: hidden }),
-        [names.k, { rows: kvRows, cols: hidden }],
-        [names.v, { rows: kvRows, cols: hidden }],
+        ...(isCross ? [] : [k!, v!]),
         ...(names.gate && config.outputGate ? inStretches(names.gate, { rows: gateRows(config), cols: hidden }) : []),
       ],
       'linear',
@@ -72,6 +73,8 @@ function grouped(
     qNorm: norm(names.qNorm, qRows),
     kNorm: norm(names.kNorm, kvRows),
     sinks: names.sinks === null ? null : find.vector(names.sinks, heads),
+    kv: isCross ? find.stacked(`${label(names.k)} + v`, [k!, v!], 'linear') : null,
+    distanceBias: config.distanceBias ? find.tensor(names.distanceBias!, [config.distanceBias.buckets, heads]) : null,
   };
 }
 
@@ -104,6 +107,8 @@ function mixture(
     qNorm: null,
     kNorm: null,
     sinks: null,
+    kv: null,
+    distanceBias: null,
   };
 }
 

@@ -1,0 +1,108 @@
+/**
+ * An encoder-decoder against the values that transformers computed: greedy ids and the routing of both stacks exactly, logits to 1e-3 of RMS; with every
+ * expert on the GPU, and the same bits with few.
+ */
+import { describe, expect, it } from 'vitest';
+import type { Model } from '../../src/engine/model.ts';
+import type { RunRouting } from '../../src/trace/run-routing.ts';
+import { expectClose } from '../support/conformance.ts';
+import { listedDispatches } from '../support/dispatches.ts';
+import { ENCODER_DECODERS, fixturePath } from '../support/fixture-list.ts';
+import { Golden } from '../support/golden.ts';
+import { openTestGpu, pretend } from '../support/gpu.ts';
+import { withModel } from '../support/models.ts';
+
+const gpu = await openTestGpu({ defaultLimits: true });
+const KERNELS = { gpu, software: pretend(gpu, true) };
+
+interface Answered {
+  readonly ids: readonly number[];
+  readonly logprobs: readonly number[];
+  readonly routing: RunRouting;
+  /** Of the first token, and of each after it. */
+  readonly dispatches: readonly number[];
+}
+
+async function answer(model: Model, prompt: readonly number[], maxTokens: number): Promise<Answered> {
+  const options = { temperature: 0, maxTokens, ignoreEnd: true, promptRouting: true };
+  const ids: number[] = [];
+  const logprobs: number[] = [];
+  const dispatches: number[] = [];
+  const tokens = model.generate({ ids: prompt }, options);
+  for (let before = model.counters.dispatches; ; before = model.counters.dispatches) {
+    const next = await tokens.next();
+    if (next.done) return { ids, logprobs, routing: next.value.routing, dispatches };
+    ids.push(next.value.id);
+    logprobs.push(next.value.logprob);
+    dispatches.push(model.counters.dispatches - before);
+  }
+}
+
+/** Of [T, L] those of some layers. */
+const columns = <T>(of: ArrayLike<T>, layers: number, first: number, end: number): T[] =>
+  Array.from(of).filter((_, i) => i % layers >= first && i % layers < end);
+
+describe.each(ENCODER_DECODERS)('%s', (fixture) => {
+  const folder = fixturePath(fixture);
+  const golden = new Golden(`${folder}/golden.safetensors`);
+  const prompt = golden.ids('prompt_ids');
+  const greedy = golden.ids('greedy_ids');
+  const encoderLayers = golden.shape('encoder_topk_ids')[1]!;
+
+  it.each(['gpu', 'software'] as const)('gives the golden values: %s', (kernels) =>
+    withModel(KERNELS[kernels], folder, {}, async (model) => {
+      const { startToken } = model.config.encoder!;
+      const ids = [startToken, ...greedy.slice(0, -1)];
+      const scored = await model.logits(ids, { encoded: prompt });
+      expectClose(scored.logits, golden.floats('logits'), 1e-3, 'logits');
+      const answered = await answer(model, prompt, greedy.length);
+      expect(answered.ids).toEqual(greedy);
+
+      const { layers, prompt: read, generation } = answered.routing;
+      const encoder = [layers, 0, encoderLayers] as const;
+      const decoder = [layers, encoderLayers, layers] as const;
+      expect(columns(read!.routed_experts, ...encoder)).toEqual(golden.ids('encoder_topk_ids'));
+      expectClose(columns(read!.router_weights, ...encoder), golden.floats('encoder_topk_weights'), 1e-3, 'weights');
+      expect(new Set(columns(read!.routed_experts, ...decoder))).toEqual(new Set([-1]));
+      // What the start token chose is not of the answer.
+      const own = layers - encoderLayers;
+      expect(columns(generation!.routed_experts, ...decoder)).toEqual(golden.ids('topk_ids').slice(own));
+      expect(new Set(columns(generation!.routed_experts, ...encoder))).toEqual(new Set([-1]));
+      expect(scored.routing.map((r) => r.ids.length)).toEqual([
+        ...Array.from({ length: encoderLayers }, () => 0),
+        ...Array.from({ length: own }, () => ids.length),
+      ]);
+
+      const listed = listedDispatches().get(fixture)![kernels];
+      expect(answered.dispatches[0]).toBe(listed.prefill);
+      expect(new Set(answered.dispatches.slice(1))).toEqual(new Set([listed.decode]));
+    }),
+  );
+
+  it('says the same, bit for bit, with few experts on the GPU, and after other texts', () =>
+    withModel(gpu, folder, {}, async (model) => {
+      const want = await answer(model, prompt, greedy.length);
+      await answer(model, [...prompt].reverse(), 5);
+      await answer(model, [1], 3); // a text of one token is read by the encoder, too
+      expect((await answer(model, prompt, greedy.length)).logprobs).toEqual(want.logprobs);
+      for (const mode of ['optimistic', 'lockstep'] as const) {
+        await withModel(gpu, folder, { mode, expertsResident: 0 }, async (few) => {
+          expect(few.plan.verdict).toBe('streams');
+          const got = await answer(few, prompt, greedy.length);
+          expect([got.ids, got.logprobs, got.routing]).toEqual([want.ids, want.logprobs, want.routing]);
+        });
+      }
+    }));
+
+  it('refuses by name what needs one stack', () =>
+    withModel(gpu, folder, {}, async (model) => {
+      await expect(model.logits(greedy)).rejects.toMatchObject({ details: { option: 'encoded' } });
+      await expect(model.logits(greedy, { encoded: prompt, hidden: true })).rejects.toMatchObject({
+        details: { option: 'hidden' },
+      });
+      await expect(model.embed('x')).rejects.toMatchObject({ details: { option: 'embed' } });
+      await expect(withModel(gpu, folder, { requests: {} }, async () => undefined)).rejects.toMatchObject({
+        details: { option: 'requests' },
+      });
+    }));
+});
