@@ -1,7 +1,7 @@
 // attention/attention_biased: out[t,h] = softmax over visible j of (SCALE q[t,h] . k[j] + bias of the distance of j from t) times v[j]
 //   with WHOLE j of the whole step, with ENCODED of a text of encoded[0] tokens, else j <= position + t; with BIASED the bias is
 //   bias[b,h], b the bucket of d = clamp(j - position - t, -FURTHEST, FURTHEST); head h reads kv head h / (HEADS / KV_HEADS)
-// in   q [T,HEADS,SIZE] f32   k_cache, v_cache [KV_HEADS,CAPACITY,SIZE]: see kv/   bias [buckets,HEADS] f32   encoded [1] u32
+// in   q [T,HEADS,SIZE] f32   k_cache, v_cache [KV_HEADS,CAPACITY,SIZE]: see kv/   bias [BUCKETS,HEADS] f32   encoded [1] u32
 //      buckets [2 FURTHEST + 1] u32, from d = -FURTHEST on
 // out  out [T,HEADS,SIZE] f32
 // grid [T, HEADS], workgroup 64; one workgroup a head of a token, walking over tiles of 64 keys
@@ -23,7 +23,8 @@ override SCALE: f32;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 #if BIASED
 override FURTHEST: u32;
-@group(0) @binding(4) var<storage, read> bias: array<f32>;
+override BUCKETS: u32;
+@group(0) @binding(4) var<storage, read> bias: array<f32, BUCKETS * HEADS>;
 @group(0) @binding(5) var<storage, read> buckets: array<u32>;
 #endif
 #if ENCODED

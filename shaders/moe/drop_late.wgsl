@@ -1,5 +1,6 @@
 // moe/drop_late: the weight of a token becomes 0 when CAPACITY tokens before it in the step chose the same expert
-// io   routed [T,2] u32: id, then weight, of the one expert that a token is sent to
+// in   routed [T,2] u32: id, then weight, of the one expert that a token is sent to
+// out  routed, its weights
 // grid [T / 64], workgroup 64; one lane a token
 // num  integers
 // cost reads the ids of all tokens before a token

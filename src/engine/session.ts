@@ -128,6 +128,7 @@ export class Session implements Scorer {
   cut(length: number): void {
     this.#dropAhead();
     if (length < this.#cache.length) this.#cache.keep(length);
+    this.#encoded = Math.min(this.#encoded, this.#cache.length);
   }
 
   /** Nobody will ask for their tokens. What else they left on the GPU lies beyond the cache. */

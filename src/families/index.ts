@@ -41,7 +41,7 @@ import { qwen3Moe } from './qwen3-moe.ts';
 import { qwen35Moe } from './qwen3-5-moe.ts';
 import { qwen3Next } from './qwen3-next.ts';
 import { smallThinker } from './smallthinker.ts';
-import { switchTransformers } from './switch_transformers.ts';
+import { switchTransformers } from './switch.ts';
 
 export const FAMILIES: readonly Family[] = [
   mixtral,

@@ -3,13 +3,17 @@
  * expert on the GPU, and the same bits with few.
  */
 import { describe, expect, it } from 'vitest';
+import { openDawn } from '../../src/cli/dawn.ts';
+import { load, plan } from '../../src/engine/load.ts';
 import type { Model } from '../../src/engine/model.ts';
 import type { RunRouting } from '../../src/trace/run-routing.ts';
+import { pathSource } from '../../src/weights/node-source.ts';
 import { expectClose } from '../support/conformance.ts';
 import { listedDispatches } from '../support/dispatches.ts';
 import { ENCODER_DECODERS, fixturePath } from '../support/fixture-list.ts';
 import { Golden } from '../support/golden.ts';
 import { openTestGpu, pretend } from '../support/gpu.ts';
+import { LosableGpu } from '../support/losable.ts';
 import { withModel } from '../support/models.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
@@ -23,7 +27,13 @@ interface Answered {
   readonly dispatches: readonly number[];
 }
 
-async function answer(model: Model, prompt: readonly number[], maxTokens: number): Promise<Answered> {
+/** @param each called with the number of tokens so far, before the next is asked for */
+async function answer(
+  model: Model,
+  prompt: readonly number[],
+  maxTokens: number,
+  each?: (tokens: number) => void,
+): Promise<Answered> {
   const options = { temperature: 0, maxTokens, ignoreEnd: true, promptRouting: true };
   const ids: number[] = [];
   const logprobs: number[] = [];
@@ -35,6 +45,7 @@ async function answer(model: Model, prompt: readonly number[], maxTokens: number
     ids.push(next.value.id);
     logprobs.push(next.value.logprob);
     dispatches.push(model.counters.dispatches - before);
+    each?.(ids.length);
   }
 }
 
@@ -93,6 +104,34 @@ describe.each(ENCODER_DECODERS)('%s', (fixture) => {
         });
       }
     }));
+
+  it('takes what was planned, to the byte, and answers alike with keys and values in f16', async () => {
+    const options = { contextLength: 72, kv: 'f16' } as const;
+    const planned = await plan(pathSource(folder), { ...options, limits: gpu.facts.limits });
+    await withModel(gpu, folder, { ...options, prefillChunk: 13 }, async (model) => {
+      expect(model.gpuBytes).toEqual(planned.bytes);
+      const encoded = prompt;
+      const { logits } = await model.logits([model.config.encoder!.startToken, ...greedy.slice(0, -1)], { encoded });
+      expectClose(logits, golden.floats('logits'), 2e-2, 'logits'); // f16 has 11 bits
+    });
+  });
+
+  it('goes on where it was when the device is lost', async () => {
+    const losable = new LosableGpu(await openDawn({ software: true }));
+    try {
+      const options = { gpu: losable.asGpu, kernels: 'gpu', defaultLimits: true, collect: false } as const;
+      const model = await load(pathSource(folder), { ...options, contextLength: 64 });
+      const want = await answer(model, prompt, 5);
+      const got = await answer(model, prompt, 5, (tokens) => {
+        if (tokens === 3) losable.last.lose();
+      });
+      expect(losable.devices).toHaveLength(2);
+      expect([got.ids, got.logprobs, got.routing]).toEqual([want.ids, want.logprobs, want.routing]);
+      await model.dispose();
+    } finally {
+      losable.dispose();
+    }
+  });
 
   it('refuses by name what needs one stack', () =>
     withModel(gpu, folder, {}, async (model) => {

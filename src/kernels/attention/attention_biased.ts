@@ -51,7 +51,7 @@ export function attentionBiased(
       WHOLE: sees === 'step',
       ENCODED: sees === 'encoded',
       BIASED: distanceBias !== undefined,
-      ...(distanceBias && { FURTHEST: distanceBias.furthest }),
+      ...(distanceBias && { FURTHEST: distanceBias.furthest, BUCKETS: distanceBias.buckets }),
       ...k!.constants,
       ...v!.constants,
     },

@@ -147,10 +147,11 @@ function biased(c: ConstantsOf): Cost {
   const seen = Array.from({ length: c.tokens }, (_, t) =>
     c.flag('WHOLE') || c.flag('ENCODED') ? all : c.position + t + 1,
   );
+  const isBiased = c.flag('BIASED');
   return {
-    weightBytes: 0,
+    weightBytes: isBiased ? BYTES * c.number('BUCKETS') * heads : 0,
     kvBytes: all * tokenBytesOf(c),
-    activationBytes: BYTES * c.tokens * 2 * heads * size,
+    activationBytes: BYTES * (c.tokens * 2 * heads * size + (isBiased ? 2 * c.number('FURTHEST') + 1 : 0)),
     usefulFlops: 4 * heads * sum(seen) * size,
     issuedFlops: 2 * heads * sum(seen.map((n) => alignUp(n, WORKGROUP))) * (size + alignUp(size, WORKGROUP)),
   };

@@ -30,7 +30,7 @@ function readMoe(c: ConfigReader): MoeFfn {
   if (width % 2) c.fail('d_ff', 'even');
   return {
     kind: 'moe',
-    experts: c.integer('num_experts', { max: LIMITS.experts }),
+    experts: c.integer(['num_experts', 'num_local_experts'], { max: LIMITS.experts }),
     topK: 1,
     width,
     activation: ACTIVATION,
@@ -127,7 +127,7 @@ function layerNames(encoder: number, index: number, ffn: FfnConfig): LayerNames 
 }
 
 export const switchTransformers: Family = {
-  id: 'switch_transformers',
+  id: 'switch',
   modelTypes: ['switch_transformers'],
   architectures: ['SwitchTransformersForConditionalGeneration'],
 
@@ -144,7 +144,7 @@ export const switchTransformers: Family = {
     const encoder = c.integer('num_layers', { max: LIMITS.layers });
     const padding = readTokenId(c, 'pad_token_id') ?? 0;
     return {
-      family: 'switch_transformers',
+      family: 'switch',
       vocab: c.integer('vocab_size', { max: LIMITS.vocab }),
       hidden,
       layers: readLayers(c, encoder),
