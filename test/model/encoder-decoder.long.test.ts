@@ -12,9 +12,10 @@ import { expectClose } from '../support/conformance.ts';
 import { listedDispatches } from '../support/dispatches.ts';
 import { ENCODER_DECODERS, fixturePath } from '../support/fixture-list.ts';
 import { Golden } from '../support/golden.ts';
-import { openTestGpu, pretend } from '../support/gpu.ts';
+import { openTestGpu, pretend, UNINITIALISED } from '../support/gpu.ts';
 import { LosableGpu } from '../support/losable.ts';
-import { withModel } from '../support/models.ts';
+import { filesOf, text, withModel } from '../support/models.ts';
+import { memorySource } from '../support/weights.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
 const KERNELS = { gpu, software: pretend(gpu, true) };
@@ -41,7 +42,7 @@ async function answer(
   const tokens = model.generate({ ids: prompt }, options);
   for (let before = model.counters.dispatches; ; before = model.counters.dispatches) {
     const next = await tokens.next();
-    if (next.done) return { ids, logprobs, routing: next.value.routing, dispatches };
+    if (next.done) return { ids, logprobs, routing: next.value.routing!, dispatches };
     ids.push(next.value.id);
     logprobs.push(next.value.logprob);
     dispatches.push(model.counters.dispatches - before);
@@ -52,6 +53,50 @@ async function answer(
 /** Of [T, L] those of some layers. */
 const columns = <T>(of: ArrayLike<T>, layers: number, first: number, end: number): T[] =>
   Array.from(of).filter((_, i) => i % layers >= first && i % layers < end);
+
+/** As T5's: a unigram model, blanks that begin words, and an end token behind every text. */
+const TOKENIZER = {
+  added_tokens: ['<pad>', '</s>', '<unk>'].map((content, id) => ({ id, content, special: true })),
+  pre_tokenizer: {
+    type: 'Sequence',
+    pretokenizers: [
+      { type: 'WhitespaceSplit' },
+      { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true },
+    ],
+  },
+  post_processor: {
+    type: 'TemplateProcessing',
+    single: [{ Sequence: { id: 'A', type_id: 0 } }, { SpecialToken: { id: '</s>', type_id: 0 } }],
+    special_tokens: { '</s>': { id: '</s>', ids: [1], tokens: ['</s>'] } },
+  },
+  decoder: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true },
+  model: {
+    type: 'Unigram',
+    unk_id: 2,
+    vocab: [
+      ...['<pad>', '</s>', '<unk>', '▁'].map((piece) => [piece, -2]),
+      ...Array.from({ length: 26 }, (_, i) => [String.fromCharCode(97 + i), -3]),
+      ...Array.from({ length: 66 }, (_, i) => [`▁w${i}`, -4]),
+    ],
+  },
+};
+
+it('takes a text and gives one', async () => {
+  const files = { ...filesOf(fixturePath('families/switch')), 'tokenizer.json': text(TOKENIZER) };
+  await withModel(gpu, memorySource(files), {}, async (model) => {
+    const tokens = model.generate('w3 ab', { temperature: 0, maxTokens: 6, ignoreEnd: true });
+    const ids: number[] = [];
+    for (let next = await tokens.next(); ; next = await tokens.next()) {
+      if (!next.done) ids.push(next.value.id);
+      else {
+        expect(next.value.promptTokens).toBe(5); // ▁w3 ▁ a b </s>
+        expect(next.value.text).toBe(model.text!.tokenizer.decode(ids, { skipSpecial: true }));
+        break;
+      }
+    }
+    expect(ids).toEqual((await answer(model, [33, 3, 4, 5, 1], 6)).ids);
+  });
+});
 
 describe.each(ENCODER_DECODERS)('%s', (fixture) => {
   const folder = fixturePath(fixture);
@@ -117,7 +162,7 @@ describe.each(ENCODER_DECODERS)('%s', (fixture) => {
   });
 
   it('goes on where it was when the device is lost', async () => {
-    const losable = new LosableGpu(await openDawn({ software: true }));
+    const losable = new LosableGpu(await openDawn({ software: true, toggles: [UNINITIALISED] }));
     try {
       const options = { gpu: losable.asGpu, kernels: 'gpu', defaultLimits: true, collect: false } as const;
       const model = await load(pathSource(folder), { ...options, contextLength: 64 });

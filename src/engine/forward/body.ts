@@ -102,7 +102,7 @@ class BodyRecording {
     const { config } = this.#parts;
     const at = this.#r.mark();
     const skipped = moeLayers({ ...config, layers: config.layers.slice(begin, end) });
-    for (const _ of skipped) this.#marks.push({ route: at, experts: at, combine: at });
+    this.#marks.push(...skipped.map(() => ({ route: at, experts: at, combine: at })));
   }
 
   /** What an encoder's `end` layers leave becomes keys and values for every layer of the decoder that looks at it. */

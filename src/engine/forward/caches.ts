@@ -2,7 +2,7 @@
 import { ropeIn } from '../../config/longrope.ts';
 import { isRecurrent } from '../../config/mixers.ts';
 import { bucketTable } from '../../layers/distance.ts';
-import type { MixerConfig, ModelConfig } from '../../config/model-config.ts';
+import type { ModelConfig } from '../../config/model-config.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
 import type { Gpu } from '../../gpu/gpu.ts';
 import type { KvCache } from '../../layers/attention.ts';
@@ -14,31 +14,28 @@ import type { Plan } from '../plan.ts';
 export type MakeBuffer = (label: string, role: Parameters<Gpu['createBuffer']>[1], bytes: number) => BufferView;
 
 /** By layer: keys and values, or a recurrent state. */
-export function layerCaches(
-  config: ModelConfig,
+export function layerCaches(config: ModelConfig, plan: Plan, buffer: MakeBuffer): (KvCache | RecurrentState)[] {
+  const own = config.layers.map((_, i) => (hasOwnCache(config, i) ? layerCache(config, plan, buffer, i) : null));
+  return own.map((cache) => cache ?? own[0]!);
+}
+
+function layerCache(
+  { hidden, layers }: ModelConfig,
   { contextLength: capacity, kv: format }: Plan,
   buffer: MakeBuffer,
-): (KvCache | RecurrentState)[] {
-  const caches: (KvCache | RecurrentState)[] = [];
-  for (const [i, { mixer }] of config.layers.entries()) {
-    if (!hasOwnCache(config, i)) caches.push(caches[0]!);
-    else caches.push(cacheOf(mixer, i));
+  i: number,
+): KvCache | RecurrentState {
+  const bytes = cacheBytes(layers[i]!.mixer, { hidden, context: capacity, kv: format });
+  if ('keys' in bytes) {
+    const [keys, values] = [buffer(`keys ${i}`, 'kv', bytes.keys), buffer(`values ${i}`, 'kv', bytes.values)];
+    return { keys, values, capacity, format };
   }
-  return caches;
-
-  function cacheOf(mixer: MixerConfig, i: number): KvCache | RecurrentState {
-    const bytes = cacheBytes(mixer, { hidden: config.hidden, context: capacity, kv: format });
-    if ('keys' in bytes) {
-      const [keys, values] = [buffer(`keys ${i}`, 'kv', bytes.keys), buffer(`values ${i}`, 'kv', bytes.values)];
-      return { keys, values, capacity, format };
-    }
-    if ('latents' in bytes) {
-      const latents = buffer(`latents ${i}`, 'kv', bytes.latents);
-      return { keys: latents, values: latents, capacity, format };
-    }
-    const convolution = buffer(`convolution ${i}`, 'kv', bytes.convolution);
-    return { convolution, scan: buffer(`scan ${i}`, 'kv', bytes.scan) };
+  if ('latents' in bytes) {
+    const latents = buffer(`latents ${i}`, 'kv', bytes.latents);
+    return { keys: latents, values: latents, capacity, format };
   }
+  const convolution = buffer(`convolution ${i}`, 'kv', bytes.convolution);
+  return { convolution, scan: buffer(`scan ${i}`, 'kv', bytes.scan) };
 }
 
 /** By layer, the buckets of distances where attention has a bias for them; layers with the same share them. */
