@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { openDawn } from '../../src/cli/dawn.ts';
 import { load, plan } from '../../src/engine/load.ts';
 import type { Model } from '../../src/engine/model.ts';
+import type { Counters } from '../../src/gpu/gpu.ts';
 import type { RunRouting } from '../../src/trace/run-routing.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
 import { expectClose } from '../support/conformance.ts';
@@ -24,8 +25,8 @@ interface Answered {
   readonly ids: readonly number[];
   readonly logprobs: readonly number[];
   readonly routing: RunRouting;
-  /** Of the first token, and of each after it. */
-  readonly dispatches: readonly number[];
+  /** What the first token cost, and each after it. */
+  readonly costs: readonly Readonly<Record<string, number>>[];
 }
 
 /** @param each called with the number of tokens so far, before the next is asked for */
@@ -38,14 +39,15 @@ async function answer(
   const options = { temperature: 0, maxTokens, ignoreEnd: true, promptRouting: true };
   const ids: number[] = [];
   const logprobs: number[] = [];
-  const dispatches: number[] = [];
+  const costs: Record<string, number>[] = [];
   const tokens = model.generate({ ids: prompt }, options);
-  for (let before = model.counters.dispatches; ; before = model.counters.dispatches) {
+  for (let before = model.counters; ; before = model.counters) {
     const next = await tokens.next();
-    if (next.done) return { ids, logprobs, routing: next.value.routing!, dispatches };
+    if (next.done) return { ids, logprobs, routing: next.value.routing!, costs };
     ids.push(next.value.id);
     logprobs.push(next.value.logprob);
-    dispatches.push(model.counters.dispatches - before);
+    const spent = Object.entries(model.counters).map(([key, now]) => [key, now - before[key as keyof Counters]]);
+    costs.push(Object.fromEntries(spent) as Record<string, number>);
     each?.(ids.length);
   }
 }
@@ -130,8 +132,17 @@ describe.each(ENCODER_DECODERS)('%s', (fixture) => {
       ]);
 
       const listed = listedDispatches().get(fixture)![kernels];
-      expect(answered.dispatches[0]).toBe(listed.prefill);
-      expect(new Set(answered.dispatches.slice(1))).toEqual(new Set([listed.decode]));
+      const nothingNew = { bindGroupsCreated: 0, pipelinesCreated: 0 };
+      // The encoder's step, and what its layers chose, come before the decoder's first.
+      expect(answered.costs[0]).toMatchObject({ ...nothingNew, dispatches: listed.prefill, submits: 3, readbacks: 2 });
+      for (const token of answered.costs.slice(1))
+        expect(token).toMatchObject({
+          ...nothingNew,
+          buffersCreated: 0,
+          dispatches: listed.decode,
+          submits: 1,
+          readbacks: 1,
+        });
     }),
   );
 
