@@ -2,12 +2,11 @@
 // Constants from src/kernels/activation.ts; twin src/reference/activation.ts.
 #import shared/sigmoid
 
-#if ACT_RELU_SQUARED
+#if ACT_UNGATED
 /// No gate: both rows are of up, and each gives a value.
 const PAIR_VALUES: u32 = 2u;
 fn activate(i: u32, first: f32, second: f32) -> f32 {
-  let positive = max(select(first, second, i == 1u), 0.0);
-  return positive * positive;
+  return ungated(max(select(first, second, i == 1u), 0.0));
 }
 #else
 const PAIR_VALUES: u32 = 1u;
@@ -16,6 +15,16 @@ fn activate(i: u32, gate: f32, up: f32) -> f32 {
 }
 #endif
 
+#if ACT_RELU_SQUARED
+fn ungated(positive: f32) -> f32 {
+  return positive * positive;
+}
+#endif
+#if ACT_RELU_UNGATED
+fn ungated(positive: f32) -> f32 {
+  return positive;
+}
+#endif
 #if ACT_SILU
 fn gated(gate: f32, up: f32) -> f32 {
   return gate * sigmoid(gate) * up;

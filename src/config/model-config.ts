@@ -10,6 +10,8 @@ export interface ModelConfig {
   readonly vocab: number; // V
   readonly hidden: number; // D
   readonly layers: readonly LayerConfig[]; // L
+  /** The first of the layers read a text as a whole, once; the others, a decoder, see what that left. Absent: all are one stack. */
+  readonly encoder?: EncoderConfig;
   readonly norm: NormKind;
   /** Added to every stored gain, those of q and k included: 1 where files hold the gain less one. */
   readonly gainOffset: 0 | 1;
@@ -32,6 +34,13 @@ export interface ModelConfig {
   /** From config.json; generation_config.json, where present, has the last word. */
   readonly endTokens: readonly number[];
   readonly beginToken: number | null;
+}
+
+/** A decoder's layer with attention to itself and to the text counts as two, the first without a feed-forward. */
+export interface EncoderConfig {
+  readonly layers: number;
+  /** The token in front of what the decoder writes. */
+  readonly startToken: number;
 }
 
 /** `layer`: (x - mean) / deviation * gain; `layer-biased` adds a bias. */
@@ -142,7 +151,21 @@ export interface GroupedAttention {
    * shared, and `heads` counts those of the chosen. Weights are softmax over the chosen. Absent: all heads are everyone's.
    */
   readonly mixture?: { readonly experts: number; readonly topK: number };
+  /**
+   * Which keys a token sees: its own and those before it; of the whole step, in an encoder's layer; or those that the encoder's result is projected
+   * to, which `window` does not bound. Default `before`.
+   */
+  readonly sees?: 'before' | 'step' | 'encoded';
+  /** A scaled product gets a number that each head has for the bucket of the key's distance from the query (T5). Absent: none. */
+  readonly distanceBias?: DistanceBias;
   readonly rope: RopeConfig;
+}
+
+export interface DistanceBias {
+  /** Of a bidirectional stack half are for keys behind the query. */
+  readonly buckets: number;
+  /** From this distance on all are in the last bucket. */
+  readonly furthest: number;
 }
 
 /** Multi-head latent attention (DeepSeek-V2): keys and values come from a low-rank latent. */
@@ -185,6 +208,7 @@ export type Activation =
   | { readonly kind: 'relu' } // max(gate, 0) * up
   /** max(up, 0)^2, without a gate: an expert is two matrices, up [F, D] and down [D, F]. F is even. */
   | { readonly kind: 'relu-squared' }
+  | { readonly kind: 'relu-ungated' } // max(up, 0), as that one
   /** g = min(gate, limit), u = clamp(up, ±limit): (u + 1) * g * sigmoid(alpha * g); gpt-oss */
   | { readonly kind: 'clamped-swiglu'; readonly alpha: number; readonly limit: number };
 
@@ -210,6 +234,8 @@ export interface MoeFfn {
   /** Biases on gate, up and down of every expert. */
   readonly expertBias: boolean;
   readonly router: RouterConfig;
+  /** Of a text that is read as a whole, an expert takes the first so many tokens that choose it; the others' weight is 0. Absent: all. */
+  readonly capacity?: number;
   /** What the router and the experts read: the residual stream in front of the FFN, normed; or the router that in front of the layer, as it is. */
   readonly routerInput?: 'ffn' | 'layer';
   /** Weights multiply what an expert gives, or what it takes; that only with one expert a token. Default: what it gives. */

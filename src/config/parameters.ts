@@ -1,7 +1,15 @@
 /** How many parameters a config describes. */
 import { upRows } from './activation.ts';
 import { gateRows, isRecurrent } from './mixers.ts';
-import type { Activation, AttentionConfig, FfnConfig, ModelConfig, MoeFfn, RecurrentConfig } from './model-config.ts';
+import type {
+  Activation,
+  AttentionConfig,
+  FfnConfig,
+  LayerConfig,
+  ModelConfig,
+  MoeFfn,
+  RecurrentConfig,
+} from './model-config.ts';
 
 export interface ParameterCounts {
   readonly total: number;
@@ -86,6 +94,10 @@ function ffnParameters(
   return routing + biases + own + beside + always + chosen;
 }
 
+/** One table serves all layers of a stack. */
+const distanceParameters = ({ mixer }: LayerConfig): number =>
+  mixer.kind === 'grouped' ? (mixer.distanceBias?.buckets ?? 0) * mixer.heads : 0;
+
 /** Pure; weights, norms, biases, sinks and correction biases all count. */
 export function parameterCounts({
   vocab,
@@ -96,10 +108,12 @@ export function parameterCounts({
   preNorms,
   postNorms,
   head,
+  encoder,
 }: ModelConfig): ParameterCounts {
   const embedding = vocab * hidden;
   const gains = norm === 'layer-biased' ? 2 * hidden : hidden;
   let common = embedding + (tieEmbeddings ? 0 : embedding) + (head.bias ? vocab : 0) + gains;
+  if (encoder) common += gains + distanceParameters(layers[0]!) + distanceParameters(layers[encoder.layers]!);
   let all = 0;
   let chosen = 0;
   for (const { mixer: attention, ffn, outScale = false } of layers) {

@@ -1,7 +1,7 @@
 /** The buffers that a step computes in, and the strides inside the logs that it leaves: sizes, from the config alone. */
 import { attentionLayers, carriesState, gateRows, isFiltered, isRecurrent, recurrentLayers } from '../config/mixers.ts';
-import type { AttentionConfig, MixerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
-import { BINDING_ALIGNMENT } from '../gpu/buffer.ts';
+import type { AttentionConfig, GroupedAttention, MixerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
+import { BINDING_ALIGNMENT, bufferBytes } from '../gpu/buffer.ts';
 import { partialsBytes } from '../kernels/attention/attention.ts';
 import type { KvFormat } from '../config/kv-format.ts';
 import { fitsKvFormat, kvRowBytes } from '../kernels/attention/kv_format.ts';
@@ -15,6 +15,7 @@ import { SAMPLED_WORDS } from '../kernels/sample/sample.ts';
 import type { FilterState } from '../layers/filter.ts';
 import { convState } from '../kernels/mixer/causal_conv.ts';
 import { recurrentSizes, type RecurrentSizes } from '../layers/mixer_step.ts';
+import { bucketCount } from '../layers/distance.ts';
 import { alignUp, sum } from '../util/math.ts';
 
 /** Expert tile rows of the grouped GEMM. */
@@ -22,9 +23,9 @@ export const TILE_ROWS = 16;
 /** Tokens of a decode step. */
 export const DECODE_TOKENS = 1;
 
-/** The most tokens of a step of a few; 1: there are none, because a recurrent state cannot be cut back to one of them, or chunks are that short. */
+/** The most tokens of a step of a few; 1: there are none, because a recurrent state cannot be cut back to one of them, a decoder beside an encoder takes one at a time, or chunks are that short. */
 export const fewTokens = (config: ModelConfig, chunk: number): number =>
-  carriesState(config) ? 1 : Math.min(FEW_TOKENS, chunk);
+  carriesState(config) || config.encoder ? 1 : Math.min(FEW_TOKENS, chunk);
 
 /** Steps that may be on the GPU behind the one whose token is waited for. */
 export const MOST_AHEAD = 2;
@@ -125,6 +126,22 @@ export function cacheBytes(
     number,
   ];
   return { ...cache, inputs, inner };
+}
+
+/** Keys and values of an encoder's layer are nobody's after it: all its layers share those of the first. */
+export const hasOwnCache = ({ encoder }: ModelConfig, i: number): boolean => i === 0 || i >= (encoder?.layers ?? 0);
+
+/** Layers with the same have the same buckets of distances. */
+export const distanceKey = ({ sees = 'before', distanceBias }: GroupedAttention): string =>
+  JSON.stringify([sees, distanceBias]);
+
+/** Bytes of what only a model with an encoder has: the length of the encoded text, and the buckets of distances. */
+export function stackTableBytes(config: ModelConfig): number {
+  const biased = config.layers.map((l) => l.mixer).filter((m) => m.kind === 'grouped' && m.distanceBias);
+  const tables = new Map(
+    biased.map((m) => [distanceKey(m as GroupedAttention), bucketCount((m as GroupedAttention).distanceBias!)]),
+  );
+  return sum([...tables.values()].map((count) => bufferBytes(4 * count))) + (config.encoder ? bufferBytes(4) : 0);
 }
 
 /** Whether the keys and values of every layer can lie in that format. */

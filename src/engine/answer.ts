@@ -73,7 +73,7 @@ export class Answer {
     this.#ends = new Set(options.ignoreEnd ? [] : endTokens);
     this.#detokenizer =
       text &&
-      createDetokenizer(text.tokenizer, ids, {
+      createDetokenizer(text.tokenizer, config.encoder ? [] : ids, {
         skipSpecial: !options.keepSpecial,
         verbatim: options.constraint !== undefined,
       });

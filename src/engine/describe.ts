@@ -26,6 +26,7 @@ function model(find: WeightFinder): ModelSpec {
     head: names.head === null ? embed : find.matrix(names.head, { rows: vocab, cols: hidden }, 'embedding'),
     headBias: config.head.bias ? find.vector(`${names.head ?? names.embed}.bias`, vocab) : null,
     finalNorm: find.norm(names.finalNorm),
+    encoderNorm: config.encoder ? find.norm(names.encoderNorm!) : null,
     layers: config.layers.map((of, i) => layer(find, of, names.layer(i))),
   };
 }

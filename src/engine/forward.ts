@@ -24,7 +24,7 @@ import {
 } from './activations.ts';
 import type { Batch } from './forward/batch.ts';
 import { recordBody, type Body, type BodyOptions, type BodyParts } from './forward/body.ts';
-import { layerCaches, ropeTables } from './forward/caches.ts';
+import { bucketTables, layerCaches, ropeTables } from './forward/caches.ts';
 import { Draws } from './forward/draws.ts';
 import { recordAllLogits, recordFinalNorm, recordHead, type HeadParts } from './forward/head.ts';
 import { LogBuffers, predictable, type RoutingLogs } from './forward/routing-log.ts';
@@ -55,6 +55,8 @@ export class Forward {
   /** The side of the recurrent states that the next step reads. */
   #side: StateSide = 0;
   readonly #step: BufferView;
+  /** Tokens of the text that the encoder read; null without one. */
+  readonly #encoded: BufferView | null;
   readonly #stepBytes = new ArrayBuffer(STEP_BYTES);
   /** Draws of tokens, and what they read. */
   readonly draws: Draws;
@@ -92,6 +94,8 @@ export class Forward {
     ) as Record<ActivationName, BufferView>;
     const caches = layerCaches(config, plan, buffer);
     const ropes = ropeTables(gpu, config, plan.contextLength, buffer);
+    this.#encoded = config.encoder ? buffer('encoded tokens', 'tables', 4) : null;
+    const buckets = bucketTables(gpu, config, buffer);
     this.#step = buffer('step', 'tables', STEP_BYTES, GPUBufferUsage.UNIFORM);
     const { logits, ids, routed } = this.#activations;
     this.draws = new Draws(gpu, { logits, ids, vocab: config.vocab }, this.#step);
@@ -101,7 +105,7 @@ export class Forward {
     this.interventions = buffer('interventions', 'tables', interventionAt.at(-1)!, GPUBufferUsage.UNIFORM);
     const { interventions, isApproximate } = this;
     const parts = { config, activations: this.#activations, caches, ropes, homes, interventions, interventionAt };
-    this.#parts = { ...parts, isApproximate };
+    this.#parts = { ...parts, buckets, encoded: this.#encoded, isApproximate };
   }
 
   /** @throws OutOfBudget when the GPU has no room for caches and activations */
@@ -174,6 +178,12 @@ export class Forward {
     invariant(position + tokens <= this.plan.contextLength, `step past the context: ${position} + ${tokens}`);
     const step = writeStep(this.#stepBytes, tokens, position, sampling, approximate, this.#side);
     this.#gpu.write(this.#step, new Uint8Array(step));
+  }
+
+  /** How long the text is that the decoder sees from now on; the chunk that the encoder reads it in is the next step. */
+  setEncoded(tokens: number): void {
+    invariant(this.#encoded, 'a text for a model without an encoder');
+    this.#gpu.write(this.#encoded, Uint32Array.of(tokens));
   }
 
   /** The last step counts: the next one goes on from the recurrent states that it left. Until then it may run again, whole or in part. */

@@ -278,9 +278,12 @@ export class Model {
       readonly interveneFrom?: number;
       /** As in `GenerateOptions`. */
       readonly adapter?: string | null;
+      /** Of a model with an encoder, and only there: the text that it reads. `ids` are the decoder's, its start token first; no `hidden`. */
+      readonly encoded?: readonly number[];
     } = {},
   ): Promise<LogitsResult> {
     checkIds(ids, this.config.vocab, this.plan.contextLength);
+    this.#checkEncoded(options);
     const { interveneFrom: from = 0 } = options;
     if (!Number.isInteger(from) || from < 0 || from >= ids.length)
       throw new InvalidRequest(`interveneFrom must be a position from 0 to ${ids.length - 1}, got ${from}`, {
@@ -301,6 +304,10 @@ export class Model {
    */
   async embed(input: string | readonly string[], options: EmbedOptions = {}): Promise<Float32Array<ArrayBuffer>[]> {
     checkPooling(options.pooling);
+    if (this.config.encoder)
+      throw new InvalidRequest('embed needs a causal model: this one has an encoder and a decoder', {
+        option: 'embed',
+      });
     const texts = (typeof input === 'string' ? [input] : input).map((one) => promptIds(one, this.text));
     for (const ids of texts) checkIds(ids, this.config.vocab, this.plan.contextLength);
     const signal = this.#orDisposed(options.signal);
@@ -310,6 +317,20 @@ export class Model {
       for (const ids of texts) vectors.push(await embedTokens(session, ids, this.config.hidden, wishes));
       return vectors;
     }, signal);
+  }
+
+  #checkEncoded({ encoded, hidden }: { encoded?: readonly number[]; hidden?: boolean }): void {
+    const hasEncoder = this.config.encoder !== undefined;
+    if (hasEncoder !== (encoded !== undefined))
+      throw new InvalidRequest(
+        hasEncoder
+          ? 'logits needs the option encoded: the text that this model’s encoder reads'
+          : 'The option encoded is for models with an encoder, which this one has not',
+        { option: 'encoded' },
+      );
+    if (hasEncoder && hidden)
+      throw new InvalidRequest('logits gives no hidden states of a model with an encoder', { option: 'hidden' });
+    if (encoded) checkIds(encoded, this.config.vocab, this.plan.contextLength);
   }
 
   /** A request that makes buffers of its own: when the GPU has no room for them, says in how much memory it would. */

@@ -20,11 +20,13 @@ import {
   DECODE_TOKENS,
   fewReadbackBytes,
   fewTokens,
+  hasOwnCache,
   interventionOffsets,
   MOST_AHEAD,
   moeLayers,
   routedStride,
   slotTableStride,
+  stackTableBytes,
   type ActivationName,
 } from './activations.ts';
 import {
@@ -201,7 +203,12 @@ function modelParts(spec: ModelSpec): ModelParts {
   const layers = spec.layers.map(layerParts);
   return {
     matrices: [...new Set([spec.embed, spec.head, ...layers.flatMap((l) => l.matrices)])],
-    vectors: [...(spec.headBias ? [spec.headBias] : []), spec.finalNorm, ...layers.flatMap((l) => l.vectors)],
+    vectors: [
+      ...(spec.headBias ? [spec.headBias] : []),
+      spec.finalNorm,
+      ...(spec.encoderNorm ? [spec.encoderNorm] : []),
+      ...layers.flatMap((l) => l.vectors),
+    ],
     routers: layers.flatMap((l) => (l.moe ? [l.moe.router] : [])),
     experts: layers.flatMap((l) => (l.moe ? [l.moe.experts] : [])),
   };
@@ -366,9 +373,15 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
       prefillChunk: wishedChunk,
     });
   }
-  const prefillChunk = Math.min(wishedChunk, contextLength);
+  const prefillChunk = config.encoder ? contextLength : Math.min(wishedChunk, contextLength); // an encoder reads a text at once
+  if (config.encoder && options.requests)
+    throw new InvalidRequest(
+      'Several requests at once need a causal model: this one has an encoder. Load it without requests',
+      { option: 'requests' },
+    );
   const kv = kvOf(config, options.kv);
-  const caches = config.layers.map((l) => cacheBytes(l.mixer, { hidden: config.hidden, context: contextLength, kv }));
+  const caching = config.layers.filter((_, i) => hasOwnCache(config, i));
+  const caches = caching.map((l) => cacheBytes(l.mixer, { hidden: config.hidden, context: contextLength, kv }));
   const largestKv = Math.max(...caches.flatMap((cache) => Object.values(cache)));
   if (largestKv > bindingBytes) {
     throw new OutOfBudget(
@@ -412,6 +425,7 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
       ) +
       (experts.length + 1) * 4 * slotTableStride(config) +
       bufferBytes(interventionOffsets(config).at(-1)!) +
+      stackTableBytes(config) +
       4 * (2 * config.vocab + tokenSetWords(config.vocab)) + // token counts, bias, the tokens allowed
       STEP_BYTES +
       ofRequests.tables,

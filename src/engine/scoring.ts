@@ -5,6 +5,7 @@
 import { subview, wholeBuffer, type BufferView } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Program } from '../gpu/recording.ts';
+import { DECODE_TOKENS } from './activations.ts';
 import { assertFinite } from './finite.ts';
 import type { Forward } from './forward.ts';
 import type { ResolvedInterventions } from './interventions.ts';
@@ -28,6 +29,8 @@ export interface LogitsRequest {
   readonly interveneFrom?: number;
   /** Default: none. */
   readonly adapter?: string | null;
+  /** The text that the encoder reads, and `ids` follow as the decoder's; only with one. */
+  readonly encoded?: readonly number[] | undefined;
 }
 
 /** A chunk that the GPU has run: its results are in their buffers until the next one runs. */
@@ -41,6 +44,8 @@ export interface ScoredChunk {
 
 export interface ScoringPass {
   readonly ids: readonly number[];
+  /** The text that the encoder reads first; only with one. */
+  readonly encoded?: readonly number[] | undefined;
   /** Tokens a chunk at most. */
   readonly most: number;
   /** What follows the layers. */
@@ -76,7 +81,7 @@ interface Scratch {
 export async function scoreLogits(
   scorer: Scorer,
   ids: readonly number[],
-  { hidden: wantsHidden = false, signal, interventions, interveneFrom, adapter = null }: LogitsRequest = {},
+  { hidden: wantsHidden = false, signal, interventions, interveneFrom, adapter = null, encoded }: LogitsRequest = {},
 ): Promise<LogitsResult> {
   const { gpu, forward } = scorer;
   const scratch = await gpu.allocating('the logits of a chunk', () => makeScratch(scorer, wantsHidden));
@@ -86,7 +91,7 @@ export async function scoreLogits(
     const bodies = taps ? await recordBodies(forward, { taps: { hidden: taps, tokens: most }, adapter }) : undefined;
     const result = emptyResult(forward, ids.length, wantsHidden);
     const onChunk = (chunk: ScoredChunk): Promise<void> => readChunk(scorer, scratch, chunk, result);
-    await scorer.score({ ids, most, tail, bodies, interventions, interveneFrom, adapter, signal, onChunk });
+    await scorer.score({ ids, encoded, most, tail, bodies, interventions, interveneFrom, adapter, signal, onChunk });
     return result;
   } finally {
     for (const view of [scratch.logits, scratch.normed, taps]) if (view) gpu.destroyBuffer(view.buffer);
@@ -97,7 +102,8 @@ function makeScratch({ gpu, forward: { config, plan } }: Scorer, wantsHidden: bo
   const { vocab, hidden, layers } = config;
   const widest = Math.max(vocab, wantsHidden ? (layers.length + 1) * hidden : 0);
   const limit = gpu.facts.limits.maxStorageBufferBindingSize;
-  const most = Math.max(1, Math.min(plan.prefillChunk, Math.floor(limit / (4 * widest))));
+  const longest = config.encoder ? DECODE_TOKENS : plan.prefillChunk;
+  const most = Math.max(1, Math.min(longest, Math.floor(limit / (4 * widest))));
   const floats = (label: string, count: number): BufferView =>
     wholeBuffer(gpu.createBuffer(label, 'activations', most * count * 4));
   return {

@@ -25,6 +25,7 @@ import { readRouting } from './session/read-routing.ts';
 import { RecordedPrograms } from './session/recorded.ts';
 import type { LoggedStep } from './step-log.ts';
 import { StepRecord } from './step-record.ts';
+import type { EncoderConfig } from '../config/model-config.ts';
 import { Stepper, type Bodies, type Tail, type TailResult } from './stepper.ts';
 
 /** A step of one token that is on the GPU. */
@@ -60,6 +61,8 @@ export class Session implements Scorer {
   #nextOnGpu: number | null = null;
   /** Steps of one that the GPU was given before the token of the one before them was read, the next first. */
   readonly #ahead: StepAhead[] = [];
+  /** Tokens at the front of the cache that the encoder read: those of the decoder are counted from behind them. */
+  #encoded = 0;
   /** Of the step that ran last: where its routing is. */
   #lastBatch: Batch = 'one';
 
@@ -101,10 +104,20 @@ export class Session implements Scorer {
 
   /**
    * How many leading tokens of `ids` need not be computed again; the last one always is, for its logits. A recurrent state knows the end of what
-   * made it and no earlier place: it goes on from there, or starts anew.
+   * made it and no earlier place: it goes on from there, or starts anew. A text that an encoder reads is always read anew, for a decoder that starts.
    */
   reusable(ids: readonly number[]): number {
+    if (this.#encoder) return 0;
     return this.#cache.shared(ids, this.#forward.isRecurrent);
+  }
+
+  get #encoder(): EncoderConfig | undefined {
+    return this.#forward.config.encoder;
+  }
+
+  /** Where the next token goes, in its stack. */
+  get #position(): number {
+    return this.#cache.length - this.#encoded;
   }
 
   forget(): void {
@@ -115,6 +128,7 @@ export class Session implements Scorer {
   cut(length: number): void {
     this.#dropAhead();
     if (length < this.#cache.length) this.#cache.keep(length);
+    this.#encoded = Math.min(this.#encoded, this.#cache.length);
   }
 
   /** Nobody will ask for their tokens. What else they left on the GPU lies beyond the cache. */
@@ -150,7 +164,7 @@ export class Session implements Scorer {
     this.#dropAhead();
     this.#wants = wants;
     if (wants.logits) await this.#bodies();
-    this.#inputs.start(prompt);
+    this.#inputs.start(this.#encoder ? [] : prompt); // penalties are for what the decoder wrote
   }
 
   #bodies(): Promise<Bodies> | Bodies {
@@ -166,24 +180,28 @@ export class Session implements Scorer {
     this.intervene(from.#interventions);
     this.#wants = from.#wants;
     if (this.#wants.logits) await this.#bodies();
-    for (const { tokens, position, approximate } of from.#cache.steps) {
+    for (const step of from.#cache.steps) {
+      const { tokens, position, approximate, encodes = false } = step;
       signal?.throwIfAborted();
       this.#cache.keep(position);
+      if (encodes) this.#startText(tokens);
       this.#gpu.write(this.#forward.ids, Uint32Array.from(tokens));
-      this.#forward.setStep(tokens.length, position, undefined, approximate);
-      const { batch } = await this.#rerun(tokens, signal);
-      this.#append({ tokens, position, approximate }, batch);
+      this.#forward.setStep(tokens.length, this.#position, undefined, approximate);
+      const { batch } = await this.#rerun(step, signal);
+      this.#append(step, batch);
+      if (encodes) this.#encoded = tokens.length;
     }
     this.#cache.keep(from.#cache.length);
     this.#inputs.takeOver(from.#inputs);
   }
 
   /** A step that was counted when it ran first. */
-  async #rerun(tokens: readonly number[], signal: AbortSignal | undefined): Promise<StepRecord> {
+  async #rerun({ tokens, encodes = false }: LoggedStep, signal: AbortSignal | undefined): Promise<StepRecord> {
     const { bodies } = this.#recorded.current;
-    const shape = { tokens: tokens.length, position: this.#cache.length };
+    const shape = { tokens: tokens.length, position: this.#position };
     const record = new StepRecord(this.#parts.store.experts.length, { phase: 'prefill', ...shape }, false);
-    await this.#stepper.run({ shape, bodies, tail: tailFor(tokens, null), signal, record, readsRouting: true });
+    const tail = encodes ? null : tailFor(tokens, null);
+    await this.#stepper.run({ shape, bodies, tail, signal, record, readsRouting: true, encodes });
     this.#gpu.assertAlive();
     return record;
   }
@@ -205,6 +223,7 @@ export class Session implements Scorer {
   ): Promise<DrawnToken> {
     invariant(prompt.length > 0, 'an empty prompt');
     this.#dropAhead();
+    if (this.#encoder) return this.#begin(this.#encoder, prompt, sampling, { signal, onChunk });
     const { prefillChunk } = this.#forward.plan;
     this.#cache.keep(this.reusable(prompt));
     for (;;) {
@@ -219,6 +238,36 @@ export class Session implements Scorer {
       await this.#run(chunk, 'prefill', null, signal);
       onChunk?.(this.#cache.length);
     }
+  }
+
+  /** The encoder reads the prompt, and the decoder draws its first token. */
+  async #begin(
+    { startToken }: EncoderConfig,
+    prompt: readonly number[],
+    sampling: DrawParams,
+    { signal, onChunk }: { signal: AbortSignal | undefined; onChunk: ((done: number) => void) | undefined },
+  ): Promise<DrawnToken> {
+    await this.#encode(prompt, signal);
+    onChunk?.(prompt.length);
+    this.#gpu.write(this.#forward.ids, Uint32Array.of(startToken));
+    return this.#draw([startToken], 'decode', sampling, signal);
+  }
+
+  /** What the decoder sees from now on: the text alone, until it goes on. */
+  async #encode(text: readonly number[], signal: AbortSignal | undefined, scoring?: Bodies): Promise<void> {
+    signal?.throwIfAborted();
+    this.#nextOnGpu = null;
+    this.#startText(text);
+    this.#gpu.write(this.#forward.ids, Uint32Array.from(text));
+    this.#forward.setStep(text.length, 0, undefined, this.#parts.approximate);
+    await this.#run(text, 'prefill', null, signal, scoring, true);
+    this.#encoded = text.length;
+  }
+
+  #startText(text: readonly number[]): void {
+    this.#cache.keep(0);
+    this.#encoded = 0;
+    this.#forward.setEncoded(text.length);
   }
 
   /**
@@ -247,7 +296,7 @@ export class Session implements Scorer {
   }
 
   async #drawAhead(last: number, sampling: DrawParams, ahead: number): Promise<DrawnToken> {
-    const record = this.#record('decode', { tokens: 1, position: this.#cache.length });
+    const record = this.#record('decode', { tokens: 1, position: this.#position });
     const { result } = this.#ahead.shift() ?? this.#submitAhead(sampling);
     while (this.#ahead.length < ahead && this.#stepper.hasRoom) this.#ahead.push(this.#submitAhead(sampling, 1));
     this.#nextOnGpu = null;
@@ -256,7 +305,7 @@ export class Session implements Scorer {
       throw error;
     });
     this.#gpu.assertAlive();
-    this.#append({ tokens: [last], position: record.position, approximate: this.#parts.approximate }, 'one');
+    this.#append({ tokens: [last], position: this.#cache.length, approximate: this.#parts.approximate }, 'one');
     this.#stepper.account(record, routing);
     this.#finishStep(record);
     return this.#drawn(readSampled(new Uint32Array(bytes, 0, SAMPLED_WORDS)), routing);
@@ -264,7 +313,7 @@ export class Session implements Scorer {
 
   /** @param behind steps that come before it, without those that wait to be read */
   #submitAhead(sampling: DrawParams, behind = 0): StepAhead {
-    const position = this.#cache.length + this.#ahead.length + behind;
+    const position = this.#position + this.#ahead.length + behind;
     this.#forward.setStep(1, position, sampling, this.#parts.approximate);
     const shape = { tokens: 1, position };
     const readsRouting = (this.#wants.routing ?? true) || this.#parts.isWatched();
@@ -356,7 +405,7 @@ export class Session implements Scorer {
     const top = sampling.topLogprobs ?? 0;
     const limits = this.#inputs.writeLimits(sampling);
     const draw = { ...sampling, ...limits };
-    this.#forward.setStep(tokens.length, this.#cache.length, draw, this.#parts.approximate);
+    this.#forward.setStep(tokens.length, this.#position, draw, this.#parts.approximate);
     const tail = this.#drawing(limits, top);
     const result = await this.#run(tokens, phase, tail, signal);
     const drawn = this.#drawn(readSampled(new Uint32Array(result!.bytes, 0, SAMPLED_WORDS)), result!.routing);
@@ -382,18 +431,20 @@ export class Session implements Scorer {
     tail: Tail | null,
     signal: AbortSignal | undefined,
     scoring?: Bodies,
+    encodes = false,
   ): Promise<TailResult | null> {
     const bodies = scoring ?? (await this.#bodies());
     const readsRouting = scoring !== undefined || (this.#wants.routing ?? true);
-    const shape = { tokens: tokens.length, position: this.#cache.length };
+    const shape = { tokens: tokens.length, position: this.#position };
     const record = this.#record(phase, shape);
     const result = await this.#stepper.run({
       shape,
       bodies,
-      tail: tailFor(tokens, tail),
+      tail: encodes ? null : tailFor(tokens, tail),
       signal,
       record,
       readsRouting,
+      encodes,
     });
     const { onPrompt } = this.#wants;
     const isAsked = phase === 'prefill' && !scoring && onPrompt !== undefined;
@@ -401,7 +452,8 @@ export class Session implements Scorer {
     const routing = isAsked ? await readRouting(this.#gpu, bodies.logs[record.batch], shape.tokens) : [];
     this.#gpu.assertAlive(); // from the news of a loss on, nothing changes here: `resume` reads it
     if (isAsked) onPrompt(routing, shape.position, shape.tokens);
-    this.#append({ tokens, position: shape.position, approximate: this.#parts.approximate }, record.batch);
+    const { approximate } = this.#parts;
+    this.#append({ tokens, position: this.#cache.length, approximate, ...(encodes && { encodes }) }, record.batch);
     this.#finishStep(record);
     return result;
   }
@@ -416,13 +468,14 @@ export class Session implements Scorer {
 
   /** Runs a text from an empty cache: see engine/scoring. */
   async score(pass: ScoringPass): Promise<void> {
-    const { ids, most, interventions = NO_INTERVENTIONS, interveneFrom = 0, signal } = pass;
+    const { ids, encoded, most, interventions = NO_INTERVENTIONS, interveneFrom = 0, signal } = pass;
     await this.adapt(pass.adapter ?? null);
     const { bodies = this.#recorded.current.bodies } = pass;
     const tail: Tail = { programs: [pass.tail], view: null, undo: () => undefined };
     this.intervene(interveneFrom > 0 ? NO_INTERVENTIONS : interventions);
     this.forget();
     this.#nextOnGpu = null;
+    if (encoded) await this.#encode(encoded, signal, bodies);
     let position = 0;
     while (position < ids.length) {
       signal?.throwIfAborted();

@@ -9,6 +9,8 @@ export interface LoggedStep {
   /** Of the first of them. */
   readonly position: number;
   readonly approximate: ApproximateParams;
+  /** The encoder read them. */
+  readonly encodes?: boolean;
 }
 
 export class StepLog {

@@ -68,6 +68,8 @@ export interface Step {
   readonly record: StepRecord;
   /** Whether `TailResult.routing` is wanted; without it, a step that needs none itself reads none back. */
   readonly readsRouting: boolean;
+  /** The encoder reads a text, of however few tokens. Default: tokens of the one stack, or of the decoder. */
+  readonly encodes?: boolean;
 }
 
 /** How many waves the missing experts of a layer come in at most, slots permitting: computing starts when the first is there. */
@@ -114,18 +116,19 @@ export class Stepper {
   /** One exact step. Without a tail nothing comes back. @throws what a fetch threw; the step can be run again */
   async run(step: Step): Promise<TailResult | null> {
     const { tokens } = step.shape;
+    const { encodes = false } = step;
     await this.#reserve(routingBehind(step.tail) + step.bodies.logs.one.view.size);
     if (this.#store.isComplete) {
       step.record.mode = 'resident';
       const readsRouting = step.readsRouting || step.record.isWanted;
-      step.record.batch = this.#forward.batchOf(tokens);
+      step.record.batch = encodes ? 'chunk' : this.#forward.batchOf(tokens);
       const body = step.bodies[step.record.batch];
       invariant(body, 'a few tokens, and no program for them');
       const result = await this.#finish(step, body, 0, readsRouting);
       if (result && tokens === 1) this.account(step.record, result.routing);
       return result;
     }
-    if (tokens > 1) {
+    if (tokens > 1 || encodes) {
       step.record.batch = 'chunk';
       step.record.mode = 'lockstep';
       return this.#waves(step);
@@ -221,7 +224,8 @@ export class Stepper {
     if (!record.isWanted) return;
     routing.forEach(({ ids, weights }, layer) => {
       const experts = distinct(ids);
-      record.layer(layer, { ids, weights, brought: experts.map((expert) => ({ expert, origin: 'slot', bytes: 0 })) });
+      if (experts.length > 0)
+        record.layer(layer, { ids, weights, brought: experts.map((expert) => ({ expert, origin: 'slot', bytes: 0 })) });
     });
   }
 
@@ -254,6 +258,7 @@ export class Stepper {
 
   #accountPresent(record: StepRecord, layer: number, { ids, weights }: LayerRouting): void {
     const experts = distinct(ids);
+    if (experts.length === 0) return; // a layer of the other stack
     this.#store.policy.visit(layer, experts, sharesOf(experts, { ids, weights }));
     const brought = experts.map((expert) => ({ expert, origin: this.#store.use(layer, expert), bytes: 0 }));
     record.layer(layer, { ids, weights, brought });
@@ -288,9 +293,10 @@ export class Stepper {
     const { view, slices } = bodies.logs.one;
     let begin = 0;
     for (const [layer, { experts: end }] of marks.entries()) {
+      const slice = slices[layer]!;
+      if (slice.topK === 0) continue;
       const encoder = this.#gpu.device.createCommandEncoder();
       program.encode(encoder, shape, { begin, end });
-      const slice = slices[layer]!;
       const bytes = (slices[layer + 1]?.offset ?? view.size) - slice.offset;
       this.#readback.encode(encoder, subview(view, slice.offset, bytes));
       this.#gpu.submit(encoder.finish());
@@ -344,6 +350,7 @@ export class Stepper {
     let begin = 0;
     for (const [layer, { experts: end }] of marks.entries()) {
       signal?.throwIfAborted();
+      if (bodies.logs.chunk.slices[layer]!.topK === 0) continue;
       const encoder = this.#gpu.device.createCommandEncoder();
       program.encode(encoder, shape, { begin, end });
       const rows = subview(this.#forward.expertRows, 0, 4 * this.#store.experts[layer]!);
@@ -359,7 +366,7 @@ export class Stepper {
   async #wavesOf(layer: number, rows: Uint32Array, { bodies, shape, record, signal }: Step): Promise<void> {
     const store = this.#store;
     const { program, marks } = bodies.waves;
-    const { topK } = bodies.logs.one.slices[layer]!;
+    const { topK } = bodies.logs.chunk.slices[layer]!;
     const needed = [...rows.keys()].filter((e) => rows[e]! > 0);
     store.policy.visit(
       layer,

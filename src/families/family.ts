@@ -44,6 +44,8 @@ export function stackedRows<const N extends readonly number[]>(of: string, rows:
 export interface TensorNames {
   readonly embed: string;
   readonly finalNorm: string;
+  /** Of what an encoder's layers leave; only with one. */
+  readonly encoderNorm?: string;
   /** null when tied to `embed`. */
   readonly head: string | null;
   layer(index: number): LayerNames;
@@ -83,6 +85,8 @@ export interface GroupedAttentionNames {
   readonly filter?: { readonly first: string; readonly second: string; readonly norm: string };
   /** Only with `outputGate`; in one piece or in stretches, as q. */
   readonly gate?: MatrixName | readonly MatrixName[];
+  /** Only with `distanceBias`: full tensor name, [buckets, H]. */
+  readonly distanceBias?: string;
   /** Only with `mixture`, where `q` and `out` are full names of rank 3 tensors, [E, Hk A, D] and [E, D, Hk A]. */
   readonly mixture?: { readonly router: string; readonly out: string };
 }

@@ -42,6 +42,7 @@ import { qwen3Moe } from './qwen3-moe.ts';
 import { qwen35Moe } from './qwen3-5-moe.ts';
 import { qwen3Next } from './qwen3-next.ts';
 import { smallThinker } from './smallthinker.ts';
+import { switchTransformers } from './switch.ts';
 import { yuan } from './yuan.ts';
 
 export const FAMILIES: readonly Family[] = [
@@ -83,6 +84,7 @@ export const FAMILIES: readonly Family[] = [
   laguna,
   arctic,
   yuan,
+  switchTransformers,
 ];
 
 type Config = Readonly<Record<string, Json>>;

@@ -1,3 +1,4 @@
+import { isGated } from '../config/activation.ts';
 import type { Activation } from '../config/model-config.ts';
 
 /** Constants of a shader that imports `shared/activation`. */
@@ -6,7 +7,9 @@ export function activationConstants(activation: Activation): Record<string, numb
     ACT_SILU: activation.kind === 'silu',
     ACT_GELU_TANH: activation.kind === 'gelu-tanh',
     ACT_RELU: activation.kind === 'relu',
+    ACT_UNGATED: !isGated(activation),
     ACT_RELU_SQUARED: activation.kind === 'relu-squared',
+    ACT_RELU_UNGATED: activation.kind === 'relu-ungated',
     ACT_CLAMPED: activation.kind === 'clamped-swiglu',
   };
   if (activation.kind !== 'clamped-swiglu') return constants;

@@ -87,7 +87,7 @@ export function weightRowBytes(c: ConstantsOf, prefix = ''): number {
 }
 
 /** Values that a pair of rows of a feed-forward's first matrix gives: two, where none of them is a gate. */
-export const pairValues = (c: ConstantsOf): number => (c.isOn('ACT_RELU_SQUARED') ? 2 : 1);
+export const pairValues = (c: ConstantsOf): number => (c.isOn('ACT_UNGATED') ? 2 : 1);
 
 /** Of a dispatch that does both. */
 export const added = (a: Cost, b: Cost): Cost => ({

@@ -42,7 +42,7 @@ export interface KvCache {
   readonly filter?: FilterState<BufferView>;
 }
 
-const isPaged = (cache: KvCache | KvPages): cache is KvPages => 'rows' in cache;
+export const isPaged = (cache: KvCache | KvPages): cache is KvPages => 'rows' in cache;
 
 export interface AttentionStep {
   readonly label: string;
@@ -59,6 +59,10 @@ export interface AttentionStep {
   /** Gains and biases: see layers/norm.ts; null: attention reads x as it is. */
   readonly norm: BufferView | null; // [D] or [2 D]
   readonly rope: BufferView;
+  /** Buckets of distances, where the config has a bias for them: see layers/distance.ts. */
+  readonly buckets?: BufferView | null;
+  /** How long the text is that an encoder read; only with one. */
+  readonly encoded?: BufferView | null; // [1] u32
   /** Of the one sequence whose tokens follow each other; or pages, of whichever sequence each token is, in phase `prefill`. */
   readonly cache: KvCache | KvPages;
   readonly scratch: {
@@ -178,7 +182,7 @@ export function groupedAttention(
 }
 
 /** out = x + scale * W attended, or what a post norm makes of W attended. `normed` is free by then. */
-function projectOut(
+export function projectOut(
   r: Recorder,
   s: AttentionStep,
   o: DeviceParts,

@@ -10,6 +10,8 @@ export interface ModelWeights<M, V, X, R> {
   readonly headBias: V | null; // [V]
   /** Norms of tokens: gains [D], and behind them the biases of a layer norm [2 D]. */
   readonly finalNorm: V;
+  /** Of what an encoder's layers leave; null without one. */
+  readonly encoderNorm: V | null;
   readonly layers: readonly LayerWeights<M, V, X, R>[];
 }
 
@@ -35,6 +37,9 @@ export interface GroupedWeights<M, V> {
   readonly qNorm: V | null;
   readonly kNorm: V | null;
   readonly sinks: V | null; // [H]
+  /** Of attention to an encoded text: k heads and v heads of what the encoder gives; `qkv` then has q heads alone. */
+  readonly kv: M | null; // [2 Hk A, D]
+  readonly distanceBias: V | null; // [buckets, H]
   readonly filter: FilterWeights<M, V> | null;
 }
 
@@ -156,7 +161,7 @@ export interface MoeWeights<M, V, X, R> {
 /** Every matrix of a layer's token mixer. */
 export function mixerMatrices<M, V>(w: LayerWeights<M, V, unknown, unknown>['mixer']): (M | null)[] {
   if (w.kind === 'grouped')
-    return [w.qkv, w.o, ...(w.filter ? [...w.filter.first, ...w.filter.second, w.filter.v] : [])];
+    return [w.qkv, w.kv, w.o, ...(w.filter ? [...w.filter.first, ...w.filter.second, w.filter.v] : [])];
   if (w.kind === 'latent') return [w.down, w.qUp, w.kvUp, w.o];
   if (w.kind === 'mamba-1') return [w.inProj, w.selectProj, w.stepProj, w.outProj];
   return [w.inProj, w.outProj];
@@ -167,7 +172,7 @@ export function mixerVectors<M, V>(w: LayerWeights<M, V, unknown, unknown>['mixe
   if (w.kind === 'grouped') {
     const { filter } = w;
     const ofFilter = filter ? [filter.firstBias, filter.secondBias, filter.shift, filter.norm] : [];
-    return [w.qkvBias, w.oBias, w.qNorm, w.kNorm, w.sinks, ...ofFilter];
+    return [w.qkvBias, w.oBias, w.qNorm, w.kNorm, w.sinks, w.distanceBias, ...ofFilter];
   }
   if (w.kind === 'latent') return [w.qNorm, w.kvNorm];
   if (w.kind === 'short-conv') return [w.taps];
@@ -259,6 +264,8 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
         kNorm: await optional(w.kNorm, vector),
         sinks: await optional(w.sinks, vector),
         filter: await optional(w.filter, filter),
+        kv: await optional(w.kv, (m) => to.matrix(m)),
+        distanceBias: await optional(w.distanceBias, vector),
       };
     }
     if (w.kind === 'latent') {
@@ -311,7 +318,8 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
     });
   }
   const finalNorm = await vector(model.finalNorm);
+  const encoderNorm = await optional(model.encoderNorm, vector);
   const head = model.head === model.embed ? embed : await to.matrix(model.head);
   const headBias = await optional(model.headBias, vector);
-  return { embed, head, headBias, finalNorm, layers };
+  return { embed, head, headBias, finalNorm, encoderNorm, layers };
 }

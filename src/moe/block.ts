@@ -15,6 +15,7 @@ import type { Recorder } from '../gpu/recording.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { besideAt, type Beside } from '../kernels/moe/beside.ts';
 import { combine } from '../kernels/moe/combine.ts';
+import { dropLate } from '../kernels/moe/drop_late.ts';
 import { expertDown, expertDownDecode } from '../kernels/moe/expert_down.ts';
 import { expertUp, expertUpDecode } from '../kernels/moe/expert_up.ts';
 import { group, type TileRows } from '../kernels/moe/group.ts';
@@ -56,6 +57,8 @@ export interface MoeStep {
   readonly logits?: boolean;
   /** What a request changes in the choice: of this layer, with `predict` the next one's behind it. Default: nothing. */
   readonly interventions?: BufferView;
+  /** What the step's tokens are: of a text that is read as a whole, or of one that grows. Default: the latter. */
+  readonly reads?: 'text' | 'tokens';
   readonly tileRows: TileRows;
   /** The most tokens of a step. */
   readonly most: number;
@@ -215,6 +218,10 @@ export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeSt
     return done;
   }
   const { pairOfRow, rowOfPair, tiles, counts, act, y } = scratch;
+  if (s.reads === 'text' && config.capacity !== undefined) {
+    invariant(topK === 1, `${label}: a capacity for tokens of more than one expert`);
+    dropLate(r, `${label} drop`, { routed }, { capacity: config.capacity });
+  }
   group(r, `${label} group`, { routed, pairOfRow, rowOfPair, tiles, counts }, { experts, topK, tileRows });
   const atExperts = r.mark();
   expertUp(r, `${label} up`, { ...home, x: input, pairOfRow, tiles, act }, { ...shape, slot, activation, tileRows });

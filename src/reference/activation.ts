@@ -1,17 +1,25 @@
 /** Twin of shaders/shared/activation.wgsl. */
+import { isGated } from '../config/activation.ts';
 import type { Activation } from '../config/model-config.ts';
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
-type Gated = Exclude<Activation, { readonly kind: 'relu-squared' }>;
+type Ungated = Extract<Activation, { readonly kind: 'relu-squared' | 'relu-ungated' }>;
+type Gated = Exclude<Activation, Ungated>;
+
+export const hasGate = (activation: Activation): activation is Gated => isGated(activation);
+
+/** Of a value without a gate. */
+export const activateUp = ({ kind }: Ungated, up: number): number =>
+  kind === 'relu-squared' ? Math.max(up, 0) ** 2 : Math.max(up, 0);
 
 /** A row of values from its products, in pairs: gate and up of value f, or without a gate up f and up f + F / 2. Their number is even. */
 export function activated(activation: Activation, products: ArrayLike<number>): Float64Array {
   const pairs = products.length / 2;
-  if (activation.kind !== 'relu-squared')
+  if (hasGate(activation))
     return Float64Array.from({ length: pairs }, (_, f) => activate(activation, products[2 * f]!, products[2 * f + 1]!));
   const ups = [0, 1].flatMap((half) => Array.from({ length: pairs }, (_, f) => products[2 * f + half]!));
-  return Float64Array.from(ups, (up) => Math.max(up, 0) ** 2);
+  return Float64Array.from(ups, (up) => activateUp(activation, up));
 }
 
 export function activate(activation: Gated, gate: number, up: number): number {

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { isRecurrent } from '../../src/config/mixers.ts';
 import type { AttentionConfig, LayerConfig, ModelConfig, RecurrentConfig } from '../../src/config/model-config.ts';
+import { isOfStacks } from '../../src/layers/encoded_attention.ts';
 import type { KernelChoice } from '../../src/gpu/device.ts';
 
 export type Phase = 'decode' | 'prefill';
@@ -32,6 +33,7 @@ function attentionDispatches(
   phase: Phase,
   kernels: KernelChoice,
 ): number {
+  if (attention.kind === 'grouped' && isOfStacks(attention)) return (attention.sees === 'encoded' ? 3 : 4) + before; // qkv, append, attend, out; of an encoded text the keys are there
   const isLatent = attention.kind === 'latent';
   const isInside = phase === 'decode' && kernels === 'gpu'; // the decode kernel takes queries down and results up itself
   const inner = Number(isLatent && attention.qRank !== null);
@@ -63,15 +65,22 @@ export function layerDispatches(
   const shared = ffn.shared && (kernels === 'software' || weighs || latent) ? 2 : 0;
   // Norm, up, down, norm, and norm of what the experts give; without post norms as a dense layer.
   const parallel = !ffn.parallel ? 0 : postNorms ? 5 : 2 + own.before;
-  const besides = latent + shared + parallel + Number(weighs) + Number(postNorms);
+  const drops = Number(phase === 'prefill' && ffn.capacity !== undefined);
+  const besides = latent + drops + shared + parallel + Number(weighs) + Number(postNorms);
   return attending + (phase === 'decode' ? 3 : 5) + besides;
 }
 
-export const stepDispatches = (config: ModelConfig, phase: Phase, kernels: KernelChoice): number =>
-  config.layers.reduce(
-    (n, layer) => n + layerDispatches(layer, config, phase, kernels),
-    OUTSIDE + Number(config.norm !== 'rms'), // the norm before the head
-  );
+export function stepDispatches(config: ModelConfig, phase: Phase, kernels: KernelChoice): number {
+  const { encoder, layers, norm } = config;
+  const of = (some: readonly LayerConfig[], phase: Phase): number =>
+    some.reduce((n, layer) => n + layerDispatches(layer, config, phase, kernels), 0);
+  const outside = OUTSIDE + Number(norm !== 'rms'); // the norm before the head
+  if (!encoder) return outside + of(layers, phase);
+  const token = outside + of(layers.slice(encoder.layers), 'decode');
+  if (phase === 'decode') return token;
+  const passedOn = 2 * layers.filter(({ mixer }) => mixer.kind === 'grouped' && mixer.sees === 'encoded').length;
+  return token + 1 + of(layers.slice(0, encoder.layers), 'prefill') + 1 + passedOn; // embedding; norm, and keys and values for each layer
+}
 
 type Row = Readonly<Record<KernelChoice, Readonly<Record<Phase, number>>>>;
 

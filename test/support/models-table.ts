@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { readModelConfig } from '../../src/config/load.ts';
 import { FAMILIES } from '../../src/families/index.ts';
 import { configOf, FAMILIES_WITHOUT_GOLDEN, hasVersion4, ODD_FAMILIES } from './configs.ts';
-import { DOUBLES_FIXTURES, FIXTURES, fixturePath, MORE_FORMATS, SWEPT } from './fixture-list.ts';
+import { DOUBLES_FIXTURES, ENCODER_DECODERS, FIXTURES, fixturePath, MORE_FORMATS, SWEPT } from './fixture-list.ts';
 
 interface Shown {
   readonly fixture: string;
@@ -19,7 +19,7 @@ function shown(fixture: string): Shown {
   return { fixture, family: family.id, weights: method ?? 'bf16' };
 }
 
-const FIXED = [...FIXTURES, ...MORE_FORMATS].map(shown);
+const FIXED = [...FIXTURES, ...MORE_FORMATS, ...ENCODER_DECODERS].map(shown);
 const OF_DOUBLES = DOUBLES_FIXTURES.map(shown);
 /** Whose layers `test/model/adapter` merges LoRA into. */
 const ADAPTED = ['mixtral'];
@@ -43,7 +43,7 @@ function row({ id, modelTypes }: (typeof FAMILIES)[number]): string {
     ? `doubles: ${others.map((o) => o.name).join(', ')}${held.length ? `, held by ${held.join(', ')}` : ''}`
     : '';
   const forms = others.every((o) => hasVersion4(o.name)) ? 'v4, v5' : 'v5';
-  const streamed = fixtures.some((f) => SWEPT.includes(f.fixture)) ? 'yes' : '';
+  const streamed = fixtures.some((f) => [...SWEPT, ...ENCODER_DECODERS].includes(f.fixture)) ? 'yes' : '';
   const weights = unique([...fixtures.map((f) => f.weights), ...(others.length ? ['f32'] : [])]);
   const cells = [
     id,
@@ -66,7 +66,7 @@ by \`node scripts/models-table.mjs\` from what the tests list.
   (\`vitest --project gpu test/model/families test/model/odd-sizes\`), whose parts the fixtures hold to golden values (\`vitest --project unit test/unit/reference/model\`).
 - **Config**: as transformers 4 writes config.json, and as 5 does.
 - **Weights**: forms of the checkpoints in this row. Any family's bf16, f16, f32, F8 and compressed-tensors matrices take the same path: \`vitest --project gpu test/model/formats\`.
-- **Streamed**: with as few as K + 1 experts on the GPU, bit for bit the same (\`vitest --project gpu test/model/store-sizes\`). Every other family's experts go through the same store.
+- **Streamed**: with as few as K + 1 experts on the GPU, bit for bit the same (\`vitest --project gpu test/model/store-sizes test/model/encoder-decoder\`). Every other family's experts go through the same store.
 - **Adapter**: LoRA merged into attention and experts while they load (\`vitest --project gpu test/model/adapter\`); matrices of every family take the same path: [formats.md](formats.md).
 
 | family | model types | held to | config | weights | streamed | adapter |
@@ -82,6 +82,8 @@ front is refused; no published pattern has one. Steps of the scan keep to \`time
 
 Yuan 2.0-M32 turns by angles that are rounded to bf16, positions too, as its published code has them in any type. Its layers keep, beside keys and values, what they need of the token before: a conversation that is edited is computed from the start.
 
+Switch Transformer is an encoder and a decoder: [encoder-decoder.md](encoder-decoder.md).
+
 Where the rotation depends on length, the context that a model is loaded with decides, once for all positions:
 
 - longrope (Phi-3.5-MoE): a \`contextLength\` of up to \`original_max_position_embeddings\`, the default's 4,096 there, has the short factors, and every conversation is as in transformers. A longer one has the long factors for short conversations, too, as in vLLM;
@@ -93,7 +95,7 @@ Not run, and why:
 - ZAYA1, with convolutions inside attention and a router that carries a state.
 - Skywork-MoE: keys of its config say whether its gate has two layers and is normalised, at inference as in training; what the released file says, and what its tensors are called, could not be read.
 - OpenMoE: an expert is four matrices (x1 silu(x2) up, then down), where kernels here take two rows a value; and its published code drops tokens of a prompt beyond an expert's capacity.
-- Switch, NLLB-MoE: encoder-decoders; sessions here hold one causal stream.
+- NLLB-MoE: its feed-forwards have biases outside the experts, and sinusoids say where tokens are; what it shares with Switch is there ([encoder-decoder.md](encoder-decoder.md)).
 - privacy-filter and nomic-embed: encoders, which label or embed and do not generate.
 
 A model of another family is refused with the nearest known family and the keys that this one does not know; \`webmoe inspect\` prints a family file to start from.

@@ -62,9 +62,11 @@ export async function costSheet(
   const after = (position: number, tokens: number): DispatchCost[] =>
     programs.after.flatMap((program) => run(program, position, tokens));
   const { prefillChunk } = planned.plan;
+  const token = (position: number): DispatchCost[] => [...run(programs.bodies.one, position, 1), ...after(position, 1)];
   return {
-    token: (position) => [...run(programs.bodies.one, position, 1), ...after(position, 1)],
+    token,
     prompt: (tokens, traffic) => {
+      if (config.encoder) return [...run(programs.bodies.chunk, 0, tokens, traffic), ...token(0)];
       const costs: DispatchCost[] = [];
       for (let at = 0; at < tokens; at += prefillChunk) {
         const length = Math.min(prefillChunk, tokens - at);

@@ -52,6 +52,7 @@ function grouped(
   const qRows = heads * headSize;
   const kvRows = kvHeads * headSize;
   if (config.mixture) return mixture(find, config, names, hidden);
+  const isCross = config.sees === 'encoded';
   const norm = (name: string | null, projection: number): VectorSpec | null =>
     name === null ? null : find.gains(name, config.qkNorm === 'full' ? projection : headSize);
   const v = [names.v, { rows: kvRows, cols: hidden }] as const;
@@ -61,8 +62,8 @@ function grouped(
       `${labelOf(names.q)} + k + v`,
       [
         ...inStretches(names.q, { rows: qRows, cols: hidden }),
-        ...inStretches(names.k, { rows: kvRows, cols: hidden }),
-        ...(config.filter ? [] : [v]),
+        ...(isCross ? [] : inStretches(names.k, { rows: kvRows, cols: hidden })),
+        ...(isCross || config.filter ? [] : [v]),
         ...(names.gate && config.outputGate ? inStretches(names.gate, { rows: gateRows(config), cols: hidden }) : []),
       ],
       'linear',
@@ -75,6 +76,10 @@ function grouped(
     qNorm: norm(names.qNorm, qRows),
     kNorm: norm(names.kNorm, kvRows),
     sinks: names.sinks === null ? null : find.vector(names.sinks, heads),
+    kv: isCross
+      ? find.stacked(`${labelOf(names.k)} + v`, [...inStretches(names.k, { rows: kvRows, cols: hidden }), v], 'linear')
+      : null,
+    distanceBias: config.distanceBias ? find.tensor(names.distanceBias!, [config.distanceBias.buckets, heads]) : null,
     filter: config.filter ? filter(find, names, v, hidden) : null,
   };
 }
@@ -133,6 +138,8 @@ function mixture(
     kNorm: null,
     sinks: null,
     filter: null,
+    kv: null,
+    distanceBias: null,
   };
 }
 

@@ -4,7 +4,9 @@ import type { Program, Recorder } from '../../gpu/recording.ts';
 import { embedRows } from '../../kernels/embed/embed_rows.ts';
 import type { KvPages } from '../../kernels/attention/pages.ts';
 import type { TileRows } from '../../kernels/moe/group.ts';
+import { appendEncoded } from '../../layers/encoded_attention.ts';
 import { denseLayer } from '../../layers/ffn.ts';
+import { norm } from '../../layers/norm.ts';
 import { moeLayer, type MoeMarks, type MoeStep } from '../../moe/block.ts';
 import type { ExpertHomes } from '../../moe/homes.ts';
 import { invariant } from '../../util/assert.ts';
@@ -13,9 +15,10 @@ import type { DeviceWeights } from '../upload.ts';
 import { PHASES, type Batch } from './batch.ts';
 import { recordMixer, type MixerParts } from './mixer.ts';
 import { residualSides } from './residual.ts';
+import { layersOf } from './stack.ts';
 import type { RoutedSlice, RoutingLog, RoutingLogs } from './routing-log.ts';
 
-/** Embedding and all layers, and where in it each MoE layer's stages begin. */
+/** Embedding and all layers, of a model with an encoder those of one stack; and where in it each MoE layer's stages begin. */
 export interface Body {
   readonly program: Program;
   readonly marks: readonly MoeMarks[];
@@ -80,20 +83,49 @@ class BodyRecording {
   }
 
   async record(): Promise<Body> {
-    const { layers } = this.#parts.config;
-    this.#embed();
-    this.#tap(0);
-    layers.forEach((_, i) => {
+    const { config } = this.#parts;
+    const [first, end] = layersOf(config, this.#step.batch);
+    this.#skipMoe(0, first);
+    this.#embed(first);
+    this.#tap(first);
+    for (let i = first; i < end; i++) {
       this.#layer(i);
-      if (i + 1 < layers.length) this.#tap(i + 1);
-    });
+      if (i + 1 < end) this.#tap(i + 1);
+    }
+    if (end < config.layers.length) this.#passOn(end);
+    this.#skipMoe(end, config.layers.length);
     return { program: await this.#r.finish(), marks: this.#marks };
   }
 
-  #embed(): void {
+  /** Layers of the other stack have no stages in this program. */
+  #skipMoe(begin: number, end: number): void {
+    const { config } = this.#parts;
+    const at = this.#r.mark();
+    const skipped = moeLayers({ ...config, layers: config.layers.slice(begin, end) });
+    this.#marks.push(...skipped.map(() => ({ route: at, experts: at, combine: at })));
+  }
+
+  /** What an encoder's `end` layers leave becomes keys and values for every layer of the decoder that looks at it. */
+  #passOn(end: number): void {
+    const { config, activations: a, caches, ropes } = this.#parts;
+    const { encoderNorm, layers } = this.#step.weights;
+    invariant(encoderNorm, 'an encoder without a norm behind it');
+    const { norm: kind, normEps: eps, hidden: size } = config;
+    norm(this.#r, 'encoder norm', { x: this.#stream(end), gamma: encoderNorm, out: a.normed }, { kind, size, eps });
+    config.layers.forEach(({ mixer }, i) => {
+      const { mixer: weights } = layers[i]!;
+      const cache = caches[i]!;
+      if (mixer.kind !== 'grouped' || mixer.sees !== 'encoded') return;
+      invariant(weights.kind === 'grouped' && 'keys' in cache, 'weights of another kind than the config');
+      const io = { normed: a.normed, mid: a.mid, q: a.q, rope: ropes[i]!, cache, eps };
+      appendEncoded(this.#r, `layer ${i} encoded`, mixer, weights, io);
+    });
+  }
+
+  #embed(first: number): void {
     const { config, activations } = this.#parts;
     for (const { firstRow, matrix } of this.#step.weights.embed.parts) {
-      const io = { ids: activations.ids, weights: matrix, out: this.#stream(0) };
+      const io = { ids: activations.ids, weights: matrix, out: this.#stream(first) };
       embedRows(this.#r, 'embed', io, { firstRow, scale: config.embeddingScale });
     }
   }
@@ -157,6 +189,7 @@ class BodyRecording {
       routed: subview(routed, slice.offset, next - slice.offset),
       predict: slice.predicted > 0,
       logits: slice.logits > 0,
+      reads: batch === 'chunk' && config.encoder ? 'text' : 'tokens',
       interventions: this.#interventionsFrom(slice),
       approximate: isApproximate && batch === 'one',
       tileRows,

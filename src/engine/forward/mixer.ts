@@ -5,6 +5,7 @@ import type { BufferView } from '../../gpu/buffer.ts';
 import type { Recorder } from '../../gpu/recording.ts';
 import type { KvPages } from '../../kernels/attention/pages.ts';
 import { groupedAttention, latentAttention, type AttentionStep, type KvCache } from '../../layers/attention.ts';
+import { encodedAttention, isOfStacks } from '../../layers/encoded_attention.ts';
 import type { RecurrentState } from '../../layers/mixer_step.ts';
 import type { DeviceParts } from '../../layers/parts.ts';
 import { recurrentMixer } from '../../layers/recurrent.ts';
@@ -19,6 +20,9 @@ export interface MixerParts {
   /** By layer: see forward/caches.ts. */
   readonly caches: readonly (KvCache | RecurrentState)[];
   readonly ropes: readonly (BufferView | null)[];
+  readonly buckets: readonly (BufferView | null)[];
+  /** Tokens of the encoded text; null in a model without an encoder. */
+  readonly encoded: BufferView | null; // [1] u32
 }
 
 type LayerOnDevice = DeviceWeights['layers'][number];
@@ -44,7 +48,7 @@ const recurrentScratch = (a: MixerParts['activations']) => ({
  */
 export function recordMixer(
   r: Recorder,
-  { config, activations: a, caches, ropes }: MixerParts,
+  { config, activations: a, caches, ropes, buckets, encoded }: MixerParts,
   i: number,
   { mixer: weights, mixerNorm: norm }: LayerOnDevice,
   pages: KvPages | undefined,
@@ -62,7 +66,8 @@ export function recordMixer(
   const step = { ...io, norm, rope: ropes[i]!, cache: pages ?? cache, scratch: a };
   if (mixer.kind === 'grouped') {
     invariant(weights.kind === 'grouped', 'weights of another kind than the config');
-    groupedAttention(r, mixer, weights, step);
+    if (isOfStacks(mixer)) encodedAttention(r, mixer, weights, { ...step, buckets: buckets[i]!, encoded });
+    else groupedAttention(r, mixer, weights, step);
   } else {
     invariant(weights.kind === 'latent', 'weights of another kind than the config');
     latentAttention(r, mixer, weights, step);

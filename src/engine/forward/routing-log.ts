@@ -6,10 +6,12 @@ import { predictedIds } from '../../kernels/moe/route.ts';
 import { moeLayers, routedStride } from '../activations.ts';
 import type { DeviceWeights } from '../upload.ts';
 import type { Batch } from './batch.ts';
+import { moeLayersOf } from './stack.ts';
 
 /** Where one MoE layer's routing lies in a routing log. */
 export interface RoutedSlice {
   readonly layer: number;
+  /** 0: a layer of the stack that such steps do not run. */
   readonly topK: number;
   readonly offset: number;
   /** Ids behind the K weights: what the next MoE layer will likely choose, best first. 0 where nothing is predicted. */
@@ -59,10 +61,12 @@ function routingLog(
   const isOne = batch === 'one';
   const tokens = most(batch);
   let offset = 0;
+  const [first, end] = moeLayersOf(config, batch);
   const slices = moeLayers(config).map((ffn, layer): RoutedSlice => {
     const { topK, experts } = ffn;
-    const predicted = isOne ? ids[layer]! : 0;
-    const slice = { layer, topK, offset, predicted, logits: logits ? experts : 0 };
+    const runs = layer >= first && layer < end;
+    const predicted = isOne && runs ? ids[layer]! : 0;
+    const slice = { layer, topK: runs ? topK : 0, offset, predicted, logits: logits && runs ? experts : 0 };
     offset += routedStride(tokens, ffn, isOne, logits);
     return slice;
   });

@@ -9,7 +9,8 @@ import { chunkRoutingAt, type LayerRouting } from '../routing.ts';
 export async function readRouting(gpu: Gpu, { view, slices }: RoutingLog, tokens: number): Promise<LayerRouting[]> {
   if (slices.length === 0) return [];
   const sizes = slices.map(({ topK, predicted, logits }) => routedBytes(tokens, topK, predicted, logits));
-  const bytes = await gpu.readAll(slices.map(({ offset }, m) => subview(view, offset, sizes[m]!)));
+  const views = slices.map(({ offset }, m) => subview(view, offset, sizes[m]!));
+  const bytes = await gpu.readAll(views.filter(({ size }) => size > 0));
   let at = 0;
   return slices.map((slice, m) => {
     const routing = chunkRoutingAt(bytes, at, tokens, slice);

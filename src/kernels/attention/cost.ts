@@ -56,6 +56,8 @@ function raises(c: ConstantsOf): Cost {
   return passesThrough(c, heads, value, c.tokens * heads * alignUp(value, pass));
 }
 
+const tokenBytesOf = (c: ConstantsOf): number => BYTES * c.number('KV_HEADS') * (c.number('k_ROW') + c.number('v_ROW'));
+
 /** Of one token, in the caches: what a latent is, counts once as key and value. */
 function tokenBytes(c: ConstantsOf): number {
   const key = c.number('k_ROW');
@@ -136,6 +138,25 @@ function paged(c: ConstantsOf): Cost {
   return { ...attends(c, heads * valueSize, issued), kvBytes };
 }
 
+/** Keys in whole turns of 64, whatever a token's own last one is. */
+function biased(c: ConstantsOf): Cost {
+  const [heads, size] = [c.number('HEADS'), c.number('SIZE')];
+  const last = c.position + c.tokens;
+  // How long an encoded text is, no constant says: as if it were as long as what the caches hold.
+  const all = c.flag('ENCODED') ? c.number('CAPACITY') : last;
+  const seen = Array.from({ length: c.tokens }, (_, t) =>
+    c.flag('WHOLE') || c.flag('ENCODED') ? all : c.position + t + 1,
+  );
+  const isBiased = c.flag('BIASED');
+  return {
+    weightBytes: isBiased ? BYTES * c.number('BUCKETS') * heads : 0,
+    kvBytes: all * tokenBytesOf(c),
+    activationBytes: BYTES * (c.tokens * 2 * heads * size + (isBiased ? 2 * c.number('FURTHEST') + 1 : 0)),
+    usefulFlops: 4 * heads * sum(seen) * size,
+    issuedFlops: 2 * heads * sum(seen.map((n) => alignUp(n, WORKGROUP))) * (size + alignUp(size, WORKGROUP)),
+  };
+}
+
 /** Partial sums in, one result out. */
 function reduce(c: ConstantsOf): Cost {
   const heads = c.number('HEADS');
@@ -203,6 +224,7 @@ export const ATTENTION_COSTS: Readonly<Record<string, CostRule>> = {
   'attention/output_gate': outputGate,
   'attention/pick_heads': pickHeads,
   'attention/spread_heads': spreadHeads,
+  'attention/attention_biased': biased,
   'attention/attention_decode': decode,
   'attention/attention_paged': paged,
   'attention/attention_prefill': prefill,

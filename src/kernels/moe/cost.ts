@@ -59,6 +59,9 @@ const weighRows: CostRule = (c) => {
   return { ...moves({ activationBytes: BYTES * (2 * values + c.tokens) }), usefulFlops: values, issuedFlops: values };
 };
 
+/** The ids of all tokens before each, of which caches have the most; they count once. */
+const dropLate: CostRule = (c) => moves({ activationBytes: BYTES * 3 * c.tokens });
+
 const combine: CostRule = (c) => {
   const [d, k, { tokens }] = [c.number('D'), c.number('TOP_K'), c];
   const gate = c.isOn('BESIDE_GATED') ? 1 : 0;
@@ -186,6 +189,7 @@ export const MOE_COSTS: Readonly<Record<string, CostRule>> = {
   'moe/group': group,
   'moe/weigh_rows': weighRows,
   'moe/combine': combine,
+  'moe/drop_late': dropLate,
   'moe/expert_up': expertUp,
   'moe/expert_up_lane': expertUp,
   'moe/expert_down': expertDown,

@@ -1,7 +1,7 @@
 /** Dense and Mixture-of-Experts feed-forward, token by token. */
 import type { Activation, FfnConfig, MoeFfn, RouterConfig } from '../../config/model-config.ts';
 import type { ExpertStorage, GluNames, LayerNames, MatrixName, MoeFfnNames } from '../../families/family.ts';
-import { activate } from '../activation.ts';
+import { activate, activateUp, hasGate } from '../activation.ts';
 import {
   add,
   matVec,
@@ -108,10 +108,9 @@ interface Glu {
 function glu(x: Float64Array, w: Glu, activation: Activation): Float64Array {
   const gate = matVec(w.gate, x, w.bias?.gate);
   const up = matVec(w.up, x, w.bias?.up);
-  const values =
-    activation.kind === 'relu-squared'
-      ? Float64Array.from([...gate, ...up], (u) => Math.max(u, 0) ** 2)
-      : gate.map((g, i) => activate(activation, g, up[i]!));
+  const values = hasGate(activation)
+    ? gate.map((g, i) => activate(activation, g, up[i]!))
+    : Float64Array.from([...gate, ...up], (u) => activateUp(activation, u));
   return matVec(w.down, values, w.bias?.down);
 }
 

@@ -1,4 +1,5 @@
 import { describe, it } from 'vitest';
+import { isGated } from '../../../src/config/activation.ts';
 import type { Activation } from '../../../src/config/model-config.ts';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { gluPairs } from '../../../src/kernels/linear/glu_pairs.ts';
@@ -11,17 +12,19 @@ const gpu = await openTestGpu({ defaultLimits: true });
 const SILU: Activation = { kind: 'silu' };
 const CLAMPED: Activation = { kind: 'clamped-swiglu', alpha: 1.702, limit: 2 };
 const SQUARED: Activation = { kind: 'relu-squared' };
+const UNGATED: Activation = { kind: 'relu-ungated' };
 
 const cases: readonly (readonly [tokens: number, pairs: number, activation: Activation])[] = [
   [0, 64, SILU],
   [1, 1, SILU],
   [3, 131, CLAMPED],
   [3, 131, SQUARED],
+  [3, 131, UNGATED],
 ];
 
 async function check([tokens, count, activation]: (typeof cases)[number]): Promise<void> {
   const pairs = normals(3, 2 * tokens * count, 2);
-  const values = activation.kind === 'relu-squared' ? 2 : 1;
+  const values = isGated(activation) ? 1 : 2;
   const got = await runKernel(gpu, {
     inputs: { pairs },
     outputs: { out: tokens * count * values },

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { readModelConfig } from '../../../src/config/load.ts';
 import type { ModelConfig } from '../../../src/config/model-config.ts';
 import { layerDispatches, listedDispatches, stepDispatches } from '../../support/dispatches.ts';
-import { fixturePath, FIXTURES, MORE_FORMATS } from '../../support/fixture-list.ts';
+import { ENCODER_DECODERS, fixturePath, FIXTURES, MORE_FORMATS } from '../../support/fixture-list.ts';
 
 const configOf = (fixture: string): ModelConfig =>
   readModelConfig(readFileSync(`${fixturePath(fixture)}/config.json`, 'utf8')).config;
@@ -21,14 +21,16 @@ const rowOf = (fixture: string): string => {
 describe('docs/performance-dispatches.md', () => {
   const listed = listedDispatches();
 
-  it.each([...FIXTURES, ...MORE_FORMATS])('%s', (fixture) => {
+  const all = [...FIXTURES, ...MORE_FORMATS, ...ENCODER_DECODERS];
+
+  it.each(all)('%s', (fixture) => {
     const row = listed.get(fixture);
     const cells = row && [row.gpu.decode, row.gpu.prefill, row.software.decode, row.software.prefill];
     expect(cells && `| \`${fixture}\` | ${cells.join(' | ')} |`, 'its row of the table').toBe(rowOf(fixture));
   });
 
   it('lists nothing else', () => {
-    expect([...listed.keys()].filter((fixture) => ![...FIXTURES, ...MORE_FORMATS].includes(fixture))).toEqual([]);
+    expect([...listed.keys()].filter((fixture) => !all.includes(fixture))).toEqual([]);
   });
 });
 

@@ -16,6 +16,8 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** Folders under test/fixtures. */
 export const FAMILY_FIXTURES = readdirSync(`${root}test/fixtures/families`).map((f) => `test/fixtures/families/${f}`);
+/** With an encoder: test/model/encoder-decoder.long.test.ts compares the engine itself with their golden values. */
+export const hasEncoder = (folder: string): boolean => loadConfig(folder).config.encoder !== undefined;
 export const FORMAT_FIXTURES = ['test/fixtures/formats/qwen3-moe-ct-int4', 'test/fixtures/formats/gpt-oss-mxfp4'];
 export const SHIPPED = 'models/smolmoe-135m-instruct';
 

@@ -74,6 +74,7 @@ function addAttention(shapes: Shapes, a: AttentionConfig, n: LayerNames['mixer']
   if (n.qNorm) shapes.set(n.qNorm, [a.qkNorm === 'full' ? rows.q : a.headSize]);
   if (n.kNorm) shapes.set(n.kNorm, [a.qkNorm === 'full' ? rows.k : a.headSize]);
   if (n.sinks) shapes.set(n.sinks, [heads]);
+  if (n.distanceBias && a.distanceBias) shapes.set(n.distanceBias, [a.distanceBias.buckets, heads]);
   if (n.gate && a.outputGate)
     addMatrix(shapes, anyStretch(n.gate), a.outputGate.of === 'head' ? heads : rows.q, hidden);
 }
@@ -150,6 +151,7 @@ export function expectedTensors(config: ModelConfig, names: TensorNames, experts
     addFfn(shapes, layer.ffn, n.ffn, hidden, experts);
   });
   addNorm(shapes, config, names.finalNorm);
+  if (names.encoderNorm) addNorm(shapes, config, names.encoderNorm);
   if (names.head) addMatrix(shapes, names.head, vocab, hidden, head.bias);
   return shapes;
 }

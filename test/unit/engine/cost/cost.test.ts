@@ -16,7 +16,7 @@ import { pathSource } from '../../../../src/weights/node-source.ts';
 import { hollowSource } from '../../../support/hollow.ts';
 import { fixturePath, SHIPPED } from '../../../support/models.ts';
 import { published } from '../../config/published.ts';
-import { FAMILY_FIXTURES, loadConfig, readModel } from '../../families/checkpoint.ts';
+import { FAMILY_FIXTURES, hasEncoder, loadConfig, readModel } from '../../families/checkpoint.ts';
 
 const UNBOUND = { maxBufferSize: 2 ** 50, maxStorageBufferBindingSize: 2 ** 50 };
 
@@ -67,28 +67,52 @@ describe('the weights that a token reads', () => {
     gemma4: 2 * 32 * 64,
   };
 
-  it.each(FAMILY_FIXTURES)('%s: everything else once, K of E experts, one row of the embedding', async (folder) => {
+  it('of a decoder are those of its own stack, without what makes keys and values of a text', async () => {
+    const folder = fixturePath('families/switch');
     const { config, names } = loadConfig(folder);
-    const moe = config.layers.map((l) => l.ffn).find((ffn) => ffn.kind === 'moe');
-    let [expected, experts] = [OTHERWISE[basename(folder)] ?? 0, 0];
+    const [moe, { layers }] = [config.layers.at(-1)!.ffn, config];
+    if (moe.kind !== 'moe') throw new Error('no experts in the last layer');
+    const biased = layers.filter(({ mixer }) => mixer.kind === 'grouped' && mixer.distanceBias).length;
+    let expected = 0;
     for (const [name, tensor] of readModel(folder)) {
-      if (names.ignored(name)) continue;
+      if (/^encoder\.|EncDecAttention\.[kv]\./.test(name)) continue;
       const bytes = bytesOnGpu(name, tensor);
-      // A bias on the sum of the chosen is a share in each expert's own, which come with those of gate and up.
-      if (moe && name.endsWith('.mlp.bias')) expected += 4 * moe.topK * (2 * moe.width + config.hidden);
-      else if (isOfExperts.test(name)) experts += bytes;
-      else if (name === `${names.embed}.weight`) expected += bytes / config.vocab + (config.tieEmbeddings ? bytes : 0);
-      else expected += bytes;
+      if (name === `${names.embed}.weight`) expected += bytes / config.vocab + bytes;
+      // A table in f32 for each layer that reads it.
+      else if (name.includes('relative')) expected += 4 * 16 * 4 * (biased - config.encoder!.layers);
+      else expected += isOfExperts.test(name) ? bytes / moe.experts : bytes;
     }
-    if (moe) expected += (moe.topK * experts) / moe.experts;
-    for (const kernels of ['gpu', 'software'] as const) {
-      const sheet = await sheetOf(pathSource(folder), { kernels });
-      const [token, prompt] = [totalCost(sheet.token(40)), totalCost(sheet.prompt(37))];
-      expect(token.weightBytes).toBe(expected);
-      expect(prompt.weightBytes).toBeGreaterThan(token.weightBytes);
-      for (const cost of [token, prompt]) expect(paddingFactor(cost)).toBeGreaterThanOrEqual(1);
-    }
+    const sheet = await sheetOf(pathSource(folder), { contextLength: 128 });
+    expect(totalCost(sheet.token(40)).weightBytes).toBe(expected);
+    expect(totalCost(sheet.prompt(37)).weightBytes).toBeGreaterThan(2 * expected);
   });
+
+  it.each(FAMILY_FIXTURES.filter((folder) => !hasEncoder(folder)))(
+    '%s: everything else once, K of E experts, one row of the embedding',
+    async (folder) => {
+      const { config, names } = loadConfig(folder);
+      const moe = config.layers.map((l) => l.ffn).find((ffn) => ffn.kind === 'moe');
+      let [expected, experts] = [OTHERWISE[basename(folder)] ?? 0, 0];
+      for (const [name, tensor] of readModel(folder)) {
+        if (names.ignored(name)) continue;
+        const bytes = bytesOnGpu(name, tensor);
+        // A bias on the sum of the chosen is a share in each expert's own, which come with those of gate and up.
+        if (moe && name.endsWith('.mlp.bias')) expected += 4 * moe.topK * (2 * moe.width + config.hidden);
+        else if (isOfExperts.test(name)) experts += bytes;
+        else if (name === `${names.embed}.weight`)
+          expected += bytes / config.vocab + (config.tieEmbeddings ? bytes : 0);
+        else expected += bytes;
+      }
+      if (moe) expected += (moe.topK * experts) / moe.experts;
+      for (const kernels of ['gpu', 'software'] as const) {
+        const sheet = await sheetOf(pathSource(folder), { kernels });
+        const [token, prompt] = [totalCost(sheet.token(40)), totalCost(sheet.prompt(37))];
+        expect(token.weightBytes).toBe(expected);
+        expect(prompt.weightBytes).toBeGreaterThan(token.weightBytes);
+        for (const cost of [token, prompt]) expect(paddingFactor(cost)).toBeGreaterThanOrEqual(1);
+      }
+    },
+  );
 
   it('of the shipped model, to the byte: 8 of 16 experts, and a row of the embedding that is also the head', async () => {
     // Values of int4 with a bf16 scale for 32, of int8 with one for 64 (padded to words a row), and the rest in bf16; vectors in f32.

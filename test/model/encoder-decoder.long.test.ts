@@ -1,0 +1,203 @@
+/**
+ * An encoder-decoder against the values that transformers computed: greedy ids and the routing of both stacks exactly, logits to 1e-3 of RMS; with every
+ * expert on the GPU, and the same bits with few.
+ */
+import { describe, expect, it } from 'vitest';
+import { openDawn } from '../../src/cli/dawn.ts';
+import { load, plan } from '../../src/engine/load.ts';
+import type { Model } from '../../src/engine/model.ts';
+import type { Counters } from '../../src/gpu/gpu.ts';
+import type { RunRouting } from '../../src/trace/run-routing.ts';
+import { pathSource } from '../../src/weights/node-source.ts';
+import { expectClose } from '../support/conformance.ts';
+import { listedDispatches } from '../support/dispatches.ts';
+import { ENCODER_DECODERS, fixturePath } from '../support/fixture-list.ts';
+import { Golden } from '../support/golden.ts';
+import { openTestGpu, pretend, UNINITIALISED } from '../support/gpu.ts';
+import { LosableGpu } from '../support/losable.ts';
+import { filesOf, text, withModel } from '../support/models.ts';
+import { memorySource } from '../support/weights.ts';
+
+const gpu = await openTestGpu({ defaultLimits: true });
+const KERNELS = { gpu, software: pretend(gpu, true) };
+
+interface Answered {
+  readonly ids: readonly number[];
+  readonly logprobs: readonly number[];
+  readonly routing: RunRouting;
+  /** What the first token cost, and each after it. */
+  readonly costs: readonly Readonly<Record<string, number>>[];
+}
+
+/** @param each called with the number of tokens so far, before the next is asked for */
+async function answer(
+  model: Model,
+  prompt: readonly number[],
+  maxTokens: number,
+  each?: (tokens: number) => void,
+): Promise<Answered> {
+  const options = { temperature: 0, maxTokens, ignoreEnd: true, promptRouting: true };
+  const ids: number[] = [];
+  const logprobs: number[] = [];
+  const costs: Record<string, number>[] = [];
+  const tokens = model.generate({ ids: prompt }, options);
+  for (let before = model.counters; ; before = model.counters) {
+    const next = await tokens.next();
+    if (next.done) return { ids, logprobs, routing: next.value.routing!, costs };
+    ids.push(next.value.id);
+    logprobs.push(next.value.logprob);
+    const spent = Object.entries(model.counters).map(([key, now]) => [key, now - before[key as keyof Counters]]);
+    costs.push(Object.fromEntries(spent) as Record<string, number>);
+    each?.(ids.length);
+  }
+}
+
+/** Of [T, L] those of some layers. */
+const columns = <T>(of: ArrayLike<T>, layers: number, first: number, end: number): T[] =>
+  Array.from(of).filter((_, i) => i % layers >= first && i % layers < end);
+
+/** As T5's: a unigram model, blanks that begin words, and an end token behind every text. */
+const TOKENIZER = {
+  added_tokens: ['<pad>', '</s>', '<unk>'].map((content, id) => ({ id, content, special: true })),
+  pre_tokenizer: {
+    type: 'Sequence',
+    pretokenizers: [
+      { type: 'WhitespaceSplit' },
+      { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true },
+    ],
+  },
+  post_processor: {
+    type: 'TemplateProcessing',
+    single: [{ Sequence: { id: 'A', type_id: 0 } }, { SpecialToken: { id: '</s>', type_id: 0 } }],
+    special_tokens: { '</s>': { id: '</s>', ids: [1], tokens: ['</s>'] } },
+  },
+  decoder: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true },
+  model: {
+    type: 'Unigram',
+    unk_id: 2,
+    vocab: [
+      ...['<pad>', '</s>', '<unk>', '▁'].map((piece) => [piece, -2]),
+      ...Array.from({ length: 26 }, (_, i) => [String.fromCharCode(97 + i), -3]),
+      ...Array.from({ length: 66 }, (_, i) => [`▁w${i}`, -4]),
+    ],
+  },
+};
+
+it('takes a text and gives one', async () => {
+  const files = { ...filesOf(fixturePath('families/switch')), 'tokenizer.json': text(TOKENIZER) };
+  await withModel(gpu, memorySource(files), {}, async (model) => {
+    const tokens = model.generate('w3 ab', { temperature: 0, maxTokens: 6, ignoreEnd: true });
+    const ids: number[] = [];
+    for (let next = await tokens.next(); ; next = await tokens.next()) {
+      if (!next.done) ids.push(next.value.id);
+      else {
+        expect(next.value.promptTokens).toBe(5); // ▁w3 ▁ a b </s>
+        expect(next.value.text).toBe(model.text!.tokenizer.decode(ids, { skipSpecial: true }));
+        break;
+      }
+    }
+    expect(ids).toEqual((await answer(model, [33, 3, 4, 5, 1], 6)).ids);
+  });
+});
+
+describe.each(ENCODER_DECODERS)('%s', (fixture) => {
+  const folder = fixturePath(fixture);
+  const golden = new Golden(`${folder}/golden.safetensors`);
+  const prompt = golden.ids('prompt_ids');
+  const greedy = golden.ids('greedy_ids');
+  const encoderLayers = golden.shape('encoder_topk_ids')[1]!;
+
+  it.each(['gpu', 'software'] as const)('gives the golden values: %s', (kernels) =>
+    withModel(KERNELS[kernels], folder, {}, async (model) => {
+      const { startToken } = model.config.encoder!;
+      const ids = [startToken, ...greedy.slice(0, -1)];
+      const scored = await model.logits(ids, { encoded: prompt });
+      expectClose(scored.logits, golden.floats('logits'), 1e-3, 'logits');
+      const answered = await answer(model, prompt, greedy.length);
+      expect(answered.ids).toEqual(greedy);
+
+      const { layers, prompt: read, generation } = answered.routing;
+      const encoder = [layers, 0, encoderLayers] as const;
+      const decoder = [layers, encoderLayers, layers] as const;
+      expect(columns(read!.routed_experts, ...encoder)).toEqual(golden.ids('encoder_topk_ids'));
+      expectClose(columns(read!.router_weights, ...encoder), golden.floats('encoder_topk_weights'), 1e-3, 'weights');
+      expect(new Set(columns(read!.routed_experts, ...decoder))).toEqual(new Set([-1]));
+      // What the start token chose is not of the answer.
+      const own = layers - encoderLayers;
+      expect(columns(generation!.routed_experts, ...decoder)).toEqual(golden.ids('topk_ids').slice(own));
+      expect(new Set(columns(generation!.routed_experts, ...encoder))).toEqual(new Set([-1]));
+      expect(scored.routing.map((r) => r.ids.length)).toEqual([
+        ...Array.from({ length: encoderLayers }, () => 0),
+        ...Array.from({ length: own }, () => ids.length),
+      ]);
+
+      const listed = listedDispatches().get(fixture)![kernels];
+      const nothingNew = { bindGroupsCreated: 0, pipelinesCreated: 0 };
+      // The encoder's step, and what its layers chose, come before the decoder's first.
+      expect(answered.costs[0]).toMatchObject({ ...nothingNew, dispatches: listed.prefill, submits: 3, readbacks: 2 });
+      for (const token of answered.costs.slice(1))
+        expect(token).toMatchObject({
+          ...nothingNew,
+          buffersCreated: 0,
+          dispatches: listed.decode,
+          submits: 1,
+          readbacks: 1,
+        });
+    }),
+  );
+
+  it('says the same, bit for bit, with few experts on the GPU, and after other texts', () =>
+    withModel(gpu, folder, {}, async (model) => {
+      const want = await answer(model, prompt, greedy.length);
+      await answer(model, [...prompt].reverse(), 5);
+      await answer(model, [1], 3); // a text of one token is read by the encoder, too
+      expect((await answer(model, prompt, greedy.length)).logprobs).toEqual(want.logprobs);
+      for (const mode of ['optimistic', 'lockstep'] as const) {
+        await withModel(gpu, folder, { mode, expertsResident: 0 }, async (few) => {
+          expect(few.plan.verdict).toBe('streams');
+          const got = await answer(few, prompt, greedy.length);
+          expect([got.ids, got.logprobs, got.routing]).toEqual([want.ids, want.logprobs, want.routing]);
+        });
+      }
+    }));
+
+  it('takes what was planned, to the byte, and answers alike with keys and values in f16', async () => {
+    const options = { contextLength: 72, kv: 'f16' } as const;
+    const planned = await plan(pathSource(folder), { ...options, limits: gpu.facts.limits });
+    await withModel(gpu, folder, { ...options, prefillChunk: 13 }, async (model) => {
+      expect(model.gpuBytes).toEqual(planned.bytes);
+      const encoded = prompt;
+      const { logits } = await model.logits([model.config.encoder!.startToken, ...greedy.slice(0, -1)], { encoded });
+      expectClose(logits, golden.floats('logits'), 2e-2, 'logits'); // f16 has 11 bits
+    });
+  });
+
+  it('goes on where it was when the device is lost', async () => {
+    const losable = new LosableGpu(await openDawn({ software: true, toggles: [UNINITIALISED] }));
+    try {
+      const options = { gpu: losable.asGpu, kernels: 'gpu', defaultLimits: true, collect: false } as const;
+      const model = await load(pathSource(folder), { ...options, contextLength: 64 });
+      const want = await answer(model, prompt, 5);
+      const got = await answer(model, prompt, 5, (tokens) => {
+        if (tokens === 3) losable.last.lose();
+      });
+      expect(losable.devices).toHaveLength(2);
+      expect([got.ids, got.logprobs, got.routing]).toEqual([want.ids, want.logprobs, want.routing]);
+      await model.dispose();
+    } finally {
+      losable.dispose();
+    }
+  });
+
+  it('refuses by name what needs one stack', () =>
+    withModel(gpu, folder, {}, async (model) => {
+      await expect(model.logits(greedy)).rejects.toMatchObject({ details: { option: 'encoded' } });
+      await expect(model.logits(greedy, { encoded: prompt, hidden: true })).rejects.toMatchObject({
+        details: { option: 'hidden' },
+      });
+      await expect(model.embed('x')).rejects.toMatchObject({ details: { option: 'embed' } });
+      await expect(withModel(gpu, folder, { requests: {} }, async () => undefined)).rejects.toMatchObject({
+        details: { option: 'requests' },
+      });
+    }));
+});
