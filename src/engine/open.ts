@@ -11,6 +11,7 @@ import { ggufQuantization } from '../weights/formats/gguf.ts';
 import { openGguf } from '../weights/gguf/checkpoint.ts';
 import { readBytes, type ByteSource } from '../weights/source.ts';
 import { textModel } from '../weights/text-model.ts';
+import { bindAdapter, type BoundAdapter } from './adapters/bind.ts';
 import { describeModel } from './describe.ts';
 import type { ModelSpec } from './describe/specs.ts';
 import { planModel, type Plan, type PlanOptions } from './plan.ts';
@@ -82,6 +83,8 @@ export async function openModel(
 export interface PlannedModel {
   readonly spec: ModelSpec;
   readonly plan: Plan;
+  /** Chosen per request. */
+  readonly adapters: readonly BoundAdapter[];
   /** The same model and precision with other wishes. */
   readonly replan: (changes: PlanOptions) => Plan;
 }
@@ -106,9 +109,10 @@ export function planOpened(
   const bindingBytes = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   const attempt = (precision: Precision): PlannedModel => {
     const spec = describeModel({ config, names, checkpoint, quantization, adapter, precision, bindingBytes });
+    const adapters = [...opened.adapters].map(([name, added]) => bindAdapter(name, added, spec));
     const replan = (changes: PlanOptions): Plan =>
-      planModel({ config, spec, precision, bindingBytes, options: { ...options, ...changes } });
-    return { spec, plan: replan({}), replan };
+      planModel({ config, spec, precision, bindingBytes, adapters, options: { ...options, ...changes } });
+    return { spec, plan: replan({}), adapters, replan };
   };
   if (weights !== 'auto') return attempt(weights);
   const tried: string[] = [];
