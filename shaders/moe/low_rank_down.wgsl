@@ -1,5 +1,4 @@
-// moe/low_rank_down: hidden[p,r] = A_r . x[row], A of the expert of pair p = t TOP_K + k
-//   row is t with BY_TOKEN, row_of_pair[p] with BY_ROW, else p
+// moe/low_rank_down: hidden[p,r] = A_r . x[row of p], A of the expert of pair p = t TOP_K + k; rows as moe/low_rank says
 // in   maps [S,R,K] f32   places [E] u32: place in maps, or UNCHANGED   routed [T,2 TOP_K] u32: ids, then weights   x [.,K] f32   row_of_pair [P]
 // out  hidden [P,R] f32, in pair order; left as it is where the expert has no maps
 // grid [R / (64 / PARTS), TOP_K, T], workgroup 64; PARTS lanes share one r
@@ -10,11 +9,8 @@
 override K: u32;
 override PARTS: u32;
 
-@group(0) @binding(3) var<storage, read> x: array<f32>;
-@group(0) @binding(4) var<storage, read_write> hidden: array<f32>;
-#if BY_ROW
-@group(0) @binding(5) var<storage, read> row_of_pair: array<u32>;
-#endif
+@group(0) @binding(4) var<storage, read> x: array<f32>;
+@group(0) @binding(5) var<storage, read_write> hidden: array<f32>;
 
 const WIDTH: u32 = 64u / PARTS;
 
@@ -26,24 +22,16 @@ fn low_rank_down(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_inv
   let pair = t * TOP_K + workgroup.y;
   let place = place_of(t, workgroup.y);
   if (place == UNCHANGED) { return; }
-#if BY_TOKEN
-  let x_at = t * K;
-#else
-#if BY_ROW
-  let x_at = row_of_pair[pair] * K;
-#else
-  let x_at = pair * K;
-#endif
-#endif
   let first = workgroup.x * WIDTH;
   let at = (place * R + min(first + lane / PARTS, R - 1u)) * K;
+  let x_at = row_of(pair) * K;
   var sum = 0.0;
   for (var k = lane % PARTS; k < K; k += PARTS) { sum += maps[at + k] * x[x_at + k]; }
   parts[lane] = sum;
   workgroupBarrier();
   if (lane < WIDTH && first + lane < R) {
-    var whole = 0.0;
-    for (var p = 0u; p < PARTS; p++) { whole += parts[lane * PARTS + p]; }
-    hidden[pair * R + first + lane] = whole;
+    var total = 0.0;
+    for (var p = 0u; p < PARTS; p++) { total += parts[lane * PARTS + p]; }
+    hidden[pair * R + first + lane] = total;
   }
 }

@@ -11,10 +11,10 @@
 override D: u32;
 override OUT_SCALE: f32;
 
-@group(0) @binding(3) var<storage, read> hidden: array<f32>;
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<storage, read> hidden: array<f32>;
+@group(0) @binding(5) var<storage, read_write> out: array<f32>;
 #if RESIDUAL
-@group(0) @binding(5) var<storage, read> residual: array<f32>;
+@group(0) @binding(6) var<storage, read> residual: array<f32>;
 #endif
 
 @compute @workgroup_size(64)
@@ -26,12 +26,12 @@ fn low_rank_sum(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invo
   for (var k = 0u; k < TOP_K; k++) {
     let place = place_of(t, k);
     if (place == UNCHANGED) { continue; }
-    var added = 0.0;
-    for (var r = 0u; r < R; r++) { added += maps[(place * R + r) * D + d] * hidden[(t * TOP_K + k) * R + r]; }
+    var total = 0.0;
+    for (var r = 0u; r < R; r++) { total += maps[(place * R + r) * D + d] * hidden[(t * TOP_K + k) * R + r]; }
 #if UNWEIGHTED
-    sum += added;
+    sum += total;
 #else
-    sum += bitcast<f32>(routed[(2u * t + 1u) * TOP_K + k]) * added;
+    sum += bitcast<f32>(routed[(2u * t + 1u) * TOP_K + k]) * total;
 #endif
   }
   sum *= OUT_SCALE;

@@ -93,6 +93,18 @@ export interface PlannedModel {
 export const DEFAULT_DEVICE_LIMITS = { maxStorageBufferBindingSize: 128 * 2 ** 20, maxBufferSize: 256 * 2 ** 20 };
 export type PlanLimits = typeof DEFAULT_DEVICE_LIMITS;
 
+/** An adapter that is merged into some of its modules only, above another. */
+function mergedInto(modules: ReadonlySet<string>, added: Adapter, below: Adapter | null): Adapter {
+  return {
+    ...added,
+    merge(matrix) {
+      const base = below?.merge(matrix) ?? matrix;
+      return modules.has(matrix.name) ? added.merge(base) : base;
+    },
+    unmerged: () => [],
+  };
+}
+
 /**
  * The plan for one precision, or, when `weights` is `auto`, for the first of as-is, q8, q4 whose experts all fit; if none do, for the smallest,
  * whose experts are streamed.
@@ -108,8 +120,11 @@ export function planOpened(
   const { config, names, checkpoint, quantization, adapter } = opened;
   const bindingBytes = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   const attempt = (precision: Precision): PlannedModel => {
-    const spec = describeModel({ config, names, checkpoint, quantization, adapter, precision, bindingBytes });
-    const adapters = [...opened.adapters].map(([name, added]) => bindAdapter(name, added, spec));
+    const input = { config, names, checkpoint, quantization, precision, bindingBytes };
+    const spec = describeModel({ ...input, adapter });
+    const adapters = [...opened.adapters].map(([name, added]) =>
+      bindAdapter(name, added, spec, (only) => describeModel({ ...input, adapter: mergedInto(only, added, adapter) })),
+    );
     const replan = (changes: PlanOptions): Plan =>
       planModel({ config, spec, precision, bindingBytes, adapters, options: { ...options, ...changes } });
     return { spec, plan: replan({}), adapters, replan };

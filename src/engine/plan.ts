@@ -399,7 +399,7 @@ export function planModel({ config, spec, precision, bindingBytes, adapters = []
   const routedByFew = sum(moeLayers(config).map((m) => routedStride(few, m)));
   const bytes = {
     weights: sum(partBytes) + sum(vectors.map((v) => 4 * v.length)) + sum(routers.map((r) => r.bytes)),
-    adapters: adapterBytes(adapters, spec, adapterRoom(config, { prefillChunk, requests }), bindingBytes),
+    adapters: adapterBytes(adapters, spec, adapterRoom(config, { prefillChunk, requests, routers }), bindingBytes),
     kv: sum(caches.flatMap((cache) => Object.values(cache).map(bufferBytes))) + ofRequests.kv,
     activations:
       sum(Object.values(activations).map(bufferBytes)) +

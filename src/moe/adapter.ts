@@ -55,7 +55,7 @@ export class ExpertAdapter {
     const { label, topK, activation, rowOfPair, act } = this.#step;
     if (!maps) return;
     const shape = { topK, rank: maps.rank, width: gateUpShape(this.#experts.slot).rows / 2, activation };
-    const io = { ...this.#io(maps.b), pairs: this.products.act, act, rowOfPair };
+    const io = { ...this.#io(maps.b), pairs: this.products.act, act, row_of_pair: rowOfPair };
     lowRankAct(this.#r, `${label} adapter gate up B`, io, shape);
   }
 
@@ -68,7 +68,7 @@ export class ExpertAdapter {
     const { rank } = maps;
     const out = lowRank.scratch.sum;
     const rows = { topK, rank, cols: slot.width, byToken: false };
-    lowRankDown(this.#r, `${label} adapter down A`, { ...this.#io(maps.a), x, rowOfPair }, rows);
+    lowRankDown(this.#r, `${label} adapter down A`, { ...this.#io(maps.a), x, row_of_pair: rowOfPair }, rows);
     const sum = { topK, rank, hidden: slot.hidden, scale, unweighted };
     lowRankSum(this.#r, `${label} adapter down B`, { ...this.#io(maps.b), residual, out }, sum);
     return out;

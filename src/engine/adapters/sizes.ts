@@ -37,14 +37,25 @@ export interface AdapterRoom {
   readonly tokens: number;
   /** Most tokens of which the head makes logits at once. */
   readonly headRows: number;
+  /** Bytes of each buffer of routers. */
+  readonly routers: readonly number[];
 }
 
 export const adapterRoom = (
   config: ModelConfig,
-  { prefillChunk, requests }: { readonly prefillChunk: number; readonly requests: RequestsPlan | null },
+  {
+    prefillChunk,
+    requests,
+    routers,
+  }: {
+    readonly prefillChunk: number;
+    readonly requests: RequestsPlan | null;
+    readonly routers: readonly { readonly bytes: number }[];
+  },
 ): AdapterRoom => ({
   tokens: prefillChunk,
   headRows: Math.max(fewTokens(config, prefillChunk), requests?.inFlight ?? 1),
+  routers: routers.map(({ bytes }) => bytes),
 });
 
 /** Bytes of the buffers that all adapters compute in; none where there is no adapter. */
@@ -67,7 +78,8 @@ export function scratchBytes(
   };
 }
 
-function buffersOf({ maps, experts }: BoundAdapter): number[] {
+/** @param routers bytes of each buffer of routers, of which an adapter on one has copies */
+function buffersOf({ maps, experts, lifts, routers: changed }: BoundAdapter, routers: readonly number[]): number[] {
   const linear = [...maps].flatMap(([{ rows, cols }, stretches]) => {
     const rank = rankOf(stretches);
     return [planes(F32, { rows: rank, cols }).bytes, planes(F32, { rows, cols: rank }).bytes];
@@ -78,7 +90,8 @@ function buffersOf({ maps, experts }: BoundAdapter): number[] {
       .filter((values) => values > 0)
       .map((values) => 4 * values * b.changed.size),
   ]);
-  return [...linear, ...ofExperts];
+  const copies = [...lifts.values()].flatMap(({ parts }) => parts.map((p) => planes(p.layout, p).bytes));
+  return [...linear, ...ofExperts, ...copies, ...(changed.size > 0 ? routers : [])];
 }
 
 /**
@@ -92,7 +105,10 @@ export function adapterBytes(
   bindingBytes: number,
 ): number {
   if (bound.length === 0) return 0;
-  const buffers = [...Object.values(scratchBytes(bound, spec, room)), ...bound.flatMap(buffersOf)].map(bufferBytes);
+  const buffers = [
+    ...Object.values(scratchBytes(bound, spec, room)),
+    ...bound.flatMap((b) => buffersOf(b, room.routers)),
+  ].map(bufferBytes);
   const largest = Math.max(...buffers);
   if (largest > bindingBytes)
     throw new OutOfBudget(

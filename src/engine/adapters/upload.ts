@@ -3,13 +3,14 @@ import { subview, wholeBuffer, type BufferView } from '../../gpu/buffer.ts';
 import type { Gpu } from '../../gpu/gpu.ts';
 import type { DeviceMatrix } from '../../kernels/matrix.ts';
 import { UNCHANGED } from '../../kernels/moe/low_rank.ts';
+import type { DeviceRouter } from '../../kernels/moe/router_block.ts';
 import type { DeviceParts, LowRankParts } from '../../layers/parts.ts';
 import { mapWeights, type ModelWeights } from '../../layers/weights.ts';
 import type { DeviceExperts, ExpertMapsOnDevice, LowRankExperts } from '../../moe/experts.ts';
 import { invariant } from '../../util/assert.ts';
 import { CHUNK, planes } from '../../weights/layout.ts';
-import type { ExpertsSpec, MatrixSpec, ModelSpec } from '../describe/specs.ts';
-import type { DeviceWeights } from '../upload.ts';
+import type { ExpertsSpec, MatrixSpec, ModelSpec, RouterSpec } from '../describe/specs.ts';
+import { Uploader, type DeviceWeights } from '../upload.ts';
 import type { BoundAdapter, BoundExperts, MapRows, Stretch } from './bind.ts';
 import { expertMapValues, F32, pairWidth, rankOf, scratchBytes, type AdapterRoom } from './sizes.ts';
 
@@ -26,7 +27,7 @@ async function joinedMaps(
   { rows, cols }: MatrixSpec,
   stretches: readonly Stretch[],
   signal: AbortSignal | undefined,
-): Promise<{ readonly rank: number; readonly down: Float32Array; readonly up: Float32Array }> {
+): Promise<{ readonly down: Float32Array; readonly up: Float32Array }> {
   const rank = rankOf(stretches);
   const down = new Float32Array(rank * cols);
   const up = new Float32Array(rows * rank);
@@ -39,7 +40,7 @@ async function joinedMaps(
         up[(target + row * stride) * rank + at + r] = map.scale * b[row * map.rank + r]!;
     at += map.rank;
   }
-  return { rank, down, up };
+  return { down, up };
 }
 
 /** An expert's halves of a matrix with one A, or two, in the order of its products: A [halves * rank, K] and B [rank, halves * rows], columns first. */
@@ -66,10 +67,12 @@ class AdapterUpload {
   readonly #gpu: Gpu;
   readonly #scratch: LowRankParts['scratch'];
   readonly #signal: AbortSignal | undefined;
+  readonly #uploader: Uploader;
 
   constructor(gpu: Gpu, bound: readonly BoundAdapter[], spec: ModelSpec, room: AdapterRoom, signal?: AbortSignal) {
     this.#gpu = gpu;
     this.#signal = signal;
+    this.#uploader = new Uploader(gpu, () => undefined, signal);
     const { hidden, sum, pairs } = scratchBytes(bound, spec, room);
     this.#scratch = {
       hidden: this.#buffer('adapter hidden', hidden),
@@ -82,31 +85,65 @@ class AdapterUpload {
     return wholeBuffer(this.#gpu.createBuffer(label, 'adapters', bytes));
   }
 
-  #matrix(label: string, values: Float32Array, rows: number, cols: number): DeviceMatrix {
-    const view = this.#buffer(label, planes(F32, { rows, cols }).bytes);
-    this.#gpu.write(view, paddedRows(values, rows, cols));
-    return { view, rows, cols, layout: F32 };
+  #matrix(label: string, rows: number, cols: number): DeviceMatrix {
+    return { view: this.#buffer(label, planes(F32, { rows, cols }).bytes), rows, cols, layout: F32 };
   }
 
   async beside(name: string, spec: MatrixSpec, stretches: readonly Stretch[]): Promise<LowRankParts> {
-    const { rank, down, up } = await joinedMaps(spec, stretches, this.#signal);
-    return {
-      down: this.#matrix(`${name}: ${spec.label} A`, down, rank, spec.cols),
-      up: this.#matrix(`${name}: ${spec.label} B`, up, spec.rows, rank),
-      scratch: this.#scratch,
-    };
+    const rank = rankOf(stretches);
+    const [down, up] = await this.#room(name, () => [
+      this.#matrix(`${name}: ${spec.label} A`, rank, spec.cols),
+      this.#matrix(`${name}: ${spec.label} B`, spec.rows, rank),
+    ]);
+    const values = await joinedMaps(spec, stretches, this.#signal);
+    this.#gpu.write(down!.view, paddedRows(values.down, rank, spec.cols));
+    this.#gpu.write(up!.view, paddedRows(values.up, spec.rows, rank));
+    return { down: down!, up: up!, scratch: this.#scratch };
+  }
+
+  /** Nothing in `make` may wait. */
+  #room<T>(name: string, make: () => T): Promise<T> {
+    return this.#gpu.allocating(`adapter ${name}`, make);
+  }
+
+  /** Copies of all buffers of routers, as they are. */
+  async copiedRouters(name: string, routers: readonly DeviceRouter[]): Promise<Map<DeviceRouter, DeviceRouter>> {
+    const buffers = new Map<GPUBuffer, GPUBuffer>();
+    await this.#room(name, () => {
+      for (const { buffer } of routers.map((r) => r.view))
+        if (!buffers.has(buffer)) buffers.set(buffer, this.#buffer(`${name}: routers`, buffer.size).buffer);
+    });
+    const encoder = this.#gpu.device.createCommandEncoder();
+    for (const [buffer, copy] of buffers) encoder.copyBufferToBuffer(buffer, 0, copy, 0, buffer.size);
+    this.#gpu.submit(encoder.finish());
+    const moved = (view: BufferView): BufferView => ({ ...view, buffer: buffers.get(view.buffer)! });
+    return new Map(routers.map((r) => [r, { ...r, view: moved(r.view), withNext: r.withNext && moved(r.withNext) }]));
+  }
+
+  fillRouter(spec: RouterSpec, place: DeviceRouter): Promise<void> {
+    return this.#uploader.fillRouter(spec, place);
+  }
+
+  lift(spec: MatrixSpec): Promise<DeviceParts> {
+    return this.#uploader.matrix(spec, 'adapters');
+  }
+
+  release(): Promise<void> {
+    return this.#uploader.release();
   }
 
   async besideExperts(name: string, x: ExpertsSpec, bound: BoundExperts): Promise<LowRankExperts> {
     const { changed, gateUpRank, downRank } = bound;
     const places = new Uint32Array(x.count).fill(UNCHANGED);
     [...changed.keys()].forEach((e, place) => (places[e] = place));
-    const table = this.#buffer(`${name}: ${x.label}`, places.byteLength);
-    this.#gpu.write(table, places);
     const values = expertMapValues(x, bound);
     const label = `${name}: ${x.label}`;
-    const gateUp = this.#maps(label, gateUpRank, [values.gateUpA, values.gateUpB], changed.size);
-    const down = this.#maps(label, downRank, [values.downA, values.downB], changed.size);
+    const { table, gateUp, down } = await this.#room(name, () => ({
+      table: this.#buffer(label, places.byteLength),
+      gateUp: this.#maps(label, gateUpRank, [values.gateUpA, values.gateUpB], changed.size),
+      down: this.#maps(label, downRank, [values.downA, values.downB], changed.size),
+    }));
+    this.#gpu.write(table, places);
     const { hidden, width } = x.slot;
     let place = 0;
     for (const maps of changed.values()) {
@@ -141,10 +178,16 @@ class AdapterUpload {
 }
 
 const same = async <T>(value: T): Promise<T> => value;
+const replacing =
+  <T>(others: ReadonlyMap<T, T>) =>
+  async (value: T): Promise<T> =>
+    others.get(value) ?? value;
 
-/** Every matrix in the order in which `mapWeights` meets it, and all experts. */
-async function partsOf<M, X>(model: ModelWeights<M, unknown, X, unknown>): Promise<{ matrices: M[]; experts: X[] }> {
-  const found = { matrices: [] as M[], experts: [] as X[] };
+/** Everything in the order in which `mapWeights` meets it. */
+async function partsOf<M, X, R>(
+  model: ModelWeights<M, unknown, X, R>,
+): Promise<{ readonly matrices: M[]; readonly experts: X[]; readonly routers: R[] }> {
+  const found = { matrices: [] as M[], experts: [] as X[], routers: [] as R[] };
   const matrix = async (m: M): Promise<M> => {
     found.matrices.push(m);
     return m;
@@ -153,7 +196,11 @@ async function partsOf<M, X>(model: ModelWeights<M, unknown, X, unknown>): Promi
     found.experts.push(x);
     return x;
   };
-  await mapWeights(model, { matrix, vector: same, experts, router: same });
+  const router = async (r: R): Promise<R> => {
+    found.routers.push(r);
+    return r;
+  };
+  await mapWeights(model, { matrix, vector: same, experts, router });
   return found;
 }
 
@@ -182,23 +229,34 @@ export async function uploadAdapters(
   const [specs, device] = [await partsOf(spec), await partsOf(weights)];
   invariant(specs.matrices.length === device.matrices.length, 'a model with more matrices than its description');
   const upload = await gpu.allocating('adapters', () => new AdapterUpload(gpu, bound, spec, room, signal));
-  for (const { name, maps, experts: layers } of bound) {
-    const changed = new Map<DeviceParts, DeviceParts>();
+  for (const { name, maps, experts: layers, lifts, routers } of bound) {
+    const matrices = new Map<DeviceParts, DeviceParts>();
+    const partsOn = (matrix: MatrixSpec): DeviceParts => device.matrices[specs.matrices.indexOf(matrix)]!;
     for (const [matrix, stretches] of maps) {
-      const parts = device.matrices[specs.matrices.indexOf(matrix)]!;
-      const lowRank = await gpu.allocating(`adapter ${name}`, () => upload.beside(name, matrix, stretches));
-      changed.set(parts, { ...parts, lowRank });
+      const lowRank = await upload.beside(name, matrix, stretches);
+      matrices.set(partsOn(matrix), { ...partsOn(matrix), lowRank });
     }
-    const changedExperts = new Map<DeviceExperts, DeviceExperts>();
+    for (const [matrix, copy] of lifts) matrices.set(partsOn(matrix), await upload.lift(copy));
+    const routersOn = await upload.copiedRouters(name, routers.size > 0 ? device.routers : []);
+    for (const [own, copy] of routers) {
+      const router = device.routers[specs.routers.indexOf(own)]!;
+      await upload.fillRouter(copy, routersOn.get(router)!);
+    }
+    const experts = new Map<DeviceExperts, DeviceExperts>();
     for (const [layer, found] of layers) {
       const home = device.experts[specs.experts.indexOf(layer)]!;
-      const lowRank = await gpu.allocating(`adapter ${name}`, () => upload.besideExperts(name, layer, found));
-      changedExperts.set(home, withMaps(home, lowRank));
+      const lowRank = await upload.besideExperts(name, layer, found);
+      experts.set(home, withMaps(home, lowRank));
     }
-    const matrix = async (m: DeviceParts): Promise<DeviceParts> => changed.get(m) ?? m;
-    const experts = async (x: DeviceExperts): Promise<DeviceExperts> => changedExperts.get(x) ?? x;
-    adapted.set(name, await mapWeights(weights, { matrix, vector: same, experts, router: same }));
+    const under = await mapWeights(weights, {
+      matrix: replacing(matrices),
+      vector: same,
+      experts: replacing(experts),
+      router: replacing(routersOn),
+    });
+    adapted.set(name, under);
   }
+  await upload.release();
   await gpu.idle();
   return adapted;
 }

@@ -193,7 +193,7 @@ function lowRank(c: ConstantsOf, traffic: ExpertTraffic, columns: number, activa
 const lowRankDown: CostRule = (c, traffic) => {
   const { pairs } = of(c, traffic);
   const [rank, k, parts] = [c.number('R'), c.number('K'), c.number('PARTS')];
-  const rows = c.flag('BY_TOKEN') ? c.tokens : pairs;
+  const rows = c.has('PAIRS_A_ROW') ? pairs / c.number('PAIRS_A_ROW') : pairs;
   const issued = alignUp(rank, WORKGROUP / parts) * alignUp(k, parts);
   return lowRank(c, of(c, traffic), k, rows * k + pairs * (rank + (c.flag('BY_ROW') ? 1 : 0)), issued);
 };

@@ -17,16 +17,32 @@ interface Common {
   readonly routed: BufferView; // [T, 2K]: ids, then weights
 }
 
+/** Which rows of an input or a result are a pair's. */
+interface Rows {
+  /** Without it pair order. */
+  readonly row_of_pair?: BufferView | undefined; // [P]
+}
+
 interface Shape {
   readonly topK: number; // K
   readonly rank: number; // R
 }
 
-export interface LowRankDownIo extends Common {
+/** @param pairs of one row, where rows are not in another order */
+const shared = ({ topK, rank }: Shape, { row_of_pair }: Rows = {}, pairs = 1): Record<string, number | boolean> => ({
+  TOP_K: topK,
+  R: rank,
+  BY_ROW: row_of_pair !== undefined,
+  ...(row_of_pair === undefined && { PAIRS_A_ROW: pairs }),
+});
+
+/** Without what is undefined. */
+const bound = (views: Readonly<Record<string, BufferView | undefined>>): Record<string, BufferView> =>
+  Object.fromEntries(Object.entries(views).filter((entry): entry is [string, BufferView] => entry[1] !== undefined));
+
+export interface LowRankDownIo extends Common, Rows {
   // maps: A [S, R, cols]
-  readonly x: BufferView; // [T, cols] with `byToken`, else [P, cols]
-  /** Rows of x are in this order; without, and not `byToken`, in pair order. */
-  readonly rowOfPair?: BufferView | undefined; // [P]
+  readonly x: BufferView; // [P, cols], with `byToken` [T, cols]
   readonly hidden: BufferView; // [P, R] out, in pair order
 }
 
@@ -34,28 +50,26 @@ export interface LowRankDownIo extends Common {
 export function lowRankDown(
   r: Recorder,
   label: string,
-  { maps, places, routed, x, rowOfPair, hidden }: LowRankDownIo,
-  { topK, rank, cols, byToken }: Shape & { readonly cols: number; readonly byToken: boolean },
+  io: LowRankDownIo,
+  shape: Shape & { readonly cols: number; readonly byToken: boolean },
 ): void {
+  const { topK, rank, cols, byToken } = shape;
   const lanes = r.gpu.facts.kernels === 'software' ? 1 : matvecShape({ rows: rank * topK, cols }).lanes;
   const parts = partsOf(lanes, cols);
-  const byRow = !byToken && rowOfPair !== undefined;
   r.dispatch({
     shader: 'moe/low_rank_down',
     label,
-    constants: { TOP_K: topK, R: rank, K: cols, PARTS: parts, BY_TOKEN: byToken, BY_ROW: byRow },
-    bindings: { maps, places, routed, x, hidden, ...(byRow && { row_of_pair: rowOfPair }) },
+    constants: { ...shared(shape, io, byToken ? topK : 1), K: cols, PARTS: parts },
+    bindings: bound({ ...io }),
     grid: ({ tokens }) => [ceilDiv(rank, 64 / parts), topK, tokens],
   });
 }
 
-export interface LowRankActIo extends Common {
+export interface LowRankActIo extends Common, Rows {
   // maps: B [S, R, 2F], columns first
   readonly hidden: BufferView; // [P, 2R], in pair order: for gate, then for up
   /** As `expertUp` leaves them with `raw`. */
   readonly pairs: BufferView; // [P, 2F]
-  /** The order of `pairs` and `act`; without it pair order. */
-  readonly rowOfPair?: BufferView | undefined; // [P]
   readonly act: BufferView; // [P, F] out; without gates [P, 2F]
 }
 
@@ -63,16 +77,15 @@ export interface LowRankActIo extends Common {
 export function lowRankAct(
   r: Recorder,
   label: string,
-  { maps, places, routed, hidden, pairs, rowOfPair, act }: LowRankActIo,
-  { topK, rank, width, activation }: Shape & { readonly width: number; readonly activation: Activation },
+  io: LowRankActIo,
+  shape: Shape & { readonly width: number; readonly activation: Activation },
 ): void {
-  const byRow = rowOfPair !== undefined;
-  const constants = { TOP_K: topK, R: rank, F: width, BY_ROW: byRow, ...activationConstants(activation) };
+  const { topK, width, activation } = shape;
   r.dispatch({
     shader: 'moe/low_rank_act',
     label,
-    constants,
-    bindings: { maps, places, routed, hidden, pairs, act, ...(byRow && { row_of_pair: rowOfPair }) },
+    constants: { ...shared(shape, io), F: width, ...activationConstants(activation) },
+    bindings: bound({ ...io }),
     grid: ({ tokens }) => [ceilDiv(width, 64), topK, tokens],
   });
 }
@@ -89,27 +102,16 @@ export interface LowRankSumIo extends Common {
 export function lowRankSum(
   r: Recorder,
   label: string,
-  { maps, places, routed, hidden, residual, out }: LowRankSumIo,
-  {
-    topK,
-    rank,
-    hidden: d,
-    scale,
-    unweighted,
-  }: Shape & { readonly hidden: number; readonly scale: number; readonly unweighted: boolean },
+  io: LowRankSumIo,
+  shape: Shape & { readonly hidden: number; readonly scale: number; readonly unweighted: boolean },
 ): void {
+  const { hidden, scale, unweighted } = shape;
+  const flags = { RESIDUAL: io.residual !== undefined, UNWEIGHTED: unweighted };
   r.dispatch({
     shader: 'moe/low_rank_sum',
     label,
-    constants: {
-      TOP_K: topK,
-      R: rank,
-      D: d,
-      OUT_SCALE: scale,
-      RESIDUAL: residual !== undefined,
-      UNWEIGHTED: unweighted,
-    },
-    bindings: { maps, places, routed, hidden, out, ...(residual && { residual }) },
-    grid: ({ tokens }) => [ceilDiv(d, 64), 1, tokens],
+    constants: { ...shared(shape), D: hidden, OUT_SCALE: scale, ...flags },
+    bindings: bound({ ...io }),
+    grid: ({ tokens }) => [ceilDiv(hidden, 64), 1, tokens],
   });
 }
