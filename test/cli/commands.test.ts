@@ -61,7 +61,9 @@ describe('inspect', () => {
 it('inspect counts what adapters that requests choose keep on the GPU', async () => {
   const at = 'base_model.model.model.layers.0.mlp.experts.0.up_proj';
   const folder = write('adapter-', {
-    'adapter_config.json': JSON.stringify({ peft_type: 'LORA', r: 2, lora_alpha: 2, target_modules: 'all-linear' }),
+    'adapter_config.json': new TextEncoder().encode(
+      JSON.stringify({ peft_type: 'LORA', r: 2, lora_alpha: 2, target_modules: 'all-linear' }),
+    ),
     'adapter_model.safetensors': safetensors({
       [`${at}.lora_A.weight`]: tensor('F32', [2, 64], normals(1, 2 * 64)),
       [`${at}.lora_B.weight`]: tensor('F32', [32, 2], normals(2, 32 * 2)),
