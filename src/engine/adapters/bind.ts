@@ -60,7 +60,7 @@ const routersOf = ({ layers }: ModelSpec): RouterSpec[] =>
   layers.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.router] : []));
 
 /** Matrices that every token goes through by a linear map of its own: what lifts latents is taken into queries and results instead. */
-export function adaptable({ layers, head, embed }: ModelSpec): MatrixSpec[] {
+function adaptable({ layers, head, embed }: ModelSpec): MatrixSpec[] {
   const inLayers = layers.flatMap(({ mixer, ffn }) => {
     const dense = ffn.kind === 'dense' ? [ffn] : ffn.kind === 'moe' ? [ffn.shared, ffn.parallel] : [];
     return [

@@ -8,7 +8,7 @@ import type { ModelConfig } from '../../config/model-config.ts';
 import { fewTokens } from '../activations.ts';
 import type { ExpertsSpec, ModelSpec } from '../describe/specs.ts';
 import { vocabStride, type RequestsPlan } from '../serving/sizes.ts';
-import { adaptable, type BoundAdapter, type BoundExperts, type Stretch } from './bind.ts';
+import { type BoundAdapter, type BoundExperts, type Stretch } from './bind.ts';
 
 /** Of the maps beside linear maps. */
 export const F32: Layout = { kind: 'f32' };
@@ -67,14 +67,21 @@ export function scratchBytes(
   const ranks = bound.flatMap(({ maps }) => [...maps.values()].map(rankOf));
   const used = bound.flatMap(({ maps }) => [...maps.keys()]);
   const experts = bound.flatMap((b) => [...b.experts]);
-  const inLayers = adaptable(spec).filter((m) => m !== spec.head);
-  const widest = Math.max(1, ...inLayers.map((m) => m.rows));
+  const widest = Math.max(1, ...used.filter((m) => m !== spec.head).map((m) => m.rows));
   const hidden = experts.map(([x, b]) => x.topK * Math.max(2 * b.gateUpRank, b.downRank));
+  // What latent attention passes on beside a product, behind it in a longer row, comes out of its first matrix.
+  const beside = Math.max(0, ...spec.layers.map(({ mixer }) => (mixer.kind === 'latent' ? mixer.down.rows : 0)));
+  const sums = experts.map(([x, b]) => (b.downRank > 0 ? x.slot.hidden : 0));
+  const products = experts.map(([x, b]) => (b.gateUpRank > 0 ? 2 * x.topK * pairWidth(x) : 0));
   return {
     hidden: 4 * tokens * Math.max(1, ...ranks, ...hidden),
-    // Latent attention passes what lies beside a product on, behind it in a longer row.
-    sum: 4 * Math.max(2 * tokens * widest, used.includes(spec.head) ? headRows * vocabStride(spec.head.rows) : 0),
-    pairs: 4 * tokens * Math.max(widest, ...experts.map(([x]) => 2 * x.topK * pairWidth(x))),
+    sum:
+      4 *
+      Math.max(
+        tokens * Math.max(widest + beside, ...sums),
+        used.includes(spec.head) ? headRows * vocabStride(spec.head.rows) : 0,
+      ),
+    pairs: 4 * tokens * Math.max(widest, ...products),
   };
 }
 
