@@ -2,6 +2,13 @@
 // Constants from src/kernels/activation.ts; twin src/reference/activation.ts.
 #import shared/sigmoid
 
+#if ACT_NONE
+/// The products themselves.
+const PAIR_VALUES: u32 = 2u;
+fn activate(i: u32, first: f32, second: f32) -> f32 {
+  return select(first, second, i == 1u);
+}
+#else
 #if ACT_UNGATED
 /// No gate: both rows are of up, and each gives a value.
 const PAIR_VALUES: u32 = 2u;
@@ -13,6 +20,7 @@ const PAIR_VALUES: u32 = 1u;
 fn activate(i: u32, gate: f32, up: f32) -> f32 {
   return gated(gate, up);
 }
+#endif
 #endif
 
 #if ACT_RELU_SQUARED

@@ -4,13 +4,15 @@ import { inspect, type Inspection } from '../engine/inspect.ts';
 import { readText } from '../engine/open.ts';
 import { InvalidRequest, UnsupportedModel } from '../errors.ts';
 import { draftFamily } from '../families/draft.ts';
+import { pathSource } from '../weights/node-source.ts';
 import { invariant } from '../util/assert.ts';
 import type { ByteSource } from '../weights/source.ts';
 import type { Precision } from '../engine/precision.ts';
+import { ADAPTERS_OPTION, adaptersOf } from './adapters.ts';
 import { openNodeSource } from './node-source.ts';
 import { modelSource, SOURCE_OPTIONS } from './model-source.ts';
 import type { OptionSpec, Options } from './args.ts';
-import { formatBytes, formatCount, type Output } from './common.ts';
+import { formatBytes, formatCount, MODEL_OPTIONS, type Output } from './common.ts';
 
 const GIB = 2 ** 30;
 
@@ -19,6 +21,8 @@ export const INSPECT_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   json: { type: 'flag', help: 'print JSON' },
   'gpu-budget': { type: 'bytes', value: 'BYTES', help: 'GPU memory to plan for (default 6GiB)' },
   'binding-gib': { type: 'number', value: 'X', help: 'largest buffer binding of that GPU (default 2)', min: 0 },
+  adapter: MODEL_OPTIONS.adapter!,
+  ...ADAPTERS_OPTION,
   'context-length': { type: 'whole', value: 'N', help: 'longest conversation in tokens', min: 1 },
 };
 
@@ -43,7 +47,7 @@ function report(i: Inspection): string {
     lines.push(
       fit.verdict === 'impossible'
         ? `  ${precision.padEnd(11)}impossible: ${fit.why}`
-        : `  ${precision.padEnd(11)}${fit.verdict}${slotsOf(fit)}: ${formatBytes(fit.totalBytes)} (weights ${formatBytes(fit.bytes.weights)}, experts ${formatBytes(fit.bytes.experts)}, KV ${formatBytes(fit.bytes.kv)}, activations ${formatBytes(fit.bytes.activations)})`,
+        : `  ${precision.padEnd(11)}${fit.verdict}${slotsOf(fit)}: ${formatBytes(fit.totalBytes)} (weights ${formatBytes(fit.bytes.weights)}, experts ${formatBytes(fit.bytes.experts)}, KV ${formatBytes(fit.bytes.kv)}, activations ${formatBytes(fit.bytes.activations)}${adaptersLine(fit)})`,
     );
   }
   for (const warning of i.warnings) lines.push(`note         ${warning}`);
@@ -52,6 +56,9 @@ function report(i: Inspection): string {
 
 const longRopeLine = ({ factors, shortUpTo }: NonNullable<Inspection['longRope']>): string =>
   `longrope with ${factors} factors: short up to a context of ${shortUpTo}, long for all positions of a longer one`;
+
+const adaptersLine = ({ bytes }: Extract<Inspection['fit'][Precision], { bytes: unknown }>): string =>
+  bytes.adapters > 0 ? `, adapters ${formatBytes(bytes.adapters)}` : '';
 
 const slotsOf = ({ verdict, slots }: Extract<Inspection['fit'][Precision], { slots: unknown }>): string =>
   verdict === 'streams' ? `, ${slots.count} of ${slots.experts} experts at a time` : '';
@@ -74,10 +81,16 @@ export async function inspectCommand(options: Options, out: Output): Promise<voi
   if (target === undefined) throw new InvalidRequest('give a folder or URL to inspect', {});
   const binding = (options.number('binding-gib') ?? 2) * GIB;
   const source = await openNodeSource(modelSource(target, options));
+  const adapter = options.text('adapter');
   const found = await inspect(
     source,
     { maxBufferSize: binding, maxStorageBufferBindingSize: binding },
-    { contextLength: options.number('context-length'), gpuBytes: options.number('gpu-budget') },
+    {
+      contextLength: options.number('context-length'),
+      gpuBytes: options.number('gpu-budget'),
+      adapter: adapter === undefined ? null : pathSource(adapter),
+      adapters: adaptersOf(options),
+    },
   ).catch(async (error: unknown) => {
     if (isUnknownFamily(error) && !options.flag('json')) out.write(await draftOf(source));
     throw error;

@@ -4,8 +4,7 @@ import { modelSource } from '../chat/model-source.ts';
 import { sourceName } from '../engine/model-source.ts';
 import { MOST_IN_FLIGHT } from '../engine/serving/sizes.ts';
 import { InvalidRequest } from '../errors.ts';
-import { pathSource } from '../weights/node-source.ts';
-import type { ByteSource } from '../weights/source.ts';
+import { ADAPTERS_OPTION, adaptersOf } from './adapters.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { loadModel, MODEL_OPTIONS, type Output } from './common.ts';
 import { isLoopback } from './server/guard.ts';
@@ -31,11 +30,7 @@ export const SERVE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
     max: MOST_IN_FLIGHT,
   },
   'kv-budget': { type: 'bytes', value: 'BYTES', help: 'GPU memory for their keys and values (default: two contexts)' },
-  adapters: {
-    type: 'text',
-    value: 'NAME=DIR',
-    help: 'LoRA adapters that a request chooses by naming one as its model; several with commas',
-  },
+  ...ADAPTERS_OPTION,
   'max-waiting': {
     type: 'whole',
     value: 'N',
@@ -124,20 +119,6 @@ const aborted = (signal: AbortSignal): Promise<void> =>
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
-
-/** @throws InvalidRequest for anything but names and folders, and for a name that stands twice */
-function adaptersOf(options: Options): Record<string, ByteSource> {
-  const named = (options.text('adapters') ?? '').split(',').filter(Boolean);
-  const found = new Map<string, ByteSource>();
-  for (const item of named) {
-    const [name = '', ...rest] = item.split('=');
-    const folder = rest.join('=');
-    if (!name || !folder || found.has(name))
-      throw new InvalidRequest(`--adapters must be as in poems=DIR,code=DIR, each name once, got ${item}`);
-    found.set(name, pathSource(folder));
-  }
-  return Object.fromEntries(found);
-}
 
 /** Never on the command line itself, where every user of the machine could read it. */
 function keyOf(options: Options): string | null {

@@ -39,7 +39,7 @@ export interface ForwardOptions {
   readonly tuning?: Tuning | undefined;
   /** Routing of single tokens obeys the `ApproximateParams` given to `setStep`. Default false: it is exact. */
   readonly approximate?: boolean;
-  /** The weights under each adapter: see engine/adapters.ts. */
+  /** The weights under each adapter: see engine/adapters/. */
   readonly adapted?: ReadonlyMap<string, DeviceWeights>;
 }
 
@@ -248,6 +248,12 @@ export class Forward {
     const r = this.recorder(step);
     recordAllLogits(r, this.#head(adapter), { out, normed, ...(outRow && { outRow }) });
     return r.finish();
+  }
+
+  /** The most tokens of which `allLogits` has room for what an adapter adds. */
+  headRows(adapter: string | null): number {
+    const { head } = this.#weightsUnder(adapter);
+    return head.lowRank ? Math.floor(head.lowRank.scratch.sum.size / (4 * head.rows)) : Infinity;
   }
 
   /** Final norm of every token of the step, into `normed` [T, D]. */

@@ -56,9 +56,14 @@ function unused({ checkpoint, names }: OpenedModel): string[] {
 export async function inspect(
   source: ByteSource,
   limits: PlanLimits,
-  options: PlanOptions & { readonly signal?: AbortSignal } = {},
+  options: PlanOptions & {
+    readonly signal?: AbortSignal;
+    /** As `LoadOptions` has them. */
+    readonly adapter?: ByteSource | null | undefined;
+    readonly adapters?: Readonly<Record<string, ByteSource>> | undefined;
+  } = {},
 ): Promise<Inspection> {
-  const opened = await openModel(source, options.signal);
+  const opened = await openModel(source, options.signal, options.adapter, options.adapters);
   const { config } = opened;
   const asIs = planOpened(
     opened,

@@ -40,7 +40,7 @@ export interface LoadOptions extends PlanOptions, KeepingOptions {
   readonly approximate?: ApproximateOptions | undefined;
   /** A LoRA adapter (PEFT: adapter_config.json and adapter_model.safetensors), merged into the weights while they are read. */
   readonly adapter?: ByteSource | null | undefined;
-  /** LoRA adapters by name, of which a request may choose one (its option `adapter`); on attention, dense feed-forwards and an untied head: docs/formats.md. */
+  /** LoRA adapters by name, of which a request may choose one (its option `adapter`); on attention, feed-forwards, experts and an untied head: docs/formats.md. */
   readonly adapters?: Readonly<Record<string, ByteSource>> | undefined;
   /** Which expert leaves when another needs its slot: one of POLICY_NAMES. */
   readonly policy?: string | undefined;
@@ -71,11 +71,13 @@ export async function plan(
     readonly storage?: Storage | null | undefined;
     /** As `LoadOptions` has it. */
     readonly adapter?: ByteSource | null | undefined;
+    /** As `LoadOptions` has it: what they keep on the GPU is `bytes.adapters`. */
+    readonly adapters?: Readonly<Record<string, ByteSource>> | undefined;
     readonly signal?: AbortSignal | undefined;
   } = {},
 ): Promise<Plan> {
   const remembered = await rememberedSource(source, options.storage, options.signal);
-  const opened = await openModel(remembered ?? source, options.signal, options.adapter);
+  const opened = await openModel(remembered ?? source, options.signal, options.adapter, options.adapters);
   const wishes = withDefaults(options, opened.config, options.kernels ?? 'gpu');
   return planOpened(opened, options.limits ?? DEFAULT_DEVICE_LIMITS, options.weights ?? 'auto', wishes).plan;
 }

@@ -158,7 +158,7 @@ export class Model {
 
   /** Names of the adapters of which a request may choose one. */
   get adapters(): readonly string[] {
-    return this.#prepared.adapters.map(({ name }) => name);
+    return this.#prepared.planned.adapters.map(({ name }) => name);
   }
 
   /** What a request that asks for nothing gets: what the checkpoint recommends, or what changes nothing. */
@@ -198,8 +198,7 @@ export class Model {
     const { contextLength } = this.plan;
     const adapters = this.adapters;
     const answer = new Answer(prompt, options, { text, config, generation, endTokens, contextLength, adapters });
-    if (this.#serving && canShare(options) && answer.adapter === null)
-      return yield* this.#together(this.#serving, answer, options.signal);
+    if (this.#serving && canShare(options)) return yield* this.#together(this.#serving, answer, options.signal);
     const decoder = this.#decoder(answer, options);
     const release = await this.#acquire();
     const signal = this.#orDisposed(options.signal);

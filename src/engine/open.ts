@@ -11,6 +11,7 @@ import { ggufQuantization } from '../weights/formats/gguf.ts';
 import { openGguf } from '../weights/gguf/checkpoint.ts';
 import { readBytes, type ByteSource } from '../weights/source.ts';
 import { textModel } from '../weights/text-model.ts';
+import { bindAdapter, type BoundAdapter } from './adapters/bind.ts';
 import { describeModel } from './describe.ts';
 import type { ModelSpec } from './describe/specs.ts';
 import { planModel, type Plan, type PlanOptions } from './plan.ts';
@@ -82,6 +83,8 @@ export async function openModel(
 export interface PlannedModel {
   readonly spec: ModelSpec;
   readonly plan: Plan;
+  /** Chosen per request. */
+  readonly adapters: readonly BoundAdapter[];
   /** The same model and precision with other wishes. */
   readonly replan: (changes: PlanOptions) => Plan;
 }
@@ -89,6 +92,18 @@ export interface PlannedModel {
 /** What planning needs to know of a device; these are WebGPU's guaranteed minimums. */
 export const DEFAULT_DEVICE_LIMITS = { maxStorageBufferBindingSize: 128 * 2 ** 20, maxBufferSize: 256 * 2 ** 20 };
 export type PlanLimits = typeof DEFAULT_DEVICE_LIMITS;
+
+/** An adapter that is merged into some of its modules only, above another. */
+function mergedInto(modules: ReadonlySet<string>, added: Adapter, below: Adapter | null): Adapter {
+  return {
+    ...added,
+    merge(matrix) {
+      const base = below?.merge(matrix) ?? matrix;
+      return modules.has(matrix.name) ? added.merge(base) : base;
+    },
+    unmerged: () => [],
+  };
+}
 
 /**
  * The plan for one precision, or, when `weights` is `auto`, for the first of as-is, q8, q4 whose experts all fit; if none do, for the smallest,
@@ -105,10 +120,14 @@ export function planOpened(
   const { config, names, checkpoint, quantization, adapter } = opened;
   const bindingBytes = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   const attempt = (precision: Precision): PlannedModel => {
-    const spec = describeModel({ config, names, checkpoint, quantization, adapter, precision, bindingBytes });
+    const input = { config, names, checkpoint, quantization, precision, bindingBytes };
+    const spec = describeModel({ ...input, adapter });
+    const adapters = [...opened.adapters].map(([name, added]) =>
+      bindAdapter(name, added, spec, (only) => describeModel({ ...input, adapter: mergedInto(only, added, adapter) })),
+    );
     const replan = (changes: PlanOptions): Plan =>
-      planModel({ config, spec, precision, bindingBytes, options: { ...options, ...changes } });
-    return { spec, plan: replan({}), replan };
+      planModel({ config, spec, precision, bindingBytes, adapters, options: { ...options, ...changes } });
+    return { spec, plan: replan({}), adapters, replan };
   };
   if (weights !== 'auto') return attempt(weights);
   const tried: string[] = [];

@@ -13,6 +13,8 @@ import { mixerMatrices, mixerVectors } from '../layers/weights.ts';
 import { sum } from '../util/math.ts';
 import { layoutName, planes, sameLayout } from '../weights/layout.ts';
 import type { PublishedMatrix } from '../weights/matrix.ts';
+import type { BoundAdapter } from './adapters/bind.ts';
+import { adapterBytes, adapterRoom } from './adapters/sizes.ts';
 import {
   activationBytes,
   cacheBytes,
@@ -99,6 +101,8 @@ export interface Plan {
   readonly kv: KvFormat;
   readonly bytes: {
     readonly weights: number;
+    /** What adapters that requests choose keep, and compute in. */
+    readonly adapters: number;
     readonly experts: number;
     readonly kv: number;
     readonly activations: number;
@@ -341,6 +345,8 @@ export interface PlanInput {
   readonly precision: Precision;
   /** maxStorageBufferBindingSize, at most maxBufferSize. */
   readonly bindingBytes: number;
+  /** Chosen per request. Default none. */
+  readonly adapters?: readonly BoundAdapter[];
   readonly options: PlanOptions;
 }
 
@@ -359,7 +365,7 @@ function kvOf(config: ModelConfig, wished: KvFormat = 'f32'): KvFormat {
  * @throws InvalidRequest for impossible wishes
  * @throws OutOfBudget when some part, or what a chunk needs, cannot be bound on this device whatever the budget
  */
-export function planModel({ config, spec, precision, bindingBytes, options }: PlanInput): Plan {
+export function planModel({ config, spec, precision, bindingBytes, adapters = [], options }: PlanInput): Plan {
   const contextLength = options.contextLength ?? Math.min(config.maxContext, DEFAULT_CONTEXT);
   if (!Number.isInteger(contextLength) || contextLength < 1 || contextLength > config.maxContext) {
     throw new InvalidRequest(
@@ -411,6 +417,7 @@ export function planModel({ config, spec, precision, bindingBytes, options }: Pl
   const routedByFew = sum(moeLayers(config).map((m) => routedStride(few, m)));
   const bytes = {
     weights: sum(partBytes) + sum(vectors.map((v) => 4 * v.length)) + sum(routers.map((r) => r.bytes)),
+    adapters: adapterBytes(adapters, spec, adapterRoom(config, { prefillChunk, requests, routers }), bindingBytes),
     kv: sum(caches.flatMap((cache) => Object.values(cache).map(bufferBytes))) + ofRequests.kv,
     activations:
       sum(Object.values(activations).map(bufferBytes)) +

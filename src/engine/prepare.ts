@@ -8,7 +8,6 @@ import { endTokens } from '../text/end-tokens.ts';
 import type { MetadataSource } from '../weights/records/metadata-source.ts';
 import type { SharedOptions } from '../weights/records/shared-records.ts';
 import type { ByteSource } from '../weights/source.ts';
-import { bindAdapter, type BoundAdapter } from './adapters.ts';
 import { resolveApproximate } from './approximate.ts';
 import type { ExpertStats } from './expert-stats.ts';
 import { describingTurn, openKeeping, rememberedSource, type Keeping } from './keeping.ts';
@@ -30,7 +29,6 @@ export interface PreparedModel {
   readonly endTokens: readonly number[];
   readonly approximate: ApproximateParams;
   readonly planned: PlannedModel;
-  readonly adapters: readonly BoundAdapter[];
   readonly keeping: Keeping | null;
   readonly storage: ExpertStats['storage'];
 }
@@ -66,7 +64,6 @@ export async function prepareModel(
   const { opened, text, remembered } = await describe(source, options);
   const wishes = withDefaults(options, opened.config, facts.kernels);
   const planned = planFitting(opened, facts.limits, wishes);
-  const adapters = [...opened.adapters].map(([name, adapter]) => bindAdapter(name, adapter, planned.spec));
   const { keeping, about } = await openKeeping(opened, planned, { ...options, onWait });
   const storage = remembered?.freshness === 'offline' ? { ...about, note: remembered.note } : about;
   return {
@@ -79,7 +76,6 @@ export async function prepareModel(
     endTokens: endsOf(opened, text),
     approximate,
     planned,
-    adapters,
     keeping,
     storage,
   };

@@ -84,7 +84,7 @@ export async function scoreLogits(
   { hidden: wantsHidden = false, signal, interventions, interveneFrom, adapter = null, encoded }: LogitsRequest = {},
 ): Promise<LogitsResult> {
   const { gpu, forward } = scorer;
-  const scratch = await gpu.allocating('the logits of a chunk', () => makeScratch(scorer, wantsHidden));
+  const scratch = await gpu.allocating('the logits of a chunk', () => makeScratch(scorer, wantsHidden, adapter));
   const { most, taps } = scratch;
   try {
     const tail = await forward.allLogits(scratch.logits, scratch.normed, { adapter });
@@ -98,12 +98,13 @@ export async function scoreLogits(
   }
 }
 
-function makeScratch({ gpu, forward: { config, plan } }: Scorer, wantsHidden: boolean): Scratch {
+function makeScratch({ gpu, forward }: Scorer, wantsHidden: boolean, adapter: string | null): Scratch {
+  const { config, plan } = forward;
   const { vocab, hidden, layers } = config;
   const widest = Math.max(vocab, wantsHidden ? (layers.length + 1) * hidden : 0);
   const limit = gpu.facts.limits.maxStorageBufferBindingSize;
   const longest = config.encoder ? DECODE_TOKENS : plan.prefillChunk;
-  const most = Math.max(1, Math.min(longest, Math.floor(limit / (4 * widest))));
+  const most = Math.max(1, Math.min(longest, Math.floor(limit / (4 * widest)), forward.headRows(adapter)));
   const floats = (label: string, count: number): BufferView =>
     wholeBuffer(gpu.createBuffer(label, 'activations', most * count * 4));
   return {

@@ -1,5 +1,5 @@
 /** Moves weights from a checkpoint into GPU buffers, a few megabytes at a time, quantising on the GPU where the plan says so. */
-import { subview, wholeBuffer, type BufferView } from '../gpu/buffer.ts';
+import { subview, wholeBuffer, type BufferRole, type BufferView } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { Recorder } from '../gpu/recording.ts';
 import { STEP_BYTES } from '../gpu/step.ts';
@@ -170,7 +170,7 @@ export class Uploader {
       router: async (r: RouterSpec) => {
         const place = routers[routed++]!;
         for (const { source } of r.matrix.pieces) conversions.push([r.matrix, source]);
-        fills.push(() => this.#fillRouter(r, place));
+        fills.push(() => this.fillRouter(r, place));
         return place;
       },
     });
@@ -185,18 +185,25 @@ export class Uploader {
     return { weights, fill, compile };
   }
 
-  async #allocate(label: string, bytes: number): Promise<BufferView> {
+  async #allocate(label: string, bytes: number, role: BufferRole = 'weights'): Promise<BufferView> {
     const buffer = await this.#gpu.allocating(`${label} (${bytes} bytes)`, () =>
-      this.#gpu.createBuffer(label, 'weights', bytes),
+      this.#gpu.createBuffer(label, role, bytes),
     );
     return wholeBuffer(buffer);
   }
 
-  async #placeMatrix(spec: MatrixSpec): Promise<DeviceParts> {
+  /** A matrix by itself. */
+  async matrix(spec: MatrixSpec, role: BufferRole): Promise<DeviceParts> {
+    const parts = await this.#placeMatrix(spec, role);
+    await this.#fillMatrix(spec, parts);
+    return parts;
+  }
+
+  async #placeMatrix(spec: MatrixSpec, role: BufferRole = 'weights'): Promise<DeviceParts> {
     const parts: { firstRow: number; matrix: DeviceMatrix }[] = [];
     for (const part of spec.parts) {
       const { rows, cols, layout, firstRow } = part;
-      const view = await this.#allocate(spec.label, planes(layout, part).bytes);
+      const view = await this.#allocate(spec.label, planes(layout, part).bytes, role);
       parts.push({ firstRow, matrix: { view, rows, cols, layout } });
     }
     return { rows: spec.rows, cols: spec.cols, parts };
@@ -236,7 +243,7 @@ export class Uploader {
     return places;
   }
 
-  async #fillRouter({ matrix, vectors }: RouterSpec, place: DeviceRouter): Promise<void> {
+  async fillRouter({ matrix, vectors }: RouterSpec, place: DeviceRouter): Promise<void> {
     if (await this.#dense?.restore(place.view)) {
       for (const { source, begin, end } of matrix.pieces) this.#count(source, end - begin);
       return;

@@ -141,6 +141,8 @@ export interface Mamba1Names extends MambaNames {
 
 export interface Mamba2Names extends MambaNames {
   readonly kind: 'mamba-2';
+  /** As GGUF files have them: `conv` [channels, taps], `norm` [groups, channels / groups], and under `aLog` A itself. Default false. */
+  readonly ggml?: boolean;
   readonly stepBias: string; // [heads]
   readonly norm: string; // [channels]
 }

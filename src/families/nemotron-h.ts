@@ -179,7 +179,12 @@ export const nemotronH: Family = {
 
   readConfig(c) {
     const blocks = readBlocks(c);
-    const { model, layerCount } = readBase(c, 'nemotron-h', ['layer_norm_epsilon', 'norm_eps'], blocks.length);
+    const { model, layerCount } = readBase(
+      c,
+      'nemotron-h',
+      ['layer_norm_epsilon', 'norm_eps', 'rms_norm_eps'],
+      blocks.length,
+    );
     if (layerCount !== blocks.length) c.fail('num_hidden_layers', `the number of blocks (${blocks.length})`);
     c.only('mlp_hidden_act', 'relu2');
     c.only('mlp_bias', false);

@@ -2,7 +2,16 @@
 import { invariant } from '../util/assert.ts';
 import { alignUp } from '../util/math.ts';
 
-export const BUFFER_ROLES = ['weights', 'experts', 'kv', 'activations', 'tables', 'staging', 'readback'] as const;
+export const BUFFER_ROLES = [
+  'weights',
+  'adapters',
+  'experts',
+  'kv',
+  'activations',
+  'tables',
+  'staging',
+  'readback',
+] as const;
 export type BufferRole = (typeof BUFFER_ROLES)[number];
 
 /** A byte range of one buffer. Views own nothing; whoever called `Gpu.createBuffer` destroys. */

@@ -1,15 +1,25 @@
 import { isGated } from '../config/activation.ts';
 import type { Activation } from '../config/model-config.ts';
 
-/** Constants of a shader that imports `shared/activation`. */
-export function activationConstants(activation: Activation): Record<string, number | boolean> {
+/**
+ * Constants of a shader that imports `shared/activation`.
+ * @param activation `none`: the products as they are, first those of even rows
+ */
+export function activationConstants(
+  activation: Activation | { readonly kind: 'none' },
+): Record<string, number | boolean> {
   const constants: Record<string, number | boolean> = {
+    ACT_NONE: activation.kind === 'none',
     ACT_SILU: activation.kind === 'silu',
     ACT_GELU_TANH: activation.kind === 'gelu-tanh',
     ACT_RELU: activation.kind === 'relu',
-    ACT_UNGATED: !isGated(activation),
-    ACT_RELU_SQUARED: activation.kind === 'relu-squared',
-    ACT_RELU_UNGATED: activation.kind === 'relu-ungated',
+    ...(activation.kind === 'none'
+      ? {}
+      : {
+          ACT_UNGATED: !isGated(activation),
+          ACT_RELU_SQUARED: activation.kind === 'relu-squared',
+          ACT_RELU_UNGATED: activation.kind === 'relu-ungated',
+        }),
     ACT_CLAMPED: activation.kind === 'clamped-swiglu',
   };
   if (activation.kind !== 'clamped-swiglu') return constants;

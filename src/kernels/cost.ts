@@ -86,8 +86,8 @@ export function weightRowBytes(c: ConstantsOf, prefix = ''): number {
   return values + BYTES * (words('W_SCALE_ROW') + words('W_ZERO_ROW'));
 }
 
-/** Values that a pair of rows of a feed-forward's first matrix gives: two, where none of them is a gate. */
-export const pairValues = (c: ConstantsOf): number => (c.isOn('ACT_UNGATED') ? 2 : 1);
+/** Values that a pair of rows of a feed-forward's first matrix gives: two, where none of them is a gate or an adapter adds to them first. */
+export const pairValues = (c: ConstantsOf): number => (c.isOn('ACT_UNGATED') || c.isOn('ACT_NONE') ? 2 : 1);
 
 /** Of a dispatch that does both. */
 export const added = (a: Cost, b: Cost): Cost => ({

@@ -29,6 +29,7 @@ import { addNormed } from '../layers/norm.ts';
 import { onlyPart, type DeviceParts } from '../layers/parts.ts';
 import type { MoeWeights } from '../layers/weights.ts';
 import { invariant } from '../util/assert.ts';
+import { ExpertAdapter } from './adapter.ts';
 import type { DeviceExperts } from './experts.ts';
 
 export interface MoeStep {
@@ -137,15 +138,16 @@ function expertInput(r: Recorder, config: MoeFfn, { latent }: Weights, s: MoeSte
 
 /**
  * The shared expert as entries of the experts' dispatches; null where it has its own: on a software adapter, whose lanes take its rows by four or
- * eight without a barrier, and when its matrices are in parts.
+ * eight without a barrier, when its matrices are in parts, and when an adapter adds to it or to the experts.
  */
 function besideOf(
   { gpu }: Recorder,
   { topK, width, weightsOn }: MoeFfn,
-  { shared, router, latent }: Weights,
+  { shared, router, experts, latent }: Weights,
   { hidden, most, scratch }: MoeStep,
 ): Beside | null {
   if (weightsOn === 'input' || latent) return null; // it reads other rows than the experts
+  if (experts.lowRank || shared?.gateUp.lowRank || shared?.down.lowRank) return null;
   if (gpu.facts.kernels === 'software' || shared?.gateUp.parts.length !== 1 || shared.down.parts.length !== 1)
     return null;
   return {
@@ -204,33 +206,43 @@ export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeSt
   const home = { arena, slotTable: s.waveTable ?? slotTable };
   const input = expertInput(r, config, weights, s);
   const unweighted = config.weightsOn === 'input';
+  const { pairOfRow, rowOfPair, tiles, counts, act, y } = scratch;
+  const adapter = new ExpertAdapter(r, weights.experts, {
+    ...{ label, topK, activation, input, routed, act, scale: sum.scale, unweighted },
+    ...(phase === 'prefill' && { rowOfPair }),
+  });
+  const products = adapter.products;
+  const upShape = { ...shape, slot, activation, raw: products.raw };
   if (phase !== 'prefill') {
     const atExperts = r.mark();
-    expertUpDecode(r, `${label} up`, { ...home, x: input, routed, act: scratch.act }, { ...shape, slot, activation });
+    adapter.lower();
+    expertUpDecode(r, `${label} up`, { ...home, x: input, routed, act: products.act }, upShape);
+    adapter.activate();
     expertDownDecode(
       r,
       `${label} down`,
-      { ...home, act: scratch.act, routed, residual: latent ? undefined : residual, out: sum.out },
+      { ...home, act, routed, residual: adapter.joined(latent ? undefined : residual), out: sum.out },
       { ...shape, slot, scale: sum.scale, unweighted },
     );
     const done = { route: atRoute, experts: atExperts, combine: r.mark() };
     addSum(r, weights, s, residual);
     return done;
   }
-  const { pairOfRow, rowOfPair, tiles, counts, act, y } = scratch;
   if (s.reads === 'text' && config.capacity !== undefined) {
     invariant(topK === 1, `${label}: a capacity for tokens of more than one expert`);
     dropLate(r, `${label} drop`, { routed }, { capacity: config.capacity });
   }
   group(r, `${label} group`, { routed, pairOfRow, rowOfPair, tiles, counts }, { experts, topK, tileRows });
+  adapter.lower();
   const atExperts = r.mark();
-  expertUp(r, `${label} up`, { ...home, x: input, pairOfRow, tiles, act }, { ...shape, slot, activation, tileRows });
+  expertUp(r, `${label} up`, { ...home, x: input, pairOfRow, tiles, act: products.act }, { ...upShape, tileRows });
+  adapter.activate();
   expertDown(r, `${label} down`, { ...home, act, tiles, y }, { ...shape, slot, tileRows });
   const atCombine = r.mark();
   combine(
     r,
     `${label} combine`,
-    { y, rowOfPair, routed, residual: latent ? undefined : residual, out: sum.out },
+    { y, rowOfPair, routed, residual: adapter.joined(latent ? undefined : residual), out: sum.out },
     { hidden: shape.hidden, topK, scale: sum.scale, unweighted, ...(beside ? { beside } : {}) },
   );
   addSum(r, weights, s, residual);

@@ -20,6 +20,8 @@ export interface PublishedMatrix extends MatrixShape {
   readonly file: string;
   /** Bytes in the checkpoint. */
   readonly storedBytes: number;
+  /** The matrix of which these are the rows from `first` on; absent: they are all of their own. */
+  readonly within?: MatrixShape & { readonly name: string; readonly first: number };
   /** The same weights as rows of floats, for quantising them further, where `layout` is none of floats. */
   readonly floats?: PublishedMatrix;
   /** Reads and repacks some rows; memory is proportional to them. */
@@ -31,6 +33,9 @@ export const rowsOf = (whole: PublishedMatrix, first: number, count: number): Pu
   ...whole,
   name: `${whole.name}[${first}..${first + count}]`,
   rows: count,
+  within: whole.within
+    ? { ...whole.within, first: whole.within.first + first }
+    : { name: whole.name, rows: whole.rows, cols: whole.cols, first },
   storedBytes: (whole.storedBytes / whole.rows) * count,
   ...(whole.floats && { floats: rowsOf(whole.floats, first, count) }),
   read: (begin, end, signal) => whole.read(first + begin, first + end, signal),

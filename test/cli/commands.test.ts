@@ -7,6 +7,9 @@ import type { Inspection } from '../../src/engine/inspect.ts';
 import { withByteTokens } from '../support/byte-tokens.ts';
 import { cli } from '../support/cli.ts';
 import { thinned } from '../support/everyday.ts';
+import { tensor } from '../support/encodings.ts';
+import { normals } from '../support/random.ts';
+import { safetensors } from '../support/weights.ts';
 import { filesOf, fixturePath, SHIPPED, text, withConfig, type Files } from '../support/models.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'webmoe-cli-'));
@@ -53,6 +56,22 @@ describe('inspect', () => {
     expect(found.fit['as-is'].verdict).toBe('does-not-fit');
     expect(found.formats.bf16?.matrices).toBe(2 * (16 * 3 + 4 + 1) + 2);
   });
+});
+
+it('inspect counts what adapters that requests choose keep on the GPU', async () => {
+  const at = 'base_model.model.model.layers.0.mlp.experts.0.up_proj';
+  const folder = write('adapter-', {
+    'adapter_config.json': new TextEncoder().encode(
+      JSON.stringify({ peft_type: 'LORA', r: 2, lora_alpha: 2, target_modules: 'all-linear' }),
+    ),
+    'adapter_model.safetensors': safetensors({
+      [`${at}.lora_A.weight`]: tensor('F32', [2, 64], normals(1, 2 * 64)),
+      [`${at}.lora_B.weight`]: tensor('F32', [32, 2], normals(2, 32 * 2)),
+    }),
+  });
+  const { code, out } = await cli(['inspect', olmoe, '--adapters', `mine=${folder}`]);
+  expect([code, out]).toEqual([0, expect.stringMatching(/as-is .*activations [^,]*, adapters [\d.]+ [kM]B\)/)]);
+  expect((await cli(['inspect', olmoe])).out).not.toContain('adapters');
 });
 
 it('inspect says which factors of longrope the context has', async () => {

@@ -25,7 +25,7 @@ const ggufIn = (fixture: string, conversion: Conversion = {}): ByteSource =>
 const logitsOf = (source: ByteSource, ids: readonly number[]): Promise<Float32Array> =>
   withModel(gpu, source, { weights: 'as-is' }, async (model) => (await model.logits(ids)).logits);
 
-describe.each(['families/mixtral', 'formats/gpt-oss-mxfp4'])('%s as GGUF', (fixture) => {
+describe.each(['families/mixtral', 'families/nemotron-h', 'formats/gpt-oss-mxfp4'])('%s as GGUF', (fixture) => {
   it('routes, scores and goes on as transformers does with the folder', async () => {
     const golden = new Golden(`${fixturePath(fixture)}/golden.safetensors`);
     const ids = golden.ids('prompt_ids');

@@ -66,6 +66,32 @@ const OUTSIDE: Readonly<Record<string, string>> = {
   'model.embed_tokens.weight': 'token_embd.weight',
   'model.norm.weight': 'output_norm.weight',
   'lm_head.weight': 'output.weight',
+  'model.norm.bias': 'output_norm.bias',
+  'lm_head.bias': 'output.bias',
+  'backbone.embeddings.weight': 'token_embd.weight',
+  'backbone.norm_f.weight': 'output_norm.weight',
+};
+/** Of a block of Nemotron-H. */
+const IN_BLOCK: Readonly<Record<string, string>> = {
+  'norm.weight': 'attn_norm.weight',
+  'mixer.in_proj.weight': 'ssm_in.weight',
+  'mixer.conv1d.weight': 'ssm_conv1d.weight',
+  'mixer.conv1d.bias': 'ssm_conv1d.bias',
+  'mixer.dt_bias': 'ssm_dt.bias',
+  'mixer.A_log': 'ssm_a',
+  'mixer.D': 'ssm_d',
+  'mixer.norm.weight': 'ssm_norm.weight',
+  'mixer.out_proj.weight': 'ssm_out.weight',
+  ...Object.fromEntries(['q', 'k', 'v'].map((p) => [`mixer.${p}_proj.weight`, `attn_${p}.weight`])),
+  'mixer.o_proj.weight': 'attn_output.weight',
+  'mixer.gate.weight': 'ffn_gate_inp.weight',
+  'mixer.gate.e_score_correction_bias': 'exp_probs_b.bias',
+  ...Object.fromEntries(
+    ['up', 'down'].flatMap((p) => [
+      [`mixer.${p}_proj.weight`, `ffn_${p}.weight`],
+      [`mixer.shared_experts.${p}_proj.weight`, `ffn_${p}_shexp.weight`],
+    ]),
+  ),
 };
 const IN_LAYER: readonly (readonly [string, string])[] = [
   ['input_layernorm', 'attn_norm'],
@@ -92,7 +118,7 @@ const IN_LAYER: readonly (readonly [string, string])[] = [
     ['gate', 'up', 'down'].map((p): [string, string] => [`mlp.${shared}.${p}_proj`, `ffn_${p}_shexp`]),
   ),
 ];
-const EXPERT = /^(?:mlp|block_sparse_moe)\.experts\.(\d+)\.(gate_proj|up_proj|down_proj|w1|w2|w3)\.weight$/;
+const EXPERT = /^(?:mlp|block_sparse_moe|mixer)\.experts\.(\d+)\.(gate_proj|up_proj|down_proj|w1|w2|w3)\.weight$/;
 const PART: Readonly<Record<string, string>> = {
   gate_proj: 'gate',
   w1: 'gate',
@@ -150,6 +176,11 @@ class Converter {
       const isBlocks = matrices[0]!.blocks !== undefined;
       this.#put(name, { shape, values, ...(isBlocks && { blocks: concat(...matrices.map((m) => m.blocks!)) }) });
     }
+    const scaling = this.#config.rope_scaling as Record<string, number[]> | undefined;
+    for (const length of scaling?.long_factor ? ['short', 'long'] : []) {
+      const values = Float32Array.from(scaling![`${length}_factor`]!);
+      this.#put(`rope_factors_${length}.weight`, { shape: [values.length], values });
+    }
     return { metadata: { ...metadataOf(this.#config, this.#arch), ...this.#conversion.metadata }, tensors: this.#out };
   }
 
@@ -158,7 +189,7 @@ class Converter {
       this.#out[name] = { type: 2, shape, bytes: blocks };
       return;
     }
-    const isSmall = shape.length === 1 || /norm|ffn_gate_inp|\.bias$/.test(name);
+    const isSmall = shape.length === 1 || /norm|ffn_gate_inp|ssm_(?:conv1d|a$|d$)|\.bias$/.test(name);
     const { matrices = 'BF16', roundedTo } = this.#conversion;
     const { type, encode } = ENCODINGS[isSmall ? 'F32' : matrices];
     const kept = roundedTo && !isSmall ? ENCODINGS[roundedTo].rounded(values) : values;
@@ -171,7 +202,7 @@ class Converter {
       this.#put(outside, { shape: stored.shape, values: floats(stored) });
       return;
     }
-    const [, layer, rest = ''] = /^model\.layers\.(\d+)\.(.*)$/.exec(name)!;
+    const [, layer, rest = ''] = /^(?:model|backbone)\.layers\.(\d+)\.(.*)$/.exec(name)!;
     const blk = `blk.${layer}`;
     if (rest.startsWith('mlp.experts.') && !EXPERT.test(rest)) {
       this.#fused(blk, rest, stored, all.get(name.replace('_blocks', '_scales')));
@@ -185,17 +216,29 @@ class Converter {
       this.#stacks.set(stack, stacked);
       return;
     }
-    this.#inLayer(blk, rest, matrixOf(stored));
+    const inBlock = IN_BLOCK[rest];
+    if (inBlock !== undefined) this.#put(`${blk}.${inBlock}`, this.#ofMamba(rest, matrixOf(stored)));
+    else this.#inLayer(blk, rest, matrixOf(stored));
+  }
+
+  /** Convolutions lose a dimension, gains get one of groups, A is no logarithm any more. */
+  #ofMamba(rest: string, matrix: Matrix): Matrix {
+    const { shape, values } = matrix;
+    const groups = Number(this.#config.n_groups);
+    if (rest === 'mixer.conv1d.weight') return { values, shape: [shape[0]!, shape[2]!] };
+    if (rest === 'mixer.norm.weight') return { values, shape: [groups, shape[0]! / groups] };
+    if (rest === 'mixer.D') return { values, shape: [shape[0]!, 1] };
+    return rest === 'mixer.A_log' ? { values: values.map((a) => -Math.exp(a)), shape: [shape[0]!, 1] } : matrix;
   }
 
   #inLayer(blk: string, rest: string, matrix: Matrix): void {
     if (rest === 'self_attn.sinks') return this.#put(`${blk}.attn_sinks.weight`, matrix);
     if (rest.endsWith('e_score_correction_bias')) return this.#put(`${blk}.exp_probs_b.bias`, matrix);
-    if (rest === 'post_attention_layernorm.weight') {
-      const name = ['glm4moe', 'gpt-oss'].includes(this.#arch) ? 'post_attention_norm' : 'ffn_norm';
-      return this.#put(`${blk}.${name}.weight`, matrix);
-    }
     const [, base, kind] = /^(.*)\.(weight|bias)$/.exec(rest)!;
+    if (base === 'post_attention_layernorm') {
+      const name = ['glm4moe', 'gpt-oss'].includes(this.#arch) ? 'post_attention_norm' : 'ffn_norm';
+      return this.#put(`${blk}.${name}.${kind}`, matrix);
+    }
     const named = IN_LAYER.find(([theirs]) => theirs === base)?.[1];
     if (!named) throw new Error(`test bug: no name for ${rest}`);
     if (named === 'attn_kv_b' && this.#conversion.splitLatent) return this.#latent(blk, matrix);
@@ -290,6 +333,8 @@ const ARCHITECTURE: Readonly<Record<string, string>> = {
   deepseek_v2: 'deepseek2',
   deepseek_v3: 'deepseek2',
   gpt_oss: 'gpt-oss',
+  phimoe: 'phimoe',
+  nemotron_h: 'nemotron_h_moe',
 };
 
 /** Keys of llama.cpp and of config.json, where one is the other. */
@@ -319,9 +364,9 @@ function metadataOf(config: Record<string, unknown>, arch: string): Record<strin
   }
   const experts = config.num_experts ?? config.num_local_experts ?? config.n_routed_experts;
   if (typeof experts === 'number') own.expert_count = experts;
-  own['attention.layer_norm_rms_epsilon'] = { f32: config.rms_norm_eps as number };
+  own['attention.layer_norm_rms_epsilon'] = { f32: (config.rms_norm_eps ?? config.layer_norm_epsilon) as number };
   const rope = (config.rope_parameters ?? config) as Record<string, number>;
-  own['rope.freq_base'] = { f32: rope.rope_theta! };
+  if (rope.rope_theta !== undefined) own['rope.freq_base'] = { f32: rope.rope_theta };
   const headSize =
     (config.head_dim as number | null) ?? Number(config.hidden_size) / Number(config.num_attention_heads);
   Object.assign(
@@ -337,6 +382,8 @@ function metadataOf(config: Record<string, unknown>, arch: string): Record<strin
   if (arch === 'glm4moe' || arch === 'deepseek2') own.expert_weights_norm = config.norm_topk_prob as boolean;
   if (typeof config.clip_qkv === 'number') own['attention.clamp_kqv'] = { f32: config.clip_qkv };
   if (arch === 'gpt-oss') Object.assign(own, gptOssKeys(config));
+  if (arch === 'nemotron_h_moe') Object.assign(own, nemotronKeys(config));
+  if (arch === 'phimoe') Object.assign(own, phimoeKeys(config));
   const named = Object.fromEntries(Object.entries(own).map(([key, value]) => [`${arch}.${key}`, value]));
   return { 'general.architecture': arch, 'general.quantization_version': 2, 'general.name': 'a fixture', ...named };
 }
@@ -360,6 +407,41 @@ function gptOssKeys(config: Record<string, unknown>): Record<string, GgufValue> 
     'rope.scaling.original_context_length': scaling.original_max_position_embeddings!,
   };
 }
+
+function nemotronKeys(config: Record<string, unknown>): Record<string, GgufValue> {
+  const blocks = config.layers_block_type as string[];
+  const of = (kind: string, value: unknown): number[] => blocks.map((b) => (b === kind ? (value as number) : 0));
+  return {
+    block_count: blocks.length,
+    'attention.head_count_kv': of('full_attention', config.num_key_value_heads),
+    feed_forward_length: of('moe', config.moe_intermediate_size),
+    'rope.dimension_count': config.head_dim as number,
+    'rope.scaling.finetuned': false,
+    'attention.layer_norm_epsilon': { f32: config.layer_norm_epsilon as number },
+    'ssm.conv_kernel': config.conv_kernel as number,
+    'ssm.state_size': config.ssm_state_size as number,
+    'ssm.group_count': config.n_groups as number,
+    'ssm.inner_size': Number(config.mamba_num_heads) * Number(config.mamba_head_dim),
+    'ssm.time_step_rank': config.mamba_num_heads as number,
+    expert_shared_feed_forward_length: config.moe_shared_expert_intermediate_size as number,
+    expert_weights_norm: config.norm_topk_prob as boolean,
+  };
+}
+
+/** The two lists of factors are tensors. */
+const phimoeKeys = (config: Record<string, unknown>): Record<string, GgufValue> => ({
+  'attention.sliding_window': (config.sliding_window as number | null) ?? 0,
+  'rope.dimension_count': Number(config.hidden_size) / Number(config.num_attention_heads),
+  ...(config.rope_scaling
+    ? {
+        'rope.scaling.original_context_length': config.original_max_position_embeddings as number,
+        'rope.scaling.attn_factor': { f32: ATTENTION_FACTOR },
+      }
+    : {}),
+});
+
+/** Of files with longrope: their one number for both lists. */
+export const ATTENTION_FACTOR = 1.25;
 
 export function ggufParts(files: Files, conversion: Conversion = {}): GgufParts {
   const config = JSON.parse(new TextDecoder().decode(files['config.json'])) as Record<string, unknown>;

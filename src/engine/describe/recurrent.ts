@@ -75,6 +75,11 @@ function mamba1(
   };
 }
 
+const logOfMinus = (a: VectorSpec): VectorSpec => ({
+  ...a,
+  load: async (signal) => (await a.load(signal)).map((value) => Math.log(-value)),
+});
+
 function mamba2(
   find: WeightFinder,
   config: Mamba2,
@@ -87,10 +92,16 @@ function mamba2(
   return {
     kind: 'mamba-2',
     inProj: find.matrix(names.inProj, { rows: channels + convolved + heads, cols: hidden }, 'linear'),
-    taps: find.tensor(names.conv, [convolved, 1, taps]),
+    taps: find.tensor(names.conv, names.ggml ? [convolved, taps] : [convolved, 1, taps]),
     convBias: names.convBias === null ? null : find.vector(names.convBias, convolved),
-    scan: find.joined([names.stepBias, names.skip, names.aLog].map((name) => find.vector(name, heads))),
-    norm: find.vector(names.norm, channels),
+    scan: find.joined([
+      find.vector(names.stepBias, heads),
+      find.vector(names.skip, heads),
+      names.ggml ? logOfMinus(find.vector(names.aLog, heads)) : find.vector(names.aLog, heads),
+    ]),
+    norm: names.ggml
+      ? find.tensor(names.norm, [config.groups, channels / config.groups])
+      : find.vector(names.norm, channels),
     outProj: find.matrix(names.outProj, { rows: hidden, cols: channels }, 'linear'),
   };
 }

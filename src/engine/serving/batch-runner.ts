@@ -56,7 +56,8 @@ export class BatchRunner {
   readonly #plan: RequestsPlan;
   readonly #buffers: Buffers;
   readonly #slots: Slots;
-  #programs: Programs;
+  /** By adapter; of none under null. */
+  readonly #programs: Map<string | null, Programs>;
   /** By seat, the list of pages that is on the GPU, and how many of it. */
   readonly #lists: { readonly pages: readonly number[]; readonly count: number }[] = [];
   readonly #headStep = new ArrayBuffer(STEP_BYTES);
@@ -72,7 +73,7 @@ export class BatchRunner {
     this.#plan = plan;
     this.#buffers = parts.buffers;
     this.#slots = parts.slots;
-    this.#programs = parts.programs;
+    this.#programs = new Map([[null, parts.programs]]);
   }
 
   /** @throws OutOfBudget when the GPU has no room for its buffers */
@@ -88,28 +89,37 @@ export class BatchRunner {
 
   /** Records every program again: after arenas were replaced. */
   async rerecord(): Promise<void> {
-    this.#programs = await record(this.#forward, this.#buffers);
+    this.#programs.clear();
+    await this.#under(null);
+  }
+
+  /** Recorded when a request first names the adapter. */
+  async #under(adapter: string | null): Promise<Programs> {
+    const programs = this.#programs.get(adapter) ?? (await record(this.#forward, this.#buffers, adapter));
+    this.#programs.set(adapter, programs);
+    return programs;
   }
 
   /**
-   * One step. @returns for each work that draws, in order, what it drew
+   * One step, of works under one adapter. @returns for each work that draws, in order, what it drew
    * @throws what WebGPU does; the step can be run again
    */
   async run(works: readonly Work[]): Promise<Draw[]> {
     const drawing = works.filter((w) => w.draw !== null);
     const tokens = sum(works.map((w) => w.end - w.begin));
     try {
+      const { body, head } = await this.#under(works[0]?.sequence.adapter ?? null);
       this.#writeRows(works, drawing);
       for (const { sequence, draw } of drawing) this.#slots.prepare(sequence, draw!);
       const encoder = this.#gpu.device.createCommandEncoder();
       this.#forward.setStep(tokens, 0);
-      this.#programs.body.program.encode(encoder, { tokens, position: 0 });
+      body.program.encode(encoder, { tokens, position: 0 });
       if (drawing.length === 0) {
         this.#gpu.submit(encoder.finish());
         await this.#gpu.idle(); // one step in flight, as for a prompt's chunks
         return [];
       }
-      this.#encodeDraws(encoder, drawing);
+      this.#encodeDraws(encoder, head, drawing);
       this.#gpu.submit(encoder.finish());
       const bytes = await this.#buffers.readback.read(this.#readBytes(drawing.length));
       this.#gpu.assertAlive();
@@ -150,12 +160,12 @@ export class BatchRunner {
     this.#lists[seat!] = { pages, count: pages.length };
   }
 
-  #encodeDraws(encoder: GPUCommandEncoder, drawing: readonly Work[]): void {
+  #encodeDraws(encoder: GPUCommandEncoder, head: Program, drawing: readonly Work[]): void {
     const { logits, headStep, readback } = this.#buffers;
     const { vocab } = this.#forward.config;
     const tokens = drawing.length;
     this.#gpu.write(headStep, new Uint8Array(writeStep(this.#headStep, tokens, 0)));
-    this.#programs.head.encode(encoder, { tokens, position: 0 });
+    head.encode(encoder, { tokens, position: 0 });
     const stride = 4 * vocabStride(vocab);
     drawing.forEach(({ sequence }, i) =>
       this.#slots.takeLogits(encoder, sequence, subview(logits, i * stride, 4 * vocab)),
@@ -227,10 +237,14 @@ function allocate(gpu: Gpu, { config, plan: { prefillChunk } }: Forward, plan: R
   };
 }
 
-async function record(forward: Forward, { pages, logits, headStep }: Buffers): Promise<Programs> {
+async function record(
+  forward: Forward,
+  { pages, logits, headStep }: Buffers,
+  adapter: string | null = null,
+): Promise<Programs> {
   const [body, head] = await Promise.all([
-    forward.body('chunk', { pages }),
-    forward.allLogits(logits, forward.normed, { outRow: vocabStride(forward.config.vocab), step: headStep }),
+    forward.body('chunk', { pages, adapter }),
+    forward.allLogits(logits, forward.normed, { outRow: vocabStride(forward.config.vocab), step: headStep, adapter }),
   ]);
   return { body, head };
 }

@@ -61,10 +61,11 @@ export class PagePool {
   /**
    * Takes the longest beginning of `ids` that is kept in whole pages.
    * @param most tokens that it may have
+   * @param root what its beginning stands for: a number of the caller's below 0 keeps texts apart that only look alike
    */
-  retain(ids: readonly number[], most: number): Prefix {
+  retain(ids: readonly number[], most: number, root = ROOT): Prefix {
     const pages: number[] = [];
-    let node = ROOT;
+    let node = root;
     while ((pages.length + 1) * PAGE_TOKENS <= most) {
       const begin = pages.length * PAGE_TOKENS;
       const kept = this.#kept.get(keyOf(node, ids.slice(begin, begin + PAGE_TOKENS)));

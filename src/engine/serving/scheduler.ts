@@ -5,6 +5,7 @@
  *   seats    so many requests run at once, the others wait in order of arrival
  *   pages    are given in that order. When none is left, whoever stopped reading gives its own back, then the youngest; it computes its tokens
  *            again later, and nobody younger gets pages before it does
+ *   adapter  a step is of requests under one, or of those under none: of whoever moved longest ago
  *   rows     go first to whoever moved longest ago, so that each request moves at least once in twice as many steps as there are
  */
 import { OutOfBudget } from '../../errors.ts';
@@ -34,6 +35,7 @@ export interface Sequence {
   readonly seat: number | null;
   /** Leading tokens that it found in the pool when it first ran; null before. */
   readonly found: number | null;
+  readonly adapter: string | null;
 }
 
 class Entry implements Sequence {
@@ -41,6 +43,7 @@ class Entry implements Sequence {
   readonly prompt: number;
   readonly most: number;
   readonly reuses: boolean;
+  readonly adapter: string | null;
   computed = 0;
   pages: number[] = [];
   seat: number | null = null;
@@ -52,11 +55,15 @@ class Entry implements Sequence {
   kept = 0;
   node = ROOT;
 
-  constructor(prompt: readonly number[], most: number, reuses: boolean, turn: number) {
+  constructor(
+    prompt: readonly number[],
+    { most, reuses, adapter, turn }: Pick<Entry, 'most' | 'reuses' | 'adapter'> & { readonly turn: number },
+  ) {
     this.tokens = [...prompt];
     this.prompt = prompt.length;
     this.most = most;
     this.reuses = reuses;
+    this.adapter = adapter;
     this.moved = turn;
   }
 
@@ -87,6 +94,8 @@ export class Scheduler {
   /** In order of arrival. */
   readonly #entries = new Set<Entry>();
   readonly #seats: (Entry | null)[];
+  /** What the beginning of a text stands for, by adapter: none of the pool's own names. */
+  readonly #roots = new Map<string, number>();
   #turn = 0;
 
   constructor({ pages, inFlight, rows }: SchedulerOptions) {
@@ -111,10 +120,10 @@ export class Scheduler {
 
   /**
    * @param most tokens that prompt and answer may come to
-   * @param reuses whether pages that others computed may serve for the prompt's beginning
+   * @param reuses whether pages that others computed under the same adapter may serve for the prompt's beginning
    * @throws OutOfBudget when the pool could not hold it even if it were alone
    */
-  add(prompt: readonly number[], most: number, reuses = true): Sequence {
+  add(prompt: readonly number[], most: number, reuses = true, adapter: string | null = null): Sequence {
     invariant(prompt.length > 0 && most >= prompt.length, `a request of ${prompt.length} of ${most} tokens`);
     const need = pagesFor(most);
     if (need > this.#pool.size)
@@ -122,7 +131,8 @@ export class Scheduler {
         `A request of up to ${most} tokens needs ${need} pages of keys and values, and there are ${this.#pool.size}: raise requests.kvBytes, or lower maxTokens`,
         { tokens: most, pages: need, poolPages: this.#pool.size },
       );
-    const entry = new Entry(prompt, most, reuses, this.#turn);
+    const entry = new Entry(prompt, { most, reuses, adapter, turn: this.#turn });
+    entry.node = this.#rootOf(entry);
     this.#entries.add(entry);
     return entry;
   }
@@ -213,7 +223,7 @@ export class Scheduler {
     entry.pages = [];
     entry.computed = 0;
     entry.kept = 0;
-    entry.node = ROOT;
+    entry.node = this.#rootOf(entry);
   }
 
   /** Gives it pages for all of its tokens. @returns whether nobody younger has to wait for it */
@@ -235,11 +245,19 @@ export class Scheduler {
   #findPrefix(entry: Entry): void {
     if (!entry.reuses && entry.found === null) return;
     const { tokens } = entry;
-    const { pages, node } = this.#pool.retain(tokens, tokens.length - 1); // the last is computed, for its logits
+    const { pages, node } = this.#pool.retain(tokens, tokens.length - 1, this.#rootOf(entry)); // the last is computed, for its logits
     entry.pages = [...pages];
     entry.computed = pages.length * PAGE_TOKENS;
     entry.kept = pages.length;
     entry.node = node;
+  }
+
+  /** Texts begin alike only under the same adapter. */
+  #rootOf({ adapter }: Entry): number {
+    if (adapter === null) return ROOT;
+    const root = this.#roots.get(adapter) ?? -1 - this.#roots.size;
+    this.#roots.set(adapter, root);
+    return root;
   }
 
   #holders(): Entry[] {
@@ -268,7 +286,8 @@ export class Scheduler {
 
   #share(): Stretch[] {
     const ready = this.#byAge().filter((e) => e.isHolding && pagesFor(e.tokens.length) <= e.pages.length);
-    const order = ready.toSorted((a, b) => a.moved - b.moved);
+    const byTurn = ready.toSorted((a, b) => a.moved - b.moved);
+    const order = byTurn.filter((e) => e.adapter === byTurn[0]!.adapter);
     const answers = order.filter((e) => e.left === 1);
     const prompts = order.filter((e) => e.left > 1);
     const kept = prompts.length ? Math.max(Math.floor(this.#rows * PROMPT_SHARE), this.#turn % 2) : 0;

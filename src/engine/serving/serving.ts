@@ -91,7 +91,7 @@ export class Serving {
    */
   async *generate(answer: Answer, signal: AbortSignal): AsyncGenerator<GeneratedToken, FinishReason, void> {
     signal.throwIfAborted();
-    const sequence = this.#scheduler.add(answer.prompt, answer.mostTokens, !answer.skipsCache);
+    const sequence = this.#scheduler.add(answer.prompt, answer.mostTokens, !answer.skipsCache, answer.adapter);
     const running = new Running(answer, sequence);
     const leave = (): void => {
       this.#scheduler.remove(sequence);

@@ -184,12 +184,49 @@ const expertDownDecode: CostRule = (c, traffic) => {
   return added(chosen, besideDecode(c, d, 1, besideNumber(c, `${BESIDE}K`)));
 };
 
+/** Of the maps of chosen experts, as if the adapter changed all of them. */
+function lowRank(c: ConstantsOf, traffic: ExpertTraffic, columns: number, activations: number, issued: number): Cost {
+  const rank = c.number('R');
+  return {
+    weightBytes: BYTES * traffic.distinct * rank * columns,
+    kvBytes: 0,
+    activationBytes: BYTES * (activations + traffic.distinct + c.tokens * c.number('TOP_K')),
+    usefulFlops: 2 * traffic.pairs * rank * columns,
+    issuedFlops: 2 * traffic.pairs * issued,
+  };
+}
+
+const lowRankDown: CostRule = (c, traffic) => {
+  const { pairs } = of(c, traffic);
+  const [rank, k, parts] = [c.number('R'), c.number('K'), c.number('PARTS')];
+  const rows = c.has('PAIRS_A_ROW') ? pairs / c.number('PAIRS_A_ROW') : pairs;
+  const issued = alignUp(rank, WORKGROUP / parts) * alignUp(k, parts);
+  return lowRank(c, of(c, traffic), k, rows * k + pairs * (rank + (c.flag('BY_ROW') ? 1 : 0)), issued);
+};
+
+const lowRankAct: CostRule = (c, traffic) => {
+  const { pairs } = of(c, traffic);
+  const [rank, f] = [c.number('R'), c.number('F')];
+  const values = 2 * rank + (2 + pairValues(c)) * f + (c.flag('BY_ROW') ? 1 : 0);
+  return lowRank(c, of(c, traffic), 2 * f, pairs * values, 2 * rank * alignUp(f, WORKGROUP));
+};
+
+const lowRankSum: CostRule = (c, traffic) => {
+  const { pairs } = of(c, traffic);
+  const [rank, d] = [c.number('R'), c.number('D')];
+  const joined = c.tokens * d * (c.flag('RESIDUAL') ? 2 : 1) + (c.flag('UNWEIGHTED') ? 0 : pairs);
+  return lowRank(c, of(c, traffic), d, pairs * rank + joined, rank * alignUp(d, WORKGROUP));
+};
+
 export const MOE_COSTS: Readonly<Record<string, CostRule>> = {
   'moe/route': route,
   'moe/group': group,
   'moe/weigh_rows': weighRows,
   'moe/combine': combine,
   'moe/drop_late': dropLate,
+  'moe/low_rank_down': lowRankDown,
+  'moe/low_rank_act': lowRankAct,
+  'moe/low_rank_sum': lowRankSum,
   'moe/expert_up': expertUp,
   'moe/expert_up_lane': expertUp,
   'moe/expert_down': expertDown,

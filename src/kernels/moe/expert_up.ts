@@ -26,6 +26,8 @@ export interface ExpertUpShape {
   readonly topK: number; // K
   readonly slot: SlotLayout;
   readonly activation: Activation;
+  /** Leaves the products as they are, [P, 2F]: gates, then ups; without gates [P, F]. Default false. */
+  readonly raw?: boolean;
   /** Not on a software adapter in prefill. */
   readonly beside?: Beside;
 }
@@ -50,7 +52,7 @@ export function expertUp(
   io: ExpertUpIo,
   shape: ExpertUpShape & { readonly tileRows: TileRows },
 ): void {
-  const { experts, topK, slot, activation, tileRows } = shape;
+  const { experts, topK, slot, activation, raw = false, tileRows } = shape;
   const software = recorder.gpu.facts.kernels === 'software';
   const { constants, imports, bindings } = expertMatrix('gateUp', slot, io, { software });
   const { rows } = gateUpShape(slot);
@@ -67,7 +69,7 @@ export function expertUp(
     constants: {
       ...constants,
       ...kernel.constants,
-      ...activationConstants(activation),
+      ...activationConstants(raw ? { kind: 'none' } : activation),
       ...(software ? {} : { INTERLEAVED: true }),
       ...more?.constants,
       ...(beside && { ...besideTile(beside, 'gateUp', tileRows), E: experts, BESIDE_Y: turns }),
@@ -88,7 +90,7 @@ export interface ExpertUpDecodeIo extends ExpertHome {
 
 /** The same without grouping, every pair by itself: for a few tokens. */
 export function expertUpDecode(recorder: Recorder, label: string, io: ExpertUpDecodeIo, shape: ExpertUpShape): void {
-  const { topK, slot, activation, beside } = shape;
+  const { topK, slot, activation, raw = false, beside } = shape;
   const { rows, cols: hidden } = gateUpShape(slot);
   const pairs = rows / 2;
   expectAlike(label, shape);
@@ -105,7 +107,7 @@ export function expertUpDecode(recorder: Recorder, label: string, io: ExpertUpDe
     constants: {
       ...constants,
       ...more.constants,
-      ...activationConstants(activation),
+      ...activationConstants(raw ? { kind: 'none' } : activation),
       ...(beside && { BESIDE_F: beside.gateUp.rows / 2, BESIDE_AT: beside.actAt, BESIDE_Y: turns }),
       ...(beside && { BESIDE_GATED: beside.weight !== undefined }),
       F: pairs,

@@ -253,6 +253,84 @@ const granitemoe: Architecture = (file, base) => {
   };
 };
 
+const phimoe: Architecture = (file, base) => {
+  const { keys, hasTensor } = file;
+  const { count, used } = experts(file);
+  const window = keys.integer('attention.sliding_window', { min: 0, fallback: 0 });
+  return {
+    config: {
+      model_type: 'phimoe',
+      head_dim: wholeHead(file, base),
+      hidden_act: 'silu',
+      intermediate_size: keys.integer('feed_forward_length'),
+      num_local_experts: count,
+      num_experts_per_tok: used,
+      attention_bias: hasTensor('blk.0.attn_q.bias'),
+      lm_head_bias: hasTensor('output.bias'),
+      sliding_window: window || null,
+    },
+  };
+};
+
+/** What each block of Nemotron-H is, by what it holds. */
+const BLOCKS = [
+  ['ssm_in', 'mamba'],
+  ['attn_q', 'attention'],
+  ['ffn_gate_inp', 'moe'],
+  ['ffn_up', 'mlp'],
+] as const;
+
+function nemotronBlocks({ keys, hasTensor }: ModelFile, count: number): string[] {
+  return Array.from({ length: count }, (_, i) => {
+    const found = BLOCKS.find(([tensor]) => hasTensor(`blk.${i}.${tensor}.weight`));
+    if (found) return found[1];
+    throw new InvalidCheckpoint('missing-tensor', `${keys.path}: block ${i} has no part that is known`, { block: i });
+  });
+}
+
+const nemotronH: Architecture = (file, base) => {
+  const { keys, hasTensor, shapeOf } = file;
+  const blocks = nemotronBlocks(file, Math.min(Number(base.num_hidden_layers), 1024));
+  const [mamba, dense] = ['mamba', 'mlp'].map((kind) => `blk.${blocks.indexOf(kind)}`) as [string, string];
+  const heads = keys.integer('ssm.time_step_rank');
+  // Told better by the tensors; nothing turns; written beside that of RMS norms, which all norms are.
+  keys.irrelevant('feed_forward_length', 'rope.dimension_count', 'attention.layer_norm_epsilon');
+  const width = shapeOf(`${dense}.ffn_up.weight`)?.[0];
+  return {
+    config: {
+      model_type: 'nemotron_h',
+      head_dim: headSize(file, base),
+      layers_block_type: blocks,
+      mamba_num_heads: heads,
+      mamba_head_dim: keys.integer('ssm.inner_size') / heads,
+      n_groups: keys.integer('ssm.group_count'),
+      ssm_state_size: keys.integer('ssm.state_size'),
+      conv_kernel: keys.integer('ssm.conv_kernel'),
+      use_conv_bias: hasTensor(`${mamba}.ssm_conv1d.bias`),
+      ...(blocks.includes('moe') && nemotronMoe(file)),
+      ...(width !== undefined && { intermediate_size: width }),
+    },
+  };
+};
+
+function nemotronMoe(file: ModelFile): JsonObject {
+  const { keys } = file;
+  const { count, used } = experts(file);
+  if (gating(file, SIGMOID) !== SIGMOID) keys.fail('expert_gating_func', `${SIGMOID} (sigmoid)`);
+  return {
+    moe_intermediate_size: expertWidth(file),
+    moe_shared_expert_intermediate_size: keys.integer('expert_shared_feed_forward_length'),
+    moe_latent_size: keys.raw('moe_latent_size') ?? null,
+    n_routed_experts: count,
+    num_experts_per_tok: used,
+    n_shared_experts: keys.integer('expert_shared_count', { min: 0, fallback: 0 }),
+    routed_scaling_factor: keys.number('expert_weights_scale', { fallback: 1 }),
+    norm_topk_prob: keys.boolean('expert_weights_norm', false),
+    n_group: keys.integer('expert_group_count', { fallback: 1 }),
+    topk_group: keys.integer('expert_group_used_count', { fallback: 1 }),
+  };
+}
+
 export const ARCHITECTURES: ReadonlyMap<string, Architecture> = /* @__PURE__ */ new Map<string, Architecture>([
   ['llama', llama],
   ['olmoe', olmoe],
@@ -262,4 +340,7 @@ export const ARCHITECTURES: ReadonlyMap<string, Architecture> = /* @__PURE__ */ 
   ['deepseek2', deepseek2],
   ['gpt-oss', gptOss],
   ['granitemoe', granitemoe],
+  ['phimoe', phimoe],
+  ['nemotron_h', nemotronH],
+  ['nemotron_h_moe', nemotronH],
 ]);

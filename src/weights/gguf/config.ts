@@ -4,17 +4,17 @@ import { UnsupportedModel } from '../../errors.ts';
 import { ARCHITECTURES, type JsonObject } from './architectures.ts';
 import type { ModelFile } from './model-file.ts';
 
-/** A number for all layers, or a list of one for each: then all must be the same. */
+/** A number for all layers, or a list of one for each, 0 where there is none: all others must be the same. */
 function sameInAllLayers(keys: ConfigReader, key: string): Json | undefined {
   const value = keys.raw(key);
   if (!Array.isArray(value)) return value;
-  const [first] = value;
-  if (first === undefined || value.some((v) => v !== first))
+  const [first, ...others] = value.filter((v) => v !== 0);
+  if (first === undefined || others.some((v) => v !== first))
     throw new UnsupportedModel(`${keys.path}: ${key} differs from layer to layer, which is not supported`, { key });
   return first;
 }
 
-function ropeScaling(keys: ConfigReader): JsonObject | null {
+function ropeScaling({ keys, longRope }: ModelFile): JsonObject | null {
   const type = keys.raw('rope.scaling.type') ?? 'none';
   keys.irrelevant('rope.scaling.finetuned'); // says how the scaling came about
   const factor = keys.raw('rope.scaling.factor');
@@ -22,9 +22,17 @@ function ropeScaling(keys: ConfigReader): JsonObject | null {
   const logMultiplier = keys.raw('rope.scaling.yarn_log_multiplier');
   const [fast, slow] = [keys.raw('rope.scaling.yarn_beta_fast'), keys.raw('rope.scaling.yarn_beta_slow')];
   const amplitude = keys.raw('rope.scaling.attn_factor');
+  if (longRope)
+    return {
+      type: 'longrope',
+      short_factor: [...longRope.short],
+      long_factor: [...longRope.long],
+      ...(original !== undefined && { original_max_position_embeddings: original }),
+      ...(amplitude !== undefined && { attention_factor: amplitude }),
+    };
   if (type === 'none') return null;
   if (type === 'longrope')
-    throw new UnsupportedModel(`${keys.path}: a longrope scaling, whose factors are tensors, is not read`, { type });
+    throw new UnsupportedModel(`${keys.path}: a longrope scaling without its lists of factors is not run`, { type });
   if (type !== 'yarn') return { type, ...(factor !== undefined && { factor }) };
   // YaRN's mscale and mscale_all_dim are one number in all published models that have them; a tenth of it is stored.
   const mscale = typeof logMultiplier === 'number' ? Number((10 * logMultiplier).toPrecision(6)) : null;
@@ -40,11 +48,12 @@ function ropeScaling(keys: ConfigReader): JsonObject | null {
 }
 
 /** Keys that all architectures share. */
-function common({ keys, hasTensor, shapeOf }: ModelFile): JsonObject {
+function common(model: ModelFile): JsonObject {
+  const { keys, hasTensor, shapeOf } = model;
   const layers = keys.integer('block_count') - keys.integer('nextn_predict_layers', { min: 0, fallback: 0 });
   // About inference in llama.cpp, or told better by the tensors.
   keys.irrelevant('vocab_size', 'attention.causal', 'pooling_type', 'expert_group_scale', 'use_parallel_residual');
-  const scaling = ropeScaling(keys);
+  const scaling = ropeScaling(model);
   return {
     vocab_size: shapeOf('token_embd.weight')?.[0] ?? 0,
     hidden_size: keys.integer('embedding_length'),
@@ -77,7 +86,7 @@ export function ggufConfig(model: ModelFile, file: string, { bos, eos }: GgufTok
       { file, architecture: model.architecture, supported },
     );
   }
-  if (model.hasTensor('rope_freqs.weight') || model.hasTensor('rope_factors_long.weight'))
+  if (model.hasTensor('rope_freqs.weight'))
     throw new UnsupportedModel(`${file} has a table of rotary frequencies (rope_freqs), which is not run`, { file });
   const base = common(model);
   const own = architecture(model, base);

@@ -6,6 +6,7 @@ import { checkFileName } from '../file-name.ts';
 import type { ByteSource } from '../source.ts';
 import { generationConfig, tokenizerConfig } from './chat.ts';
 import { ggufConfig } from './config.ts';
+import { readLongRopeFactors } from './long-rope.ts';
 import { modelFile } from './model-file.ts';
 import { readSplits } from './splits.ts';
 import { ggufTokenizer } from './tokenizer.ts';
@@ -22,7 +23,8 @@ async function write(source: ByteSource, file: string, signal?: AbortSignal): Pr
   const vocabulary = metadata.has('tokenizer.ggml.tokens') ? new Vocabulary(metadata, file) : null;
   const id = (key: string): number | null => vocabulary?.named(key)?.id ?? null;
   const ids = { bos: id('bos_token_id'), eos: id('eos_token_id') };
-  const json: Record<string, unknown> = { 'config.json': ggufConfig(modelFile(headers[0]!, tensors), file, ids) };
+  const model = modelFile(headers[0]!, tensors, await readLongRopeFactors(source, headers, signal));
+  const json: Record<string, unknown> = { 'config.json': ggufConfig(model, file, ids) };
   if (vocabulary) {
     const whole = metadata.get('tokenizer.huggingface.json');
     json['tokenizer.json'] = typeof whole === 'string' ? whole : ggufTokenizer(vocabulary);

@@ -11,6 +11,13 @@ export interface ModelFile {
   readonly hasTensor: (name: string) => boolean;
   /** In weights, null when there is no such tensor. */
   readonly shapeOf: (name: string) => readonly number[] | null;
+  /** What rotary frequencies are divided by, where the file has two lists of factors. */
+  readonly longRope: LongRopeFactors | null;
+}
+
+export interface LongRopeFactors {
+  readonly short: readonly number[];
+  readonly long: readonly number[];
 }
 
 /**
@@ -20,6 +27,7 @@ export interface ModelFile {
 export function modelFile(
   header: GgufHeader,
   tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>,
+  longRope: LongRopeFactors | null = null,
 ): ModelFile {
   const architecture = header.metadata.get('general.architecture');
   if (typeof architecture !== 'string')
@@ -43,5 +51,6 @@ export function modelFile(
     keys: new ConfigReader(keys, `${header.file}: ${architecture}`),
     hasTensor: (name) => tensors.has(name),
     shapeOf: (name) => tensors.get(name)?.shape ?? null,
+    longRope,
   };
 }

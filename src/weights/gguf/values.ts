@@ -13,7 +13,7 @@ interface NumberType {
 }
 
 /** The shortest decimal that is the same f32: what the converter was given (0.00001, not 0.000009999999747378752). */
-function shortest(value: number): number {
+export function shortest(value: number): number {
   if (!Number.isFinite(value)) return value;
   for (let digits = 6; digits < 9; digits++) {
     const short = Number(value.toPrecision(digits));

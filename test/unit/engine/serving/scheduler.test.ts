@@ -20,8 +20,9 @@ class Memory {
     expect(read).toEqual(texts);
   }
 
-  #textsOf({ tokens }: Sequence, end: number): number[] {
-    let text = 0;
+  #textsOf({ tokens, adapter }: Sequence, end: number): number[] {
+    // Under another adapter the same tokens have other keys and values.
+    let text = -1 - ADAPTERS.indexOf(adapter);
     return tokens.slice(0, end).map((id) => {
       const key = `${text}:${id}`;
       text = this.#texts.get(key) ?? this.#texts.size + 1;
@@ -34,6 +35,8 @@ class Memory {
 const placeOf = ({ pages }: Sequence, at: number): number =>
   pages[Math.floor(at / PAGE_TOKENS)]! * PAGE_TOKENS + (at % PAGE_TOKENS);
 
+const ADAPTERS: readonly (string | null)[] = [null, 'poems', 'code'];
+
 interface Wish {
   readonly prompt: readonly number[];
   readonly answer: number;
@@ -43,6 +46,7 @@ interface Wish {
   readonly leaves: number | null;
   /** Its reader stops for these steps. */
   readonly pauses: readonly [begin: number, end: number];
+  readonly adapter: string | null;
 }
 
 const wish: fc.Arbitrary<Wish> = fc.record({
@@ -57,6 +61,7 @@ const wish: fc.Arbitrary<Wish> = fc.record({
   comes: fc.nat(30),
   leaves: fc.option(fc.nat(80), { nil: null }),
   pauses: fc.tuple(fc.nat(60), fc.nat(60)),
+  adapter: fc.constantFrom(...ADAPTERS),
 });
 
 const options = fc.record({
@@ -89,7 +94,7 @@ describe('requests that run together', () => {
           for (const w of wishes) {
             if (w.comes !== step) continue;
             const most = w.prompt.length + w.answer;
-            live.set(scheduler.add(w.prompt, most), { wish: w });
+            live.set(scheduler.add(w.prompt, most, true, w.adapter), { wish: w });
           }
           for (const [sequence, { wish: w }] of live) {
             const [begin, end] = w.pauses;
@@ -103,6 +108,7 @@ describe('requests that run together', () => {
           expect(stretches.length > 0).toBe(scheduler.isRunnable);
           const rows = stretches.reduce((n, { begin, end }) => n + end - begin, 0);
           expect(rows).toBeLessThanOrEqual(sizes.rows);
+          expect(new Set(stretches.map((s) => s.sequence.adapter)).size).toBeLessThanOrEqual(1);
           expect(new Set(stretches.map((s) => s.sequence.seat)).size, 'a seat each').toBe(stretches.length);
           expect(scheduler.pool.used).toBeLessThanOrEqual(sizes.pages);
           memory.run(stretches);
@@ -185,7 +191,7 @@ describe('requests that run together', () => {
   });
 
   it('share the pages of what they have in common, of which a whole prompt leaves one to compute', () => {
-    const scheduler = new Scheduler({ pages: 12, inFlight: 4, rows: 64 });
+    const scheduler = new Scheduler({ pages: 20, inFlight: 4, rows: 64 });
     const prompt = words(3 * PAGE_TOKENS);
     const first = scheduler.add(prompt, 60);
     step(scheduler);
@@ -197,6 +203,9 @@ describe('requests that run together', () => {
     const third = scheduler.add(prompt, 60, false);
     step(scheduler);
     expect(third.found, 'it asked for none').toBe(0);
+    const under = scheduler.add(prompt, 60, true, 'poems');
+    for (let i = 0; i < 2; i++) step(scheduler);
+    expect(under.found, 'of another adapter').toBe(0);
   });
 
   it('are refused when they fit not even alone', () => {

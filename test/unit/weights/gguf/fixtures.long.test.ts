@@ -1,12 +1,13 @@
 /** Every fixture as a GGUF file: the same config, and every weight of the model bit for bit. */
 import { describe, expect, test } from 'vitest';
+import { attentionLayers } from '../../../../src/config/mixers.ts';
 import { describeModel } from '../../../../src/engine/describe.ts';
 import type { ExpertsSpec, MatrixSpec, ModelSpec, VectorSpec } from '../../../../src/engine/describe/specs.ts';
 import { openModel, type OpenedModel } from '../../../../src/engine/open.ts';
 import { ggufSource } from '../../../../src/weights/gguf/gguf-source.ts';
 import type { PublishedMatrix } from '../../../../src/weights/matrix.ts';
 import type { ByteSource } from '../../../../src/weights/source.ts';
-import { ggufOf, type Conversion } from '../../../support/gguf-fixture.ts';
+import { ATTENTION_FACTOR, ggufOf, type Conversion } from '../../../support/gguf-fixture.ts';
 import { filesOf, fixturePath } from '../../../support/models.ts';
 import { floatsOf, memorySource } from '../../../support/weights.ts';
 
@@ -74,9 +75,34 @@ const CASES: readonly (readonly [string, Conversion])[] = [
   ['families/deepseek-v2', { splitLatent: true }],
   ['families/deepseek-v3', { splitLatent: true, matrices: 'F32' }],
   ['families/gpt-oss', {}],
+  ['families/phimoe', {}],
   ['formats/gpt-oss-mxfp4', {}],
   ['formats/qwen3-moe-ct-int4', {}],
 ];
+
+test('the factors of longrope are read from their tensors', async () => {
+  const fixture = 'families/phimoe-longrope';
+  const [there, here] = [await openModel(folder(fixture)), await openGguf(fixture, {})];
+  const ropes = [there, here].map(({ config }) => attentionLayers(config)[0]!.rope);
+  // The file has one number for what cos and sin are multiplied by.
+  const { long, ...short } = ropes[0]!;
+  expect(ropes[1]).toEqual({
+    ...short,
+    amplitude: ATTENTION_FACTOR,
+    long: { ...long, amplitude: ATTENTION_FACTOR },
+  });
+  expect(await weightsOf(here)).toEqual(await weightsOf(there));
+});
+
+test('blocks of Nemotron-H are found by what they hold; A, which is stored as it is, within rounding', async () => {
+  const fixture = 'families/nemotron-h';
+  const [there, here] = [await openModel(folder(fixture)), await openGguf(fixture, {})];
+  expect(here.config).toEqual({ ...there.config, endTokens: [], beginToken: null });
+  const [wanted, found] = [await weightsOf(there), await weightsOf(here)];
+  expect(found.length).toBe(wanted.length);
+  expect(found.findIndex((x, i) => !(Math.abs(x - wanted[i]!) < 5e-7))).toBe(-1);
+  expect(here.checkpoint.unasked()).toEqual([]);
+});
 
 describe.each(CASES)('%s %j', (fixture, conversion) => {
   test('has the config and the weights of the folder', async () => {

@@ -155,6 +155,14 @@ describe('refused by name', () => {
       /rope_freqs/,
     ],
     [
+      'one of two lists of rotary factors',
+      edited({
+        tensors: { ...PARTS.tensors, 'rope_factors_long.weight': { type: 0, shape: [8], bytes: new Uint8Array(32) } },
+      }),
+      InvalidCheckpoint,
+      /rope_factors_short/,
+    ],
+    [
       'a tensor that nothing reads',
       edited({
         tensors: { ...PARTS.tensors, 'blk.0.attn_q.scale': { type: 0, shape: [8], bytes: new Uint8Array(32) } },
