@@ -148,7 +148,12 @@ describe.each(ENCODER_DECODERS)('%s', (fixture) => {
 
   it('says the same, bit for bit, with few experts on the GPU, and after other texts', () =>
     withModel(gpu, folder, {}, async (model) => {
+      const positions: number[] = [];
+      const stop = model.onStep(({ phase, position }) => phase === 'decode' && positions.push(position));
       const want = await answer(model, prompt, greedy.length);
+      stop();
+      // The start token's step, and one for each token that was fed.
+      expect(positions).toEqual(greedy.map((_, i) => prompt.length - 1 + i));
       await answer(model, [...prompt].reverse(), 5);
       await answer(model, [1], 3); // a text of one token is read by the encoder, too
       expect((await answer(model, prompt, greedy.length)).logprobs).toEqual(want.logprobs);
