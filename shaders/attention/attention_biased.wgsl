@@ -52,7 +52,7 @@ fn attention_biased(
   end = u_step.position + u_step.tokens;
 #endif
 #if ENCODED
-  end = min(encoded[0], CAPACITY);
+  end = encoded[0];
 #endif
   let from_kv = head / (HEADS / KV_HEADS) * CAPACITY;
   let from_q = (t * HEADS + head) * SIZE;
@@ -72,18 +72,19 @@ fn attention_biased(
     for (var d = 0u; d < SIZE; d++) { product += query[d] * k_value(from_kv + key, d); }
     product *= SCALE;
 #if BIASED
-    let furthest = i32(FURTHEST);
-    let distance = clamp(i32(key) - i32(position), -furthest, furthest);
-    product += bias[buckets[u32(distance + furthest)] * HEADS + head];
+    // From 0, where the key is FURTHEST or more in front.
+    let distance = min(max(key + FURTHEST, position) - position, 2u * FURTHEST);
+    product += bias[buckets[distance] * HEADS + head];
 #endif
-    scores[lane] = select(NOTHING, product, base + lane < end);
+    product = select(NOTHING, product, base + lane < end);
+    scores[lane] = product;
     workgroupBarrier();
     var top = highest;
     for (var i = 0u; i < WG; i++) { top = max(top, scores[i]); }
     let decay = exp(highest - top);
     highest = top;
     workgroupBarrier();
-    scores[lane] = select(0.0, exp(product - top), base + lane < end);
+    scores[lane] = exp(product - top);
     workgroupBarrier();
     total *= decay;
     for (var i = 0u; i < DIMS; i++) { sums[i] *= decay; }

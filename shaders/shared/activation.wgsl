@@ -12,8 +12,10 @@ fn activate(i: u32, first: f32, second: f32) -> f32 {
 #if ACT_UNGATED
 /// No gate: both rows are of up, and each gives a value.
 const PAIR_VALUES: u32 = 2u;
+override ACT_POWER: u32;
 fn activate(i: u32, first: f32, second: f32) -> f32 {
-  return ungated(max(select(first, second, i == 1u), 0.0));
+  let positive = max(select(first, second, i == 1u), 0.0);
+  return select(positive, positive * positive, ACT_POWER == 2u);
 }
 #else
 const PAIR_VALUES: u32 = 1u;
@@ -23,16 +25,6 @@ fn activate(i: u32, gate: f32, up: f32) -> f32 {
 #endif
 #endif
 
-#if ACT_RELU_SQUARED
-fn ungated(positive: f32) -> f32 {
-  return positive * positive;
-}
-#endif
-#if ACT_RELU_UNGATED
-fn ungated(positive: f32) -> f32 {
-  return positive;
-}
-#endif
 #if ACT_SILU
 fn gated(gate: f32, up: f32) -> f32 {
   return gate * sigmoid(gate) * up;

@@ -4,7 +4,6 @@
  */
 import { subview } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { StepShape } from '../gpu/recording.ts';
 import type { ApproximateParams, DrawOptions } from '../gpu/step.ts';
 import { readSampled, SAMPLED_WORDS, type SampledToken } from '../kernels/sample/sample.ts';
 import { MOST_SAMPLED_BYTES, readTopLogprobs, sampledWords } from '../kernels/sample/top_logprobs.ts';
@@ -118,6 +117,11 @@ export class Session implements Scorer {
   /** Where the next token goes, in its stack. */
   get #position(): number {
     return this.#cache.length - this.#encoded;
+  }
+
+  /** Where it is in the conversation, of which a decoder's start token is no part: it stands where the text ends. */
+  get #told(): number {
+    return this.#cache.length - (this.#encoded > 0 ? 1 : 0);
   }
 
   forget(): void {
@@ -296,7 +300,7 @@ export class Session implements Scorer {
   }
 
   async #drawAhead(last: number, sampling: DrawParams, ahead: number): Promise<DrawnToken> {
-    const record = this.#record('decode', { tokens: 1, position: this.#position });
+    const record = this.#record('decode', 1);
     const { result } = this.#ahead.shift() ?? this.#submitAhead(sampling);
     while (this.#ahead.length < ahead && this.#stepper.hasRoom) this.#ahead.push(this.#submitAhead(sampling, 1));
     this.#nextOnGpu = null;
@@ -364,7 +368,7 @@ export class Session implements Scorer {
     );
     const ms = (performance.now() - startedAt) / kept;
     return draws.slice(0, kept).map((draw, i) => {
-      const record = this.#record('decode', { tokens: 1, position: shape.position + i });
+      const record = this.#record('decode', 1, shape.position + i);
       this.#stepper.account(record, routing[i]!);
       this.#finishStep(record, ms);
       const drawn = this.#drawn(draw, routing[i]!);
@@ -374,8 +378,9 @@ export class Session implements Scorer {
     });
   }
 
-  #record(phase: StepRecord['phase'], shape: StepShape): StepRecord {
-    const record = new StepRecord(this.#parts.store.experts.length, { phase, ...shape }, this.#parts.isWatched());
+  #record(phase: StepRecord['phase'], tokens: number, position = this.#told): StepRecord {
+    const step = { phase, tokens, position };
+    const record = new StepRecord(this.#parts.store.experts.length, step, this.#parts.isWatched());
     record.interventions = this.#interventions.labels;
     return record;
   }
@@ -436,7 +441,7 @@ export class Session implements Scorer {
     const bodies = scoring ?? (await this.#bodies());
     const readsRouting = scoring !== undefined || (this.#wants.routing ?? true);
     const shape = { tokens: tokens.length, position: this.#position };
-    const record = this.#record(phase, shape);
+    const record = this.#record(phase, shape.tokens);
     const result = await this.#stepper.run({
       shape,
       bodies,

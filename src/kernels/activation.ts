@@ -13,15 +13,10 @@ export function activationConstants(
     ACT_SILU: activation.kind === 'silu',
     ACT_GELU_TANH: activation.kind === 'gelu-tanh',
     ACT_RELU: activation.kind === 'relu',
-    ...(activation.kind === 'none'
-      ? {}
-      : {
-          ACT_UNGATED: !isGated(activation),
-          ACT_RELU_SQUARED: activation.kind === 'relu-squared',
-          ACT_RELU_UNGATED: activation.kind === 'relu-ungated',
-        }),
+    ACT_UNGATED: activation.kind !== 'none' && !isGated(activation),
     ACT_CLAMPED: activation.kind === 'clamped-swiglu',
   };
+  if (constants.ACT_UNGATED) return { ...constants, ACT_POWER: activation.kind === 'relu-squared' ? 2 : 1 };
   if (activation.kind !== 'clamped-swiglu') return constants;
   return { ...constants, ACT_ALPHA: activation.alpha, ACT_LIMIT: activation.limit };
 }

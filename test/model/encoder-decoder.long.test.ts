@@ -25,6 +25,8 @@ interface Answered {
   readonly ids: readonly number[];
   readonly logprobs: readonly number[];
   readonly routing: RunRouting;
+  /** Tokens of the prompt that were not computed again. */
+  readonly cached: number;
   /** What the first token cost, and each after it. */
   readonly costs: readonly Readonly<Record<string, number>>[];
 }
@@ -43,7 +45,10 @@ async function answer(
   const tokens = model.generate({ ids: prompt }, options);
   for (let before = model.counters; ; before = model.counters) {
     const next = await tokens.next();
-    if (next.done) return { ids, logprobs, routing: next.value.routing!, costs };
+    if (next.done) {
+      const { routing, cachedTokens: cached } = next.value;
+      return { ids, logprobs, routing: routing!, cached, costs };
+    }
     ids.push(next.value.id);
     logprobs.push(next.value.logprob);
     const spent = Object.entries(model.counters).map(([key, now]) => [key, now - before[key as keyof Counters]]);
@@ -148,7 +153,13 @@ describe.each(ENCODER_DECODERS)('%s', (fixture) => {
 
   it('says the same, bit for bit, with few experts on the GPU, and after other texts', () =>
     withModel(gpu, folder, {}, async (model) => {
+      const positions: number[] = [];
+      const stop = model.onStep(({ phase, position }) => phase === 'decode' && positions.push(position));
       const want = await answer(model, prompt, greedy.length);
+      stop();
+      // The start token's step, and one for each token that was fed.
+      expect(positions).toEqual(greedy.map((_, i) => prompt.length - 1 + i));
+      expect((await answer(model, prompt, 2)).cached).toBe(0); // a text is read anew, the same one too
       await answer(model, [...prompt].reverse(), 5);
       await answer(model, [1], 3); // a text of one token is read by the encoder, too
       expect((await answer(model, prompt, greedy.length)).logprobs).toEqual(want.logprobs);

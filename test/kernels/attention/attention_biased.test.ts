@@ -80,11 +80,11 @@ describe('attention/attention_biased', () => {
 
   it.each([
     ['looks back alone', 'u_step.position + u_step.tokens', 'position + 1u', 1],
-    ['turns distances round', 'i32(key) - i32(position)', 'i32(position) - i32(key)', 1],
-    ['takes all distances for near ones', '-furthest, furthest);', '-1, 1);', 1],
+    ['turns distances round', 'max(key + FURTHEST, position) - position', 'max(position + FURTHEST, key) - key', 1],
+    ['takes all distances for near ones', '2u * FURTHEST);', 'FURTHEST + 1u);', 1],
     ['has one head’s bias', '* HEADS + head]', '* HEADS]', 3],
     ['scales the bias', 'product *= SCALE;', '', 3],
-    ['sees another text’s end', 'min(encoded[0], CAPACITY)', 'CAPACITY', 5],
+    ['sees another text’s end', '= encoded[0];', '= encoded[0] - 1u;', 5],
     ['forgets what earlier tiles weighed', 'total *= decay;', '', 6],
     ['takes each head’s own keys', 'head / (HEADS / KV_HEADS) * CAPACITY', 'head % KV_HEADS * CAPACITY', 6],
   ] as const)('notices a kernel that %s', async (_what, from, to, which) => {
