@@ -55,10 +55,11 @@ const DEFAULTS = [
   ...forms('deepseek-v2-lite', /^attention\/attention_(decode|reduce|prefill)|^linear\/glu_/),
 ];
 
-/** The halves of a chunk are two loops where a lane has 16 rows. */
+/** The halves of a chunk are two loops over quads where a lane has 16 rows; in f16 they are turns of the only loop. */
 const tileTurns = (code) => {
-  const rows = constant(code, 'BM');
-  return rows === 64 ? [32 * rows, 4] : [32 * rows, 2, 4];
+  const products = 32 * constant(code, 'BM');
+  if (code.includes('enable f16;')) return [products, 2];
+  return constant(code, 'BM') === 64 ? [products, 4] : [products, 2, 4];
 };
 const fewTurns = (code) => [
   32 * constant(code, 'ROWS_PER_LANE') * constant(code, 'COLUMNS'),

@@ -55,7 +55,7 @@ export interface LoadOptions extends PlanOptions, KeepingOptions {
   readonly tune?: boolean | Partial<Tuning> | undefined;
   /** Kernels for a GPU or for a software adapter; default: by what the adapter is. To compare, and to count. */
   readonly kernels?: KernelChoice | undefined;
-  /** In what a GPU multiplies 4-bit and 8-bit weights with a token's activations: see docs/performance-variants.md. Default f32; f16 needs an adapter with `shader-f16`. */
+  /** In what a GPU multiplies 4-bit and 8-bit weights with activations, int8 with a few tokens' only: see docs/performance-variants.md. Default f32; f16 needs an adapter with `shader-f16`. */
   readonly arithmetic?: Arithmetic | undefined;
 }
 

@@ -5,7 +5,7 @@ import { CHUNK, type MatrixShape } from '../../weights/layout.ts';
 export interface MatvecShape {
   /** Lanes that share a row: 4, 8, 16 or 32. */
   readonly lanes: number;
-  /** Rows whose sums one lane holds at a time: 1, 2 or 4. */
+  /** Rows whose sums one lane holds at a time: 1, 2, 4 or 8; 16 take registers that waves lack then. */
   readonly rowsPerLane: number;
   /** Rows of one workgroup. */
   readonly rows: number;
@@ -22,6 +22,6 @@ export function matvecShape({ rows: n, cols }: MatrixShape): MatvecShape {
   // 16 first: with equal times, 16 lanes read 256 neighbouring bytes of a 4-bit row.
   const lanes = [16, 32, 8, 4].reduce((best, l) => (time(l) < time(best) ? l : best));
   const workgroups = (rowsPerLane: number): number => (n * lanes) / (WORKGROUP * rowsPerLane);
-  const rowsPerLane = [4, 2].find((r) => workgroups(r) >= FULL_WORKGROUPS) ?? 1;
+  const rowsPerLane = [8, 4, 2].find((r) => workgroups(r) >= FULL_WORKGROUPS) ?? 1;
   return { lanes, rowsPerLane, rows: (WORKGROUP / lanes) * rowsPerLane };
 }
