@@ -47,6 +47,12 @@ export const GROUPS: readonly Group[] = [
     views: ['moe-residency', 'moe-cache-timeline', 'moe-policies', 'moe-timeline'],
   },
   {
+    id: 'training',
+    title: 'Training',
+    about: 'Train a small layer on your own graphics card, and watch its experts share out the work.',
+    views: ['moe-training'],
+  },
+  {
     id: 'what-if',
     title: 'What if',
     about: 'Change the routing of a loaded model and see what changes; or watch a gate learn, in a simulation.',

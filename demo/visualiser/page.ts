@@ -1,10 +1,12 @@
 /** The routing page: a trace on top, groups of views on the left, the open group beside them. */
 import type { Trace } from '../../src/trace/index.ts';
 import type { MoeElement } from '../../src/viz/index.ts';
+import { defineTraining } from '../../src/viz/training.ts';
 import { button, h } from '../dom.ts';
 import { messageOf } from '../message-of.ts';
 import { themeButton } from '../theme.ts';
 import { Toasts } from '../toasts.ts';
+import { trainerFor } from '../training/trainer.ts';
 import { addressOf, readAddress, type Address } from './address.ts';
 import { GROUPS, type Group } from './groups.ts';
 import { holdOnTop } from './hold.ts';
@@ -52,6 +54,13 @@ export class RoutingPage {
       onResidency: (residency) => this.#scene.give({ residency }),
       say: (text, isError) => this.#toasts.show(text, { isError }),
     });
+    defineTraining();
+    const trainer = trainerFor((trace) => {
+      this.#source.showOwn(trace);
+      this.#open(trace, null);
+      location.hash = 'group=meaning';
+    });
+    this.#scene.give({ trainer });
     const tour = button('Tour', 'quiet compact', () => this.#tour.start());
     this.#tour = new Tour({
       go: (group, view) => this.#go(group, view),

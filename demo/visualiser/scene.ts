@@ -7,6 +7,7 @@ export interface Extras {
   readonly counts?: unknown;
   readonly residency?: unknown;
   readonly runner?: unknown;
+  readonly trainer?: unknown;
 }
 
 export class Scene {

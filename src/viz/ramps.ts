@@ -42,4 +42,10 @@ export const HUES = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d5
 
 export const hue = (n: number): string => HUES[n % HUES.length]!;
 
+/** The same as a ramp, for kinds 0 to 7 of a domain [0, 7]. */
+export const hues: Ramp = (value) => {
+  const code = Number.parseInt(hue(Math.round(value * (HUES.length - 1))).slice(1), 16);
+  return [code >> 16, (code >> 8) & 255, code & 255];
+};
+
 export const css = ([red, green, blue]: Rgb): string => `rgb(${red} ${green} ${blue})`;

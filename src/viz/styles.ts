@@ -85,6 +85,7 @@ export const styles = css`
   label.text input {
     flex: 1 1 18rem;
     min-width: 0;
+    white-space: nowrap;
   }
   h4 {
     margin: 0.4em 0 0;

@@ -5,6 +5,7 @@ import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GROUPS } from '../../demo/visualiser/groups.ts';
 import { readTrace, tokensOf, writeTrace } from '../../src/trace/index.ts';
+import type { MoeElement } from '../../src/viz/index.ts';
 import { openSite, type OpenedPage, type OpenOptions, type Site } from '../support/browser.ts';
 import { faultServer, type FaultServer } from '../support/fault-server.ts';
 import { withLetters } from '../support/letters.ts';
@@ -392,6 +393,84 @@ describe('a model that answers', () => {
     await page.getByRole('button', { name: 'Unload' }).click();
     await page.getByRole('button', { name: 'Load it here' }).waitFor();
     expect(await view.locator('.empty').innerText()).toMatch(/^No model is loaded/);
+    await done(opened);
+  });
+});
+
+describe('a router that is trained in the page', () => {
+  const training = (page: Page) => page.locator('moe-training');
+  const summary = (page: Page): Promise<string> => training(page).locator('.summary').innerText();
+  const press = (page: Page, name: string): Promise<void> =>
+    training(page).getByRole('button', { name, exact: true }).click();
+  const trainTo = async (page: Page, step: number): Promise<void> => {
+    await training(page)
+      .getByLabel('Train to step')
+      .evaluate((slider: HTMLInputElement, value) => {
+        slider.value = String(value);
+        slider.dispatchEvent(new Event('input'));
+      }, step);
+    await expect.poll(() => summary(page), { timeout: 120_000 }).toMatch(new RegExp(`Step ${step} of`));
+  };
+  const startOver = async (page: Page): Promise<void> => {
+    await press(page, 'Start over');
+    await expect.poll(() => summary(page)).toMatch(/Not trained yet/);
+  };
+  const csv = (page: Page): Promise<string> =>
+    training(page).evaluate((view: HTMLElement & { csv: string | null }) => view.csv ?? '');
+
+  it('starts, pauses, goes on by a step, starts over to the same figures, and is a trace for the other views', async () => {
+    const opened = await openPage('#group=training');
+    const { page } = opened;
+    expect(await summary(page)).toMatch(/^576 squares in 4 regions, seed 1\. Not trained yet; by chance/);
+    await press(page, 'Start');
+    await expect.poll(() => summary(page), { timeout: 120_000 }).toMatch(/Step \d+ of 500: error/);
+    await press(page, 'Pause');
+    await training(page).getByRole('button', { name: 'Save as a trace' }).waitFor();
+    const paused = await training(page).evaluate((view: MoeElement) => Number(view.state.steps));
+    await press(page, 'One step');
+    await expect.poll(() => summary(page)).toMatch(new RegExp(`Step ${paused + 1} of`));
+
+    await startOver(page);
+    await trainTo(page, 30);
+    const early = [await csv(page), await summary(page)];
+    await startOver(page);
+    await trainTo(page, 104);
+    expect(await summary(page)).toMatch(
+      /\(dense 0\.113\)\. The first expert tells 0\.\d+ of 1\.97 bits .* by chance 0\.0/,
+    );
+    const rows = (await csv(page)).split('\r\n').slice(1, -1);
+    const errors = rows.map((row) => Number(row.split(',')[2]));
+    expect(errors.at(-1)).toBeLessThan(0.4 * errors[0]!);
+    // Back, and on again, without training.
+    await trainTo(page, 30);
+    expect([await csv(page), await summary(page)]).toEqual(early);
+    await trainTo(page, 104);
+    expect(await axeProblems(page)).toEqual([]);
+    await press(page, 'Open in the other views');
+    await expect
+      .poll(() => holds(page))
+      .toMatch(/^layer after 104 steps · 1 MoE layers, 2 of 8 experts each · 576 tokens/);
+    await page.locator('moe-domains .summary').getByText('576 tokens of 4 kinds of text').waitFor();
+    await done(opened);
+  });
+
+  it('says what is missing: WebGPU, or a seed', async () => {
+    const opened = await openPage('#group=training', {
+      colorScheme: 'dark',
+      viewport: { width: 390, height: 844 },
+      before: async (context) => {
+        await context.addInitScript(() => Reflect.deleteProperty(Navigator.prototype, 'gpu'));
+      },
+    });
+    const { page } = opened;
+    expect(await axeProblems(page)).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+    await press(page, 'Start');
+    await training(page).getByRole('alert').getByText('Training needs it; the other views do not.').waitFor();
+    const seed = training(page).getByLabel('Seed');
+    await seed.fill('one');
+    await seed.press('Enter');
+    await training(page).getByText('The seed is a whole number').waitFor();
     await done(opened);
   });
 });
