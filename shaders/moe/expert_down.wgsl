@@ -16,11 +16,7 @@
 #if BESIDE
 #import shared/step
 #import moe/beside
-#if F16
-#import moe/tile_products_f16 as beside_
-#else
 #import moe/tile_products as beside_
-#endif
 override E: u32;
 override BESIDE_AT: u32;
 

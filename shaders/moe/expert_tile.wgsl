@@ -3,11 +3,7 @@
 // A lane ends up with BM / 4 rows, tile_row(lane, i), and four places, tile_place(lane, j). Place p is the matrix's row first + p or,
 // with INTERLEAVED, row first + 2 p for p < 32 (gates) and first + 2 (p - 32) + 1 beyond (ups).
 #import moe/expert
-#if F16
-#import moe/tile_products_f16
-#else
 #import moe/tile_products
-#endif
 override BM: u32;
 
 const COLUMNS: u32 = 64u;

@@ -151,8 +151,8 @@ describe('tiles in f16', () => {
     ['linear/matmul_tile_f16', 's1 * odd', 's0 * odd'],
     ['linear/matmul_tile_f16', 'squares[2u * token + 1u]', 'squares[2u * token]'],
     ['linear/half_chunks', 'x[3] * w[3]', 'x[3] * w[2]'],
-    ['moe/tile_products_f16', 'x_scale[half][row] = m', 'x_scale[half][row] = 1.0'],
-    ['moe/tile_products_f16', 'let half = lane % 2u', 'let half = 0u'],
+    ['moe/tile_halves', 'x_scale[half][row] = m', 'x_scale[half][row] = 1.0'],
+    ['moe/tile_halves', 'let half = lane % 2u', 'let half = 0u'],
   ])('%s: notices "%s" as "%s"', async (path, from, to) => {
     const check = (): Promise<void> => (path.startsWith('moe') ? checkExperts('down', 16) : checkLinear(INT4, true));
     await expectMutantToFail(gpu, shaderText, path, (s) => s.replace(from, to), check);

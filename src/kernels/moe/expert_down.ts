@@ -47,7 +47,7 @@ export function expertDown(
       ...kernel.constants,
       ...(software ? {} : { INTERLEAVED: false }),
       ...more?.constants,
-      ...(beside && { ...besideTile(beside, 'down', tileRows), E: experts, BESIDE_AT: beside.yAt }),
+      ...(beside && { ...besideTile(beside, 'down', tileRows, f16), E: experts, BESIDE_AT: beside.yAt }),
     },
     imports: { ...imports, ...more?.imports },
     bindings: { ...bindings, ...more?.bindings, x: io.act, tiles: io.tiles, y: io.y },

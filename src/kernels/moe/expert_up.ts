@@ -72,7 +72,7 @@ export function expertUp(
       ...activationConstants(raw ? { kind: 'none' } : activation),
       ...(software ? {} : { INTERLEAVED: true }),
       ...more?.constants,
-      ...(beside && { ...besideTile(beside, 'gateUp', tileRows), E: experts, BESIDE_Y: turns }),
+      ...(beside && { ...besideTile(beside, 'gateUp', tileRows, f16), E: experts, BESIDE_Y: turns }),
       ...(beside && { BESIDE_F: beside.gateUp.rows / 2, BESIDE_AT: beside.actAt }),
       TOP_K: topK,
     },

@@ -106,11 +106,13 @@ export const besideTile = (
   beside: Beside,
   part: 'gateUp' | 'down',
   tileRows: TileRows,
+  f16: boolean,
 ): Record<string, number | boolean> => ({
   beside_N: beside[part].rows,
   beside_INTERLEAVED: part === 'gateUp',
   beside_TALL: tileRows >= 32,
   beside_TALLEST: tileRows === 64,
+  beside_F16: f16,
 });
 
 /** Lanes of a decode kernel that share one output: no more than its dot products have chunks. */

@@ -381,9 +381,15 @@ describe('expert kernels', () => {
           'more_than_a_column_block',
           'first + lane=>lane',
         ],
-        ['moe/expert_up', 'moe/tile_products', 'drops tall rows', 'tall_tiles', 's6 += dots=>s5 += dots'],
+        ['moe/expert_up', 'moe/tile_products', 'drops tall rows', 'tall_tiles', 's6 += row_dots=>s5 += row_dots'],
         ['moe/expert_down', 'moe/tile_products', 'misplaces rows of x', 'one_tall_tile', 'to_x + 16u=>to_x'],
-        ['moe/expert_up', 'moe/tile_products', 'drops the tallest rows', 'tallest_tiles', 's14 += dots=>s13 += dots'],
+        [
+          'moe/expert_up',
+          'moe/tile_products',
+          'drops the tallest rows',
+          'tallest_tiles',
+          's14 += row_dots=>s13 += row_dots',
+        ],
         ['moe/expert_down', 'moe/tile_products', 'repeats tall rows', 'tallest_tiles', 'x_rows[3]=>x_rows[1]'],
         ['moe/expert_down', 'moe/expert', 'ignores the slot', 'plain', 'slot * SLOT_VEC4 + MATRIX_AT=>MATRIX_AT'],
         [
