@@ -38,13 +38,12 @@ async function drop(page: Page, files: Dropped): Promise<void> {
     document.body.append(Object.assign(document.createElement('input'), { type: 'file', multiple: true, id: 'held' })),
   );
   await page.locator('#held').setInputFiles(files);
-  await page.locator('#held').evaluate((held: HTMLInputElement) => {
+  await page.locator('.start').evaluate((start) => {
+    const held = document.querySelector<HTMLInputElement>('#held')!;
     const data = new DataTransfer();
     for (const file of held.files!) data.items.add(file);
     held.remove();
-    document
-      .querySelector('.start')!
-      .dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
+    start.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
   });
 }
 
