@@ -6,7 +6,6 @@ import { button, h } from '../dom.ts';
 import { messageOf } from '../message-of.ts';
 import { themeButton } from '../theme.ts';
 import { Toasts } from '../toasts.ts';
-import { trainerFor } from '../training/trainer.ts';
 import { addressOf, readAddress, type Address } from './address.ts';
 import { GROUPS, type Group } from './groups.ts';
 import { holdOnTop } from './hold.ts';
@@ -55,12 +54,7 @@ export class RoutingPage {
       say: (text, isError) => this.#toasts.show(text, { isError }),
     });
     defineTraining();
-    const trainer = trainerFor((trace) => {
-      this.#source.showOwn(trace);
-      this.#open(trace, null);
-      location.hash = 'group=meaning';
-    });
-    this.#scene.give({ trainer });
+    void this.#giveTrainer();
     const tour = button('Tour', 'quiet compact', () => this.#tour.start());
     this.#tour = new Tour({
       go: (group, view) => this.#go(group, view),
@@ -101,6 +95,20 @@ export class RoutingPage {
     });
     this.#views.addEventListener('moe-link', (event) => this.#share(event as CustomEvent<string>));
     await this.#follow();
+  }
+
+  async #giveTrainer(): Promise<void> {
+    try {
+      const { trainerFor } = await import('../training/trainer.ts');
+      const trainer = trainerFor((trace) => {
+        this.#source.showOwn(trace);
+        this.#open(trace, null);
+        location.hash = 'group=meaning';
+      });
+      this.#scene.give({ trainer });
+    } catch (error) {
+      this.#toasts.show(messageOf(error), { isError: true });
+    }
   }
 
   /** The chosen tokens stay in sight while views change. */
