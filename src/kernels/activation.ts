@@ -13,7 +13,7 @@ export function activationConstants(
     ACT_SILU: activation.kind === 'silu',
     ACT_GELU_TANH: activation.kind === 'gelu-tanh',
     ACT_RELU: activation.kind === 'relu',
-    ACT_UNGATED: activation.kind !== 'none' && !isGated(activation),
+    ...(activation.kind === 'none' ? {} : { ACT_UNGATED: !isGated(activation) }),
     ACT_CLAMPED: activation.kind === 'clamped-swiglu',
   };
   if (constants.ACT_UNGATED) return { ...constants, ACT_POWER: activation.kind === 'relu-squared' ? 2 : 1 };
