@@ -15,9 +15,7 @@ const golden = new Golden(`${SHIPPED_GOLDEN}/golden.safetensors`);
 const said = JSON.parse(readFileSync(`${SHIPPED_GOLDEN}/golden.json`, 'utf8')) as Record<
   string,
   { question: string; answer: string }
-> & {
-  text: { mean_nll: number; perplexity: number };
-};
+>;
 
 /** What runs on a software adapter unless told otherwise. */
 const model = await loadOn(pretend(gpu, true), pathSource(SHIPPED), { contextLength: 512, prefillChunk: 64 });
@@ -38,7 +36,7 @@ describe.each(['gpu', 'software'] as const)('the first prompt, with the kernels 
   });
 });
 
-// All four run in Chromium (test/browser/shipped.test.ts), where a visitor's answers come from.
+// All four, and the perplexity of a text, are held to it in Chromium (test/browser/shipped.test.ts), where a visitor's answers come from.
 describe.each(['chat0', 'chat2'])('%s', (chat) => {
   it('is answered as the golden answer, from the question', { timeout: 15 * MINUTES }, async () => {
     const { question, answer } = said[chat]!;
@@ -59,21 +57,4 @@ describe.each(['chat0', 'chat2'])('%s', (chat) => {
     // The smallest margin between the two best logits of any step is 0.018: no rounding turns that around.
     expect(ids).toEqual(expected);
   });
-});
-
-it('has the golden perplexity', { timeout: 15 * MINUTES }, async () => {
-  const ids = golden.ids('text_ids');
-  const { logits } = await model.logits(ids);
-  const { vocab } = model.config;
-  let sum = 0;
-  for (let t = 0; t + 1 < ids.length; t++) {
-    const row = logits.subarray(t * vocab, (t + 1) * vocab);
-    let most = -Infinity;
-    for (const v of row) most = Math.max(most, v);
-    let total = 0;
-    for (const v of row) total += Math.exp(v - most);
-    sum += most + Math.log(total) - row[ids[t + 1]!]!;
-  }
-  const perplexity = Math.exp(sum / (ids.length - 1));
-  expect(Math.abs(perplexity / said.text.perplexity - 1)).toBeLessThan(0.01);
 });
