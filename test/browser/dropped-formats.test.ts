@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { convertModel, FORM_NAMES } from '../../scripts/convert-model.mjs';
 import { openSite, type OpenedPage, type Site } from '../support/browser.ts';
 import { withLetters } from '../support/letters.ts';
@@ -83,8 +83,10 @@ it.each(FORMS)('answers from a dropped model in %s', async (to) => {
 });
 
 /** WEBMOE_DROPPED=shipped: the model that comes with webmoe, in each form, bf16 too; one form with vitest's `-t nf4`. */
-describe.runIf(isShipped)('the shipped model', () => {
-  it.each(FORM_NAMES)('tells the capital of France from %s', { timeout: 3_600_000 }, async (to) => {
+it.each(isShipped ? FORM_NAMES : [])(
+  'the shipped model tells the capital of France from %s',
+  { timeout: 3_600_000 },
+  async (to) => {
     const { page, problems } = opened;
     const out = join(folder, to.startsWith('gguf') ? `shipped-${to}.gguf` : `shipped-${to}`);
     convertModel({ model: 'models/smolmoe-135m-instruct', to, out });
@@ -95,8 +97,8 @@ describe.runIf(isShipped)('the shipped model', () => {
     rmSync(out, { recursive: true });
     expect(answer).toMatch(/Paris/);
     expect(problems).toEqual([]);
-  });
-});
+  },
+);
 
 it('says what is wrong with files that are no model', async () => {
   const { page } = opened;
