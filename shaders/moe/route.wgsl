@@ -3,9 +3,11 @@
 //              with APPROXIMATE changed as the step says: see src/kernels/moe/route.ts
 //              with INTERVENE changed as the layer's intervention says: see src/kernels/moe/intervention.ts; with LOGITS also the logits
 //              with ATTENDS router is [3 E,D], rows of q, k and v, and logits = softmax(q k^T) v over the experts
+//              with PRODUCTS and without ATTENDS router is [ROWS,D], the first of two maps, and logits = second tanh(router . normed); with DEVIATION logits are divided by their standard deviation and multiplied by LOGITS_DEVIATION
+//              with INPUT_SCALED `normed`, as it is written, is multiplied by INPUT_SCALE
 //              with ROUTER_GAINS the router reads x / rms(x) * router_gains in place of normed, with EARLY the row of `early` (to predict, x); with EXPERT_SCALE weights are multiplied by expert_scale
 // in   x [T,D] f32   early [T,D] f32   router block (src/kernels/moe/router_block.ts): router [E,D] (values, scales), then in vectors with NORM gamma [D] (with NORM_BIAS beta [D]), logit_bias [E],
-//      selection_bias [E], shared_gate [D], router_gains [D], expert_scale [E] f32; with PREDICT the next layer's block behind it   slot_table [E] u32
+//      selection_bias [E], shared_gate [D], router_gains [D], expert_scale [E], second [E,ROWS] f32; with PREDICT the next layer's block behind it   slot_table [E] u32
 //      interventions: this layer's, with PREDICT the next layer's behind it
 // out  normed [T,D] f32   routed u32 [T,2 TOP_K]: ids by descending key, then the bits of their f32 weights; with PREDICT then [T,PREDICTED] ids;
 //      with LOGITS then the bits of the f32 logits [T,E]   shared_weight [T] f32
@@ -110,7 +112,7 @@ fn route(
   let gate_logit = tree_sum(lane, gate);
   if (lane == 0u && ahead == 0u) { shared_weight[t] = sigmoid(gate_logit); }
 #endif
-#if ATTENDS
+#if PRODUCTS
   add_parts(lane);
   workgroupBarrier();
 #endif

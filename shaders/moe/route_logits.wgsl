@@ -3,6 +3,12 @@
 #import shared/dot32
 #import shared/tree
 #import weight_format
+#if PRODUCTS
+#if ATTENDS
+#else
+#import shared/softcap
+#endif
+#endif
 override D: u32;
 override EPS: f32;
 /// From one router block to the next; offsets of the vectors are in words from a block's start.
@@ -15,6 +21,9 @@ override SHARED_GATE_AT: u32;
 #endif
 #if ROUTER_GAINS
 override ROUTER_GAINS_AT: u32;
+#endif
+#if INPUT_SCALED
+override INPUT_SCALE: f32;
 #endif
 /// D goes through workgroup memory in BLOCKS blocks of BLOCK_CHUNKS chunks of 32 values.
 override BLOCKS: u32;
@@ -32,9 +41,9 @@ fn scale_word(at: u32) -> u32 { return scales[at]; }
 @group(0) @binding(9) var<storage, read> early: array<f32>;
 #endif
 
-/// Rows of the router: of experts that attend to each other those of q, k and v.
-#if ATTENDS
-const ROWS: u32 = 3u * E;
+/// Rows of the router: of experts that attend to each other those of q, k and v, of two maps those of the first.
+#if PRODUCTS
+override ROWS: u32;
 #else
 const ROWS: u32 = E;
 #endif
@@ -45,23 +54,28 @@ const BLOCK_QUADS: u32 = BLOCK_CHUNKS * 8u;
 var<workgroup> staged: array<vec4<f32>, BLOCK_QUADS>;
 /// First the parts of the logits, [ROWS][PARTS]; then [E] selection keys as floats.
 var<workgroup> parts: array<f32, ROWS * PARTS>;
-#if ATTENDS
+#if PRODUCTS
 var<workgroup> products: array<f32, ROWS>;
 
-/// products [ROWS] from their parts.
+/// products [ROWS] from their parts; of two maps tanh of them.
 fn add_parts(lane: u32) {
   for (var i = 0u; i < (ROWS + WG - 1u) / WG; i++) {
     let row = i * WG + lane;
     if (row < ROWS) {
       var sum = 0.0;
       for (var p = 0u; p < PARTS; p++) { sum += parts[row * PARTS + p]; }
+#if ATTENDS
       products[row] = sum;
+#else
+      products[row] = soft_capped(sum);
+#endif
     }
   }
 }
 
+#if ATTENDS
 /// Expert e over all: sum of softmax over j of q[e] k[j], times v[j].
-fn attended(e: u32) -> f32 {
+fn logit_of(e: u32) -> f32 {
   let q = products[e];
   var top = q * products[E];
   for (var j = 1u; j < E; j++) { top = max(top, q * products[E + j]); }
@@ -74,6 +88,15 @@ fn attended(e: u32) -> f32 {
   }
   return mixed / sum;
 }
+#else
+override SECOND_AT: u32;
+
+fn logit_of(e: u32) -> f32 {
+  var sum = 0.0;
+  for (var i = 0u; i < ROWS; i++) { sum += vector(SECOND_AT + e * ROWS + i) * products[i]; }
+  return sum;
+}
+#endif
 #endif
 
 /// Value `at` of this workgroup's router block.
@@ -129,6 +152,9 @@ fn stage(block: u32, from_x: u32, scale: f32, lane: u32) -> f32 {
           v[j] += vector(GAMMA_AT + D + d);
 #endif
           if (ahead == 0u) { normed[from_x + d] = v[j]; }
+#if INPUT_SCALED
+          if (ahead == 0u) { normed[from_x + d] *= INPUT_SCALE; }
+#endif
 #if SHARED_GATE
           gate += v[j] * vector(SHARED_GATE_AT + d);
 #endif

@@ -4,6 +4,9 @@
 #if LOGIT_BIAS
 override LOGIT_BIAS_AT: u32;
 #endif
+#if DEVIATION
+override LOGITS_DEVIATION: f32;
+#endif
 
 var<workgroup> scores: array<f32, E>;
 
@@ -16,17 +19,53 @@ fn softplus(v: f32) -> f32 {
   return max(v, 0.0) + 2.0 * s * series;
 }
 
-/// scores [E] from the parts of token t's logits.
-fn score(t: u32, lane: u32) {
-  var largest = LOWEST;
+#if DEVIATION
+#if PRODUCTS
+#else
+fn logit_of(e: u32) -> f32 {
+  var sum = 0.0;
+  for (var p = 0u; p < PARTS; p++) { sum += parts[e * PARTS + p]; }
+  return sum;
+}
+#endif
+
+/// What logits are multiplied by to deviate from their mean by LOGITS_DEVIATION: over E - 1, as of a sample.
+fn stretch(lane: u32) -> f32 {
+  var sum = 0.0;
+  for (var i = 0u; i < EXPERT_TRIPS; i++) {
+    let e = i * WG + lane;
+    if (e < E) { sum += logit_of(e); }
+  }
+  let middle = tree_sum(lane, sum) / f32(E);
+  var squares = 0.0;
   for (var i = 0u; i < EXPERT_TRIPS; i++) {
     let e = i * WG + lane;
     if (e < E) {
-#if ATTENDS
-      var logit = attended(e);
+      let off = logit_of(e) - middle;
+      squares += off * off;
+    }
+  }
+  return LOGITS_DEVIATION * inverseSqrt(tree_sum(lane, squares) / f32(E - 1u));
+}
+#endif
+
+/// scores [E] from the parts of token t's logits.
+fn score(t: u32, lane: u32) {
+  var largest = LOWEST;
+#if DEVIATION
+  let by = stretch(lane);
+#endif
+  for (var i = 0u; i < EXPERT_TRIPS; i++) {
+    let e = i * WG + lane;
+    if (e < E) {
+#if PRODUCTS
+      var logit = logit_of(e);
 #else
       var logit = 0.0;
       for (var p = 0u; p < PARTS; p++) { logit += parts[e * PARTS + p]; }
+#endif
+#if DEVIATION
+      logit *= by;
 #endif
 #if LOGIT_BIAS
       logit += vector(LOGIT_BIAS_AT + e);

@@ -13,6 +13,7 @@ export const LIMITS = {
   vocab: 2 ** 20,
   context: 2 ** 27,
   experts: 512,
+  inner: 512,
   topK: 32,
   taps: 64,
   states: 1024,

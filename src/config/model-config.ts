@@ -240,6 +240,8 @@ export interface MoeFfn {
   readonly routerInput?: 'ffn' | 'layer';
   /** Weights multiply what an expert gives, or what it takes; that only with one expert a token. Default: what it gives. */
   readonly weightsOn?: 'output' | 'input';
+  /** Multiplies what experts read, but not what the router does. Only without a shared expert. Default 1. */
+  readonly inputScale?: number;
   /** Experts work in a latent of so many values: up of the sum of expert(down x). Router and shared expert read x. Only without `postNorms`. Absent: in D. */
   readonly latent?: number;
   /** The residual stream that router and experts read through the layer's norm: the one in front of the FFN, or of the whole layer. Default: of the FFN. */
@@ -268,6 +270,10 @@ export interface RouterConfig {
   readonly score: 'softmax' | 'sigmoid' | 'sqrt-softplus' | 'softmax-chosen' | SparseMixer;
   /** Experts attend to each other: of three maps of x to E values each, q, k and v, logits are softmax(q k^T) v, [E, E] times [E]. Default false. */
   readonly attends?: boolean;
+  /** Two maps in place of one: logits = W2 tanh(W1 x), with so many values between, at most 512. Absent: one. */
+  readonly inner?: number;
+  /** Logits are divided by their own standard deviation, that of a sample, and multiplied by this. Absent: they stay as they are. */
+  readonly deviation?: number;
   /** Added to the logits (gpt-oss). */
   readonly logitBias: boolean;
   /** Added to the scores for selection only; weights come from the scores without it. */

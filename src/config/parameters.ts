@@ -90,7 +90,8 @@ function ffnParameters(
   const biases = (router.logitBias ? ffn.experts : 0) + (router.selectionBias ? ffn.experts : 0);
   const always = shared ? glu(shared.width, activation, hidden) + (shared.gated ? hidden : 0) : 0;
   const chosen = experts(ffn) * expertParameters(ffn, latent ?? hidden) + 2 * hidden * (latent ?? 0);
-  const routing = (router.attends ? 3 : 1) * ffn.experts * hidden;
+  const { inner = 0, attends } = router;
+  const routing = inner ? inner * (hidden + ffn.experts) : (attends ? 3 : 1) * ffn.experts * hidden;
   return routing + biases + own + beside + always + chosen;
 }
 

@@ -175,6 +175,8 @@ export interface MoeFfnNames {
   readonly router: string;
   /** Only where experts attend to each other: `router` is q, these are k and v. */
   readonly routerAttends?: readonly [k: string, v: string];
+  /** Only with `inner`: W2, where `router` is W1. */
+  readonly routerSecond?: string;
   /** Full tensor names. */
   readonly routerBias: string | null;
   readonly selectionBias: string | null;

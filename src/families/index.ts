@@ -41,6 +41,7 @@ import { qwen2Moe } from './qwen2-moe.ts';
 import { qwen3Moe } from './qwen3-moe.ts';
 import { qwen35Moe } from './qwen3-5-moe.ts';
 import { qwen3Next } from './qwen3-next.ts';
+import { skywork } from './skywork.ts';
 import { smallThinker } from './smallthinker.ts';
 import { switchTransformers } from './switch.ts';
 import { yuan } from './yuan.ts';
@@ -84,6 +85,7 @@ export const FAMILIES: readonly Family[] = [
   laguna,
   arctic,
   yuan,
+  skywork,
   switchTransformers,
 ];
 

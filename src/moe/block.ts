@@ -162,11 +162,12 @@ function besideOf(
 export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeStep): MoeMarks {
   const { label, phase, hidden, x, routed, scratch, tileRows, predict = false, approximate = false } = s;
   const { logits = false, interventions } = s;
-  const { experts, topK, width, activation } = config;
+  const { experts, topK, width, activation, inputScale = 1 } = config;
   const { normed } = scratch;
   const { block, view, withNext } = weights.router;
   const router = predict ? withNext : view;
   invariant(router, `${label}: no router behind this one that it could predict for`);
+  invariant(inputScale === 1 || !weights.shared, `${label}: a shared expert beside experts of scaled inputs`);
   const optional = {
     ...(block.sharedGate ? { sharedWeight: scratch.sharedWeight } : {}),
     ...(approximate ? { slotTable: weights.experts.slotTable } : {}),
@@ -179,7 +180,7 @@ export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeSt
     r,
     `${label} route`,
     { x: config.reads === 'layer' ? s.layerInput : x, router, normed, routed, ...optional },
-    { block, topK, router: config.router, norm: s.normKind, eps: s.eps, predict, logits },
+    { block, topK, router: config.router, norm: s.normKind, eps: s.eps, predict, logits, inputScale },
   );
   const { postNorm } = s;
   const { latent } = weights;

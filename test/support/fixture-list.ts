@@ -35,6 +35,7 @@ const OTHER_FAMILIES = [
   'laguna',
   'nemotron-h',
   'yuan',
+  'skywork-two-maps',
 ];
 /** Of no part that the engine has not met in another one: they hold the pass in doubles, which the engine is held to. */
 const DOUBLES_FAMILIES = [
@@ -49,6 +50,7 @@ const DOUBLES_FAMILIES = [
   'minimax-m2',
   'olmo2',
   'qwen3-next',
+  'skywork',
 ];
 const SWEPT_FORMATS = ['qwen3-moe-ct-int4', 'gpt-oss-mxfp4'];
 

@@ -82,6 +82,9 @@ front is refused; no published pattern has one. Steps of the scan keep to \`time
 
 Yuan 2.0-M32 turns by angles that are rounded to bf16, positions too, as its published code has them in any type. Its layers keep, beside keys and values, what they need of the token before: a conversation that is edited is computed from the start.
 
+Skywork-MoE runs as in its vendor's own vLLM: logits of experts are divided by their standard deviation where the config says so, and what experts read is not multiplied. A gate of two maps (\`moe_2layer_gate\`), and the factor of 2 that comes with it, are what public code makes of the same keys; no release is known to have them.
+The files of the release could not be read: should its tensors be called otherwise, loading says which one is missing.
+
 Switch Transformer is an encoder and a decoder: [encoder-decoder.md](encoder-decoder.md).
 
 Where the rotation depends on length, the context that a model is loaded with decides, once for all positions:
@@ -93,7 +96,6 @@ Where the rotation depends on length, the context that a model is loaded with de
 Not run, and why:
 
 - ZAYA1, with convolutions inside attention and a router that carries a state.
-- Skywork-MoE: keys of its config say whether its gate has two layers and is normalised, at inference as in training; what the released file says, and what its tensors are called, could not be read.
 - OpenMoE: an expert is four matrices (x1 silu(x2) up, then down), where kernels here take two rows a value; and its published code drops tokens of a prompt beyond an expert's capacity.
 - NLLB-MoE: its feed-forwards have biases outside the experts, and sinusoids say where tokens are; what it shares with Switch is there ([encoder-decoder.md](encoder-decoder.md)).
 - privacy-filter and nomic-embed: encoders, which label or embed and do not generate.

@@ -118,7 +118,10 @@ function experts(storage: ExpertStorage, { experts: e, width }: MoeFfn, hidden: 
 }
 
 const moe = (ffn: MoeFfn, n: MoeFfnNames, hidden: number): Entry[] => [
-  [`${n.router}.weight`, [ffn.experts, hidden]],
+  [`${n.router}.weight`, [ffn.router.inner ?? ffn.experts, hidden]],
+  ...(n.routerSecond && ffn.router.inner
+    ? [[`${n.routerSecond}.weight`, [ffn.experts, ffn.router.inner]] as const]
+    : []),
   ...(n.routerAttends ?? []).map((name): Entry => [`${name}.weight`, [ffn.experts, hidden]]),
   ...(n.routerBias ? [[n.routerBias, [ffn.experts]] as const] : []),
   ...(n.selectionBias ? [[n.selectionBias, [ffn.experts]] as const] : []),

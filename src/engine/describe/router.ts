@@ -10,12 +10,13 @@ import type { RouterSpec, VectorSpec } from './specs.ts';
 /** @throws InvalidCheckpoint for missing tensors and wrong shapes */
 export function describeRouter(
   find: WeightFinder,
-  { experts, router: { gains = false, expertScale: scaled = false, attends = false } }: MoeFfn,
+  { experts, router: { gains = false, expertScale: scaled = false, attends = false, inner = 0 } }: MoeFfn,
   names: MoeFfnNames,
   norm: VectorSpec | null,
 ): RouterSpec {
   const { config, precision } = find.input;
-  const shape = { rows: experts, cols: config.hidden };
+  const rows = inner || experts;
+  const shape = { rows, cols: config.hidden };
   const sources = [names.router, ...(names.routerAttends ?? [])].map((name) => find.published(name, shape));
   invariant(sources.length === (attends ? 3 : 1), 'names of another router than the config');
   const layout = targetLayout(sources[0]!.layout, 'router', precision);
@@ -24,11 +25,13 @@ export function describeRouter(
   const sharedGate = names.sharedGate === null ? null : find.row(names.sharedGate, config.hidden);
   const routerGains = gains ? find.scaled(names.routerGains!, config.hidden, config.hidden ** -0.5) : null;
   const expertScale = scaled ? find.vector(names.expertScale!, experts) : null;
+  const second = inner ? find.tensor(`${names.routerSecond!}.weight`, [experts, inner]) : null;
   const block = routerBlock({
     hidden: config.hidden,
     experts,
     layout,
     attends,
+    inner,
     norm: norm !== null,
     normBias: config.norm === 'layer-biased',
     logitBias: logitBias !== null,
@@ -44,16 +47,17 @@ export function describeRouter(
     { at: block.sharedGateAt, vector: sharedGate },
     { at: block.routerGainsAt, vector: routerGains },
     { at: block.expertScaleAt, vector: expertScale },
+    { at: block.secondAt, vector: second },
   ];
   return {
     label: names.router,
     block,
     matrix: {
-      rows: sources.length * experts,
+      rows: sources.length * rows,
       cols: config.hidden,
       firstRow: 0,
       layout,
-      pieces: sources.map((source, i) => ({ source, begin: 0, end: experts, target: i * experts, stride: 1 })),
+      pieces: sources.map((source, i) => ({ source, begin: 0, end: rows, target: i * rows, stride: 1 })),
     },
     vectors: vectors.flatMap(({ at, vector }) => (vector ? [{ at, vector }] : [])),
   };

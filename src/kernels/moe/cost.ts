@@ -34,17 +34,19 @@ const route: CostRule = (c) => {
   const early = c.flag('EARLY') ? d : 0;
   const log = 2 * k + (c.flag('PREDICT') ? c.number('PREDICTED') : 0) + (c.flag('LOGITS') ? e : 0);
   const tables = (c.flag('APPROXIMATE') ? e : 0) + (c.flag('INTERVENE') ? routers * (4 + e) : 0);
-  const products = c.isOn('ATTENDS') ? 3 * e : e;
+  const products = c.isOn('PRODUCTS') ? c.number('ROWS') : e;
+  const attends = c.isOn('ATTENDS');
+  const second = c.isOn('PRODUCTS') && !attends ? e * products : 0;
   const rows = alignUp(products, c.number('WG') / ROUTER_PARTS);
-  const attention = c.isOn('ATTENDS') ? 4 * tokens * routers * e * e : 0;
+  const mixing = tokens * routers * (attends ? 4 * e * e : 2 * second);
   return {
     // The shared gate of the next layer is not needed for its choice.
-    weightBytes: routers * (products * weightRowBytes(c) + BYTES * (norm + biases)) + BYTES * gate * d,
+    weightBytes: routers * (products * weightRowBytes(c) + BYTES * (norm + biases + second)) + BYTES * gate * d,
     kvBytes: 0,
     activationBytes: BYTES * (tokens * (2 * d + early + log + gate) + tables),
-    usefulFlops: 2 * tokens * d * (routers * products + gate) + attention,
+    usefulFlops: 2 * tokens * d * (routers * products + gate) + mixing,
     issuedFlops:
-      2 * tokens * (routers * rows * c.number('BLOCKS') * c.number('BLOCK_CHUNKS') * CHUNK + gate * d) + attention,
+      2 * tokens * (routers * rows * c.number('BLOCKS') * c.number('BLOCK_CHUNKS') * CHUNK + gate * d) + mixing,
   };
 };
 

@@ -38,10 +38,14 @@ export interface RouteShape {
   readonly predict?: boolean;
   /** Also write the router's logits, biases of the router included. Default false. */
   readonly logits?: boolean;
+  /** Multiplies `normed`; the router and the shared gate read it as it was. Default 1. */
+  readonly inputScale?: number;
 }
 
 export const MAX_EXPERTS = 512;
 export const MAX_TOP_K = 32;
+/** Values between the two maps of a router: workgroup memory holds their parts. */
+export const MAX_INNER = 512;
 
 /** Default limit of WebGPU. */
 const STORAGE_BUFFERS = 8;
@@ -83,7 +87,7 @@ export const routedBytes = (tokens: number, topK: number, predicted = 0, logits 
  */
 export function route(recorder: Recorder, label: string, io: RouteIo, shape: RouteShape): void {
   const { x, early, router, normed, routed, sharedWeight, slotTable, interventions } = io;
-  const { block, predict = false, logits = false } = shape;
+  const { block, predict = false, logits = false, inputScale = 1 } = shape;
   check(label, io, shape);
   const format = weightFormat(block.layout, { rows: routerRows(block), cols: block.hidden });
   const scaled = hasScales(block.layout);
@@ -111,12 +115,15 @@ export function route(recorder: Recorder, label: string, io: RouteIo, shape: Rou
       ...format.constants,
       ...sizes(shape),
       ...blockConstants(block),
+      ...productConstants(block),
       ...routerConstants(shape.router),
       SCALED: scaled,
       PREDICT: predict,
       APPROXIMATE: slotTable !== undefined,
       LOGITS: logits,
       EARLY: early !== undefined,
+      INPUT_SCALED: inputScale !== 1,
+      ...(inputScale === 1 ? {} : { INPUT_SCALE: inputScale }),
       INTERVENE: interventions !== undefined,
       ...(interventions ? { INTERVENTION_VEC4: stride / 16 } : {}),
       ...(predict ? { PREDICTED: predictedIds(shape.topK, block.experts) } : {}),
@@ -139,6 +146,13 @@ function check(label: string, { router: view, sharedWeight }: RouteIo, shape: Ro
     `${label}: parts of a norm that is not there`,
   );
   invariant((block.attends ?? false) === (router.attends ?? false), `${label}: experts that attend`);
+  const { inner = 0 } = router;
+  invariant((block.inner ?? 0) === inner && !(inner && router.attends), `${label}: a router of two maps`);
+  invariant(!inner || (inner <= MAX_INNER && PARTS * inner >= experts), `${label}: ${inner} values between two maps`);
+  invariant(
+    router.deviation === undefined || (!router.logitBias && experts > 1),
+    `${label}: biased logits of a given deviation, or one alone`,
+  );
   invariant(block.logitBias === router.logitBias, `${label}: logit bias`);
   invariant(block.selectionBias === router.selectionBias, `${label}: selection bias`);
   const { expertScale = false, gains = false } = router;
@@ -172,11 +186,18 @@ function sizes({ block, topK, norm = 'rms', eps }: RouteShape): Constants {
   };
 }
 
+/** Of routers whose logits are made of all products with the matrix. */
+function productConstants(block: RouterBlock): Constants {
+  const { attends = false, inner = 0 } = block;
+  if (!attends && !inner) return { PRODUCTS: false };
+  const second = { SECOND_AT: block.secondAt / 4, CAP: 1 }; // soft-capped to 1 is tanh
+  return { PRODUCTS: true, ATTENDS: attends, ROWS: routerRows(block), ...(attends ? {} : second) };
+}
+
 function blockConstants(block: RouterBlock): Constants {
   const { norm = true, logitBias, selectionBias, sharedGate, routerGains = false, expertScale = false } = block;
   return {
     ROUTER_VEC4: block.bytes / 16,
-    ATTENDS: block.attends ?? false,
     NORM: norm,
     ...(norm ? { GAMMA_AT: block.gammaAt / 4 } : {}),
     LOGIT_BIAS: logitBias,
@@ -197,8 +218,10 @@ function renormalizeBy(by: RouterConfig['renormalize']): Constants {
   return 'least' in by ? { LEAST_SUM: by.least } : { RENORMALIZE_EPS: by.epsilon };
 }
 
-function routerConstants({ score, groups, renormalize, scale }: RouterConfig): Constants {
+function routerConstants({ score, groups, renormalize, scale, deviation }: RouterConfig): Constants {
   return {
+    DEVIATION: deviation !== undefined,
+    ...(deviation === undefined ? {} : { LOGITS_DEVIATION: deviation }),
     SCORE_SOFTMAX: score === 'softmax',
     SCORE_SIGMOID: score === 'sigmoid',
     SCORE_SQRT_SOFTPLUS: score === 'sqrt-softplus',

@@ -1,6 +1,6 @@
 /**
- * How all that the router of one MoE layer needs lies in one range of a buffer: the matrix [E, D] (of experts that attend to each other [3 E, D]) in its native layout, then f32 vectors, the
- * norm's gamma [D] (with a bias [2 D]), logit bias [E], selection bias [E], shared gate [D], gains of the router's own norm [D], a scale of each expert [E], those that there are. One range is one or two bindings whatever the
+ * How all that the router of one MoE layer needs lies in one range of a buffer: the matrix [E, D] (of experts that attend to each other [3 E, D], of two maps the first [inner, D]) in its native layout, then f32 vectors, the
+ * norm's gamma [D] (with a bias [2 D]), logit bias [E], selection bias [E], shared gate [D], gains of the router's own norm [D], a scale of each expert [E], the second map [E, inner], those that there are. One range is one or two bindings whatever the
  * family has, and blocks of one layout one after the other let a layer read its successor's.
  */
 import { BINDING_ALIGNMENT, type BufferView } from '../../gpu/buffer.ts';
@@ -13,6 +13,8 @@ export interface RouterBlockShape {
   readonly layout: Layout;
   /** The matrix has rows of q, k and v. Default false. */
   readonly attends?: boolean;
+  /** Rows of the first of two maps; 0: there is one. Default 0. */
+  readonly inner?: number;
   /** Default true: experts read the residual stream through a norm. */
   readonly norm?: boolean;
   /** Of a layer norm: biases lie behind the gains. */
@@ -33,6 +35,7 @@ export interface RouterBlock extends RouterBlockShape {
   readonly sharedGateAt: number;
   readonly routerGainsAt: number;
   readonly expertScaleAt: number;
+  readonly secondAt: number;
   /** What is in it. */
   readonly usedBytes: number;
   /** From one block to the next: a multiple of 256. */
@@ -48,8 +51,11 @@ export interface DeviceRouter {
 }
 
 /** Of the matrix. */
-export const routerRows = ({ experts, attends = false }: Pick<RouterBlockShape, 'experts' | 'attends'>): number =>
-  attends ? 3 * experts : experts;
+export const routerRows = ({
+  experts,
+  attends = false,
+  inner = 0,
+}: Pick<RouterBlockShape, 'experts' | 'attends' | 'inner'>): number => inner || (attends ? 3 * experts : experts);
 
 export function routerBlock(shape: RouterBlockShape): RouterBlock {
   const {
@@ -57,6 +63,7 @@ export function routerBlock(shape: RouterBlockShape): RouterBlock {
     experts,
     layout,
     attends = false,
+    inner = 0,
     norm = true,
     normBias,
     logitBias,
@@ -77,6 +84,7 @@ export function routerBlock(shape: RouterBlockShape): RouterBlock {
     experts,
     layout,
     attends,
+    inner,
     norm,
     normBias,
     logitBias,
@@ -90,6 +98,7 @@ export function routerBlock(shape: RouterBlockShape): RouterBlock {
     sharedGateAt: place(sharedGate, hidden),
     routerGainsAt: place(routerGains, hidden),
     expertScaleAt: place(expertScale, experts),
+    secondAt: place(inner > 0, experts * inner),
     usedBytes: end,
     bytes: alignUp(end, BINDING_ALIGNMENT),
   };
@@ -100,6 +109,7 @@ export const sameBlock = (a: RouterBlock, b: RouterBlock): boolean =>
   a.experts === b.experts &&
   sameLayout(a.layout, b.layout) &&
   a.attends === b.attends &&
+  a.inner === b.inner &&
   a.norm === b.norm &&
   a.normBias === b.normBias &&
   a.logitBias === b.logitBias &&

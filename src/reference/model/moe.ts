@@ -201,6 +201,7 @@ function moe(
 ): { out: Float64Array[]; routes: Route[]; logits: Float64Array[] } {
   const vector = (name: string | null): Float64Array | null => (name === null ? null : need(weights, name));
   const products = [names.router, ...(names.routerAttends ?? [])].map((name) => need(weights, `${name}.weight`));
+  const second = names.routerSecond === undefined ? null : need(weights, `${names.routerSecond}.weight`);
   const storage = storageOf(names, weights);
   const experts = new Map<number, Glu>();
   const expert = (e: number, hidden: number): Glu => {
@@ -211,7 +212,7 @@ function moe(
   const shared = names.shared && separate(names.shared, weights, x[0]!.length);
   const sharedGate = names.sharedGate === null ? null : need(weights, `${names.sharedGate}.weight`);
   const logits = routerInput(x, config, names, weights, around).map((token) =>
-    routerLogits(products, token, vector(names.routerBias)),
+    routerLogits(products, token, vector(names.routerBias), { second, deviation: config.router.deviation }),
   );
   const scales = names.expertScale === undefined ? null : need(weights, names.expertScale);
   const routes = logits.map((own) => {
@@ -228,7 +229,7 @@ function moe(
     routes[t]!.ids.forEach((e, i) => {
       const weight = routes[t]!.weights[i]!;
       const [before, after] = config.weightsOn === 'input' ? [weight, 1] : [1, weight];
-      const input = read.map((v) => v * before);
+      const input = read.map((v) => v * before * (config.inputScale ?? 1));
       sum = add(
         sum,
         glu(input, expert(e, read.length), config.activation).map((v) => v * after),
@@ -245,8 +246,20 @@ function moe(
   return { out: besideDense(out, config, names, weights, around), routes, logits };
 }
 
-/** @param products one matrix, or those of q, k and v, by which experts attend to each other */
-function routerLogits(products: readonly Float64Array[], token: Float64Array, bias: Float64Array | null): Float64Array {
+/** @param products one matrix, or those of q, k and v, by which experts attend to each other; with `second` the first of two maps */
+function routerLogits(
+  products: readonly Float64Array[],
+  token: Float64Array,
+  bias: Float64Array | null,
+  { second, deviation }: { readonly second: Float64Array | null; readonly deviation: number | undefined },
+): Float64Array {
+  if (deviation !== undefined) {
+    const logits = routerLogits(products, token, bias, { second, deviation: undefined });
+    const mean = logits.reduce((a, b) => a + b) / logits.length;
+    const variance = logits.reduce((sum, z) => sum + (z - mean) ** 2, 0) / (logits.length - 1);
+    return logits.map((z) => (z / Math.sqrt(variance)) * deviation);
+  }
+  if (second) return matVec(second, matVec(products[0]!, token).map(Math.tanh));
   const [q, k, v] = products.map((w) => matVec(w, token, products.length === 1 ? bias : null));
   if (!k || !v) return q!;
   return q!.map((query) => softmax(k.map((key) => query * key)).reduce((sum, p, j) => sum + p * v[j]!, 0));

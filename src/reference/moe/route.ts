@@ -16,6 +16,8 @@ export interface RouteInput {
   /** What the router reads in place of the normed x. */
   readonly early?: ArrayLike<number> | undefined; // [T, D]
   readonly expertScale?: ArrayLike<number> | undefined; // [E]
+  /** Of two maps, of which `router` is the first, [inner, D]. */
+  readonly second?: ArrayLike<number> | undefined; // [E, inner]
 }
 
 export interface RouteSize {
@@ -26,6 +28,8 @@ export interface RouteSize {
   readonly router: RouterConfig;
   readonly norm?: NormKind | undefined;
   readonly eps: number;
+  /** Of `normed`, as it is given. Default 1. */
+  readonly inputScale?: number | undefined;
   readonly approximate?: Approximation | undefined;
   readonly intervention?: Intervention | undefined;
 }
@@ -67,12 +71,14 @@ export function route(input: RouteInput, size: RouteSize): Routing {
   const sharedWeight = new Float64Array(input.sharedGate ? tokens : 0);
   for (let t = 0; t < tokens; t++) {
     const token = normed.subarray(t * hidden, (t + 1) * hidden);
-    const products = Float64Array.from({ length: (router.attends ? 3 : 1) * experts }, (_, e) => {
+    const rows = router.inner ?? (router.attends ? 3 : 1) * experts;
+    const products = Float64Array.from({ length: rows }, (_, e) => {
       const row = Array.from(token, (_v, d) => input.router[e * hidden + d]!);
       const read = Array.from(token, (_v, d) => routed[t * hidden + d]!);
       return dot(read, row);
     });
-    const logits = (router.attends ? attended(products) : products).map((l, e) => l + (input.logitBias?.[e] ?? 0));
+    const plain = logitsOf(products, input.second, size).map((l, e) => l + (input.logitBias?.[e] ?? 0));
+    const logits = router.deviation === undefined ? plain : deviating(plain, router.deviation);
     allLogits.set(logits, t * experts);
     const scores = scoresOf(logits, router.score);
     const chosen = choose(scores, input.selectionBias, size);
@@ -87,7 +93,24 @@ export function route(input: RouteInput, size: RouteSize): Routing {
     }
     if (input.sharedGate) sharedWeight[t] = sigmoid(dot(token, input.sharedGate));
   }
-  return { normed, logits: allLogits, ids, weights, sharedWeight };
+  return { normed: normed.map((v) => v * (size.inputScale ?? 1)), logits: allLogits, ids, weights, sharedWeight };
+}
+
+/** From the products with the router's rows. */
+function logitsOf(products: Float64Array, second: RouteInput['second'], { experts, router }: RouteSize): Float64Array {
+  if (router.attends) return attended(products);
+  if (!second) return products;
+  const between = products.map(Math.tanh);
+  const { length } = between;
+  const row = (e: number): number[] => Array.from(between, (_, i) => second[e * length + i]!);
+  return Float64Array.from({ length: experts }, (_, e) => dot(row(e), between));
+}
+
+/** Of this standard deviation, that of a sample, and as many of them from 0 as they were. */
+function deviating(logits: Float64Array, deviation: number): Float64Array {
+  const mean = logits.reduce((a, b) => a + b, 0) / logits.length;
+  const variance = logits.reduce((sum, z) => sum + (z - mean) ** 2, 0) / (logits.length - 1);
+  return logits.map((z) => (z * deviation) / Math.sqrt(variance));
 }
 
 /** softmax(q k^T) v of [q, k, v]: a mean of all experts' v for each expert. */

@@ -62,6 +62,23 @@ export const cases: Case[] = [
   { name: 'early', ...MANY, predict: true, early: true, approximate: {}, router: { ...SIGMOID, selectionBias: false } },
   { name: 'attends', ...MANY, predict: true, logits: true, spread: 0.1, router: { ...SOFTMAX, attends: true } },
   {
+    name: 'two_maps',
+    ...MANY,
+    predict: true,
+    logits: true,
+    spread: 0.1,
+    inputScale: 2,
+    router: { ...SOFTMAX, inner: 70, deviation: 1.5 },
+  },
+  {
+    name: 'deviating',
+    ...MANY,
+    experts: 67,
+    predict: true,
+    logits: true,
+    router: { ...SOFTMAX, renormalize: { epsilon: 0 }, deviation: 0.5 },
+  },
+  {
     name: 'no_norm',
     tokens: 3,
     hidden: 577,

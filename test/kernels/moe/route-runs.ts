@@ -59,6 +59,7 @@ export interface Case {
   readonly logits?: boolean;
   /** The router reads other tokens than the norm. */
   readonly early?: boolean;
+  readonly inputScale?: number;
 }
 
 /** What is changed in the choice. */
@@ -78,6 +79,7 @@ interface Router {
   readonly sharedGate?: Float32Array<ArrayBuffer>;
   readonly routerGains?: Float32Array<ArrayBuffer>;
   readonly expertScale?: Float32Array<ArrayBuffer>;
+  readonly second?: Float32Array<ArrayBuffer>;
 }
 
 export interface Inputs extends Router {
@@ -88,9 +90,11 @@ export interface Inputs extends Router {
 
 const layoutOf = (c: Case): Layout => c.layout ?? { kind: 'bf16' };
 
+const rowsOf = ({ experts, router: { attends, inner } }: Case): number => inner ?? (attends ? 3 * experts : experts);
+
 function routerOf(c: Case, seed: number): Router {
   const { hidden, experts, router } = c;
-  const count = router.attends ? 3 * experts : experts;
+  const count = rowsOf(c);
   const rows = normals(seed + 2, count * hidden, c.spread ?? 0.3);
   const { ties } = c;
   if (ties) rows.forEach((_, i) => i >= ties * hidden && (rows[i] = rows[i - ties * hidden]!));
@@ -102,6 +106,7 @@ function routerOf(c: Case, seed: number): Router {
     ...(c.sharedGate ? { sharedGate: normals(seed + 6, hidden, 0.3) } : {}),
     ...(router.gains ? { routerGains: normals(seed + 7, hidden, 0.2, 1) } : {}),
     ...(router.expertScale ? { expertScale: normals(seed + 8, experts, 0.3, 1) } : {}),
+    ...(router.inner ? { second: normals(seed + 20, experts * router.inner, 0.3) } : {}),
   };
 }
 
@@ -149,7 +154,7 @@ export async function run(
   inputs: Inputs,
   changes = c.intervene ? interventions(c) : undefined,
 ): Promise<Found> {
-  const { name, tokens, hidden, experts, topK, predict = false, logits = false } = c;
+  const { name, tokens, hidden, experts, topK, predict = false, logits = false, inputScale = 1 } = c;
   const block = routerBlock({
     ...c.router,
     norm: c.norm !== null,
@@ -190,7 +195,7 @@ export async function run(
           ...(c.approximate ? { slotTable: v.slotTable! } : {}),
           ...(changes ? { interventions: v.interventions! } : {}),
         },
-        { block, topK, router: c.router, ...(c.norm ? { norm: c.norm } : {}), eps: 1e-5, predict, logits },
+        { block, topK, router: c.router, ...(c.norm ? { norm: c.norm } : {}), eps: 1e-5, predict, logits, inputScale },
       ),
   });
   const part = (offset: number): Uint32Array<ArrayBuffer> =>
@@ -209,7 +214,7 @@ export async function run(
 }
 
 function expected(c: Case, inputs: Inputs): Found {
-  const shape = { rows: c.router.attends ? 3 * c.experts : c.experts, cols: c.hidden };
+  const shape = { rows: rowsOf(c), cols: c.hidden };
   const by = (
     { matrix, ...vectors }: Router & Pick<Inputs, 'early'>,
     topK: number,

@@ -130,6 +130,15 @@ describe('moe/route', () => {
           ['attends'],
           (s) => s.replace('mixed += p * products[2u * E + j]', 'mixed = products[2u * E + j]'),
         ],
+        ['bends nothing between two maps', ['two_maps'], (s) => s.replace('soft_capped(sum)', 'sum')],
+        [
+          'predicts with the second map of this layer',
+          ['two_maps'],
+          (s) => s.replace('vector(SECOND_AT + e * ROWS + i)', 'vectors[SECOND_AT + e * ROWS + i]'),
+        ],
+        ['scales what the router reads', ['two_maps'], (s) => s.replace('v[j] = unit *', 'v[j] = 2.0 * unit *')],
+        ['takes all experts for a population', ['deviating'], (s) => s.replace('f32(E - 1u)', 'f32(E)')],
+        ['deviates from 0', ['deviating'], (s) => s.replace('logit_of(e) - middle', 'logit_of(e) - 0.0 * middle')],
         [
           'reads late',
           ['early'],

@@ -8,6 +8,7 @@ export interface RouterVectors {
   readonly sharedGate?: Float32Array | undefined; // [D]
   readonly routerGains?: Float32Array | undefined; // [D]
   readonly expertScale?: Float32Array | undefined; // [E]
+  readonly second?: Float32Array | undefined; // [E, inner]
 }
 
 /** @param matrix in the block's layout; gaps are filled with a NaN, which nothing may read */
@@ -24,5 +25,6 @@ export function routerWords(block: RouterBlock, matrix: Uint32Array, vectors: Ro
   place(block.sharedGateAt, vectors.sharedGate);
   place(block.routerGainsAt, vectors.routerGains);
   place(block.expertScaleAt, vectors.expertScale);
+  place(block.secondAt, vectors.second);
   return words;
 }

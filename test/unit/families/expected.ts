@@ -103,7 +103,9 @@ function addExperts(shapes: Shapes, storage: ExpertStorage, ffn: MoeFfn, hidden:
 }
 
 function addMoe(shapes: Shapes, ffn: MoeFfn, n: MoeFfnNames, hidden: number, kind?: ExpertStorage['kind']): void {
-  shapes.set(weight(n.router), [ffn.experts, hidden]);
+  const { inner } = ffn.router;
+  shapes.set(weight(n.router), [inner ?? ffn.experts, hidden]);
+  if (n.routerSecond && inner) shapes.set(weight(n.routerSecond), [ffn.experts, inner]);
   for (const name of n.routerAttends ?? []) shapes.set(weight(name), [ffn.experts, hidden]);
   if (n.routerBias) shapes.set(n.routerBias, [ffn.experts]);
   if (n.selectionBias) shapes.set(n.selectionBias, [ffn.experts]);

@@ -5,6 +5,7 @@ import type { ModelConfig } from '../../../src/config/model-config.ts';
 import { parameterCounts } from '../../../src/config/parameters.ts';
 import { InvalidCheckpoint, UnsupportedModel } from '../../../src/errors.ts';
 import arctic from '../../fixtures/families/arctic/config.json' with { type: 'json' };
+import skywork from '../../fixtures/families/skywork-two-maps/config.json' with { type: 'json' };
 import yuan from '../../fixtures/families/yuan/config.json' with { type: 'json' };
 
 const attends = (layers: number, at: readonly number[], names: readonly [string, string]): string[] =>
@@ -200,6 +201,20 @@ test('an untied LFM2 is possible, by either name', () => {
   expect(config({ ...LFM2_8B_A1B, tie_word_embeddings: false }).tieEmbeddings).toBe(false);
 });
 
+test('what Skywork multiplies and spreads is in its keys', () => {
+  const of = (changes: object): unknown => {
+    const ffn = config({ ...skywork, ...changes }).layers.at(-1)!.ffn;
+    return ffn.kind === 'moe' ? [ffn.inputScale ?? 1, ffn.router.inner ?? 0, ffn.router.deviation ?? null] : ffn.kind;
+  };
+  expect(of({})).toEqual([2, 64, 1.4]);
+  expect(of({ moe_feature_no_mul_topk: true, moe_use_logits_norm: false })).toEqual([1, 64, null]);
+  expect(of({ moe_use_mixtral_gating: true, moe_gate_norm_std: undefined })).toEqual([1, 64, 1]);
+  expect(of({ moe_2layer_gate: false, num_experts: [16, 16] })).toEqual([1, 0, 1.4]);
+  expect(of({ num_experts: undefined, num_local_experts: 4, num_experts_per_tok: 1 })).toEqual([2, 32, 1.4]);
+  const dense = Object.fromEntries(Object.entries(skywork).filter(([key]) => !/moe_|num_experts/.test(key)));
+  expect(config(dense).layers.map(({ ffn }) => ffn.kind)).toEqual(['dense', 'dense', 'dense', 'dense']);
+});
+
 test.each<[string, object, typeof InvalidCheckpoint | typeof UnsupportedModel, string]>([
   ['an unknown mixer', { ...LFM2_8B_A1B, layer_types: Array(24).fill('mamba') }, UnsupportedModel, 'mamba'],
   ['a biased convolution', { ...LFM2_8B_A1B, conv_bias: true }, UnsupportedModel, 'conv_bias'],
@@ -238,6 +253,11 @@ test.each<[string, object, typeof InvalidCheckpoint | typeof UnsupportedModel, s
   ['no experts', { ...yuan, moe_config: null }, InvalidCheckpoint, 'moe_config'],
   ['a key of the experts', { ...yuan, moe_config: { ...yuan.moe_config, router: 1 } }, UnsupportedModel, 'router'],
   ['narrow heads', { ...yuan, attention_projection_size: 32 }, InvalidCheckpoint, 'attention_projection_size'],
+  ['a mixture of sizes', { ...skywork, num_experts: [8, 16] }, InvalidCheckpoint, 'num_experts'],
+  ['an empty mixture', { ...skywork, num_experts: [] }, InvalidCheckpoint, 'num_experts'],
+  ['a gate of too many values', { ...skywork, num_experts: [65] }, InvalidCheckpoint, 'moe_2layer_gate'],
+  ['keys of experts without experts', { ...skywork, num_experts: null }, UnsupportedModel, 'moe_2layer_gate'],
+  ['logits without a deviation', { ...skywork, moe_gate_norm_std: 0 }, InvalidCheckpoint, 'moe_gate_norm_std'],
   ['no dense branch', { ...arctic, parallel_attn_mlp_res: false }, UnsupportedModel, 'parallel_attn_mlp_res'],
   ['a branch nobody announces', { ...arctic, parallel_attn_mlp_res: null }, InvalidCheckpoint, 'parallel_attn_mlp_res'],
   ['an offset beyond its period', { ...JAMBA_MINI, attn_layer_offset: 8 }, InvalidCheckpoint, 'attn_layer_offset'],

@@ -53,11 +53,23 @@ describe('routerBlock', () => {
     }
   });
 
+  it('has the second of two maps last, in f32', () => {
+    for (const shape of shapes) {
+      const block = routerBlock({ ...shape, inner: 24 });
+      const { hidden, experts, layout } = shape;
+      const first =
+        planes(layout, { rows: 24, cols: hidden }).bytes - planes(layout, { rows: experts, cols: hidden }).bytes;
+      const { usedBytes } = routerBlock(shape);
+      expect([block.secondAt, block.usedBytes]).toEqual([usedBytes + first, usedBytes + first + 4 * 24 * experts]);
+    }
+  });
+
   it('is the same for equal shapes only', () => {
     const blocks = shapes.map(routerBlock);
     blocks.forEach((a, i) => {
       blocks.forEach((b, j) => expect(sameBlock(a, b)).toBe(i === j));
       expect(sameBlock(a, routerBlock(shapes[i]!))).toBe(true);
+      expect(sameBlock(a, routerBlock({ ...shapes[i]!, inner: 8 }))).toBe(false);
     });
   });
 });

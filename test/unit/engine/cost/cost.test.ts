@@ -43,10 +43,11 @@ test('every kernel has a cost rule, and every rule a kernel', () => {
 });
 
 describe('the weights that a token reads', () => {
-  /** Of tensors in bf16: vectors lie in f32 on the GPU, biases of experts, the gate of a shared expert and what recurrent states are made with among them. */
+  /** Of tensors in bf16: vectors lie in f32 on the GPU, biases of experts, the gate of a shared expert, the second map of a router and what recurrent states are made with among them. */
   const bytesOnGpu = (name: string, { shape }: { readonly shape: readonly number[] }): number => {
     if (shape.length === 4) return shape[2]! * bytesOnGpu(name, { shape: shape.slice(0, 2) }); // a matrix for each token of a convolution
-    const isVector = shape.length === 1 || /_bias$|shared_expert_gate|conv(?:1d)?\.weight$|A_log$/.test(name);
+    const isVector =
+      shape.length === 1 || /_bias$|shared_expert_gate|conv(?:1d)?\.weight$|A_log$|gate\.wg\.2\.weight$/.test(name);
     // Rows of matrices are filled up to whole chunks of 32.
     const cols = isVector ? shape.at(-1)! : alignUp(shape.at(-1)!, 32);
     return shape.slice(0, -1).reduce((x, y) => x * y, cols) * (isVector ? 4 : 2);

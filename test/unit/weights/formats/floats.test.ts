@@ -110,6 +110,14 @@ describe('fp8', () => {
     expect(await floatsOf(matrix.floats!, 1, 3)).toEqual(rounded(numbers).slice(cols, 3 * cols));
   });
 
+  test('scales of activations and of the cache are passed over, by their first names too', async () => {
+    const one = tensor('F32', [1], new Float32Array([2]));
+    const add: Change = (t) => Object.assign(t, { 'a.m.act_scale': one, 'a.kv_scale': one });
+    const { checkpoint } = await encoded(fp8Encoding({ block: [null, null], shape: [], ...scale }), 4, 32, add, 'a.m');
+    findMatrix(checkpoint, fp8(null), 'a.m', { rows: 4, cols: 32 });
+    expect(checkpoint.unasked()).toEqual([]);
+  });
+
   test('blocks that no native layout has come as floats', async () => {
     const { checkpoint, numbers } = await encoded(fp8Encoding({ block: [48, 40], ...inverse }), 50, 90);
     const matrix = findMatrix(checkpoint, fp8([48, 40]), 'm', { rows: 50, cols: 90 })!;
