@@ -10,7 +10,7 @@ import { fixturePath, withModel } from '../support/models.ts';
 import { decoder, loadConfig, readModel, type Stored } from '../unit/families/checkpoint.ts';
 
 const gpu = await openTestGpu({ defaultLimits: true });
-const FLOAT = ['olmoe', 'qwen3-moe', 'deepseek-v3', 'gpt-oss', 'mixtral'].map((f) => `families/${f}`);
+const FLOAT = ['olmoe', 'qwen3-moe', 'deepseek-v3', 'gpt-oss', 'mixtral', 'openmoe'].map((f) => `families/${f}`);
 const TOKENS = 12;
 
 const isRouter = (name: string): boolean => /\.(gate|router)\.weight$/.test(name);

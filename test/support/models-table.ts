@@ -82,6 +82,12 @@ front is refused; no published pattern has one. Steps of the scan keep to \`time
 
 Yuan 2.0-M32 turns by angles that are rounded to bf16, positions too, as its published code has them in any type. Its layers keep, beside keys and values, what they need of the token before: a conversation that is edited is computed from the start.
 
+OpenMoE's files say \`llama\` for their \`model_type\`: \`architectures\`, \`OpenMoeForCausalLM\`, tells them apart. An expert is four matrices: the model called 8B has 11.9 B parameters, the 23 GB in bf16 that its page says. Two things differ from its published PyTorch code,
+whose results for a token depend on how the text around it was cut:
+
+- No token is dropped. There each of E experts takes, of a prompt of n tokens in one call, the first \`router_topk * router_capacity_factor_eval * n / E\` (made even, at least \`router_min_capacity\`) that choose it, all first choices before all second ones: what becomes of a token depends on those behind it. Up to that many, as in the fixture, both give the same.
+- A token that is written turns by its own position, as in a prompt. There a single token's query turns by one position more.
+
 Switch Transformer is an encoder and a decoder: [encoder-decoder.md](encoder-decoder.md).
 
 Where the rotation depends on length, the context that a model is loaded with decides, once for all positions:
@@ -94,7 +100,6 @@ Not run, and why:
 
 - ZAYA1, with convolutions inside attention and a router that carries a state.
 - Skywork-MoE: keys of its config say whether its gate has two layers and is normalised, at inference as in training; what the released file says, and what its tensors are called, could not be read.
-- OpenMoE: an expert is four matrices (x1 silu(x2) up, then down), where kernels here take two rows a value; and its published code drops tokens of a prompt beyond an expert's capacity.
 - NLLB-MoE: its feed-forwards have biases outside the experts, and sinusoids say where tokens are; what it shares with Switch is there ([encoder-decoder.md](encoder-decoder.md)).
 - privacy-filter and nomic-embed: encoders, which label or embed and do not generate.
 
