@@ -209,6 +209,8 @@ export type Activation =
   /** max(up, 0)^2, without a gate: an expert is two matrices, up [F, D] and down [D, F]. F is even. */
   | { readonly kind: 'relu-squared' }
   | { readonly kind: 'relu-ungated' } // max(up, 0), as that one
+  /** first * silu(gate) * up: an expert is four matrices, of which the first two lie in one [2F, D], `gate` in the names. F is even. */
+  | { readonly kind: 'double-gate' }
   /** g = min(gate, limit), u = clamp(up, ±limit): (u + 1) * g * sigmoid(alpha * g); gpt-oss */
   | { readonly kind: 'clamped-swiglu'; readonly alpha: number; readonly limit: number };
 
@@ -248,9 +250,10 @@ export interface MoeFfn {
   readonly reads?: 'ffn' | 'layer';
   /**
    * A dense FFN of norms of its own beside the experts, which reads the residual stream in front of the FFN. With `postNorms` what both give is normed each
-   * by itself, then added; without, both join the stream as they are, and there is no shared expert.
+   * by itself, then added; without, both join the stream as they are, and there is no shared expert. Only without `postNorms` it may lie `behind` the
+   * experts (OpenMoE): it reads the stream that they joined.
    */
-  readonly parallel?: { readonly width: number };
+  readonly parallel?: { readonly width: number; readonly behind?: boolean };
   /** A dense FFN that every token takes, beside the experts. */
   readonly shared: { readonly width: number; /** times sigmoid(g·x) */ readonly gated: boolean } | null;
 }

@@ -1,11 +1,20 @@
 /** The buffers that a step computes in, and the strides inside the logs that it leaves: sizes, from the config alone. */
+import { valueRows } from '../config/activation.ts';
 import { attentionLayers, carriesState, gateRows, isFiltered, isRecurrent, recurrentLayers } from '../config/mixers.ts';
-import type { AttentionConfig, GroupedAttention, MixerConfig, ModelConfig, MoeFfn } from '../config/model-config.ts';
+import type {
+  Activation,
+  AttentionConfig,
+  GroupedAttention,
+  MixerConfig,
+  ModelConfig,
+  MoeFfn,
+} from '../config/model-config.ts';
 import { BINDING_ALIGNMENT, bufferBytes } from '../gpu/buffer.ts';
 import { partialsBytes } from '../kernels/attention/attention.ts';
 import type { KvFormat } from '../config/kv-format.ts';
 import { fitsKvFormat, kvRowBytes } from '../kernels/attention/kv_format.ts';
 import { latentRow } from '../kernels/attention/latent.ts';
+import { triplesRoom } from '../kernels/linear/glu_triples.ts';
 import { besideAt } from '../kernels/moe/beside.ts';
 import { tileBound } from '../kernels/moe/group.ts';
 import { interventionBytes } from '../kernels/moe/intervention.ts';
@@ -181,6 +190,10 @@ export function interventionOffsets(config: ModelConfig): number[] {
   return offsets;
 }
 
+/** Floats that so many values of a feed-forward take: those of a double gate lie in front of their products. */
+const withProducts = (values: number, activation: Activation): number =>
+  valueRows(activation) === 3 ? triplesRoom(values) : values;
+
 /** Bytes of each buffer for chunks of `chunk` tokens in a context of `context`. */
 export function activationBytes(config: ModelConfig, chunk: number, context: number): Record<ActivationName, number> {
   const { hidden, vocab } = config;
@@ -193,10 +206,12 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
   const f32 = (values: number): number => 4 * values;
   const latent = attention.filter((a) => a.kind === 'latent');
   const mixed = attention.filter((a) => a.kind === 'grouped').filter((a) => a.mixture !== undefined);
-  const denseWidth = most([
-    ...config.layers.map(({ ffn }) => (ffn.kind === 'dense' ? ffn.width : 0)),
-    ...moes.map(({ shared, parallel }) => Math.max(shared?.width ?? 0, parallel?.width ?? 0)),
-  ]);
+  const dense = config.layers.map(({ ffn }) => {
+    if (ffn.kind === 'none') return 0;
+    const { activation } = ffn;
+    const width = ffn.kind === 'dense' ? ffn.width : Math.max(ffn.shared?.width ?? 0, ffn.parallel?.width ?? 0);
+    return withProducts(chunk * width, activation);
+  });
   const pairs = most(moes.map((m) => chunk * m.topK));
   const few = fewTokens(config, chunk);
   return {
@@ -242,14 +257,18 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     partials: most(
       sizes.map((s) => partialsBytes({ heads: s.heads, valueSize: s.valueSize, capacity: context, tokens: few })),
     ),
-    dense: f32(chunk * denseWidth),
+    dense: f32(most([...dense, chunk])),
     routed: most([sum(moes.map((m) => routedStride(chunk, m)))]),
     sharedWeight: f32(chunk),
     pairOfRow: f32(pairs),
     rowOfPair: f32(pairs),
     tiles: most(moes.map((m) => 16 * (1 + tileBound(chunk * m.topK, m.experts, TILE_ROWS)))),
     counts: f32(most(moes.map((m) => m.experts))),
-    act: f32(most(moes.map((m) => besideAt(chunk * m.topK, m.width) + chunk * (m.shared?.width ?? 0)))),
+    act: f32(
+      most(
+        moes.map((m) => withProducts(besideAt(chunk * m.topK, m.width) + chunk * (m.shared?.width ?? 0), m.activation)),
+      ),
+    ),
     y: f32(most(moes.map((m) => besideAt(chunk * m.topK, m.latent ?? hidden) + (m.shared ? chunk * hidden : 0)))),
     logits: f32(few * vocab),
   };

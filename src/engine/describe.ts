@@ -3,16 +3,17 @@
  * goes to the GPU. Reads headers only; nothing is fetched.
  */
 import { isRecurrent } from '../config/mixers.ts';
-import { upRows } from '../config/activation.ts';
+import { upRows, valueRows } from '../config/activation.ts';
 import type { Activation, FfnConfig, LayerConfig, MixerConfig } from '../config/model-config.ts';
 import { UnsupportedModel } from '../errors.ts';
 import type { GluNames, LayerNames, MatrixName, ParallelNames } from '../families/family.ts';
 import type { DenseWeights, ExpertLatent, ParallelWeights } from '../layers/weights.ts';
 import { invariant } from '../util/assert.ts';
 import { isBiasBeside } from '../weights/formats/column-ints.ts';
+import type { MatrixShape } from '../weights/layout.ts';
 import { describeAttention } from './describe/attention.ts';
 import { describeExperts } from './describe/experts.ts';
-import { WeightFinder, type DescribeInput } from './describe/finder.ts';
+import { label, WeightFinder, type DescribeInput } from './describe/finder.ts';
 import { describeRecurrent } from './describe/recurrent.ts';
 import { describeRouter } from './describe/router.ts';
 import type { LayerSpec, MatrixSpec, ModelSpec, VectorSpec } from './describe/specs.ts';
@@ -75,9 +76,14 @@ function dense(
   activation: Activation,
 ): DenseWeights<MatrixSpec> {
   const { hidden } = find.input.config;
+  const rows = (count: number): MatrixShape => ({ rows: count, cols: hidden });
+  const { gate, up } = names;
   return {
     kind: 'dense',
-    gateUp: find.interleaved(names.gate, names.up, { rows: upRows(width, activation) / 2, cols: hidden }),
+    gateUp:
+      valueRows(activation) === 3
+        ? find.stacked(`${label(gate)} + up`, [[gate, rows(2 * width)] as const, [up, rows(width)] as const], 'linear')
+        : find.interleaved(gate, up, rows(upRows(width, activation) / 2)),
     down: find.matrix(names.down, { rows: hidden, cols: width }, 'linear'),
   };
 }

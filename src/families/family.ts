@@ -8,6 +8,8 @@ export interface Family {
   readonly modelTypes: readonly string[];
   /** `architectures` values, for configs whose model_type is missing. */
   readonly architectures: readonly string[];
+  /** `model_type` values of other families that files of this one carry too: `architectures` tells them apart. */
+  readonly borrowedTypes?: readonly string[];
   /** `model_type` values of models for several media whose `text_config` this file claims. */
   readonly around?: readonly string[];
   /** Reads every key, or declares it irrelevant, or throws: see config/read.ts. */
@@ -159,7 +161,7 @@ export interface DeltaNetNames {
   readonly outProj: string;
 }
 
-/** Where there is no gate, up is halved: `gate` is the first half of its rows, `up` the second. */
+/** Where there is no gate, up is halved: `gate` is the first half of its rows, `up` the second. Of a double gate `gate` has 2F rows: first, then gate. */
 export interface GluNames<Name extends MatrixName = string> {
   readonly gate: Name;
   readonly up: Name;
@@ -169,6 +171,9 @@ export interface GluNames<Name extends MatrixName = string> {
 export interface DenseFfnNames extends GluNames<MatrixName> {
   readonly kind: 'dense';
 }
+
+/** What a matrix that no format quantises is stored as: a parameter that is no module's `weight` is called `_weight`. */
+export const plainName = (name: string): string => (name.endsWith('_weight') ? name : `${name}.weight`);
 
 export interface MoeFfnNames {
   readonly kind: 'moe';
@@ -208,6 +213,8 @@ export type ExpertStorage =
   | { readonly kind: 'separate'; expert(e: number): GluNames<MatrixName> }
   /** One matrix a projection with all experts' rows: gate and up [E F, D], and down transposed [E F, D]. Full tensor names. */
   | { readonly kind: 'flat'; readonly gate: string; readonly up: string; readonly down: string }
+  /** Of a double gate, all experts in tensors of rank 3: [E, D, 2F], [E, D, F], [E, F, D]. Full tensor names. */
+  | { readonly kind: 'double'; readonly gate: string; readonly up: string; readonly down: string }
   /** All experts in one tensor of rank 3. */
   | {
       readonly kind: 'fused';

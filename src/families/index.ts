@@ -36,6 +36,7 @@ import { nearestFamily } from './nearest.ts';
 import { nemotronH } from './nemotron-h.ts';
 import { olmo2 } from './olmo2.ts';
 import { olmoe } from './olmoe.ts';
+import { openmoe } from './openmoe.ts';
 import { phimoe } from './phimoe.ts';
 import { qwen2Moe } from './qwen2-moe.ts';
 import { qwen3Moe } from './qwen3-moe.ts';
@@ -87,6 +88,7 @@ export const FAMILIES: readonly Family[] = [
   yuan,
   skywork,
   switchTransformers,
+  openmoe,
 ];
 
 type Config = Readonly<Record<string, Json>>;
@@ -159,7 +161,9 @@ function findFamily(config: Json): Family {
     if (family) return family;
     throw unknown(config, claim, `no model_type, and architectures [${architectures.join(', ')}] are not known`);
   }
-  const family = FAMILIES.find((f) => f.modelTypes.includes(modelType));
+  const family =
+    FAMILIES.find((f) => f.borrowedTypes?.includes(modelType) && claims(f)) ??
+    FAMILIES.find((f) => f.modelTypes.includes(modelType));
   if (!family) {
     const also = architectures.length ? ` (architectures: ${architectures.join(', ')})` : '';
     throw unknown(config, claim, `model_type "${modelType}"${also} is not supported`);

@@ -1,19 +1,20 @@
-import { isGated } from '../config/activation.ts';
+import { valueRows } from '../config/activation.ts';
 import type { Activation } from '../config/model-config.ts';
 
 /**
  * Constants of a shader that imports `shared/activation`.
- * @param activation `none`: the products as they are, first those of even rows
+ * @param activation `none`: the products as they are, first those of even rows. So are a double gate's: linear/glu_triples makes values of them
  */
 export function activationConstants(
   activation: Activation | { readonly kind: 'none' },
 ): Record<string, number | boolean> {
+  const rows = activation.kind === 'none' ? 3 : valueRows(activation);
   const constants: Record<string, number | boolean> = {
-    ACT_NONE: activation.kind === 'none',
+    ACT_NONE: rows === 3,
     ACT_SILU: activation.kind === 'silu',
     ACT_GELU_TANH: activation.kind === 'gelu-tanh',
     ACT_RELU: activation.kind === 'relu',
-    ...(activation.kind === 'none' ? {} : { ACT_UNGATED: !isGated(activation) }),
+    ...(rows === 3 ? {} : { ACT_UNGATED: rows === 1 }),
     ACT_CLAMPED: activation.kind === 'clamped-swiglu',
   };
   if (constants.ACT_UNGATED) return { ...constants, ACT_POWER: activation.kind === 'relu-squared' ? 2 : 1 };

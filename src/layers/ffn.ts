@@ -1,9 +1,11 @@
 /** A dense feed-forward: act(gate x) * up x, then down. Serves dense layers and shared experts. */
+import { valueRows } from '../config/activation.ts';
 import type { Activation, NormKind } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
 import { glu } from '../kernels/linear/glu.ts';
 import { gluPairs } from '../kernels/linear/glu_pairs.ts';
+import { gluTriples, productsOf } from '../kernels/linear/glu_triples.ts';
 import { fusesNorm } from '../kernels/linear/shared.ts';
 import type { Phase } from './attention.ts';
 import { linear } from './linear.ts';
@@ -19,7 +21,7 @@ export interface FfnStep {
   /** Already normed, unless `norm` says how. */
   readonly x: BufferView; // [T, D]
   readonly norm?: { readonly gamma: BufferView; readonly eps: number };
-  readonly hidden: BufferView; // [T, width] scratch
+  readonly hidden: BufferView; // [T, width] scratch; of a double gate with room for its products
   readonly residual?: BufferView | undefined; // [T, D]
   readonly rowScale?: BufferView; // [T]
   /** Multiplies the feed-forward before it joins the residual. */
@@ -39,12 +41,17 @@ export function feedForward(r: Recorder, s: FfnStep): void {
   );
 }
 
-/** hidden = act(gate h, up h). What an adapter adds comes before the activation, which is a dispatch of its own then. */
+/** hidden = act(gate h, up h). What an adapter adds comes before the activation, which is a dispatch of its own then, as it is for a double gate. */
 function gateUp(r: Recorder, { label, phase, activation, weights, x, norm, hidden }: FfnStep): void {
   const name = `${label} gate up`;
   const { lowRank } = weights.gateUp;
   const io = { x, ...(norm && { gamma: norm.gamma }) };
   const options = { phase, ...(norm && { eps: norm.eps }) };
+  if (valueRows(activation) === 3) {
+    linear(r, name, { ...io, weights: weights.gateUp, out: productsOf(hidden) }, options);
+    gluTriples(r, `${name} activation`, { values: hidden }, { width: weights.gateUp.rows / 3 });
+    return;
+  }
   if (!lowRank) {
     glu(r, name, { ...io, weights: onlyPart(weights.gateUp), out: hidden }, { ...options, activation });
     return;

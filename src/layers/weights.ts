@@ -123,8 +123,8 @@ export interface DeltaNetWeights<M, V> {
 
 export interface DenseWeights<M> {
   readonly kind: 'dense';
-  /** Rows 2j are gate, 2j + 1 up. */
-  readonly gateUp: M; // [2 width, D], without gates [width, D]
+  /** Rows 2j are gate, 2j + 1 up; of a double gate first, gate and up lie one below the other. */
+  readonly gateUp: M; // [2 width, D], without gates [width, D], of a double gate [3 width, D]
   readonly down: M; // [D, width]
 }
 

@@ -8,10 +8,14 @@
  *   up       normed -> act [P, F]                  rows gathered tile by tile
  *   down     act -> out, weights and residual in   act -> y [P, D]
  *   combine                                        y -> out through the inverse map, k ascending
+ *
+ * Of a double gate, up leaves products, and a dispatch behind it makes act of them.
  */
+import { valueRows } from '../config/activation.ts';
 import type { MoeFfn, NormKind } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
+import { gluTriples, productsOf } from '../kernels/linear/glu_triples.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { besideAt, type Beside } from '../kernels/moe/beside.ts';
 import { combine } from '../kernels/moe/combine.ts';
@@ -69,7 +73,7 @@ export interface MoeStep {
     readonly normed: BufferView; // [T, D]
     readonly withShared: BufferView; // [T, D]
     readonly sharedWeight: BufferView; // [T]
-    readonly dense: BufferView; // [T, shared width]
+    readonly dense: BufferView; // [T, shared width]; of a double gate with room for its products, as `act`
     readonly pairOfRow: BufferView; // [P]
     readonly rowOfPair: BufferView; // [P]
     readonly tiles: BufferView;
@@ -98,12 +102,12 @@ type Weights = MoeWeights<DeviceParts, BufferView, DeviceExperts, DeviceRouter>;
  */
 function parallelBranch(
   r: Recorder,
-  { activation }: MoeFfn,
+  { activation, parallel: branch }: MoeFfn,
   { parallel, shared }: Weights,
   s: MoeStep,
 ): BufferView | undefined {
   const { label, phase, eps, x, out, scratch, postNorm } = s;
-  if (!parallel) return postNorm ? undefined : x;
+  if (!parallel || branch?.behind) return postNorm ? undefined : x;
   const size = parallel.gateUp.cols;
   const of = { label: `${label} dense`, phase, activation, weights: parallel, hidden: scratch.dense };
   if (!postNorm) {
@@ -138,15 +142,17 @@ function expertInput(r: Recorder, config: MoeFfn, { latent }: Weights, s: MoeSte
 
 /**
  * The shared expert as entries of the experts' dispatches; null where it has its own: on a software adapter, whose lanes take its rows by four or
- * eight without a barrier, when its matrices are in parts, and when an adapter adds to it or to the experts.
+ * eight without a barrier, when its matrices are in parts, when its values are made of products by a dispatch of their own, and when an adapter adds to it or
+ * to the experts.
  */
 function besideOf(
   { gpu }: Recorder,
-  { topK, width, weightsOn }: MoeFfn,
+  { topK, width, weightsOn, activation }: MoeFfn,
   { shared, router, experts, latent }: Weights,
   { hidden, most, scratch }: MoeStep,
 ): Beside | null {
   if (weightsOn === 'input' || latent) return null; // it reads other rows than the experts
+  if (valueRows(activation) === 3) return null;
   if (experts.lowRank || shared?.gateUp.lowRank || shared?.down.lowRank) return null;
   if (gpu.facts.kernels === 'software' || shared?.gateUp.parts.length !== 1 || shared.down.parts.length !== 1)
     return null;
@@ -160,6 +166,28 @@ function besideOf(
 }
 
 export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeStep): MoeMarks {
+  if (!config.parallel?.behind) return besideExperts(r, config, weights, s);
+  const { label, scratch, postNorm } = s;
+  const { parallel, shared } = weights;
+  invariant(parallel && !shared && !postNorm, `${label}: a dense feed-forward behind experts alone`);
+  const { normed, withShared: x, dense: hidden } = scratch;
+  const marks = besideExperts(r, config, weights, { ...s, out: x });
+  const { activation } = config;
+  denseLayer(r, {
+    ...s,
+    label: `${label} dense`,
+    x,
+    activation,
+    weights: parallel,
+    gamma: parallel.norm,
+    normed,
+    hidden,
+  });
+  return marks;
+}
+
+/** The layer but for what lies behind its experts. */
+function besideExperts(r: Recorder, config: MoeFfn, weights: Weights, s: MoeStep): MoeMarks {
   const { label, phase, hidden, x, routed, scratch, tileRows, predict = false, approximate = false } = s;
   const { logits = false, interventions } = s;
   const { experts, topK, width, activation, inputScale = 1 } = config;
@@ -212,13 +240,19 @@ export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeSt
     ...{ label, topK, activation, input, routed, act, scale: sum.scale, unweighted },
     ...(phase === 'prefill' && { rowOfPair }),
   });
-  const products = adapter.products;
+  const isDouble = valueRows(activation) === 3;
+  invariant(!isDouble || !weights.experts.lowRank, `${label}: what adapters add to experts of a double gate`);
+  const products = isDouble ? { act: productsOf(act), raw: false } : adapter.products;
   const upShape = { ...shape, slot, activation, raw: products.raw };
+  const activate = (): void => {
+    if (isDouble) gluTriples(r, `${label} activation`, { values: act }, { width, rows: topK });
+    else adapter.activate();
+  };
   if (phase !== 'prefill') {
     const atExperts = r.mark();
     adapter.lower();
     expertUpDecode(r, `${label} up`, { ...home, x: input, routed, act: products.act }, upShape);
-    adapter.activate();
+    activate();
     expertDownDecode(
       r,
       `${label} down`,
@@ -237,7 +271,7 @@ export function moeLayer(r: Recorder, config: MoeFfn, weights: Weights, s: MoeSt
   adapter.lower();
   const atExperts = r.mark();
   expertUp(r, `${label} up`, { ...home, x: input, pairOfRow, tiles, act: products.act }, { ...upShape, tileRows });
-  adapter.activate();
+  activate();
   expertDown(r, `${label} down`, { ...home, act, tiles, y }, { ...shape, slot, tileRows });
   const atCombine = r.mark();
   combine(

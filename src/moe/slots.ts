@@ -1,6 +1,7 @@
 /**
  * How one expert lies in its slot: gate_up [2F, D] with interleaved rows (row 2j is gate_j, 2j + 1 is up_j), then down [D, F], each in its native
- * layout, then the f32 biases [2F] (interleaved alike) and [D]. Without gates up [F, D] in place of the first: row 2j is up_j, 2j + 1 is up_(j + F/2).
+ * layout, then the f32 biases [2F] (interleaved alike) and [D]. Where a value takes one or three rows, [F, D] or [3F, D] in place of the first, with its
+ * two halves interleaved.
  * A record on disk has the same bytes.
  */
 import { BINDING_ALIGNMENT } from '../gpu/buffer.ts';
@@ -20,7 +21,7 @@ export {
 
 /** Slots and matrices start on multiples of 256 bytes, so that each can be bound by itself; biases on multiples of 16. */
 export function slotLayout(shape: SlotShape): SlotLayout {
-  const { hidden, width, gated = true, gateUp, down, bias } = shape;
+  const { hidden, width, valueRows = 2, gateUp, down, bias } = shape;
   const downAt = alignUp(planes(gateUp, gateUpShape(shape)).bytes, BINDING_ALIGNMENT);
   const weightsEnd = downAt + planes(down, downShape(shape)).bytes;
   const downBiasAt = weightsEnd + alignUp(gateUpShape(shape).rows * 4, 16);
@@ -28,7 +29,7 @@ export function slotLayout(shape: SlotShape): SlotLayout {
   return {
     hidden,
     width,
-    gated,
+    valueRows,
     gateUp,
     down,
     bias,

@@ -1,6 +1,6 @@
 /** A published weight, seen as rows of a native layout. Formats make these; the loader places their rows. */
 import { UnsupportedModel } from '../errors.ts';
-import { CHUNK, hasScales, type Layout, type MatrixShape } from './layout.ts';
+import { CHUNK, hasScales, sameLayout, type Layout, type MatrixShape } from './layout.ts';
 
 /** Rows [begin, end) of a matrix, plane by plane, exactly as they lie in the GPU buffer (layout.ts). */
 export interface NativeRows {
@@ -40,6 +40,47 @@ export const rowsOf = (whole: PublishedMatrix, first: number, count: number): Pu
   ...(whole.floats && { floats: rowsOf(whole.floats, first, count) }),
   read: (begin, end, signal) => whole.read(first + begin, first + end, signal),
 });
+
+/** Planes of rows, one stretch of rows behind the other. */
+function joined(parts: readonly NativeRows[], plane: keyof NativeRows): Uint32Array {
+  const out = new Uint32Array(parts.reduce((words, part) => words + part[plane].length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part[plane], at);
+    at += part[plane].length;
+  }
+  return out;
+}
+
+/**
+ * Matrices of one shape and layout, one below the other.
+ * @throws UnsupportedModel where their layouts differ
+ */
+export function below(name: string, matrices: readonly PublishedMatrix[]): PublishedMatrix {
+  const [{ rows, cols, layout, format, file }] = matrices as [PublishedMatrix, ...PublishedMatrix[]];
+  if (!matrices.every((m) => sameLayout(m.layout, layout)))
+    throw new UnsupportedModel(`${name} is joined from matrices that differ in format`, { tensor: name });
+  const floats = matrices.flatMap((m) => m.floats ?? []);
+  return {
+    name,
+    rows: rows * matrices.length,
+    cols,
+    layout,
+    format,
+    file,
+    storedBytes: matrices.reduce((sum, m) => sum + m.storedBytes, 0),
+    ...(floats.length === matrices.length && { floats: below(name, floats) }),
+    async read(begin, end, signal) {
+      const parts: NativeRows[] = [];
+      for (const [i, m] of matrices.entries()) {
+        const [from, to] = [Math.max(begin - i * rows, 0), Math.min(end - i * rows, rows)];
+        if (from < to) parts.push(await m.read(from, to, signal));
+      }
+      if (parts.length === 1) return parts[0]!;
+      return { values: joined(parts, 'values'), scales: joined(parts, 'scales'), zeros: joined(parts, 'zeros') };
+    },
+  };
+}
 
 /**
  * Matrices side by side: row r of the result is row r of each.

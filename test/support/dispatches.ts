@@ -1,5 +1,6 @@
 /** What a step may cost in dispatches: by parts, so that it holds for any family; and by fixture, as docs/performance-dispatches.md lists them. */
 import { readFileSync } from 'node:fs';
+import { valueRows } from '../../src/config/activation.ts';
 import { isRecurrent } from '../../src/config/mixers.ts';
 import type { AttentionConfig, LayerConfig, ModelConfig, RecurrentConfig } from '../../src/config/model-config.ts';
 import { isOfStacks } from '../../src/layers/encoded_attention.ts';
@@ -59,14 +60,15 @@ export function layerDispatches(
     : attentionDispatches(attention, own, phase, kernels);
   const attending = mixing + Number(postNorms);
   if (ffn.kind === 'none') return attending;
-  if (ffn.kind === 'dense') return attending + 2 + own.before + Number(postNorms);
+  const double = Number(valueRows(ffn.activation) === 3); // values are made of the products by a dispatch of its own
+  if (ffn.kind === 'dense') return attending + 2 + double + own.before + Number(postNorms);
   const weighs = ffn.weightsOn === 'input'; // by a dispatch of its own; the shared expert then reads other rows than the experts
   const latent = ffn.latent ? 2 : 0; // down, up
   const shared = ffn.shared && (kernels === 'software' || weighs || latent) ? 2 : 0;
   // Norm, up, down, norm, and norm of what the experts give; without post norms as a dense layer.
-  const parallel = !ffn.parallel ? 0 : postNorms ? 5 : 2 + own.before;
+  const parallel = !ffn.parallel ? 0 : postNorms ? 5 : 2 + double + own.before;
   const drops = Number(phase === 'prefill' && ffn.capacity !== undefined);
-  const besides = latent + drops + shared + parallel + Number(weighs) + Number(postNorms);
+  const besides = double + latent + drops + shared + parallel + Number(weighs) + Number(postNorms);
   return attending + (phase === 'decode' ? 3 : 5) + besides;
 }
 

@@ -85,6 +85,12 @@ Yuan 2.0-M32 turns by angles that are rounded to bf16, positions too, as its pub
 Skywork-MoE runs as in its vendor's own vLLM: logits of experts are divided by their standard deviation where the config says so, and what experts read is not multiplied. A gate of two maps (\`moe_2layer_gate\`), and the factor of 2 that comes with it, are what public code makes of the same keys; no release is known to have them.
 The files of the release could not be read: should its tensors be called otherwise, loading says which one is missing.
 
+OpenMoE's files say \`llama\` for their \`model_type\`: \`architectures\`, \`OpenMoeForCausalLM\`, tells them apart. An expert is four matrices: the model called 8B has 11.9 B parameters, the 23 GB in bf16 that its page says. Two things differ from its published PyTorch code,
+whose results for a token depend on how the text around it was cut:
+
+- No token is dropped. There each of E experts takes, of a prompt of n tokens in one call, the first \`router_topk * router_capacity_factor_eval * n / E\` (made even, at least \`router_min_capacity\`) that choose it, all first choices before all second ones: what becomes of a token depends on those behind it. Up to that many, as in the fixture, both give the same.
+- A token that is written turns by its own position, as in a prompt. There a single token's query turns by one position more.
+
 Switch Transformer is an encoder and a decoder: [encoder-decoder.md](encoder-decoder.md).
 
 Where the rotation depends on length, the context that a model is loaded with decides, once for all positions:
@@ -96,7 +102,6 @@ Where the rotation depends on length, the context that a model is loaded with de
 Not run, and why:
 
 - ZAYA1, with convolutions inside attention and a router that carries a state.
-- OpenMoE: an expert is four matrices (x1 silu(x2) up, then down), where kernels here take two rows a value; and its published code drops tokens of a prompt beyond an expert's capacity.
 - NLLB-MoE: its feed-forwards have biases outside the experts, and sinusoids say where tokens are; what it shares with Switch is there ([encoder-decoder.md](encoder-decoder.md)).
 - privacy-filter and nomic-embed: encoders, which label or embed and do not generate.
 

@@ -1,8 +1,17 @@
 /** The tensors that a config implies, as its family publishes them: enough to plan a model, or to make one up, without a checkpoint. */
+import { valueRows } from '../../config/activation.ts';
 import { gateRows } from '../../config/mixers.ts';
 import { readModelConfig } from '../../config/load.ts';
-import type { FfnConfig, GroupedAttention, LatentAttention, LayerConfig, MoeFfn } from '../../config/model-config.ts';
+import type {
+  Activation,
+  FfnConfig,
+  GroupedAttention,
+  LatentAttention,
+  LayerConfig,
+  MoeFfn,
+} from '../../config/model-config.ts';
 import { UnsupportedModel } from '../../errors.ts';
+import { plainName } from '../../families/family.ts';
 import type {
   ExpertStorage,
   GluNames,
@@ -42,8 +51,13 @@ function stacked(
   return name.first === 0 ? [[`${name.of}.${suffix}`, [name.total, ...more]]] : [];
 }
 
-const glu = ({ gate, up, down }: GluNames<MatrixName>, width: number, hidden: number): Entry[] => [
-  ...stacked(gate, width, 'weight', hidden),
+/** A matrix in several parts says how many rows it has itself; of a whole gate the activation does. */
+const glu = (
+  { gate, up, down }: GluNames<MatrixName>,
+  { width, activation }: { readonly width: number; readonly activation: Activation },
+  hidden: number,
+): Entry[] => [
+  ...stacked(gate, valueRows(activation) === 3 ? 2 * width : width, 'weight', hidden),
   ...stacked(up, width, 'weight', hidden),
   [`${down}.weight`, [hidden, width]],
 ];
@@ -103,11 +117,17 @@ function attention(a: LayerConfig['mixer'], n: LayerNames['mixer'], hidden: numb
   return unsaid(`what mixes tokens here (${a.kind})`);
 }
 
-function experts(storage: ExpertStorage, { experts: e, width }: MoeFfn, hidden: number): Entry[] {
+function experts(storage: ExpertStorage, { experts: e, width, activation }: MoeFfn, hidden: number): Entry[] {
   if (storage.kind === 'separate')
-    return Array.from({ length: e }, (_, i) => glu(storage.expert(i), width, hidden)).flat();
+    return Array.from({ length: e }, (_, i) => glu(storage.expert(i), { width, activation }, hidden)).flat();
   if (storage.kind === 'flat')
     return [storage.gate, storage.up, storage.down].map((name): Entry => [name, [e * width, hidden]]);
+  if (storage.kind === 'double')
+    return [
+      [storage.gate, [e, hidden, 2 * width]],
+      [storage.up, [e, hidden, width]],
+      [storage.down, [e, width, hidden]],
+    ];
   const isOutIn = storage.orientation === 'out-in';
   return [
     [storage.gateUp, isOutIn ? [e, 2 * width, hidden] : [e, hidden, 2 * width]],
@@ -118,7 +138,7 @@ function experts(storage: ExpertStorage, { experts: e, width }: MoeFfn, hidden: 
 }
 
 const moe = (ffn: MoeFfn, n: MoeFfnNames, hidden: number): Entry[] => [
-  [`${n.router}.weight`, [ffn.router.inner ?? ffn.experts, hidden]],
+  [plainName(n.router), [ffn.router.inner ?? ffn.experts, hidden]],
   ...(n.routerSecond && ffn.router.inner
     ? [[`${n.routerSecond}.weight`, [ffn.experts, ffn.router.inner]] as const]
     : []),
@@ -132,13 +152,13 @@ const moe = (ffn: MoeFfn, n: MoeFfnNames, hidden: number): Entry[] => [
         [`${n.latent.up}.weight`, [hidden, ffn.latent]],
       ] as const)
     : []),
-  ...(n.shared && ffn.shared ? glu(n.shared, ffn.shared.width, hidden) : []),
+  ...(n.shared && ffn.shared ? glu(n.shared, { ...ffn, width: ffn.shared.width }, hidden) : []),
   ...(n.sharedGate ? [[`${n.sharedGate}.weight`, [1, hidden]] as const] : []),
   ...(n.routerGains ? [[n.routerGains, [hidden]] as const] : []),
   ...(n.expertScale ? [[n.expertScale, [ffn.experts]] as const] : []),
   ...(n.parallel && ffn.parallel
     ? [
-        ...glu(n.parallel, ffn.parallel.width, hidden),
+        ...glu(n.parallel, { ...ffn, width: ffn.parallel.width }, hidden),
         ...[n.parallel.norm, n.parallel.postNorm, n.parallel.expertsPostNorm].flatMap((name): Entry[] =>
           name === undefined ? [] : [[name, [hidden]]],
         ),
@@ -148,7 +168,7 @@ const moe = (ffn: MoeFfn, n: MoeFfnNames, hidden: number): Entry[] => [
 
 function feedForward(ffn: FfnConfig, n: LayerNames['ffn'], hidden: number): Entry[] {
   if (ffn.kind === 'none') return [];
-  if (ffn.kind === 'dense' && n.kind === 'dense') return glu(n, ffn.width, hidden);
+  if (ffn.kind === 'dense' && n.kind === 'dense') return glu(n, ffn, hidden);
   invariant(ffn.kind === 'moe' && n.kind === 'moe', 'ffn names of another kind than the config');
   return moe(ffn, n, hidden);
 }

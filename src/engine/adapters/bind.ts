@@ -104,9 +104,10 @@ class Binding {
     );
   }
 
-  experts({ count, matrices }: ExpertsSpec): BoundExperts {
+  experts({ count, matrices, slot }: ExpertsSpec): BoundExperts {
     const changed = new Map<number, ExpertMaps>();
-    for (let e = 0; e < count; e++) {
+    const addable = slot.valueRows === 3 ? 0 : count; // products of a double gate take nothing more
+    for (let e = 0; e < addable; e++) {
       const { gate, up, down } = matrices(e);
       const maps = { gate: this.rows(gate), up: this.rows(up), down: this.rows(down) };
       if (maps.gate || maps.up || maps.down) changed.set(e, maps);

@@ -1,5 +1,5 @@
 /** The weights of a layer's experts: in which of the storages that its family knows they are, and that all share their formats. */
-import { isGated } from '../../config/activation.ts';
+import { valueRows } from '../../config/activation.ts';
 import type { MoeFfn } from '../../config/model-config.ts';
 import { InvalidCheckpoint, UnsupportedModel } from '../../errors.ts';
 import type { ExpertStorage, MoeFfnNames } from '../../families/family.ts';
@@ -29,7 +29,7 @@ function storedExperts(
   const storage = storages.find((s) => expert(s, 0) !== null);
   if (!storage) {
     const firstOf = (s: ExpertStorage): string =>
-      s.kind === 'fused' ? s.gateUp : s.kind === 'flat' ? s.gate : label(s.expert(0).gate);
+      s.kind === 'fused' ? s.gateUp : s.kind === 'separate' ? label(s.expert(0).gate) : s.gate;
     const tried = storages.map(firstOf);
     throw new InvalidCheckpoint('missing-tensor', `No experts found: looked for ${tried.join(' and ')}`, { tried });
   }
@@ -80,7 +80,7 @@ export function describeExperts(find: WeightFinder, config: MoeFfn, names: MoeFf
     label: `experts of ${names.router}`,
     count: config.experts,
     topK: config.topK,
-    slot: slotLayout({ hidden, width, gated: isGated(activation), ...layouts, bias: config.expertBias }),
+    slot: slotLayout({ hidden, width, valueRows: valueRows(activation), ...layouts, bias: config.expertBias }),
     matrices: (e) => matrices[e]!,
     bias: biases && ((e, signal) => biases[e]!(signal)),
     storedBytes: matrices.reduce((n, m) => n + m.gate.storedBytes + m.up.storedBytes + m.down.storedBytes, 0),

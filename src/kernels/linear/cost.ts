@@ -64,5 +64,6 @@ export const LINEAR_COSTS: Readonly<Record<string, CostRule>> = {
   'linear/glu_few': glu(matvec),
   'linear/glu_lane': glu(lane),
   'linear/glu_matmul': glu(matmul),
+  'linear/glu_triples': (c) => moves({ activationBytes: BYTES * c.launch.grid[2] * 4 * c.number('F') }),
   'linear/glu_pairs': (c) => moves({ activationBytes: BYTES * c.tokens * (2 + pairValues(c)) * c.number('F') }),
 };

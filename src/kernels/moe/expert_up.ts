@@ -3,7 +3,7 @@ import type { BufferView } from '../../gpu/buffer.ts';
 import type { Recorder } from '../../gpu/recording.ts';
 import { invariant } from '../../util/assert.ts';
 import { ceilDiv } from '../../util/math.ts';
-import { isGated } from '../../config/activation.ts';
+import { valueRows } from '../../config/activation.ts';
 import { activationConstants } from '../activation.ts';
 import { inputUnit } from '../linear/x_rows.ts';
 import { besideMatrix, besideTurns, type Beside } from './beside.ts';
@@ -26,7 +26,7 @@ export interface ExpertUpShape {
   readonly topK: number; // K
   readonly slot: SlotLayout;
   readonly activation: Activation;
-  /** Leaves the products as they are, [P, 2F]: gates, then ups; without gates [P, F]. Default false. */
+  /** Leaves the products as they are, [P, 2F]: gates, then ups; without gates [P, F]. Those of a double gate always are left, [P, 3F]. Default false. */
   readonly raw?: boolean;
   /** Not on a software adapter in prefill. */
   readonly beside?: Beside;
@@ -41,7 +41,7 @@ export interface ExpertUpIo extends ExpertHome {
 
 function expectAlike(label: string, { slot, activation }: ExpertUpShape): void {
   const { rows } = gateUpShape(slot);
-  invariant((slot.gated ?? true) === isGated(activation), `${label}: slots of another kind than the activation`);
+  invariant((slot.valueRows ?? 2) === valueRows(activation), `${label}: slots of another kind than the activation`);
   invariant(rows % 2 === 0, `${label}: rows come in pairs, got ${rows}`);
 }
 

@@ -1,4 +1,5 @@
 /** What the expert kernels know of an expert's home: src/moe/slots.ts computes it. */
+import type { ValueRows } from '../../config/activation.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
 import type { Grid } from '../../gpu/recording.ts';
 import { ceilDiv } from '../../util/math.ts';
@@ -10,8 +11,8 @@ import type { TileRows } from './group.ts';
 export interface SlotShape {
   readonly hidden: number; // D
   readonly width: number; // F
-  /** Whether a value has a gate beside its up: else `gateUp` is up alone, of F rows, row f and row f + F / 2 side by side. Default true. */
-  readonly gated?: boolean;
+  /** Rows of `gateUp` that give a value. Where it is not two, gate and up, the two halves of all R rows alternate: row f, then row f + R / 2. Default 2. */
+  readonly valueRows?: ValueRows;
   readonly gateUp: Layout;
   readonly down: Layout;
   /** Biases on gate, up and down. */
@@ -42,8 +43,8 @@ export interface ExpertHome {
   readonly slotTable: BufferView; // [E] u32: slot in the arena, or MISSING_SLOT; with an expert beside, BESIDE_RUNS or BESIDE_WAITS follows
 }
 
-export const gateUpShape = ({ hidden, width, gated = true }: SlotShape): MatrixShape => ({
-  rows: gated ? 2 * width : width,
+export const gateUpShape = ({ hidden, width, valueRows = 2 }: SlotShape): MatrixShape => ({
+  rows: valueRows * width,
   cols: hidden,
 });
 export const downShape = ({ hidden, width }: SlotShape): MatrixShape => ({ rows: hidden, cols: width });

@@ -1,7 +1,7 @@
 /** Dense and Mixture-of-Experts feed-forward, token by token. */
 import type { Activation, FfnConfig, MoeFfn, RouterConfig } from '../../config/model-config.ts';
 import type { ExpertStorage, GluNames, LayerNames, MatrixName, MoeFfnNames } from '../../families/family.ts';
-import { activate, activateUp, hasGate } from '../activation.ts';
+import { activate, activateUp, hasGate, tripled } from '../activation.ts';
 import {
   add,
   matVec,
@@ -97,7 +97,7 @@ function sparselyMixed(logits: Float64Array, ids: readonly number[], tolerance: 
   });
 }
 
-/** Without gates, the two halves of up: [F / 2, D]. */
+/** Without gates, the two halves of up: [F / 2, D]. Of a double gate `gate` is first and gate: [2F, D]. */
 interface Glu {
   readonly gate: Float64Array; // [F, D]
   readonly up: Float64Array; // [F, D]
@@ -108,9 +108,12 @@ interface Glu {
 function glu(x: Float64Array, w: Glu, activation: Activation): Float64Array {
   const gate = matVec(w.gate, x, w.bias?.gate);
   const up = matVec(w.up, x, w.bias?.up);
+  const both = [...gate, ...up];
   const values = hasGate(activation)
     ? gate.map((g, i) => activate(activation, g, up[i]!))
-    : Float64Array.from([...gate, ...up], (u) => activateUp(activation, u));
+    : activation.kind === 'double-gate'
+      ? tripled(both)
+      : Float64Array.from(both, (u) => activateUp(activation, u));
   return matVec(w.down, values, w.bias?.down);
 }
 
@@ -156,6 +159,12 @@ function expertOf(
     const down = fusedRows(need(weights, storage.down), e, rows, hidden, width, true);
     return { gate: part(storage.gate), up: part(storage.up), down, bias: null };
   }
+  if (storage.kind === 'double') {
+    const part = (name: string, outs: number, ins: number): Float64Array =>
+      fusedRows(need(weights, name), e, [...Array(outs).keys()], outs, ins, true);
+    const [gate, up] = [part(storage.gate, 2 * width, hidden), part(storage.up, width, hidden)];
+    return { gate, up, down: part(storage.down, hidden, width), bias: null };
+  }
   const inOut = storage.orientation === 'in-out';
   const even = storage.gateRows === 'even';
   const rowsOf = (part: 0 | 1): number[] =>
@@ -184,7 +193,7 @@ const stored = (name: MatrixName): string => (typeof name === 'string' ? name : 
 /** The first way of storing experts that the checkpoint has. */
 function storageOf(names: MoeFfnNames, weights: Weights): ExpertStorage {
   const has = (s: ExpertStorage): boolean =>
-    weights(s.kind === 'separate' ? `${stored(s.expert(0).gate)}.weight` : s.kind === 'flat' ? s.gate : s.gateUp) !==
+    weights(s.kind === 'separate' ? `${stored(s.expert(0).gate)}.weight` : s.kind === 'fused' ? s.gateUp : s.gate) !==
     undefined;
   const found = names.experts.find(has);
   if (!found) throw new Error(`no experts beside ${names.router}`);
@@ -200,7 +209,9 @@ function moe(
   change?: RouteChange,
 ): { out: Float64Array[]; routes: Route[]; logits: Float64Array[] } {
   const vector = (name: string | null): Float64Array | null => (name === null ? null : need(weights, name));
-  const products = [names.router, ...(names.routerAttends ?? [])].map((name) => need(weights, `${name}.weight`));
+  const products = [names.router, ...(names.routerAttends ?? [])].map(
+    (name) => weights(`${name}.weight`) ?? need(weights, name),
+  );
   const second = names.routerSecond === undefined ? null : need(weights, `${names.routerSecond}.weight`);
   const storage = storageOf(names, weights);
   const experts = new Map<number, Glu>();
@@ -279,10 +290,10 @@ function routerInput(
   return stream.map((token) => rmsNormed(token, gains, norm.normEps));
 }
 
-/** What the experts give and what the dense FFN beside them gives, where there is one; with post norms each normed by itself. */
+/** What the experts give and what the dense FFN beside or behind them gives, where there is one; with post norms each normed by itself. */
 function besideDense(
   experts: Float64Array[],
-  { activation }: MoeFfn,
+  { activation, parallel: branch }: MoeFfn,
   { parallel }: MoeFfnNames,
   weights: Weights,
   { stream, norm }: Around,
@@ -290,7 +301,8 @@ function besideDense(
   if (!parallel) return experts;
   const dense = separate(parallel, weights, stream[0]!.length);
   return stream.map((token, t) => {
-    const given = glu(normed(token, weights, parallel.norm, norm), dense, activation);
+    const read = branch?.behind ? add(token, experts[t]!) : token;
+    const given = glu(normed(read, weights, parallel.norm, norm), dense, activation);
     const joined = (values: Float64Array, name: string | undefined): Float64Array =>
       name === undefined ? values : normed(values, weights, name, norm);
     return add(joined(given, parallel.postNorm), joined(experts[t]!, parallel.expertsPostNorm));

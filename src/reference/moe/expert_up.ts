@@ -31,7 +31,7 @@ export function product(
   return sum;
 }
 
-/** x [., D]; returns act, one row of F for each assignment. */
+/** x [., D]; returns act, one row of F for each assignment, of a double gate 3F. */
 export function expertUp(
   x: ArrayLike<number>,
   assignments: readonly Assignment[],
@@ -39,12 +39,14 @@ export function expertUp(
   size: { readonly hidden: number; readonly width: number },
 ): Float64Array {
   const { hidden, width } = size;
-  const act = new Float64Array(assignments.length * width);
+  const rows = upRows(width, activation);
+  const values = activation.kind === 'double-gate' ? rows : width;
+  const act = new Float64Array(assignments.length * values);
   assignments.forEach(({ row, expert }, r) => {
     if (!expert) return;
     const both = (n: number): number => product(expert.gateUp, n, x, row, hidden) + (expert.gateUpBias?.[n] ?? 0);
-    const products = Array.from({ length: upRows(width, activation) }, (_, n) => both(n));
-    act.set(activated(activation, products), r * width);
+    const products = Array.from({ length: rows }, (_, n) => both(n));
+    act.set(activated(activation, products), r * values);
   });
   return act;
 }

@@ -8,7 +8,7 @@ import type { ExpertStorage, GluNames, MatrixName } from '../../families/family.
 import { invariant } from '../../util/assert.ts';
 import type { Checkpoint, TensorInfo } from '../checkpoint.ts';
 import type { MatrixShape } from '../layout.ts';
-import { rowsOf, type PublishedMatrix } from '../matrix.ts';
+import { below, rowsOf, type PublishedMatrix } from '../matrix.ts';
 import { decodeFloats, dtypeBits } from '../safetensors/dtype.ts';
 import { readBytes } from '../source.ts';
 import { awq } from './awq.ts';
@@ -87,7 +87,7 @@ export interface ExpertShape {
 type Adapt = (whole: PublishedMatrix) => PublishedMatrix;
 
 export interface ExpertMatrices {
-  /** Without gates, the two are the halves of up: [F / 2, D]. */
+  /** Without gates, the two are the halves of up, [F / 2, D]; with a double gate of first, gate and up, one below the other, [3F / 2, D]. */
   readonly gate: PublishedMatrix; // [F, D]
   readonly up: PublishedMatrix; // [F, D]
   readonly down: PublishedMatrix; // [D, F]
@@ -111,7 +111,9 @@ export function expertMatrices(
   const found =
     storage.kind === 'flat'
       ? flatExpert(checkpoint, quantization, storage, e, shape)
-      : fusedExpert(checkpoint, quantization, storage, e, shape);
+      : storage.kind === 'double'
+        ? doubleExpert(checkpoint, quantization, storage, e, shape)
+        : fusedExpert(checkpoint, quantization, storage, e, shape);
   return found && { gate: adapt(found.gate), up: adapt(found.up), down: adapt(found.down) };
 }
 
@@ -199,6 +201,33 @@ function flatExpert(
     find(names.up, width, hidden, false),
     find(names.down, hidden, width, true),
   );
+}
+
+/** Expert `e` of tensors of a double gate. Halves of F rows go into the halves of the three, which are as many rows each. */
+function doubleExpert(
+  checkpoint: Checkpoint,
+  quantization: Json | null,
+  names: Extract<ExpertStorage, { kind: 'double' }>,
+  e: number,
+  { hidden, width, experts }: ExpertShape,
+): ExpertMatrices | null {
+  const rows = width / 2;
+  const find = (name: string, tensorRows: number, part: MatrixShape, first = 0): PublishedMatrix | null => {
+    const slice = { e, experts, tensorRows, ...part, first, stride: 1, transposed: true } as const;
+    const label = `${name}[${e}][${first}..${first + part.rows}]`;
+    return formatOf(quantization).expert(checkpoint, quantization, name, { ...slice, label });
+  };
+  const halves = (name: string, tensorRows: number): (PublishedMatrix | null)[] =>
+    Array.from({ length: tensorRows / rows }, (_, i) => find(name, tensorRows, { rows, cols: hidden }, i * rows));
+  const [gates, ups] = [halves(names.gate, 2 * width), halves(names.up, width)];
+  const found = complete(names, gates[0]!, ups[0]!, find(names.down, hidden, { rows: hidden, cols: width }));
+  if (!found) return null;
+  const all = [...gates, ...ups] as PublishedMatrix[];
+  return {
+    gate: below(`${names.gate}[${e}]`, all.slice(0, 3)),
+    up: below(`${names.up}[${e}]`, all.slice(3)),
+    down: found.down,
+  };
 }
 
 /**
@@ -292,7 +321,7 @@ export function findExpertBias(
       return { gateUp: interleave(gates, ups), down: downs };
     };
   }
-  invariant(storage.kind === 'fused', 'no family has flat experts with biases');
+  invariant(storage.kind === 'fused', 'no family has such experts with biases');
   if (storage.sumBias !== undefined) {
     const sum = findVector(checkpoint, storage.sumBias, hidden);
     return async (signal) => ({ gateUp: new Float32Array(2 * width), down: await sum(signal) });

@@ -1,6 +1,6 @@
 /** The expert beside the chosen ones, which rides in the expert dispatches, against the twins of the dispatches of its own that it had. */
 import { describe, expect, it } from 'vitest';
-import { isGated, upRows } from '../../../src/config/activation.ts';
+import { upRows, valueRows } from '../../../src/config/activation.ts';
 import type { Activation } from '../../../src/config/model-config.ts';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { besideAt, type Beside } from '../../../src/kernels/moe/beside.ts';
@@ -58,8 +58,14 @@ const cases: Case[] = [
 function setUp(c: Case) {
   const { tokens, hidden, width, besideWidth, experts = BF16, beside = BF16 } = c;
   const { activation = SILU } = c;
-  const gated = isGated(activation);
-  const slot = slotLayout({ hidden, width, gated, gateUp: experts, down: experts, bias: false });
+  const slot = slotLayout({
+    hidden,
+    width,
+    valueRows: valueRows(activation),
+    gateUp: experts,
+    down: experts,
+    bias: false,
+  });
   const [up, down] = [
     { rows: upRows(besideWidth, activation), cols: hidden },
     { rows: hidden, cols: besideWidth },

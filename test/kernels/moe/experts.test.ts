@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { valueRows } from '../../../src/config/activation.ts';
 import type { Activation } from '../../../src/config/model-config.ts';
 import type { BufferView } from '../../../src/gpu/buffer.ts';
 import type { Recorder } from '../../../src/gpu/recording.ts';
@@ -31,6 +32,7 @@ const SILU: Activation = { kind: 'silu' };
 const GELU: Activation = { kind: 'gelu-tanh' };
 const CLAMPED: Activation = { kind: 'clamped-swiglu', alpha: 1.702, limit: 1 };
 const SQUARED: Activation = { kind: 'relu-squared' };
+const DOUBLE: Activation = { kind: 'double-gate' };
 const BF16: Layout = { kind: 'bf16' };
 const int = (bits: 4 | 8, group: number, zeros: boolean): Layout => ({ kind: 'int', bits, group, scale: 'f16', zeros });
 
@@ -74,6 +76,7 @@ const cases: Case[] = [
   { ...small, name: 'gelu', activation: GELU, bias: true },
   { ...small, name: 'clamped', activation: CLAMPED, bias: true },
   { ...small, name: 'without_gates', tokens: 7, width: 74, bias: true, activation: SQUARED, missing: [1] },
+  { ...small, name: 'double_gate', tokens: 7, width: 74, bias: true, activation: DOUBLE, missing: [1] },
   { ...small, name: 'missing', bias: true, topK: 3, missing: [0, 2, 5] },
   { ...small, name: 'all_missing', missing: [0, 1, 2, 3, 4, 5] },
   ...[int(4, 64, true), int(8, 32, false), { kind: 'mxfp4' } as const].map((layout): Case => ({
@@ -106,8 +109,7 @@ const SILENT = 0x7fc00000; // a tile list's unused entries must not be read
 function setUp(c: Case): Setup {
   const { tokens, hidden, width, experts, topK, tileRows = 16 } = c;
   const { gateUp = BF16, down = BF16, bias = false } = c;
-  const gated = c.activation?.kind !== 'relu-squared';
-  const slot = slotLayout({ hidden, width, gated, gateUp, down, bias });
+  const slot = slotLayout({ hidden, width, valueRows: valueRows(c.activation ?? SILU), gateUp, down, bias });
   const pairs = tokens * topK;
   const { only } = c;
   const ids = only === undefined ? chooseExperts(7, tokens, experts, topK) : new Uint32Array(pairs).fill(only);
@@ -163,6 +165,9 @@ const shapeOf = (
   scale: c.scale ?? 1,
 });
 
+/** What up leaves of a pair: its values, or of a double gate its products. */
+const upSize = ({ width, activation }: Case): number => (activation === DOUBLE ? 3 * width : width);
+
 /** The rows of `values` [P, size], pair by pair, in row order. */
 const toRows = (values: Float32Array, s: Setup, size: number): Float32Array<ArrayBuffer> => {
   const rows = new Float32Array(values.length);
@@ -189,7 +194,7 @@ const checks = {
     const s = setUp(c);
     const { pairOfRow } = s.grouping;
     const shape = shapeOf(c, s);
-    const got = await run(c, s, { x: s.x, pairOfRow, tiles: s.tiles }, s.ids.length * c.width, (r, v) =>
+    const got = await run(c, s, { x: s.x, pairOfRow, tiles: s.tiles }, s.ids.length * upSize(c), (r, v) =>
       expertUp(r, c.name, { ...home(v), x: v.x!, pairOfRow: v.pairOfRow!, tiles: v.tiles!, act: v.out! }, shape),
     );
     const rows = assign(s.arena, idsOfRows(s), (r) => Math.floor(pairOfRow[r]! / c.topK));
@@ -198,7 +203,7 @@ const checks = {
   'moe/expert_up_decode': async (c: Case): Promise<void> => {
     const s = setUp(c);
     const shape = shapeOf(c, s);
-    const got = await run(c, s, { x: s.x, routed: s.routed }, s.ids.length * c.width, (r, v) =>
+    const got = await run(c, s, { x: s.x, routed: s.routed }, s.ids.length * upSize(c), (r, v) =>
       expertUpDecode(r, c.name, { ...home(v), x: v.x!, routed: v.routed!, act: v.out! }, shape),
     );
     const pairs = assign(s.arena, s.ids, (pair) => Math.floor(pair / c.topK));
@@ -248,7 +253,7 @@ const checks = {
 type Kernel = keyof typeof checks;
 
 const named = (name: string): Case => cases.find((c) => c.name === name)!;
-const some = everyday(cases, 'no_tokens', 'odd_sizes', 'without_gates', 'missing', 'mixed_layouts');
+const some = everyday(cases, 'no_tokens', 'odd_sizes', 'without_gates', 'double_gate', 'missing', 'mixed_layouts');
 const decodeCases = some.filter((c) => c.tokens <= 8);
 
 describe('moe/expert_up', () => void it.each(some)('$name', checks['moe/expert_up']));
@@ -268,7 +273,7 @@ const onSoftware = async (kernel: Kernel, names: readonly string[]): Promise<voi
 describe('on a software adapter', () => {
   const names = thinned(['missing', 'odd_sizes', 'no_tokens', 'one_of_everything', 'mixed_layouts'], 5);
   it.each<Kernel>(thinned(['moe/expert_up_decode', 'moe/expert_up'], 2))('%s without gates', (kernel) =>
-    onSoftware(kernel, ['without_gates']),
+    onSoftware(kernel, ['without_gates', 'double_gate']),
   );
   it.each<Kernel>(thinned(['moe/expert_up_decode', 'moe/expert_down_decode'], 2))('%s', (kernel) =>
     onSoftware(kernel, names),

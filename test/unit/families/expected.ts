@@ -9,6 +9,7 @@ import type {
   MoeFfnNames,
   TensorNames,
 } from '../../../src/families/family.ts';
+import { plainName } from '../../../src/families/family.ts';
 import { mixerShapes } from '../../support/mixer-shapes.ts';
 
 export type Shapes = Map<string, readonly number[]>;
@@ -22,8 +23,16 @@ function addMatrix(shapes: Shapes, name: MatrixName, rows: number, cols: number,
   if (bias) shapes.set(`${stored}.bias`, [count]);
 }
 
-function addGlu(shapes: Shapes, names: GluNames<MatrixName>, width: number, hidden: number, bias = false): void {
-  addMatrix(shapes, names.gate, width, hidden, bias);
+type Ffn = Pick<MoeFfn, 'width' | 'activation'>;
+
+function addGlu(
+  shapes: Shapes,
+  names: GluNames<MatrixName>,
+  { width, activation }: Ffn,
+  hidden: number,
+  bias = false,
+): void {
+  addMatrix(shapes, names.gate, activation.kind === 'double-gate' ? 2 * width : width, hidden, bias);
   addMatrix(shapes, names.up, width, hidden, bias);
   addMatrix(shapes, names.down, hidden, width, bias);
 }
@@ -87,11 +96,16 @@ function addMixer(shapes: Shapes, mixer: MixerConfig, n: LayerNames['mixer'], hi
 function addExperts(shapes: Shapes, storage: ExpertStorage, ffn: MoeFfn, hidden: number): void {
   const { experts, width, expertBias } = ffn;
   if (storage.kind === 'separate') {
-    for (let e = 0; e < experts; e++) addGlu(shapes, storage.expert(e), width, hidden, expertBias);
+    for (let e = 0; e < experts; e++) addGlu(shapes, storage.expert(e), ffn, hidden, expertBias);
     return;
   }
   if (storage.kind === 'flat') {
     for (const name of [storage.gate, storage.up, storage.down]) shapes.set(name, [experts * width, hidden]);
+    return;
+  }
+  if (storage.kind === 'double') {
+    shapes.set(storage.gate, [experts, hidden, 2 * width]).set(storage.up, [experts, hidden, width]);
+    shapes.set(storage.down, [experts, width, hidden]);
     return;
   }
   const plain = storage.orientation === 'in-out';
@@ -104,7 +118,7 @@ function addExperts(shapes: Shapes, storage: ExpertStorage, ffn: MoeFfn, hidden:
 
 function addMoe(shapes: Shapes, ffn: MoeFfn, n: MoeFfnNames, hidden: number, kind?: ExpertStorage['kind']): void {
   const { inner } = ffn.router;
-  shapes.set(weight(n.router), [inner ?? ffn.experts, hidden]);
+  shapes.set(plainName(n.router), [inner ?? ffn.experts, hidden]);
   if (n.routerSecond && inner) shapes.set(weight(n.routerSecond), [ffn.experts, inner]);
   for (const name of n.routerAttends ?? []) shapes.set(weight(name), [ffn.experts, hidden]);
   if (n.routerBias) shapes.set(n.routerBias, [ffn.experts]);
@@ -119,12 +133,12 @@ function addMoe(shapes: Shapes, ffn: MoeFfn, n: MoeFfnNames, hidden: number, kin
     addMatrix(shapes, n.latent.down, ffn.latent, hidden);
     addMatrix(shapes, n.latent.up, hidden, ffn.latent);
   }
-  if (n.shared && ffn.shared) addGlu(shapes, n.shared, ffn.shared.width, hidden);
+  if (n.shared && ffn.shared) addGlu(shapes, n.shared, { ...ffn, ...ffn.shared }, hidden);
   if (n.sharedGate) shapes.set(weight(n.sharedGate), [1, hidden]);
   if (n.routerGains && ffn.router.gains) shapes.set(n.routerGains, [hidden]);
   if (n.expertScale && ffn.router.expertScale) shapes.set(n.expertScale, [ffn.experts]);
   if (n.parallel && ffn.parallel) {
-    addGlu(shapes, n.parallel, ffn.parallel.width, hidden);
+    addGlu(shapes, n.parallel, { ...ffn, ...ffn.parallel }, hidden);
     for (const name of [n.parallel.norm, n.parallel.postNorm, n.parallel.expertsPostNorm])
       if (name) shapes.set(name, [hidden]);
   }
@@ -134,7 +148,7 @@ type Kind = ExpertStorage['kind'];
 
 function addFfn(shapes: Shapes, ffn: FfnConfig, n: LayerNames['ffn'], hidden: number, kind?: Kind): void {
   if (ffn.kind === 'none') return;
-  if (ffn.kind === 'dense' && n.kind === 'dense') addGlu(shapes, n, ffn.width, hidden);
+  if (ffn.kind === 'dense' && n.kind === 'dense') addGlu(shapes, n, ffn, hidden);
   else if (ffn.kind === 'moe' && n.kind === 'moe') addMoe(shapes, ffn, n, hidden, kind);
   else throw new Error('names of another kind than the config');
 }

@@ -586,6 +586,49 @@ describe('experts', () => {
     expect(() => expertMatrices(incomplete.checkpoint, null, storage, 1, shape)).toThrow(/e\.1\.u/);
   });
 
+  describe('of a double gate', () => {
+    const even = { ...shape, width: 4 };
+    const storage: ExpertStorage = { kind: 'double', gate: 'wi_gate', up: 'wi_up', down: 'wo' };
+    const counted = (count: number): Float32Array => Float32Array.from({ length: count }, (_, i) => i);
+    const gates = counted(experts * hidden * 8);
+    const ups = counted(experts * hidden * 4).map((i) => -i);
+    const tensors: Tensors = {
+      wi_gate: tensor('F32', [experts, hidden, 8], gates),
+      wi_up: tensor('F32', [experts, hidden, 4], ups),
+      wo: tensor('F32', [experts, 4, hidden], down.slice(0, experts * 4 * hidden)),
+    };
+
+    test('first, gate and up one below the other, in two halves; each tensor is read once', async () => {
+      const opened = await open(tensors);
+      const { gate, up, down: d } = expertMatrices(opened.checkpoint, null, storage, 1, even)!;
+      const row = (n: number): number[] =>
+        Array.from({ length: hidden }, (_, k) =>
+          n < 8 ? gates[(hidden + k) * 8 + n]! : ups[(hidden + k) * 4 + n - 8]!,
+        );
+      const rows = (first: number, end: number): number[] =>
+        Array.from({ length: end - first }, (_, i) => row(first + i)).flat();
+      for (const [begin, end] of [
+        [0, 3],
+        [3, 6],
+      ] as const) {
+        expect(await floatsOf(gate, begin, end)).toEqual(rows(begin, end));
+        expect(await floatsOf(up, begin, end)).toEqual(rows(6 + begin, 6 + end));
+      }
+      expect(bytesRead(opened)).toBe(12 * hidden * 4);
+      expect((await floatsOf(d)).slice(0, 4)).toEqual([0, 1, 2, 3].map((k) => down[(4 + k) * hidden]!));
+      expect(gate.storedBytes + up.storedBytes + d.storedBytes).toBe(16 * hidden * 4);
+    });
+
+    test('of two types, incomplete and absent', async () => {
+      const mixed = { ...tensors, wi_up: tensor('BF16', [experts, hidden, 4], bf16(ups)) };
+      const find = async (of: Tensors): Promise<unknown> =>
+        expertMatrices((await open(of)).checkpoint, null, storage, 0, even);
+      await expect(find(mixed)).rejects.toThrow(UnsupportedModel);
+      await expect(find(without(tensors, 'wi_up'))).rejects.toThrow(/wi_up/);
+      expect(await find({ x: tensors.wo! })).toBeNull();
+    });
+  });
+
   test('absent, and of another shape', async () => {
     const { checkpoint } = await open(stored('out-in'));
     expect(
