@@ -3,7 +3,15 @@ import { readFileSync } from 'node:fs';
 import { readModelConfig } from '../../src/config/load.ts';
 import { FAMILIES } from '../../src/families/index.ts';
 import { configOf, FAMILIES_WITHOUT_GOLDEN, hasVersion4, ODD_FAMILIES } from './configs.ts';
-import { DOUBLES_FIXTURES, ENCODER_DECODERS, FIXTURES, fixturePath, MORE_FORMATS, SWEPT } from './fixture-list.ts';
+import {
+  DOUBLES_FIXTURES,
+  ENCODER_DECODERS,
+  FIXTURES,
+  fixturePath,
+  MORE_FORMATS,
+  SPARSE_ENCODER_DECODERS,
+  SWEPT,
+} from './fixture-list.ts';
 
 interface Shown {
   readonly fixture: string;
@@ -43,7 +51,7 @@ function row({ id, modelTypes }: (typeof FAMILIES)[number]): string {
     ? `doubles: ${others.map((o) => o.name).join(', ')}${held.length ? `, held by ${held.join(', ')}` : ''}`
     : '';
   const forms = others.every((o) => hasVersion4(o.name)) ? 'v4, v5' : 'v5';
-  const streamed = fixtures.some((f) => [...SWEPT, ...ENCODER_DECODERS].includes(f.fixture)) ? 'yes' : '';
+  const streamed = fixtures.some((f) => [...SWEPT, ...SPARSE_ENCODER_DECODERS].includes(f.fixture)) ? 'yes' : '';
   const weights = unique([...fixtures.map((f) => f.weights), ...(others.length ? ['f32'] : [])]);
   const cells = [
     id,
@@ -82,7 +90,7 @@ front is refused; no published pattern has one. Steps of the scan keep to \`time
 
 Yuan 2.0-M32 turns by angles that are rounded to bf16, positions too, as its published code has them in any type. Its layers keep, beside keys and values, what they need of the token before: a conversation that is edited is computed from the start.
 
-Switch Transformer is an encoder and a decoder: [encoder-decoder.md](encoder-decoder.md).
+Switch Transformer, NLLB-MoE and M2M-100 (NLLB-200 in its dense sizes) are an encoder and a decoder: [encoder-decoder.md](encoder-decoder.md).
 
 Where the rotation depends on length, the context that a model is loaded with decides, once for all positions:
 
@@ -95,7 +103,6 @@ Not run, and why:
 - ZAYA1, with convolutions inside attention and a router that carries a state.
 - Skywork-MoE: keys of its config say whether its gate has two layers and is normalised, at inference as in training; what the released file says, and what its tensors are called, could not be read.
 - OpenMoE: an expert is four matrices (x1 silu(x2) up, then down), where kernels here take two rows a value; and its published code drops tokens of a prompt beyond an expert's capacity.
-- NLLB-MoE: its feed-forwards have biases outside the experts, and sinusoids say where tokens are; what it shares with Switch is there ([encoder-decoder.md](encoder-decoder.md)).
 - privacy-filter and nomic-embed: encoders, which label or embed and do not generate.
 
 A model of another family is refused with the nearest known family and the keys that this one does not know; \`webmoe inspect\` prints a family file to start from.
