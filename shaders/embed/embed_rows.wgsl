@@ -1,11 +1,12 @@
-// embed/embed_rows: out[t,d] = W[ids[t] - FIRST_ROW, d] (* SCALE), for a table W or a part of one that starts at row FIRST_ROW of it.
+// embed/embed_rows: out[t,d] = W[ids[t] - FIRST_ROW, d] (* SCALE), for a table W or a part of one that starts at row FIRST_ROW of it;
+//   with SINUSOIDS, + sinusoids[position + t, d].
 //   The part with FIRST_ROW = 0 clamps ids to its last row; other parts leave tokens that are not theirs alone. Whole or in parts, recorded in
 //   order, the table gives every token a row, and no id reads out of bounds.
-// in   ids [T] u32   W [N,D] any weight format
+// in   ids [T] u32   W [N,D] any weight format   sinusoids [context,D] f32
 // out  out [T,D] f32
 // grid [T folded], workgroup 64; one workgroup a token, one lane a chunk of 32
-// num  exact, up to the weight format's one product and that with SCALE
-// cost reads one row of W, writes D words a token
+// num  exact, up to the weight format's one product, that with SCALE and one sum
+// cost reads one row of W, with SINUSOIDS D words more, writes D words a token
 // twin src/reference/embed/embed_rows.ts   entry src/kernels/embed/embed_rows.ts
 #import shared/step
 #import shared/fold
@@ -25,6 +26,9 @@ const SCALE: f32 = 1.0;
 @group(0) @binding(1) var<storage, read> values: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> scales: array<u32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
+#if SINUSOIDS
+@group(0) @binding(4) var<storage, read> sinusoids: array<f32>;
+#endif
 
 const WG: u32 = 64u;
 
@@ -51,6 +55,9 @@ fn embed_rows(
       for (var j = 0u; j < 32u; j++) {
         let d = chunk * 32u + j;
         if (d < D) { out[t * D + d] = w[j / 4u][j % 4u] * SCALE; }
+#if SINUSOIDS
+        if (d < D) { out[t * D + d] += sinusoids[(u_step.position + t) * D + d]; }
+#endif
       }
     }
   }

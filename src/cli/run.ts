@@ -14,6 +14,8 @@ export const RUN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   'max-tokens': { type: 'whole', value: 'N', help: 'longest answer', min: 1 },
   temperature: { type: 'number', value: 'X', help: '0 is greedy; default: what the model ships', min: 0 },
   seed: { type: 'whole', value: 'N', help: 'repeat an answer exactly', min: 0 },
+  'target-language': { type: 'text', value: 'CODE', help: 'language to translate into, as in deu_Latn' },
+  'source-language': { type: 'text', value: 'CODE', help: "language of the text; default: the tokenizer's" },
   ...LIMIT_OPTIONS,
 };
 
@@ -32,11 +34,15 @@ async function answer(
   const maxTokens = options.number('max-tokens');
   const temperature = options.number('temperature');
   const seed = options.number('seed');
+  const targetLanguage = options.text('target-language');
+  const sourceLanguage = options.text('source-language');
   const prompt = model.text?.template ? messages : messages.map((m) => m.content).join('\n');
   const tokens = model.generate(prompt, {
     ...(maxTokens === undefined ? {} : { maxTokens }),
     ...(temperature === undefined ? {} : { temperature }),
     ...(seed === undefined ? {} : { seed }),
+    ...(targetLanguage === undefined ? {} : { targetLanguage }),
+    ...(sourceLanguage === undefined ? {} : { sourceLanguage }),
     ...limits,
     signal,
   });

@@ -51,12 +51,16 @@ export interface GenerationDefaults {
   readonly minP: number | null;
   readonly repetitionPenalty: number | null;
   readonly maxNewTokens: number | null;
+  /** What a decoder beside an encoder writes first. */
+  readonly firstToken: number | null;
   /** Keys with a value that nothing here reads, for `inspect` to show. */
   readonly ignored: readonly string[];
 }
 
 const SAMPLING_KEYS = new Set(
-  `eos_token_id bos_token_id do_sample temperature top_k top_p min_p repetition_penalty max_new_tokens`.split(' '),
+  `eos_token_id bos_token_id do_sample temperature top_k top_p min_p repetition_penalty max_new_tokens forced_bos_token_id`.split(
+    ' ',
+  ),
 );
 /** Bookkeeping; saying that it is ignored would help nobody. */
 const BOOKKEEPING = new Set(
@@ -91,6 +95,7 @@ export function readGenerationConfig(text: string): GenerationDefaults {
     minP: share('min_p'),
     repetitionPenalty,
     maxNewTokens: given('max_new_tokens', () => c.integer('max_new_tokens')),
+    firstToken: readTokenId(c, 'forced_bos_token_id'),
     ignored: c.keys().filter((k) => c.raw(k) !== undefined && !SAMPLING_KEYS.has(k) && !BOOKKEEPING.has(k)),
   };
 }

@@ -24,6 +24,11 @@ export interface ModelConfig {
   readonly finalNormEps?: number;
   /** Multiplies the embedding. */
   readonly embeddingScale: number;
+  /**
+   * Added to the embedding of the token at position p of its stack: of each angle (p + offset) 10000^(-j / (D / 2 - 1)), j below D / 2, the sine, then of each
+   * the cosine. Absent: nothing is.
+   */
+  readonly sinusoids?: { readonly offset: number };
   /** Multiplies what attention and feed-forward add to the residual stream. */
   readonly residualScale: number;
   /** logits = (W x + bias) * scale; with `softcap`, that many times tanh of them over it. */
@@ -41,6 +46,8 @@ export interface EncoderConfig {
   readonly layers: number;
   /** The token in front of what the decoder writes. */
   readonly startToken: number;
+  /** What it writes first, where a request does not say; generation_config.json, where it says, has the last word. Absent: what it draws. */
+  readonly firstToken?: number;
 }
 
 /** `layer`: (x - mean) / deviation * gain; `layer-biased` adds a bias. */
@@ -225,6 +232,8 @@ export interface DenseFfn {
   readonly kind: 'dense';
   readonly width: number;
   readonly activation: Activation;
+  /** Biases on gate, up and down. Default false. */
+  readonly bias?: boolean;
 }
 
 export interface MoeFfn {

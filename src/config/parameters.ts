@@ -83,7 +83,10 @@ function ffnParameters(
 ): number {
   if (ffn.kind === 'none') return 0;
   const { activation } = ffn;
-  if (ffn.kind === 'dense') return glu(ffn.width, activation, hidden);
+  if (ffn.kind === 'dense') {
+    const biases = ffn.bias ? upRows(ffn.width, activation) + hidden : 0;
+    return glu(ffn.width, activation, hidden) + biases;
+  }
   const { router, shared, parallel, latent } = ffn;
   const own = (router.gains ? hidden : 0) + (router.expertScale ? ffn.experts : 0);
   const beside = parallel ? glu(parallel.width, activation, hidden) + (postNorms ? 3 : 1) * hidden : 0;

@@ -25,6 +25,7 @@ import type { FilterState } from '../layers/filter.ts';
 import { convState } from '../kernels/mixer/causal_conv.ts';
 import { recurrentSizes, type RecurrentSizes } from '../layers/mixer_step.ts';
 import { bucketCount } from '../layers/distance.ts';
+import { upRows } from '../config/activation.ts';
 import { alignUp, sum } from '../util/math.ts';
 
 /** Expert tile rows of the grouped GEMM. */
@@ -153,6 +154,10 @@ export function stackTableBytes(config: ModelConfig): number {
   return sum([...tables.values()].map((count) => bufferBytes(4 * count))) + (config.encoder ? bufferBytes(4) : 0);
 }
 
+/** Bytes of what is added to embeddings, position by position. */
+export const sinusoidBytes = ({ sinusoids, hidden }: ModelConfig, context: number): number =>
+  sinusoids ? bufferBytes(4 * context * hidden) : 0;
+
 /** Whether the keys and values of every layer can lie in that format. */
 export const canKeep = (config: ModelConfig, kv: KvFormat): boolean =>
   attentionLayers(config)
@@ -212,6 +217,9 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     const width = ffn.kind === 'dense' ? ffn.width : Math.max(ffn.shared?.width ?? 0, ffn.parallel?.width ?? 0);
     return withProducts(chunk * width, activation);
   });
+  const biased = config.layers.map(({ ffn }) =>
+    ffn.kind === 'dense' && ffn.bias ? upRows(ffn.width, ffn.activation) : 0,
+  );
   const pairs = most(moes.map((m) => chunk * m.topK));
   const few = fewTokens(config, chunk);
   return {
@@ -222,7 +230,7 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     mids: Math.max(1, moes.length * midStride(hidden)),
     layerInputs: Math.max(1, keepsLayerInputs(config) ? moes.length * midStride(hidden) : 0),
     normed: f32(chunk * hidden),
-    mid: f32(chunk * most([...sizes.map((s) => s.mid), ...recurrent.map((s) => s.projected)])),
+    mid: f32(chunk * most([...sizes.map((s) => s.mid), ...recurrent.map((s) => s.projected), ...biased])),
     qLatent: f32(
       chunk *
         most([

@@ -17,6 +17,7 @@ import { resolveSampling } from './sampling.ts';
 import type { DrawnToken, DrawParams, RoutingRequest } from './session/draw.ts';
 import { bytesOf, isChat, piecesOf, promptIds, promptTail, type ModelText, type Prompt } from './text.ts';
 import type { TokenLimits } from './token-limits.ts';
+import { firstTokens, sourceIds } from './translation.ts';
 
 /** What an answer needs to know of its model. */
 export interface AnsweringModel {
@@ -59,14 +60,15 @@ export class Answer {
   /** @throws InvalidRequest for bad options, an empty prompt, or one that leaves no room in the context */
   constructor(prompt: Prompt, options: GenerateOptions, model: AnsweringModel) {
     const { text, config, endTokens, contextLength } = model;
-    const ids = promptIds(prompt, text, options);
+    const ids = sourceIds(prompt, options, model) ?? promptIds(prompt, text, options);
     checkIds(ids, config.vocab, contextLength, 1);
     this.prompt = ids;
     this.#text = text;
     this.#sampling = resolveSampling(options, model.generation);
     this.#limit = limitOf(options.maxTokens, contextLength - ids.length);
     this.#stop = stopsOf(options.stop, text);
-    this.#limits = limitsOf(options, { text, endTokens, vocab: config.vocab }, this.#limit);
+    const first = firstTokens(options, model);
+    this.#limits = limitsOf(options, { text, endTokens, vocab: config.vocab, first }, this.#limit);
     this.interventions = resolveInterventions(options.interventions, moeLayers(config));
     this.adapter = checkAdapter(options.adapter, model.adapters);
     ({ level: this.#level, recorder: this.#recorder } = recordRouting(config, options));

@@ -16,6 +16,8 @@ export interface ConstrainedModel {
   readonly endTokens: readonly number[];
   /** V, rows of the logits. */
   readonly vocab: number;
+  /** Tokens that come first, whatever else holds. Default: none. */
+  readonly first?: readonly number[];
 }
 
 /** Sorting a vocabulary takes a moment: once a model. */
@@ -40,7 +42,8 @@ function maskFor(constraint: Constraint, model: ConstrainedModel, maxTokens: num
  * tokens no bytes of their own
  */
 export function limitsOf(options: GenerateOptions, model: ConstrainedModel, maxTokens: number): TokenLimits {
-  if (options.constraint === undefined) return new TokenLimits(options, model.vocab);
-  const mask = maskFor(options.constraint, model, maxTokens);
-  return new TokenLimits(options, model.vocab, mask, options.ignoreEnd ? model.endTokens : []);
+  const { vocab, first = [], endTokens } = model;
+  if (options.constraint === undefined) return new TokenLimits(options, vocab, null, [], first);
+  const mask = maskFor(options.constraint, model, Math.max(1, maxTokens - first.length));
+  return new TokenLimits(options, vocab, mask, options.ignoreEnd ? endTokens : [], first);
 }

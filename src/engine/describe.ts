@@ -55,7 +55,14 @@ function ffn(find: WeightFinder, config: FfnConfig, { ffn: names, ffnNorm }: Lay
   const norm = find.preNorm(ffnNorm);
   if (config.kind === 'dense') {
     invariant(names.kind === 'dense', 'ffn names of another kind than the config');
-    return { norm, ...dense(find, names, config.width, config.activation) };
+    return {
+      norm,
+      ...dense(find, names, config.width, config.activation),
+      gateUpBias: config.bias
+        ? find.interleavedBias(names.gate, names.up, upRows(config.width, config.activation) / 2)
+        : null,
+      downBias: config.bias ? find.vector(`${names.down}.bias`, find.input.config.hidden) : null,
+    };
   }
   invariant(names.kind === 'moe', 'ffn names of another kind than the config');
   const { shared: beside, parallel: branch, activation } = config;

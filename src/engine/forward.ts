@@ -24,7 +24,7 @@ import {
 } from './activations.ts';
 import type { Batch } from './forward/batch.ts';
 import { recordBody, type Body, type BodyOptions, type BodyParts } from './forward/body.ts';
-import { bucketTables, layerCaches, ropeTables } from './forward/caches.ts';
+import { bucketTables, layerCaches, ropeTables, sinusoidTable } from './forward/caches.ts';
 import { Draws } from './forward/draws.ts';
 import { recordAllLogits, recordFinalNorm, recordHead, type HeadParts } from './forward/head.ts';
 import { LogBuffers, predictable, type RoutingLogs } from './forward/routing-log.ts';
@@ -96,6 +96,7 @@ export class Forward {
     const ropes = ropeTables(gpu, config, plan.contextLength, buffer);
     this.#encoded = config.encoder ? buffer('encoded tokens', 'tables', 4) : null;
     const buckets = bucketTables(gpu, config, buffer);
+    const sinusoids = sinusoidTable(gpu, config, plan.contextLength, buffer);
     this.#step = buffer('step', 'tables', STEP_BYTES, GPUBufferUsage.UNIFORM);
     const { logits, ids, routed } = this.#activations;
     this.draws = new Draws(gpu, { logits, ids, vocab: config.vocab }, this.#step);
@@ -105,7 +106,7 @@ export class Forward {
     this.interventions = buffer('interventions', 'tables', interventionAt.at(-1)!, GPUBufferUsage.UNIFORM);
     const { interventions, isApproximate } = this;
     const parts = { config, activations: this.#activations, caches, ropes, homes, interventions, interventionAt };
-    this.#parts = { ...parts, buckets, encoded: this.#encoded, isApproximate };
+    this.#parts = { ...parts, buckets, sinusoids, encoded: this.#encoded, isApproximate };
   }
 
   /** @throws OutOfBudget when the GPU has no room for caches and activations */

@@ -50,6 +50,10 @@ export interface GenerateOptions extends SamplingOptions {
   readonly speculate?: SpeculateOption;
   /** Changes the choice of experts, for this request: docs/routing.md. Default: nothing. */
   readonly interventions?: Interventions;
+  /** Of a model that translates: the language of the answer, as the tokenizer's code (`deu_Latn`) or its id. Default: as the checkpoint says. */
+  readonly targetLanguage?: string | number;
+  /** The language of the text, as such a code. Default: the one that the tokenizer puts beside every text. */
+  readonly sourceLanguage?: string;
   /** The name of a loaded adapter (`adapters` of `load`) that this request runs under. Default and null: none. */
   readonly adapter?: string | null;
 }

@@ -27,6 +27,7 @@ import {
   MOST_AHEAD,
   moeLayers,
   routedStride,
+  sinusoidBytes,
   slotTableStride,
   stackTableBytes,
   type ActivationName,
@@ -188,7 +189,7 @@ function layerParts(layer: LayerSpec): LayerParts {
       layer.ffnPostNorm,
       ...mixerVectors(a),
       layer.outScale,
-      ffn.kind === 'dense' ? ffn.norm : null,
+      ...(ffn.kind === 'dense' ? [ffn.norm, ffn.gateUpBias, ffn.downBias] : []),
       ...(parallel ? [parallel.norm, parallel.postNorm, parallel.expertsPostNorm] : []),
     ]),
     moe: ffn.kind === 'moe' ? ffn : null,
@@ -433,6 +434,7 @@ export function planModel({ config, spec, precision, bindingBytes, adapters = []
       (experts.length + 1) * 4 * slotTableStride(config) +
       bufferBytes(interventionOffsets(config).at(-1)!) +
       stackTableBytes(config) +
+      sinusoidBytes(config, contextLength) +
       4 * (2 * config.vocab + tokenSetWords(config.vocab)) + // token counts, bias, the tokens allowed
       STEP_BYTES +
       ofRequests.tables,

@@ -75,6 +75,8 @@ export class TokenLimits {
   /** [V] added to the logits; null where nothing is. */
   readonly bias: Float32Array<ArrayBuffer> | null;
   readonly topLogprobs: number;
+  /** Nothing but the first of them may come next. */
+  readonly #first: TokenSet[];
   readonly #mask: TokenMask | null;
   readonly #banned: TokenSet | null;
   readonly #forced: TokenSet | null;
@@ -83,13 +85,21 @@ export class TokenLimits {
   /**
    * @param mask what a constraint allows: it comes first. A bias of 100 or -100 chooses among what it allows, and is set aside where that leaves nothing
    * @param never ids that are banned like those with a bias of -100
+   * @param first ids that come before all that, whatever is banned
    * @throws InvalidRequest naming the token or the option; where a bias bans every token
    */
-  constructor(options: LimitOptions, vocab: number, mask: TokenMask | null = null, never: readonly number[] = []) {
+  constructor(
+    options: LimitOptions,
+    vocab: number,
+    mask: TokenMask | null = null,
+    never: readonly number[] = [],
+    first: readonly number[] = [],
+  ) {
     const { added, banned, forced } = readBias(options.logitBias, vocab);
     const bans = [...banned, ...never];
     this.bias = added;
     this.topLogprobs = checkTopLogprobs(options.topLogprobs);
+    this.#first = first.map((id) => setOf([id], vocab));
     this.#mask = mask;
     this.#banned = bans.length > 0 ? setOf(bans, vocab) : null;
     this.#forced = forced.length > 0 ? setOf(forced, vocab) : null;
@@ -112,7 +122,7 @@ export class TokenLimits {
 
   /** [ceil(V / 32)] the tokens that may come next; null: any. Another array after each `accept` that changes it. */
   get allowed(): TokenSet | null {
-    return this.#allowed;
+    return this.#first[0] ?? this.#allowed;
   }
 
   /** A constraint is complete: nothing but an end token may follow. */
@@ -122,7 +132,7 @@ export class TokenLimits {
 
   /** @param id that was drawn */
   accept(id: number): void {
-    if (!this.#mask) return;
+    if (this.#first.shift() || !this.#mask) return;
     this.#mask.accept(id);
     this.#allowed = this.#among(this.#mask.bits);
   }

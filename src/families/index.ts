@@ -29,11 +29,13 @@ import { laguna } from './laguna.ts';
 import { lfm2Moe } from './lfm2-moe.ts';
 import { llama } from './llama.ts';
 import { llama4 } from './llama4.ts';
+import { m2m100 } from './m2m-100.ts';
 import { mellum } from './mellum.ts';
 import { minimaxM2 } from './minimax-m2.ts';
 import { mixtral } from './mixtral.ts';
 import { nearestFamily } from './nearest.ts';
 import { nemotronH } from './nemotron-h.ts';
+import { nllbMoe } from './nllb-moe.ts';
 import { olmo2 } from './olmo2.ts';
 import { olmoe } from './olmoe.ts';
 import { openmoe } from './openmoe.ts';
@@ -89,6 +91,8 @@ export const FAMILIES: readonly Family[] = [
   skywork,
   switchTransformers,
   openmoe,
+  m2m100,
+  nllbMoe,
 ];
 
 type Config = Readonly<Record<string, Json>>;

@@ -60,10 +60,10 @@ export function appendEncoded(
   r: Recorder,
   label: string,
   attention: GroupedAttention,
-  { kv }: Weights,
+  { kv, kvBias: bias }: Weights,
   { normed, mid, ...io }: { readonly normed: BufferView; readonly mid: BufferView } & Omit<AppendIo, 'qkv'>,
 ): void {
   invariant(kv, `${label}: attention to an encoded text has weights of its own for keys and values`);
-  linear(r, `${label} kv`, { x: normed, weights: kv, out: mid }, { phase: 'prefill' });
+  linear(r, `${label} kv`, { x: normed, weights: kv, bias, out: mid }, { phase: 'prefill' });
   append(r, `${label} append`, { ...attention, heads: 0 }, { qkv: mid, ...io });
 }

@@ -13,6 +13,12 @@ import { addNormed, norm } from './norm.ts';
 import { onlyPart, type DeviceParts } from './parts.ts';
 import type { DenseWeights } from './weights.ts';
 
+export interface DenseBias {
+  readonly gateUp: BufferView; // [2 width], without gates [width]
+  readonly down: BufferView; // [D]
+  readonly pairs: BufferView; // [T, 2 width] scratch
+}
+
 export interface FfnStep {
   readonly label: string;
   readonly phase: Phase;
@@ -22,6 +28,8 @@ export interface FfnStep {
   readonly x: BufferView; // [T, D]
   readonly norm?: { readonly gamma: BufferView; readonly eps: number };
   readonly hidden: BufferView; // [T, width] scratch; of a double gate with room for its products
+  /** The products of gate and up, to which biases are added in front of the activation. Default and null: there are none. */
+  readonly bias?: DenseBias | null;
   readonly residual?: BufferView | undefined; // [T, D]
   readonly rowScale?: BufferView; // [T]
   /** Multiplies the feed-forward before it joins the residual. */
@@ -33,16 +41,20 @@ export interface FfnStep {
 export function feedForward(r: Recorder, s: FfnStep): void {
   const { label, phase, weights, hidden, residual, rowScale, out } = s;
   gateUp(r, s);
+  const io = { x: hidden, weights: weights.down, bias: s.bias?.down ?? null, out };
   linear(
     r,
     `${label} down`,
-    { x: hidden, weights: weights.down, out, ...(residual ? { residual } : {}), ...(rowScale ? { rowScale } : {}) },
+    { ...io, ...(residual ? { residual } : {}), ...(rowScale ? { rowScale } : {}) },
     { phase, scale: s.scale },
   );
 }
 
-/** hidden = act(gate h, up h). What an adapter adds comes before the activation, which is a dispatch of its own then, as it is for a double gate. */
-function gateUp(r: Recorder, { label, phase, activation, weights, x, norm, hidden }: FfnStep): void {
+/**
+ * hidden = act(gate h, up h). What an adapter or a bias adds comes before the activation, which is a dispatch of its own then, as it is for a double
+ * gate.
+ */
+function gateUp(r: Recorder, { label, phase, activation, weights, x, norm, hidden, bias }: FfnStep): void {
   const name = `${label} gate up`;
   const { lowRank } = weights.gateUp;
   const io = { x, ...(norm && { gamma: norm.gamma }) };
@@ -52,12 +64,12 @@ function gateUp(r: Recorder, { label, phase, activation, weights, x, norm, hidde
     gluTriples(r, `${name} activation`, { values: hidden }, { width: weights.gateUp.rows / 3 });
     return;
   }
-  if (!lowRank) {
+  const pairs = bias?.pairs ?? lowRank?.scratch.pairs;
+  if (!pairs) {
     glu(r, name, { ...io, weights: onlyPart(weights.gateUp), out: hidden }, { ...options, activation });
     return;
   }
-  const { pairs } = lowRank.scratch;
-  linear(r, name, { ...io, weights: weights.gateUp, out: pairs }, options);
+  linear(r, name, { ...io, weights: weights.gateUp, bias: bias?.gateUp ?? null, out: pairs }, options);
   gluPairs(r, `${name} activation`, { pairs, out: hidden }, { pairs: weights.gateUp.rows / 2, activation });
 }
 

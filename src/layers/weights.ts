@@ -39,6 +39,7 @@ export interface GroupedWeights<M, V> {
   readonly sinks: V | null; // [H]
   /** Of attention to an encoded text: k heads and v heads of what the encoder gives; `qkv` then has q heads alone. */
   readonly kv: M | null; // [2 Hk A, D]
+  readonly kvBias: V | null; // [2 Hk A]
   readonly distanceBias: V | null; // [buckets, H]
   readonly filter: FilterWeights<M, V> | null;
 }
@@ -132,6 +133,9 @@ export interface DenseWeights<M> {
 export interface DenseLayerWeights<M, V> extends DenseWeights<M> {
   /** Of what it reads; null where it reads the residual stream as it is. */
   readonly norm: V | null;
+  /** In the order of their rows; null where there are none. */
+  readonly gateUpBias: V | null; // [2 width], without gates [width]
+  readonly downBias: V | null; // [D]
 }
 
 /** A dense FFN beside the experts. */
@@ -172,7 +176,7 @@ export function mixerVectors<M, V>(w: LayerWeights<M, V, unknown, unknown>['mixe
   if (w.kind === 'grouped') {
     const { filter } = w;
     const ofFilter = filter ? [filter.firstBias, filter.secondBias, filter.shift, filter.norm] : [];
-    return [w.qkvBias, w.oBias, w.qNorm, w.kNorm, w.sinks, w.distanceBias, ...ofFilter];
+    return [w.qkvBias, w.kvBias, w.oBias, w.qNorm, w.kNorm, w.sinks, w.distanceBias, ...ofFilter];
   }
   if (w.kind === 'latent') return [w.qNorm, w.kvNorm];
   if (w.kind === 'short-conv') return [w.taps];
@@ -265,6 +269,7 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
         sinks: await optional(w.sinks, vector),
         filter: await optional(w.filter, filter),
         kv: await optional(w.kv, (m) => to.matrix(m)),
+        kvBias: await optional(w.kvBias, vector),
         distanceBias: await optional(w.distanceBias, vector),
       };
     }
@@ -291,7 +296,13 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
 
   const ffn = async (w: From['ffn']): Promise<To['ffn']> => {
     if (w.kind === 'none') return w;
-    if (w.kind === 'dense') return { norm: await optional(w.norm, vector), ...(await dense(w)) };
+    if (w.kind === 'dense')
+      return {
+        norm: await optional(w.norm, vector),
+        ...(await dense(w)),
+        gateUpBias: await optional(w.gateUpBias, vector),
+        downBias: await optional(w.downBias, vector),
+      };
     return {
       kind: 'moe',
       router: await to.router(w.router),

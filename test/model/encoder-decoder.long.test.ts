@@ -1,19 +1,21 @@
 /**
- * An encoder-decoder against the values that transformers computed: greedy ids and the routing of both stacks exactly, logits to 1e-3 of RMS; with every
+ * Encoder-decoders against the values that transformers computed: greedy ids and the routing of both stacks exactly, logits to 1e-3 of RMS; with every
  * expert on the GPU, and the same bits with few.
  */
 import { describe, expect, it } from 'vitest';
 import { openDawn } from '../../src/cli/dawn.ts';
 import { load, plan } from '../../src/engine/load.ts';
 import type { Model } from '../../src/engine/model.ts';
+import type { Prompt } from '../../src/engine/text.ts';
 import type { Counters } from '../../src/gpu/gpu.ts';
 import type { RunRouting } from '../../src/trace/run-routing.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
 import { expectClose } from '../support/conformance.ts';
 import { listedDispatches } from '../support/dispatches.ts';
-import { ENCODER_DECODERS, fixturePath } from '../support/fixture-list.ts';
+import { ENCODER_DECODERS, fixturePath, SPARSE_ENCODER_DECODERS } from '../support/fixture-list.ts';
 import { Golden } from '../support/golden.ts';
 import { openTestGpu, pretend, UNINITIALISED } from '../support/gpu.ts';
+import { languageTokenizer } from '../support/language-tokenizer.ts';
 import { LosableGpu } from '../support/losable.ts';
 import { filesOf, text, withModel } from '../support/models.ts';
 import { memorySource } from '../support/weights.ts';
@@ -57,9 +59,12 @@ async function answer(
   }
 }
 
-/** Of [T, L] those of some layers. */
-const columns = <T>(of: ArrayLike<T>, layers: number, first: number, end: number): T[] =>
-  Array.from(of).filter((_, i) => i % layers >= first && i % layers < end);
+/** Of [T, L, K] those of some layers. */
+const columns = <T>(of: ArrayLike<T>, [layers, topK]: readonly [number, number], first: number, end: number): T[] =>
+  Array.from(of).filter((_, i) => {
+    const layer = Math.floor(i / topK) % layers;
+    return layer >= first && layer < end;
+  });
 
 /** As T5's: a unigram model, blanks that begin words, and an end token behind every text. */
 const TOKENIZER = {
@@ -105,12 +110,53 @@ it('takes a text and gives one', async () => {
   });
 });
 
-describe.each(ENCODER_DECODERS)('%s', (fixture) => {
+it('translates a text into the language that is asked for', async () => {
+  const tokenizer = text(languageTokenizer('code last'));
+  const files = { ...filesOf(fixturePath('families/m2m-100')), 'tokenizer.json': tokenizer };
+  await withModel(gpu, memorySource(files), {}, async (model) => {
+    const translated = async (prompt: Prompt, targetLanguage: string | number): Promise<[number, number][]> => {
+      const drawn: [number, number][] = [];
+      const options = { targetLanguage, temperature: 0, maxTokens: 4, ignoreEnd: true };
+      for await (const { id, logprob } of model.generate(prompt, options)) drawn.push([id, logprob]);
+      return drawn;
+    };
+    const drawn = await translated('w1 w2', 'fra_Latn');
+    expect(drawn[0]![0]).toBe(95);
+    expect(drawn).toEqual(await translated({ ids: [93, 5, 6, 2] }, 95));
+    const other = await translated('w1 w2', 'deu_Latn');
+    expect(other[0]![0]).toBe(94);
+    expect(drawn[1]![1]).not.toBe(other[1]![1]);
+  });
+});
+
+function expected(fixture: string) {
   const folder = fixturePath(fixture);
   const golden = new Golden(`${folder}/golden.safetensors`);
-  const prompt = golden.ids('prompt_ids');
-  const greedy = golden.ids('greedy_ids');
+  return { folder, golden, prompt: golden.ids('prompt_ids'), greedy: golden.ids('greedy_ids') };
+}
+
+/** Compares the routing of both stacks, where there is any. @returns MoE layers of the encoder */
+function expectRouting(golden: Golden, { layers, topK, prompt: read, generation }: RunRouting): number {
+  if (!golden.has('topk_ids')) {
+    expect(layers).toBe(0);
+    return 0;
+  }
   const encoderLayers = golden.shape('encoder_topk_ids')[1]!;
+  const shape = [layers, topK] as const;
+  const encoder = [shape, 0, encoderLayers] as const;
+  const decoder = [shape, encoderLayers, layers] as const;
+  expect(columns(read!.routed_experts, ...encoder)).toEqual(golden.ids('encoder_topk_ids'));
+  expectClose(columns(read!.router_weights, ...encoder), golden.floats('encoder_topk_weights'), 1e-3, 'weights');
+  expect(new Set(columns(read!.routed_experts, ...decoder))).toEqual(new Set([-1]));
+  // What the start token chose is not of the answer.
+  const own = (layers - encoderLayers) * topK;
+  expect(columns(generation!.routed_experts, ...decoder)).toEqual(golden.ids('topk_ids').slice(own));
+  expect(new Set(columns(generation!.routed_experts, ...encoder))).toEqual(new Set([-1]));
+  return encoderLayers;
+}
+
+describe.each(ENCODER_DECODERS)('%s', (fixture) => {
+  const { folder, golden, prompt, greedy } = expected(fixture);
 
   it.each(['gpu', 'software'] as const)('gives the golden values: %s', (kernels) =>
     withModel(KERNELS[kernels], folder, {}, async (model) => {
@@ -121,25 +167,18 @@ describe.each(ENCODER_DECODERS)('%s', (fixture) => {
       const answered = await answer(model, prompt, greedy.length);
       expect(answered.ids).toEqual(greedy);
 
-      const { layers, prompt: read, generation } = answered.routing;
-      const encoder = [layers, 0, encoderLayers] as const;
-      const decoder = [layers, encoderLayers, layers] as const;
-      expect(columns(read!.routed_experts, ...encoder)).toEqual(golden.ids('encoder_topk_ids'));
-      expectClose(columns(read!.router_weights, ...encoder), golden.floats('encoder_topk_weights'), 1e-3, 'weights');
-      expect(new Set(columns(read!.routed_experts, ...decoder))).toEqual(new Set([-1]));
-      // What the start token chose is not of the answer.
-      const own = layers - encoderLayers;
-      expect(columns(generation!.routed_experts, ...decoder)).toEqual(golden.ids('topk_ids').slice(own));
-      expect(new Set(columns(generation!.routed_experts, ...encoder))).toEqual(new Set([-1]));
-      expect(scored.routing.map((r) => r.ids.length)).toEqual([
-        ...Array.from({ length: encoderLayers }, () => 0),
-        ...Array.from({ length: own }, () => ids.length),
-      ]);
+      const { routing } = answered;
+      const inEncoder = expectRouting(golden, routing);
+      expect(scored.routing.map((r) => r.ids.length)).toEqual(
+        Array.from({ length: routing.layers }, (_, i) => (i < inEncoder ? 0 : ids.length * routing.topK)),
+      );
 
       const listed = listedDispatches().get(fixture)![kernels];
       const nothingNew = { bindGroupsCreated: 0, pipelinesCreated: 0 };
       // The encoder's step, and what its layers chose, come before the decoder's first.
-      expect(answered.costs[0]).toMatchObject({ ...nothingNew, dispatches: listed.prefill, submits: 3, readbacks: 2 });
+      const readbacks = routing.layers > 0 ? 2 : 1;
+      const first = { dispatches: listed.prefill, submits: readbacks + 1, readbacks };
+      expect(answered.costs[0]).toMatchObject({ ...nothingNew, ...first });
       for (const token of answered.costs.slice(1))
         expect(token).toMatchObject({
           ...nothingNew,
@@ -150,6 +189,21 @@ describe.each(ENCODER_DECODERS)('%s', (fixture) => {
         });
     }),
   );
+
+  it('takes what was planned, to the byte, and answers alike with keys and values in f16', async () => {
+    const options = { contextLength: 72, kv: 'f16' } as const;
+    const planned = await plan(pathSource(folder), { ...options, limits: gpu.facts.limits });
+    await withModel(gpu, folder, { ...options, prefillChunk: 13 }, async (model) => {
+      expect(model.gpuBytes).toEqual(planned.bytes);
+      const encoded = prompt;
+      const { logits } = await model.logits([model.config.encoder!.startToken, ...greedy.slice(0, -1)], { encoded });
+      expectClose(logits, golden.floats('logits'), 2e-2, 'logits'); // f16 has 11 bits
+    });
+  });
+});
+
+describe.each(SPARSE_ENCODER_DECODERS)('%s', (fixture) => {
+  const { folder, prompt, greedy } = expected(fixture);
 
   it('says the same, bit for bit, with few experts on the GPU, and after other texts', () =>
     withModel(gpu, folder, {}, async (model) => {
@@ -171,17 +225,10 @@ describe.each(ENCODER_DECODERS)('%s', (fixture) => {
         });
       }
     }));
+});
 
-  it('takes what was planned, to the byte, and answers alike with keys and values in f16', async () => {
-    const options = { contextLength: 72, kv: 'f16' } as const;
-    const planned = await plan(pathSource(folder), { ...options, limits: gpu.facts.limits });
-    await withModel(gpu, folder, { ...options, prefillChunk: 13 }, async (model) => {
-      expect(model.gpuBytes).toEqual(planned.bytes);
-      const encoded = prompt;
-      const { logits } = await model.logits([model.config.encoder!.startToken, ...greedy.slice(0, -1)], { encoded });
-      expectClose(logits, golden.floats('logits'), 2e-2, 'logits'); // f16 has 11 bits
-    });
-  });
+describe('one of them', () => {
+  const { folder, prompt, greedy } = expected('families/switch');
 
   it('goes on where it was when the device is lost', async () => {
     const losable = new LosableGpu(await openDawn({ software: true, toggles: [UNINITIALISED] }));

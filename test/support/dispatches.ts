@@ -61,7 +61,9 @@ export function layerDispatches(
   const attending = mixing + Number(postNorms);
   if (ffn.kind === 'none') return attending;
   const double = Number(valueRows(ffn.activation) === 3); // values are made of the products by a dispatch of its own
-  if (ffn.kind === 'dense') return attending + 2 + double + own.before + Number(postNorms);
+  // Biases come between the products and the activation.
+  if (ffn.kind === 'dense')
+    return attending + 2 + double + own.before + Number(postNorms) + Number(ffn.bias ?? false);
   const weighs = ffn.weightsOn === 'input'; // by a dispatch of its own; the shared expert then reads other rows than the experts
   const latent = ffn.latent ? 2 : 0; // down, up
   const shared = ffn.shared && (kernels === 'software' || weighs || latent) ? 2 : 0;

@@ -65,7 +65,9 @@ export const FIXTURES: readonly string[] = folders([...SWEPT_FAMILIES, ...OTHER_
 /** Of FIXTURES, those without experts. */
 export const DENSE: readonly string[] = folders(['gemma2', 'olmo3'], []);
 /** Those with an encoder, which have tests of their own: test/model/encoder-decoder.long.test.ts. */
-export const ENCODER_DECODERS: readonly string[] = folders(['switch'], []);
+export const ENCODER_DECODERS: readonly string[] = folders(['switch', 'nllb-moe', 'm2m-100'], []);
+/** Of those, the ones with experts. */
+export const SPARSE_ENCODER_DECODERS: readonly string[] = folders(['switch', 'nllb-moe'], []);
 /** Fixtures that only the pass in doubles is compared with: test/unit/reference/model.long.test.ts. */
 export const DOUBLES_FIXTURES: readonly string[] = folders(DOUBLES_FAMILIES, []);
 /** Those that are also run in chunks, with few experts on the GPU, and planned to the byte. */

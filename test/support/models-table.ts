@@ -3,7 +3,15 @@ import { readFileSync } from 'node:fs';
 import { readModelConfig } from '../../src/config/load.ts';
 import { FAMILIES } from '../../src/families/index.ts';
 import { configOf, FAMILIES_WITHOUT_GOLDEN, hasVersion4, ODD_FAMILIES } from './configs.ts';
-import { DOUBLES_FIXTURES, ENCODER_DECODERS, FIXTURES, fixturePath, MORE_FORMATS, SWEPT } from './fixture-list.ts';
+import {
+  DOUBLES_FIXTURES,
+  ENCODER_DECODERS,
+  FIXTURES,
+  fixturePath,
+  MORE_FORMATS,
+  SPARSE_ENCODER_DECODERS,
+  SWEPT,
+} from './fixture-list.ts';
 
 interface Shown {
   readonly fixture: string;
@@ -43,7 +51,7 @@ function row({ id, modelTypes }: (typeof FAMILIES)[number]): string {
     ? `doubles: ${others.map((o) => o.name).join(', ')}${held.length ? `, held by ${held.join(', ')}` : ''}`
     : '';
   const forms = others.every((o) => hasVersion4(o.name)) ? 'v4, v5' : 'v5';
-  const streamed = fixtures.some((f) => [...SWEPT, ...ENCODER_DECODERS].includes(f.fixture)) ? 'yes' : '';
+  const streamed = fixtures.some((f) => [...SWEPT, ...SPARSE_ENCODER_DECODERS].includes(f.fixture)) ? 'yes' : '';
   const weights = unique([...fixtures.map((f) => f.weights), ...(others.length ? ['f32'] : [])]);
   const cells = [
     id,
@@ -91,7 +99,7 @@ whose results for a token depend on how the text around it was cut:
 - No token is dropped. There each of E experts takes, of a prompt of n tokens in one call, the first \`router_topk * router_capacity_factor_eval * n / E\` (made even, at least \`router_min_capacity\`) that choose it, all first choices before all second ones: what becomes of a token depends on those behind it. Up to that many, as in the fixture, both give the same.
 - A token that is written turns by its own position, as in a prompt. There a single token's query turns by one position more.
 
-Switch Transformer is an encoder and a decoder: [encoder-decoder.md](encoder-decoder.md).
+Switch Transformer, NLLB-MoE and M2M-100 (NLLB-200 in its dense sizes) are an encoder and a decoder: [encoder-decoder.md](encoder-decoder.md).
 
 Where the rotation depends on length, the context that a model is loaded with decides, once for all positions:
 
@@ -102,7 +110,6 @@ Where the rotation depends on length, the context that a model is loaded with de
 Not run, and why:
 
 - ZAYA1, with convolutions inside attention and a router that carries a state.
-- NLLB-MoE: its feed-forwards have biases outside the experts, and sinusoids say where tokens are; what it shares with Switch is there ([encoder-decoder.md](encoder-decoder.md)).
 - privacy-filter and nomic-embed: encoders, which label or embed and do not generate.
 
 A model of another family is refused with the nearest known family and the keys that this one does not know; \`webmoe inspect\` prints a family file to start from.

@@ -69,7 +69,9 @@ function grouped(
       'linear',
     ),
     qkvBias: config.bias.qkv
-      ? find.stackedBias([onlyOne(names.q), onlyOne(names.k), names.v], [qRows, kvRows, kvRows])
+      ? isCross
+        ? find.stackedBias([onlyOne(names.q)], [qRows])
+        : find.stackedBias([onlyOne(names.q), onlyOne(names.k), names.v], [qRows, kvRows, kvRows])
       : null,
     o: find.matrix(names.o, { rows: hidden, cols: qRows }, 'linear'),
     oBias: config.bias.o ? find.vector(`${names.o}.bias`, hidden) : null,
@@ -79,6 +81,7 @@ function grouped(
     kv: isCross
       ? find.stacked(`${labelOf(names.k)} + v`, [...inStretches(names.k, { rows: kvRows, cols: hidden }), v], 'linear')
       : null,
+    kvBias: isCross && config.bias.qkv ? find.stackedBias([onlyOne(names.k), names.v], [kvRows, kvRows]) : null,
     distanceBias: config.distanceBias ? find.tensor(names.distanceBias!, [config.distanceBias.buckets, heads]) : null,
     filter: config.filter ? filter(find, names, v, hidden) : null,
   };
@@ -139,6 +142,7 @@ function mixture(
     sinks: null,
     filter: null,
     kv: null,
+    kvBias: null,
     distanceBias: null,
   };
 }

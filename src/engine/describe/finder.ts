@@ -184,6 +184,18 @@ export class WeightFinder {
     };
   }
 
+  /** Biases of what `interleaved` gives, in the order of its rows. @param rows of gate, and of up */
+  interleavedBias(gate: MatrixName, up: MatrixName, rows: number): VectorSpec {
+    const stored = this.stackedBias([gate, up], [rows, rows]);
+    return {
+      ...stored,
+      load: async (signal) => {
+        const halves = await stored.load(signal);
+        return halves.map((_, i) => halves[(i >> 1) + (i % 2) * rows]!);
+      },
+    };
+  }
+
   /** The biases of matrices that are stacked here: of each, or of the one matrix that holds them all. */
   stackedBias(names: readonly MatrixName[], rows: readonly number[]): VectorSpec {
     const [first] = names;

@@ -47,6 +47,8 @@ export interface Taps {
 
 export interface BodyParts extends MixerParts {
   readonly homes: ExpertHomes;
+  /** null where the config has none. */
+  readonly sinusoids: BufferView | null; // [context, D]
   /** All MoE layers one after the other, each from its offset on: see kernels/moe/intervention.ts. */
   readonly interventions: BufferView;
   readonly interventionAt: readonly number[];
@@ -123,9 +125,10 @@ class BodyRecording {
   }
 
   #embed(first: number): void {
-    const { config, activations } = this.#parts;
+    const { config, activations, sinusoids } = this.#parts;
+    invariant(!sinusoids || !this.#step.pages, 'sinusoids of several sequences in one step');
     for (const { firstRow, matrix } of this.#step.weights.embed.parts) {
-      const io = { ids: activations.ids, weights: matrix, out: this.#stream(first) };
+      const io = { ids: activations.ids, weights: matrix, sinusoids, out: this.#stream(first) };
       embedRows(this.#r, 'embed', io, { firstRow, scale: config.embeddingScale });
     }
   }
@@ -168,7 +171,9 @@ class BodyRecording {
     if (ffn.kind === 'dense') {
       invariant(weights.ffn.kind === 'dense', 'weights of another kind than the config');
       const { activation } = ffn;
-      const of = { activation, weights: weights.ffn, gamma: weights.ffn.norm, normed: a.normed, hidden: a.dense };
+      const { gateUpBias: gateUp, downBias: down } = weights.ffn;
+      const bias = gateUp && down ? { gateUp, down, pairs: a.mid } : null;
+      const of = { activation, weights: weights.ffn, gamma: weights.ffn.norm, normed: a.normed, hidden: a.dense, bias };
       denseLayer(this.#r, { ...step, ...of });
     } else if (ffn.kind === 'moe') {
       invariant(weights.ffn.kind === 'moe', 'weights of another kind than the config');

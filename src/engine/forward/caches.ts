@@ -8,6 +8,7 @@ import type { Gpu } from '../../gpu/gpu.ts';
 import type { KvCache } from '../../layers/attention.ts';
 import type { RecurrentState } from '../../layers/mixer_step.ts';
 import { ropeTable } from '../../layers/rope.ts';
+import { sinusoidRows } from '../../layers/sinusoids.ts';
 import { cacheBytes, distanceKey, hasOwnCache } from '../activations.ts';
 import type { Plan } from '../plan.ts';
 
@@ -55,6 +56,15 @@ export function bucketTables(gpu: Gpu, config: ModelConfig, buffer: MakeBuffer):
     }
     return view;
   });
+}
+
+/** What is added to the embedding at each position; null where the config has none. */
+export function sinusoidTable(gpu: Gpu, config: ModelConfig, capacity: number, buffer: MakeBuffer): BufferView | null {
+  if (!config.sinusoids) return null;
+  const table = sinusoidRows(config.sinusoids, { rows: capacity, size: config.hidden });
+  const view = buffer('sinusoids', 'tables', table.byteLength);
+  gpu.write(view, table);
+  return view;
 }
 
 /** By layer, a table that layers with the same angles share; null where the token mixer is no attention. */

@@ -7,6 +7,6 @@ export const EMBED_COSTS: Readonly<Record<string, CostRule>> = {
       ? moves({ activationBytes: BYTES * c.tokens })
       : moves({
           weightBytes: c.tokens * weightRowBytes(c),
-          activationBytes: BYTES * c.tokens * (1 + c.number('D')),
+          activationBytes: BYTES * c.tokens * (1 + (c.flag('SINUSOIDS') ? 2 : 1) * c.number('D')),
         }),
 };

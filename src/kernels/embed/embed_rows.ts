@@ -6,17 +6,19 @@ import type { DeviceMatrix } from '../matrix.ts';
 export interface EmbedRows {
   readonly ids: BufferView; // [T] u32
   readonly weights: DeviceMatrix; // [N, D]
+  /** Added to the row of the token at each position. Default and null: nothing is. */
+  readonly sinusoids?: BufferView | null; // [context, D]
   readonly out: BufferView; // [T, D]
 }
 
 /**
- * out[t] = row ids[t] of the table, times `scale`. For a table in parts, record one call a part in order, with the table row that each starts at: a part
+ * out[t] = row ids[t] of the table, times `scale`, and the sinusoid of the token's position. For a table in parts, record one call a part in order, with the table row that each starts at: a part
  * writes only the tokens whose rows it has. Ids beyond the table never read out of bounds: they give the last row of the first part.
  */
 export function embedRows(
   recorder: Recorder,
   label: string,
-  { ids, weights, out }: EmbedRows,
+  { ids, weights, sinusoids, out }: EmbedRows,
   { firstRow = 0, scale = 1 }: { readonly firstRow?: number; readonly scale?: number } = {},
 ): void {
   const { constants, imports } = weightFormat(weights.layout, weights);
@@ -25,9 +27,9 @@ export function embedRows(
   recorder.dispatch({
     shader: 'embed/embed_rows',
     label,
-    constants: { ...constants, ...part, ...scaled, D: weights.cols, N: weights.rows },
+    constants: { ...constants, ...part, ...scaled, SINUSOIDS: Boolean(sinusoids), D: weights.cols, N: weights.rows },
     imports,
-    bindings: { ids, values: weights.view, scales: weights.view, out },
+    bindings: { ids, values: weights.view, scales: weights.view, out, ...(sinusoids && { sinusoids }) },
     grid: ({ tokens }) => foldGrid(tokens),
   });
 }

@@ -291,13 +291,14 @@ export function findTensor(
 }
 
 export interface ExpertBias {
-  /** [2F]: gate_0, up_0, gate_1, up_1, ... */
+  /** [2F]: gate_0, up_0, gate_1, up_1, ...; without gates [F], of the halves of up. */
   readonly gateUp: Float32Array;
   readonly down: Float32Array; // [D]
 }
 
 /**
- * The biases of expert `e`, stored beside its matrices: fused [E, 2F] and [E, D], or one tensor each called `${matrix}.bias`. Reads headers only.
+ * The biases of expert `e`, stored beside its matrices: fused [E, 2F] and [E, D], or one tensor each called `${matrix}.bias`, of which gate and up may be
+ * rows. Reads headers only.
  * @returns what fetches the values
  * @throws InvalidCheckpoint `missing-tensor`, `wrong-shape`
  */
@@ -309,12 +310,12 @@ export function findExpertBias(
 ): (signal?: AbortSignal) => Promise<ExpertBias> {
   if (storage.kind === 'separate') {
     const { gate, up, down } = storage.expert(e);
-    invariant(
-      typeof gate === 'string' && typeof up === 'string',
-      'no family has experts with biases in rows of others',
-    );
-    const g = findVector(checkpoint, `${gate}.bias`, width);
-    const u = findVector(checkpoint, `${up}.bias`, width);
+    const ofRows = (name: MatrixName): ((signal?: AbortSignal) => Promise<Float32Array>) => {
+      if (typeof name === 'string') return findVector(checkpoint, `${name}.bias`, width);
+      const whole = findVector(checkpoint, `${name.of}.bias`, name.total);
+      return async (signal) => (await whole(signal)).subarray(name.first, name.first + name.rows);
+    };
+    const [g, u] = [ofRows(gate), ofRows(up)];
     const d = findVector(checkpoint, `${down}.bias`, hidden);
     return async (signal) => {
       const [gates, ups, downs] = await Promise.all([g(signal), u(signal), d(signal)]);

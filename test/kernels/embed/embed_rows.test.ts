@@ -21,6 +21,8 @@ interface Case {
   /** Cuts the table in two at this row. */
   readonly cut?: number;
   readonly scale?: number;
+  /** Of the first token, with sinusoids. */
+  readonly position?: number;
 }
 
 const BF16: Layout = { kind: 'bf16' };
@@ -39,6 +41,17 @@ const cases: Case[] = [
   { name: 'more_chunks_than_lanes', tokens: 2, rows: 3, size: 2090, layout: INT8 },
   { name: 'beyond_the_table', tokens: 4, rows: 9, size: 40, layout: BF16, ids: [8, 9, 0xffffffff, 0] },
   { name: 'two_parts', tokens: 6, rows: 9, size: 40, layout: INT8, ids: [8, 0, 3, 4, 5, 4], cut: 4, scale: 12 },
+  { name: 'sinusoids', tokens: 3, rows: 5, size: 40, layout: BF16, scale: 3, position: 4 },
+  {
+    name: 'sinusoids_two_parts',
+    tokens: 6,
+    rows: 9,
+    size: 34,
+    layout: BF16,
+    ids: [8, 0, 3, 4, 5, 4],
+    cut: 4,
+    position: 0,
+  },
 ];
 
 async function check({ name, tokens, rows, size, layout, cut, scale = 1, ...c }: Case): Promise<void> {
@@ -46,13 +59,20 @@ async function check({ name, tokens, rows, size, layout, cut, scale = 1, ...c }:
   const values = normals(2, rows * size);
   const part = (begin: number, end: number): Uint32Array<ArrayBuffer> =>
     encodeMatrix(values.subarray(begin * size, end * size), layout, { rows: end - begin, cols: size });
-  const inputs = cut ? { ids, first: part(0, cut), second: part(cut, rows) } : { ids, first: part(0, rows) };
+  const at =
+    c.position === undefined ? null : { position: c.position, sinusoids: normals(3, (tokens + c.position) * size) };
+  const inputs = {
+    ids,
+    first: part(0, cut ?? rows),
+    ...(cut && { second: part(cut, rows) }),
+    ...(at && { sinusoids: at.sinusoids }),
+  };
   const got = await runKernel(gpu, {
     inputs,
     outputs: { out: tokens * size },
-    step: { tokens, position: 0 },
+    step: { tokens, position: at?.position ?? 0 },
     record: (r, v) => {
-      const io = { ids: v.ids!, out: v.out! };
+      const io = { ids: v.ids!, sinusoids: v.sinusoids ?? null, out: v.out! };
       embedRows(r, name, { ...io, weights: { view: v.first!, layout, rows: cut ?? rows, cols: size } }, { scale });
       if (!cut) return;
       const weights = { view: v.second!, layout, rows: rows - cut, cols: size };
@@ -60,8 +80,8 @@ async function check({ name, tokens, rows, size, layout, cut, scale = 1, ...c }:
     },
   });
   const table = decodeMatrix(part(0, rows), layout, { rows, cols: size });
-  // Two f32 products.
-  expectClose(asF32(got.out!), twin(ids, table, { tokens, rows, size, scale }), 3e-7, name);
+  // Two f32 products and a sum.
+  expectClose(asF32(got.out!), twin(ids, table, { tokens, rows, size, scale }, at ?? undefined), 3e-7, name);
 }
 
 const named = (name: string): Case => cases.find((c) => c.name === name)!;
@@ -75,6 +95,12 @@ describe('embed/embed_rows', () => {
     ['stores beyond D', 'bf16', (s) => s.replace('if (d < D)', 'if (d <= D)')],
     ['forgets where its part starts', 'two_parts', (s) => s.replace(' - FIRST_ROW;', ';')],
     ['overwrites tokens of other parts', 'two_parts', (s) => s.replace('if (row >= N) { return; }', '')],
+    ['forgets where the tokens are', 'sinusoids', (s) => s.replace('(u_step.position + t)', 't')],
+    [
+      'adds beyond D',
+      'sinusoids',
+      (s) => s.replace('if (d < D) { out[t * D + d] +=', 'if (d <= D) { out[t * D + d] +='),
+    ],
     ['stops after one trip', 'more_chunks_than_lanes', (s) => s.replace('(W_CHUNKS + WG - 1u) / WG', '1u')],
   ])('notices a kernel that %s', async (_what, name, mutate) => {
     await expectMutantToFail(gpu, shaderText, 'embed/embed_rows', mutate, () => check(named(name)));

@@ -207,6 +207,7 @@ test('generation_config.json: what it says, nothing it does not, and what was pa
     minP: null,
     repetitionPenalty: 1.1,
     maxNewTokens: null,
+    firstToken: null,
     ignored: ['suppress_tokens'],
   });
   expect(readGenerationConfig('{}')).toMatchObject({ endTokens: null, doSample: null, ignored: [] });

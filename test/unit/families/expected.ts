@@ -148,7 +148,7 @@ type Kind = ExpertStorage['kind'];
 
 function addFfn(shapes: Shapes, ffn: FfnConfig, n: LayerNames['ffn'], hidden: number, kind?: Kind): void {
   if (ffn.kind === 'none') return;
-  if (ffn.kind === 'dense' && n.kind === 'dense') addGlu(shapes, n, ffn, hidden);
+  if (ffn.kind === 'dense' && n.kind === 'dense') addGlu(shapes, n, ffn, hidden, ffn.bias);
   else if (ffn.kind === 'moe' && n.kind === 'moe') addMoe(shapes, ffn, n, hidden, kind);
   else throw new Error('names of another kind than the config');
 }

@@ -14,6 +14,7 @@ import type { ByteSource } from '../../../../src/weights/source.ts';
 import { alignUp } from '../../../../src/util/math.ts';
 import { pathSource } from '../../../../src/weights/node-source.ts';
 import { hollowSource } from '../../../support/hollow.ts';
+import { ENCODER_DECODERS } from '../../../support/fixture-list.ts';
 import { fixturePath, SHIPPED } from '../../../support/models.ts';
 import { published } from '../../config/published.ts';
 import { FAMILY_FIXTURES, hasEncoder, loadConfig, readModel } from '../../families/checkpoint.ts';
@@ -68,25 +69,29 @@ describe('the weights that a token reads', () => {
     gemma4: 2 * 32 * 64,
   };
 
-  it('of a decoder are those of its own stack, without what makes keys and values of a text', async () => {
-    const folder = fixturePath('families/switch');
-    const { config, names } = loadConfig(folder);
-    const [moe, { layers }] = [config.layers.at(-1)!.ffn, config];
-    if (moe.kind !== 'moe') throw new Error('no experts in the last layer');
-    const biased = layers.filter(({ mixer }) => mixer.kind === 'grouped' && mixer.distanceBias).length;
-    let expected = 0;
-    for (const [name, tensor] of readModel(folder)) {
-      if (/^encoder\.|EncDecAttention\.[kv]\./.test(name)) continue;
-      const bytes = bytesOnGpu(name, tensor);
-      if (name === `${names.embed}.weight`) expected += bytes / config.vocab + bytes;
-      // A table in f32 for each layer that reads it.
-      else if (name.includes('relative')) expected += 4 * 16 * 4 * (biased - config.encoder!.layers);
-      else expected += isOfExperts.test(name) ? bytes / moe.experts : bytes;
-    }
-    const sheet = await sheetOf(pathSource(folder), { contextLength: 128 });
-    expect(totalCost(sheet.token(40)).weightBytes).toBe(expected);
-    expect(totalCost(sheet.prompt(37)).weightBytes).toBeGreaterThan(2 * expected);
-  });
+  it.each(ENCODER_DECODERS)(
+    '%s: of a decoder are those of its own stack, without what makes keys and values of a text',
+    async (name) => {
+      const folder = fixturePath(name);
+      const { config, names } = loadConfig(folder);
+      const { layers } = config;
+      const moe = layers.map(({ ffn }) => ffn).find((ffn) => ffn.kind === 'moe');
+      const biased = layers.filter(({ mixer }) => mixer.kind === 'grouped' && mixer.distanceBias).length;
+      let expected = 0;
+      for (const [name, tensor] of readModel(folder)) {
+        if (/^(?:model\.)?encoder\.|EncDecAttention\.[kv]\.|(?:encoder_attn|cross_attention)\.[kv]_/.test(name))
+          continue;
+        const bytes = bytesOnGpu(name, tensor);
+        if (name === `${names.embed}.weight`) expected += bytes / config.vocab + bytes;
+        // A table in f32 for each layer that reads it.
+        else if (name.includes('relative')) expected += 4 * 16 * 4 * (biased - config.encoder!.layers);
+        else expected += moe && isOfExperts.test(name) ? (bytes * moe.topK) / moe.experts : bytes;
+      }
+      const sheet = await sheetOf(pathSource(folder), { contextLength: 128 });
+      expect(totalCost(sheet.token(40)).weightBytes).toBe(expected);
+      expect(totalCost(sheet.prompt(37)).weightBytes).toBeGreaterThan(1.5 * expected);
+    },
+  );
 
   it.each(FAMILY_FIXTURES.filter((folder) => !hasEncoder(folder)))(
     '%s: everything else once, K of E experts, one row of the embedding',
