@@ -44,6 +44,7 @@ import { qwen3Next } from './qwen3-next.ts';
 import { smallThinker } from './smallthinker.ts';
 import { switchTransformers } from './switch.ts';
 import { yuan } from './yuan.ts';
+import { zaya } from './zaya.ts';
 
 export const FAMILIES: readonly Family[] = [
   mixtral,
@@ -84,6 +85,7 @@ export const FAMILIES: readonly Family[] = [
   laguna,
   arctic,
   yuan,
+  zaya,
   switchTransformers,
 ];
 

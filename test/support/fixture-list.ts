@@ -17,6 +17,7 @@ const SWEPT_FAMILIES = [
   'llama4',
   'nemotron-h-latent',
   'arctic',
+  'zaya',
 ];
 const OTHER_FAMILIES = [
   'granitemoe',

@@ -82,6 +82,9 @@ front is refused; no published pattern has one. Steps of the scan keep to \`time
 
 Yuan 2.0-M32 turns by angles that are rounded to bf16, positions too, as its published code has them in any type. Its layers keep, beside keys and values, what they need of the token before: a conversation that is edited is computed from the start.
 
+ZAYA1's router has a class more than there are experts: the last, to skip them. It counts as an expert that has no weights, in traces and interventions too, and is never fetched; its weight is the router's probability, and what it gives is 0. Layers keep, beside keys and values, projections of the
+last two tokens, and a router adds to its state that of the layer before, which is why none predicts the next.
+
 Switch Transformer is an encoder and a decoder: [encoder-decoder.md](encoder-decoder.md).
 
 Where the rotation depends on length, the context that a model is loaded with decides, once for all positions:
@@ -92,7 +95,6 @@ Where the rotation depends on length, the context that a model is loaded with de
 
 Not run, and why:
 
-- ZAYA1, with convolutions inside attention and a router that carries a state.
 - Skywork-MoE: keys of its config say whether its gate has two layers and is normalised, at inference as in training; what the released file says, and what its tensors are called, could not be read.
 - OpenMoE: an expert is four matrices (x1 silu(x2) up, then down), where kernels here take two rows a value; and its published code drops tokens of a prompt beyond an expert's capacity.
 - NLLB-MoE: its feed-forwards have biases outside the experts, and sinusoids say where tokens are; what it shares with Switch is there ([encoder-decoder.md](encoder-decoder.md)).

@@ -38,6 +38,8 @@ export interface RouteShape {
   readonly predict?: boolean;
   /** Also write the router's logits, biases of the router included. Default false. */
   readonly logits?: boolean;
+  /** Experts from this id on have no weights: with a slot table they count as there. Absent: all have. */
+  readonly weighted?: number;
 }
 
 export const MAX_EXPERTS = 512;
@@ -114,7 +116,7 @@ export function route(recorder: Recorder, label: string, io: RouteIo, shape: Rou
       ...routerConstants(shape.router),
       SCALED: scaled,
       PREDICT: predict,
-      APPROXIMATE: slotTable !== undefined,
+      ...approximateConstants(slotTable !== undefined, shape.weighted),
       LOGITS: logits,
       EARLY: early !== undefined,
       INTERVENE: interventions !== undefined,
@@ -189,6 +191,15 @@ function blockConstants(block: RouterBlock): Constants {
     ...(routerGains ? { ROUTER_GAINS_AT: block.routerGainsAt / 4 } : {}),
     EXPERT_SCALE: expertScale,
     ...(expertScale ? { EXPERT_SCALE_AT: block.expertScaleAt / 4 } : {}),
+  };
+}
+
+function approximateConstants(isApproximate: boolean, weighted: number | undefined): Constants {
+  if (!isApproximate) return { APPROXIMATE: false };
+  return {
+    APPROXIMATE: true,
+    NULLS: weighted !== undefined,
+    ...(weighted === undefined ? {} : { WEIGHTED: weighted }),
   };
 }
 
