@@ -82,7 +82,7 @@ front is refused; no published pattern has one. Steps of the scan keep to \`time
 
 Yuan 2.0-M32 turns by angles that are rounded to bf16, positions too, as its published code has them in any type. Its layers keep, beside keys and values, what they need of the token before: a conversation that is edited is computed from the start.
 
-ZAYA1's router has a class more than there are experts: the last, to skip them. It counts as an expert that has no weights, in traces and interventions too, and is never fetched; its weight is the router's probability, and what it gives is 0. Layers keep, beside keys and values, projections of the
+ZAYA1's router has a class more than there are experts: the last, to skip them. It counts as an expert that has no weights, in traces and interventions too, and is never fetched; its weight is the router's probability, and what it gives is 0. A replay knows traces alone, and takes it for one to fetch. Layers keep, beside keys and values, projections of the
 last two tokens, and a router adds to its state that of the layer before, which is why none predicts the next.
 
 Switch Transformer is an encoder and a decoder: [encoder-decoder.md](encoder-decoder.md).
