@@ -1,5 +1,5 @@
 // moe/combine: out[t,d] = residual[t,d] + OUT_SCALE * sum over k of weight[t,k] * y[row_of_pair[t TOP_K + k], d]
-//   with UNWEIGHTED every weight counts as 1
+//   with UNWEIGHTED every weight counts as 1; with NULLS pairs of experts from WEIGHTED on add nothing: their rows of y were never written
 //   with BESIDE the sum has shared_weight[t] (1 without BESIDE_GATED) * y[BESIDE_AT + t D + d], too
 // in   y [P,D] f32   row_of_pair [P]   routed [T,2 TOP_K] u32: ids, then weights   residual [T,D] f32, if there is one
 //      with BESIDE, y goes on with [T,D] from BESIDE_AT on   shared_weight [T] f32
@@ -26,6 +26,9 @@ const OUT_SCALE: f32 = 1.0;
 @group(0) @binding(3) var<storage, read> residual: array<f32>;
 #endif
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
+#if NULLS
+override WEIGHTED: u32;
+#endif
 #if BESIDE
 override BESIDE_AT: u32;
 #if BESIDE_GATED
@@ -51,6 +54,9 @@ fn combine(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocatio
 #endif
 #endif
   for (var k = 0u; k < TOP_K; k++) {
+#if NULLS
+    if (routed[2u * t * TOP_K + k] >= WEIGHTED) { continue; }
+#endif
 #if UNWEIGHTED
     let weight = OUT_SCALE;
 #else

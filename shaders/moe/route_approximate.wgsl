@@ -1,6 +1,17 @@
 // Routing that favours experts on the GPU and leaves out light ones that are not, as the step says: see src/kernels/moe/route.ts.
 @group(0) @binding(7) var<storage, read> slot_table: array<u32>;
 const MISSING: u32 = 0xffffffffu;
+#if NULLS
+override WEIGHTED: u32;
+#endif
+
+/// Experts from WEIGHTED on have no weights, and need no slot.
+fn is_there(e: u32) -> bool {
+#if NULLS
+  if (e >= WEIGHTED) { return true; }
+#endif
+  return slot_table[e] != MISSING;
+}
 
 fn takes_part(e: u32) -> bool {
 #if GROUPS
@@ -28,7 +39,7 @@ fn raise_keys(lane: u32) {
   for (var i = 0u; i < EXPERT_TRIPS; i++) {
     let e = i * WG + lane;
     if (e < E) {
-      if (slot_table[e] != MISSING || place_of(e) < u_step.prior_keep) { parts[e] += u_step.cache_prior * (highest - lowest); }
+      if (is_there(e) || place_of(e) < u_step.prior_keep) { parts[e] += u_step.cache_prior * (highest - lowest); }
     }
   }
   workgroupBarrier();
@@ -46,7 +57,7 @@ var<workgroup> weights: array<f32, TOP_K>;
 fn is_kept(pair: u32, total: f32) -> bool {
   let is_light = weights[pair] * f32(used) < u_step.drop_below * total;
   let is_beyond = pair >= used || (u_step.keep_experts > 0u && pair >= u_step.keep_experts);
-  return !is_beyond && !(is_light && slot_table[chosen[pair]] == MISSING);
+  return !is_beyond && !(is_light && !is_there(chosen[pair]));
 }
 
 fn write_routed(t: u32, lane: u32) {

@@ -10,9 +10,13 @@ export const isRecurrent = (mixer: MixerConfig): mixer is RecurrentConfig => !is
 export const isFiltered = (mixer: MixerConfig): mixer is GroupedAttention =>
   mixer.kind === 'grouped' && mixer.filter !== undefined;
 
+/** Attention that also keeps projections of the last two tokens. */
+export const isConvolved = (mixer: MixerConfig): mixer is GroupedAttention =>
+  mixer.kind === 'grouped' && mixer.convolved === true;
+
 /** Whether some layer carries a state, which cannot be cut back to an earlier token as keys and values can. */
 export const carriesState = ({ layers }: ModelConfig): boolean =>
-  layers.some(({ mixer }) => isRecurrent(mixer) || isFiltered(mixer));
+  layers.some(({ mixer }) => isRecurrent(mixer) || isFiltered(mixer) || isConvolved(mixer));
 
 /** Of all layers that have it. */
 export const attentionLayers = ({ layers }: ModelConfig): AttentionConfig[] =>

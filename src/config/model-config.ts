@@ -19,6 +19,11 @@ export interface ModelConfig {
   readonly preNorms: boolean;
   /** What attention and feed-forward add to the residual stream is normed before it is added. */
   readonly postNorms: boolean;
+  /**
+   * What attention and feed-forward add, y, joins the stream x as gain (y + bias) + gain (x + bias), vectors of D that every add has of its own; the embedding
+   * enters it as gain (y + bias). Only without `postNorms` and with scales of 1. Default false: x + y.
+   */
+  readonly joinGains?: boolean;
   readonly normEps: number;
   /** Of the last norm, where it is another. */
   readonly finalNormEps?: number;
@@ -142,6 +147,12 @@ export interface GroupedAttention {
    * back to D, both with biases (localized filtering, Yuan 2). `normEps` is that norm's. Absent: all three read h.
    */
   readonly filter?: { readonly normEps: number };
+  /**
+   * q and k heads go through two convolutions over two tokens, with biases, a channel by itself and then a head by itself; to that joins the mean of q and its
+   * k, of a k head that of its group; heads have length sqrt(A), those of k times a number each. The second half of all v is that of the token before
+   * (compressed convolutional attention, ZAYA). Only without norms, biases and clips of q, k, v. Default false.
+   */
+  readonly convolved?: boolean;
   /** Clamp of q, k, v to ±clip after the norm, before RoPE. */
   readonly clip: number | null;
   readonly bias: { readonly qkv: boolean; readonly o: boolean };
@@ -240,6 +251,8 @@ export interface MoeFfn {
   readonly kind: 'moe';
   readonly experts: number; // E
   readonly topK: number; // K
+  /** So many of them, the last, have no weights and give 0: a token may choose to skip the layer. Only without a shared expert. Default 0. */
+  readonly nulls?: number;
   readonly width: number; // F
   readonly activation: Activation;
   /** Biases on gate, up and down of every expert. */
@@ -286,6 +299,11 @@ export interface RouterConfig {
   readonly inner?: number;
   /** Logits are divided by their own standard deviation, that of a sample, and multiplied by this. Absent: they stay as they are. */
   readonly deviation?: number;
+  /**
+   * The router carries a state of so many values from layer to layer: s = W x + b, and behind the first plus gains times the s of the MoE layer before. Logits
+   * are a map of two layers of GELU, as wide, of the normed s. Absent: a map of x.
+   */
+  readonly state?: number; // R
   /** Added to the logits (gpt-oss). */
   readonly logitBias: boolean;
   /** Added to the scores for selection only; weights come from the scores without it. */

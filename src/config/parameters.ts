@@ -1,5 +1,6 @@
 /** How many parameters a config describes. */
 import { upRows } from './activation.ts';
+import { weighted } from './experts.ts';
 import { gateRows, isRecurrent } from './mixers.ts';
 import type {
   Activation,
@@ -44,7 +45,10 @@ function attentionParameters(attention: AttentionConfig, hidden: number): number
   const gate = gateRows(attention);
   const values = attention.valuesAreKeys ? 0 : kvRows;
   const filter = attention.filter ? 2 * hidden ** 2 + 2.5 * hidden : 0; // two convolutions, their biases, a norm
-  return (2 * qRows + gate + kvRows + values) * hidden + norms + biases + (attention.sinks ? heads : 0) + filter;
+  // Two convolutions of q and k, their biases, and a length for each k head.
+  const convolved = attention.convolved ? (qRows + kvRows) * (2 * attention.headSize + 4) + attention.kvHeads : 0;
+  const besides = biases + (attention.sinks ? heads : 0) + filter + convolved;
+  return (2 * qRows + gate + kvRows + values) * hidden + norms + besides;
 }
 
 function recurrentParameters(mixer: RecurrentConfig, hidden: number): number {
@@ -93,9 +97,11 @@ function ffnParameters(
   const biases = (router.logitBias ? ffn.experts : 0) + (router.selectionBias ? ffn.experts : 0);
   const always = shared ? glu(shared.width, activation, hidden) + (shared.gated ? hidden : 0) : 0;
   const chosen = experts(ffn) * expertParameters(ffn, latent ?? hidden) + 2 * hidden * (latent ?? 0);
-  const { inner = 0, attends } = router;
-  const routing = inner ? inner * (hidden + ffn.experts) : (attends ? 3 : 1) * ffn.experts * hidden;
-  return routing + biases + own + beside + always + chosen;
+  const { inner = 0, attends, state } = router;
+  const maps = attends ? 3 : 1;
+  const routing = inner ? inner * (hidden + ffn.experts) : maps * ffn.experts * (state ?? hidden);
+  const carried = state === undefined ? 0 : state * (hidden + 2 * state + 4); // the gains of the state before are the layer's
+  return routing + carried + biases + own + beside + always + chosen;
 }
 
 /** One table serves all layers of a stack. */
@@ -111,12 +117,16 @@ export function parameterCounts({
   norm,
   preNorms,
   postNorms,
+  joinGains = false,
   head,
   encoder,
 }: ModelConfig): ParameterCounts {
   const embedding = vocab * hidden;
   const gains = norm === 'layer-biased' ? 2 * hidden : hidden;
   let common = embedding + (tieEmbeddings ? 0 : embedding) + (head.bias ? vocab : 0) + gains;
+  if (joinGains) common += 2 * hidden; // of the embedding
+  const states = layers.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.router.state ?? 0] : []));
+  for (const state of states.slice(1)) common += state; // gains of the state before
   if (encoder) common += gains + distanceParameters(layers[0]!) + distanceParameters(layers[encoder.layers]!);
   let all = 0;
   let chosen = 0;
@@ -125,8 +135,8 @@ export function parameterCounts({
       ? recurrentParameters(attention, hidden)
       : attentionParameters(attention, hidden);
     const parts = ffn.kind === 'none' ? 1 : 2;
-    common += mixer + parts * (Number(preNorms) + Number(postNorms)) * gains + Number(outScale);
-    all += ffnParameters(ffn, { hidden, postNorms }, (moe) => moe.experts);
+    common += mixer + parts * (Number(preNorms) + Number(postNorms) + 4 * Number(joinGains)) * gains + Number(outScale);
+    all += ffnParameters(ffn, { hidden, postNorms }, weighted);
     chosen += ffnParameters(ffn, { hidden, postNorms }, (moe) => moe.topK);
   }
   return { total: common + all, active: common + chosen, embedding };

@@ -1,6 +1,14 @@
 /** The buffers that a step computes in, and the strides inside the logs that it leaves: sizes, from the config alone. */
 import { valueRows } from '../config/activation.ts';
-import { attentionLayers, carriesState, gateRows, isFiltered, isRecurrent, recurrentLayers } from '../config/mixers.ts';
+import {
+  attentionLayers,
+  carriesState,
+  gateRows,
+  isConvolved,
+  isFiltered,
+  isRecurrent,
+  recurrentLayers,
+} from '../config/mixers.ts';
 import type {
   Activation,
   AttentionConfig,
@@ -13,6 +21,7 @@ import { BINDING_ALIGNMENT, bufferBytes } from '../gpu/buffer.ts';
 import { partialsBytes } from '../kernels/attention/attention.ts';
 import type { KvFormat } from '../config/kv-format.ts';
 import { fitsKvFormat, kvRowBytes } from '../kernels/attention/kv_format.ts';
+import { convolvedPast } from '../kernels/attention/convolve_heads.ts';
 import { latentRow } from '../kernels/attention/latent.ts';
 import { triplesRoom } from '../kernels/linear/glu_triples.ts';
 import { besideAt } from '../kernels/moe/beside.ts';
@@ -51,6 +60,7 @@ export const ACTIVATIONS = [
   'residualC',
   'mids',
   'layerInputs',
+  'routerStates',
   'normed',
   'mid',
   'qLatent',
@@ -121,7 +131,12 @@ interface KeyBytes {
 export function cacheBytes(
   mixer: MixerConfig,
   { hidden, context, kv }: { readonly hidden: number; readonly context: number; readonly kv: KvFormat },
-): KeyBytes | (KeyBytes & FilterState<number>) | { readonly latents: number } | RecurrentSizes['state'] {
+):
+  | KeyBytes
+  | (KeyBytes & FilterState<number>)
+  | (KeyBytes & { readonly past: number })
+  | { readonly latents: number }
+  | RecurrentSizes['state'] {
   if (isRecurrent(mixer)) {
     const { convolution, scan } = recurrentSizes(mixer, hidden).state;
     return { convolution: 4 * convolution, scan: 4 * scan };
@@ -130,6 +145,7 @@ export function cacheBytes(
   const keys = kvHeads * context * kvRowBytes(kv, keySize);
   if (mixer.kind === 'latent') return { latents: keys };
   const cache = { keys, values: kvHeads * context * kvRowBytes(kv, valueSize) };
+  if (mixer.convolved) return { ...cache, past: 4 * convolvedPast(mixer) };
   if (!mixer.filter) return cache;
   const [inputs, inner] = [hidden, hidden / 2].map((channels) => 4 * convState({ channels, taps: 2 })) as [
     number,
@@ -172,6 +188,13 @@ export const moeLayers = (config: ModelConfig): MoeFfn[] =>
 export const keepsLayerInputs = (config: ModelConfig): boolean =>
   moeLayers(config).some((m) => m.routerInput === 'layer' || m.reads === 'layer');
 
+/** Values of the states that routers carry; 0 where none does. */
+const routerState = (config: ModelConfig): number => Math.max(0, ...moeLayers(config).map((m) => m.router.state ?? 0));
+
+/** Bytes from one router's state to the next, of a single token, which can start again from any of them. */
+export const routerStateStride = (config: ModelConfig): number =>
+  alignUp(DECODE_TOKENS * routerState(config) * 4, BINDING_ALIGNMENT);
+
 export const midStride = (hidden: number): number => alignUp(DECODE_TOKENS * hidden * 4, BINDING_ALIGNMENT);
 
 /** Entries from one layer's slot table to the next: its experts, and one that says whether the expert beside them runs in a wave. */
@@ -211,6 +234,8 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
   const f32 = (values: number): number => 4 * values;
   const latent = attention.filter((a) => a.kind === 'latent');
   const mixed = attention.filter((a) => a.kind === 'grouped').filter((a) => a.mixture !== undefined);
+  const convolved = attention.filter(isConvolved);
+  const state = routerState(config);
   const dense = config.layers.map(({ ffn }) => {
     if (ffn.kind === 'none') return 0;
     const { activation } = ffn;
@@ -229,6 +254,7 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
     residualC: f32(chunk * hidden),
     mids: Math.max(1, moes.length * midStride(hidden)),
     layerInputs: Math.max(1, keepsLayerInputs(config) ? moes.length * midStride(hidden) : 0),
+    routerStates: Math.max(1, moes.length * routerStateStride(config), f32(chunk * state)),
     normed: f32(chunk * hidden),
     mid: f32(chunk * most([...sizes.map((s) => s.mid), ...recurrent.map((s) => s.projected), ...biased])),
     qLatent: f32(
@@ -237,6 +263,7 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
           ...latent.map((a) => a.qRank ?? 0),
           ...mixed.map((a) => 2 * a.mixture!.topK),
           filtered,
+          state,
           ...recurrent.map((s) => s.b),
         ]),
     ),
@@ -246,7 +273,7 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
       chunk *
         most([
           ...latent.map((a) => a.heads * (a.nopeSize + a.ropeSize) + a.kvRank + a.ropeSize),
-          ...mixed.map((a) => (a.heads + 2 * a.kvHeads) * a.headSize),
+          ...[...mixed, ...convolved].map((a) => (a.heads + 2 * a.kvHeads) * a.headSize),
           filtered / 2,
           ...recurrent.map((s) => s.steps),
         ]),
@@ -257,6 +284,7 @@ export function activationBytes(config: ModelConfig, chunk: number, context: num
           ...latent.map((a) => a.heads * a.kvRank),
           ...mixed.map((a) => a.mixture!.experts * a.kvHeads * a.headSize),
           filtered / 2,
+          state,
           ...recurrent.map((s) => s.c),
         ]),
     ),

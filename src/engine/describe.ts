@@ -15,7 +15,7 @@ import { describeAttention } from './describe/attention.ts';
 import { describeExperts } from './describe/experts.ts';
 import { label, WeightFinder, type DescribeInput } from './describe/finder.ts';
 import { describeRecurrent } from './describe/recurrent.ts';
-import { describeRouter } from './describe/router.ts';
+import { describeRouter, describeRouterState } from './describe/router.ts';
 import type { LayerSpec, MatrixSpec, ModelSpec, VectorSpec } from './describe/specs.ts';
 
 function model(find: WeightFinder): ModelSpec {
@@ -24,6 +24,7 @@ function model(find: WeightFinder): ModelSpec {
   const embed = find.matrix(names.embed, { rows: vocab, cols: hidden }, 'embedding');
   return {
     embed,
+    embedJoin: find.join(names.embedJoin),
     head: names.head === null ? embed : find.matrix(names.head, { rows: vocab, cols: hidden }, 'embedding'),
     headBias: config.head.bias ? find.vector(`${names.head ?? names.embed}.bias`, vocab) : null,
     finalNorm: find.norm(names.finalNorm),
@@ -35,8 +36,8 @@ function model(find: WeightFinder): ModelSpec {
 function layer(find: WeightFinder, config: LayerConfig, names: LayerNames): LayerSpec {
   return {
     mixerNorm: find.preNorm(names.mixerNorm),
-    mixerPostNorm: find.postNorm(names.mixerPostNorm),
-    ffnPostNorm: find.postNorm(names.ffnPostNorm),
+    mixerPostNorm: find.postNorm(names.mixerPostNorm) ?? find.join(names.mixerJoin),
+    ffnPostNorm: find.postNorm(names.ffnPostNorm) ?? find.join(names.ffnJoin),
     outScale: config.outScale ? find.vector(names.outScale!, 1) : null,
     mixer: mixer(find, config.mixer, names.mixer),
     ffn: ffn(find, config.ffn, names),
@@ -69,6 +70,7 @@ function ffn(find: WeightFinder, config: FfnConfig, { ffn: names, ffnNorm }: Lay
   return {
     kind: 'moe',
     router: describeRouter(find, config, names, norm),
+    state: config.router.state === undefined ? null : describeRouterState(find, config.router.state, names, norm),
     experts: describeExperts(find, config, names),
     latent: names.latent && config.latent ? latent(find, names.latent, config.latent) : null,
     shared: names.shared && beside ? dense(find, names.shared, beside.width, activation) : null,

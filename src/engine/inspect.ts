@@ -1,4 +1,5 @@
 /** What a model is, from its configs and headers: family, parameters, formats, bytes by kind, fit for a budget. */
+import { weighted } from '../config/experts.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { parameterCounts } from '../config/parameters.ts';
 import { WebmoeError } from '../errors.ts';
@@ -42,7 +43,7 @@ export interface Inspection {
 
 function firstMoe(config: ModelConfig): Inspection['experts'] {
   const ffn = config.layers.map((l) => l.ffn).find((f) => f.kind === 'moe');
-  return ffn ? { count: ffn.experts, perToken: ffn.topK, width: ffn.width, shared: ffn.shared?.width ?? 0 } : null;
+  return ffn ? { count: weighted(ffn), perToken: ffn.topK, width: ffn.width, shared: ffn.shared?.width ?? 0 } : null;
 }
 
 function unused({ checkpoint, names }: OpenedModel): string[] {

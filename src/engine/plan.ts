@@ -176,12 +176,13 @@ function layerParts(layer: LayerSpec): LayerParts {
   const present = <T>(values: readonly (T | null)[]): T[] => values.filter((v): v is T => v !== null);
   const parallel = ffn.kind === 'moe' ? ffn.parallel : null;
   const dense = ffn.kind === 'dense' ? [ffn] : present(ffn.kind === 'moe' ? [ffn.shared, parallel] : []);
-  const latent = ffn.kind === 'moe' ? ffn.latent : null;
+  const { latent, state } = ffn.kind === 'moe' ? ffn : { latent: null, state: null };
   return {
     matrices: present<MatrixSpec>([
       ...mixerMatrices(a),
       ...dense.flatMap(({ gateUp, down }) => [gateUp, down]),
       ...(latent ? [latent.down, latent.up] : []),
+      ...(state ? [state.down] : []),
     ]),
     vectors: present<VectorSpec>([
       layer.mixerNorm,
@@ -191,6 +192,7 @@ function layerParts(layer: LayerSpec): LayerParts {
       layer.outScale,
       ...(ffn.kind === 'dense' ? [ffn.norm, ffn.gateUpBias, ffn.downBias] : []),
       ...(parallel ? [parallel.norm, parallel.postNorm, parallel.expertsPostNorm] : []),
+      ...(state ? [state.norm, state.vectors] : []),
     ]),
     moe: ffn.kind === 'moe' ? ffn : null,
   };
@@ -212,6 +214,7 @@ function modelParts(spec: ModelSpec): ModelParts {
       ...(spec.headBias ? [spec.headBias] : []),
       spec.finalNorm,
       ...(spec.encoderNorm ? [spec.encoderNorm] : []),
+      ...(spec.embedJoin ? [spec.embedJoin] : []),
       ...layers.flatMap((l) => l.vectors),
     ],
     routers: layers.flatMap((l) => (l.moe ? [l.moe.router] : [])),

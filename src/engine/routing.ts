@@ -43,10 +43,13 @@ export function chunkRoutingAt(bytes: ArrayBuffer, at: number, tokens: number, l
 
 export const distinct = (ids: Uint32Array): number[] => [...new Set(ids)];
 
-/** Each expert's share of the router's weight. */
+/** Each expert's share of the router's weight, of which others may have some. */
 export function sharesOf(experts: readonly number[], { ids, weights }: LayerRouting): Float64Array {
   const total = weights.reduce((a, w) => a + Math.abs(w), 0) || 1;
   const shares = new Float64Array(experts.length);
-  ids.forEach((id, k) => (shares[experts.indexOf(id)]! += Math.abs(weights[k]!) / total));
+  ids.forEach((id, k) => {
+    const at = experts.indexOf(id);
+    if (at >= 0) shares[at]! += Math.abs(weights[k]!) / total;
+  });
   return shares;
 }

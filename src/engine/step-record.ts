@@ -135,6 +135,7 @@ export class StepRecord implements TokenCost {
 function layerEvent({ brought, ids, weights }: LayerRecord, withIds: boolean): LayerEvent {
   const counts = { needed: brought.length, hits: brought.filter((b) => b.origin === 'slot').length };
   if (!withIds || !ids || !weights) return counts;
+  // An expert without weights is always there.
   const origin = new Map<number, ExpertOrigin>(brought.map((b) => [b.expert, b.origin]));
-  return { ...counts, ids, weights, origins: [...ids].map((id) => origin.get(id)!) };
+  return { ...counts, ids, weights, origins: [...ids].map((id) => origin.get(id) ?? 'slot') };
 }

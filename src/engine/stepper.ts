@@ -18,7 +18,7 @@ import type { ExpertStore } from '../moe/store.ts';
 import { invariant } from '../util/assert.ts';
 import { logitsAt, predictedAt } from '../kernels/moe/route.ts';
 import { readSampled, SAMPLED_WORDS, type SampledToken } from '../kernels/sample/sample.ts';
-import { fewReadbackBytes, MOST_AHEAD } from './activations.ts';
+import { fewReadbackBytes, MOST_AHEAD, moeLayers } from './activations.ts';
 import type { Forward } from './forward.ts';
 import type { Body } from './forward/body.ts';
 import type { RoutedSlice, RoutingLog, RoutingLogs } from './forward/routing-log.ts';
@@ -223,8 +223,8 @@ export class Stepper {
   account(record: StepRecord, routing: readonly LayerRouting[]): void {
     if (!record.isWanted) return;
     routing.forEach(({ ids, weights }, layer) => {
-      const experts = distinct(ids);
-      if (experts.length > 0)
+      const experts = this.#weighted(layer, ids);
+      if (ids.length > 0)
         record.layer(layer, { ids, weights, brought: experts.map((expert) => ({ expert, origin: 'slot', bytes: 0 })) });
     });
   }
@@ -241,7 +241,7 @@ export class Stepper {
       const there = store.residency.snapshot();
       const result = (await this.#finish(step, bodies.one, begin))!;
       const isThere = (layer: number): boolean =>
-        result.routing[layer]!.ids.every((e) => store.residency.inSnapshot(there, layer, e));
+        this.#weighted(layer, result.routing[layer]!.ids).every((e) => store.residency.inSnapshot(there, layer, e));
       for (; exact < marks.length && isThere(exact); exact++) {
         this.#accountPresent(record, exact, result.routing[exact]!);
         const slice = slices[exact]!;
@@ -257,8 +257,8 @@ export class Stepper {
   }
 
   #accountPresent(record: StepRecord, layer: number, { ids, weights }: LayerRouting): void {
-    const experts = distinct(ids);
-    if (experts.length === 0) return; // a layer of the other stack
+    const experts = this.#weighted(layer, ids);
+    if (ids.length === 0) return; // a layer of the other stack
     this.#store.policy.visit(layer, experts, sharesOf(experts, { ids, weights }));
     const brought = experts.map((expert) => ({ expert, origin: this.#store.use(layer, expert), bytes: 0 }));
     record.layer(layer, { ids, weights, brought });
@@ -266,7 +266,7 @@ export class Stepper {
 
   /** The experts of the first layer that missed, for certain; and those that later layers seem to want, as far as there is room. */
   async #fetchMissing(layer: number, routing: readonly LayerRouting[], { record, signal }: Step): Promise<void> {
-    const wanted = routing.map(({ ids }) => new Set(ids));
+    const wanted = routing.map(({ ids }, l) => new Set(this.#weighted(l, ids)));
     const isWanted = (l: number, e: number): boolean => l >= layer && wanted[l]!.has(e);
     const sure = this.#store.bring(layer, [...wanted[layer]!], {
       atLayer: layer,
@@ -336,7 +336,7 @@ export class Stepper {
     { ids, weights }: LayerRouting,
     { record, signal }: Pick<Step, 'record' | 'signal'>,
   ): Promise<void> {
-    const experts = distinct(ids);
+    const experts = this.#weighted(layer, ids);
     this.#store.dropGuesses(layer, (e) => experts.includes(e));
     this.#store.policy.visit(layer, experts, sharesOf(experts, { ids, weights }));
     const bringing = this.#store.bring(layer, experts, { atLayer: layer, isKept: () => false, signal });
@@ -397,12 +397,18 @@ export class Stepper {
     }
   }
 
+  /** The experts among `ids` that need a slot: those with weights. */
+  #weighted(layer: number, ids: Uint32Array): number[] {
+    return distinct(ids).filter((e) => e < this.#store.experts[layer]!);
+  }
+
   /** The shared expert goes with the last wave. */
   #setWave(layer: number, experts: readonly number[], isLast: boolean): void {
     const count = this.#store.experts[layer]!;
     const table = new Uint32Array(count + 1).fill(MISSING_SLOT);
     for (const e of experts) table[e] = this.#store.residency.slotOf(layer, e)!;
-    table[count] = isLast ? BESIDE_RUNS : BESIDE_WAITS;
+    const { shared } = moeLayers(this.#forward.config)[layer]!;
+    if (shared) table[count] = isLast ? BESIDE_RUNS : BESIDE_WAITS; // else the place may be that of an expert without weights
     this.#forward.homes.setWave(table);
   }
 

@@ -48,6 +48,8 @@ export interface TensorNames {
   readonly finalNorm: string;
   /** Of what an encoder's layers leave; only with one. */
   readonly encoderNorm?: string;
+  /** Of the embedding; only with `joinGains`. */
+  readonly embedJoin?: JoinNames;
   /** null when tied to `embed`. */
   readonly head: string | null;
   layer(index: number): LayerNames;
@@ -65,6 +67,9 @@ export interface LayerNames {
   /** Of what joins the residual stream; only with `postNorms`. */
   readonly mixerPostNorm?: string;
   readonly ffnPostNorm?: string;
+  /** Only with `joinGains`. */
+  readonly mixerJoin?: JoinNames;
+  readonly ffnJoin?: JoinNames;
   /** Full tensor name, [1]; only with `outScale`. */
   readonly outScale?: string;
   readonly mixer: GroupedAttentionNames | LatentAttentionNames | RecurrentNames;
@@ -85,12 +90,32 @@ export interface GroupedAttentionNames {
   readonly sinks: string | null;
   /** Only with `filter`: two convolutions, `{name}.weight` [rows, cols, 2, 1] and `{name}.bias`, and the full name of a norm's gains. */
   readonly filter?: { readonly first: string; readonly second: string; readonly norm: string };
+  /** Only with `convolved`, where `v` is the first half of the rows of v. */
+  readonly convolution?: ConvolutionNames;
   /** Only with `outputGate`; in one piece or in stretches, as q. */
   readonly gate?: MatrixName | readonly MatrixName[];
   /** Only with `distanceBias`: full tensor name, [buckets, H]. */
   readonly distanceBias?: string;
   /** Only with `mixture`, where `q` and `out` are full names of rank 3 tensors, [E, Hk A, D] and [E, D, Hk A]. */
   readonly mixture?: { readonly router: string; readonly out: string };
+}
+
+export interface ConvolutionNames {
+  /** `{name}.weight` [C, 1, 2] and `{name}.bias` [C], C the channels of q and k. */
+  readonly channels: string;
+  /** `{name}.weight` [C, A, 2] and `{name}.bias` [C]. */
+  readonly heads: string;
+  /** Full tensor name, [Hk]. */
+  readonly lengths: string;
+  /** The second half of the rows of v. */
+  readonly delayed: string;
+}
+
+/** Full tensor names, [D] each, of what is added and, but for the embedding, of the stream. */
+export interface JoinNames {
+  readonly gain: string;
+  readonly bias: string;
+  readonly stream?: { readonly gain: string; readonly bias: string };
 }
 
 export interface LatentAttentionNames {
@@ -182,6 +207,8 @@ export interface MoeFfnNames {
   readonly routerAttends?: readonly [k: string, v: string];
   /** Only with `inner`: W2, where `router` is W1. */
   readonly routerSecond?: string;
+  /** Only where the router carries a state: `router` then maps what these give. */
+  readonly routerState?: RouterStateNames;
   /** Full tensor names. */
   readonly routerBias: string | null;
   readonly selectionBias: string | null;
@@ -197,6 +224,16 @@ export interface MoeFfnNames {
   readonly latent?: { readonly down: string; readonly up: string };
   /** Only with `parallel`. */
   readonly parallel?: ParallelNames;
+}
+
+/** Maps with biases, and full tensor names [R]. */
+export interface RouterStateNames {
+  readonly down: string;
+  /** Of the state of the MoE layer before; null in the first. */
+  readonly before: string | null;
+  readonly norm: string;
+  readonly first: string;
+  readonly second: string;
 }
 
 /** The dense FFN beside the experts. Norms are full tensor names. */

@@ -48,6 +48,7 @@ import { skywork } from './skywork.ts';
 import { smallThinker } from './smallthinker.ts';
 import { switchTransformers } from './switch.ts';
 import { yuan } from './yuan.ts';
+import { zaya } from './zaya.ts';
 
 export const FAMILIES: readonly Family[] = [
   mixtral,
@@ -89,6 +90,7 @@ export const FAMILIES: readonly Family[] = [
   arctic,
   yuan,
   skywork,
+  zaya,
   switchTransformers,
   openmoe,
   m2m100,

@@ -5,6 +5,7 @@ import type { Recorder } from '../gpu/recording.ts';
 import { attention, type AttentionShape } from '../kernels/attention/attention.ts';
 import { attentionPaged } from '../kernels/attention/attention_paged.ts';
 import { splitCount } from '../kernels/attention/attention_plan.ts';
+import { convolveHeads } from '../kernels/attention/convolve_heads.ts';
 import { canMakeHeads, type HeadsSource } from '../kernels/attention/heads.ts';
 import type { KvFormat } from '../config/kv-format.ts';
 import {
@@ -40,6 +41,8 @@ export interface KvCache {
   readonly format: KvFormat;
   /** Only of attention with a filter. */
   readonly filter?: FilterState<BufferView>;
+  /** Only of convolved attention: see kernels/attention/convolve_heads.ts. */
+  readonly past?: BufferView;
 }
 
 export const isPaged = (cache: KvCache | KvPages): cache is KvPages => 'rows' in cache;
@@ -56,6 +59,7 @@ export interface AttentionStep {
   readonly out: BufferView; // [T, D]
   /** Attention goes through this norm before it joins x; null: it joins as it is. */
   readonly postNorm: BufferView | null;
+  readonly joinGains?: boolean; // see layers/norm.ts
   /** Gains and biases: see layers/norm.ts; null: attention reads x as it is. */
   readonly norm: BufferView | null; // [D] or [2 D]
   readonly rope: BufferView;
@@ -145,8 +149,9 @@ export function groupedAttention(
   if (mixture) {
     pickHeads(r, `${label} pick`, { x: scratch.mid, picked: scratch.qRaw, chosen: scratch.qLatent }, mixture);
   }
+  if (config.convolved) convolve(r, config, weights, s);
   const io = {
-    qkv: mixture ? scratch.qRaw : scratch.mid,
+    qkv: mixture || config.convolved ? scratch.qRaw : scratch.mid,
     ...(weights.qNorm && weights.kNorm ? { qGamma: weights.qNorm, kGamma: weights.kNorm } : {}),
     rope: s.rope,
   };
@@ -179,6 +184,18 @@ export function groupedAttention(
     spreadHeads(r, `${label} spread`, io, mixture);
   }
   projectOut(r, s, weights.o, weights.oBias, mixture ? scratch.raised : scratch.attended);
+}
+
+function convolve(
+  r: Recorder,
+  config: GroupedAttention,
+  { convolution }: GroupedWeights<DeviceParts, BufferView>,
+  { label, scratch, cache }: AttentionStep,
+): void {
+  invariant(convolution && 'past' in cache && cache.past, `${label}: convolutions without weights or a state`);
+  const { channels, heads: weights } = convolution;
+  const io = { x: scratch.mid, channels, weights, state: cache.past, out: scratch.qRaw };
+  convolveHeads(r, `${label} convolve`, io, config);
 }
 
 /** out = x + scale * W attended, or what a post norm makes of W attended. `normed` is free by then. */

@@ -81,6 +81,7 @@ interface DenseStep extends Omit<FfnStep, 'residual' | 'rowScale' | 'norm'> {
   readonly total: BufferView | null;
   /** What is added goes through this norm first; null: it is added as it is. */
   readonly postNorm: BufferView | null;
+  readonly joinGains?: boolean; // see layers/norm.ts
   readonly eps: number;
 }
 

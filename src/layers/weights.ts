@@ -12,13 +12,15 @@ export interface ModelWeights<M, V, X, R> {
   readonly finalNorm: V;
   /** Of what an encoder's layers leave; null without one. */
   readonly encoderNorm: V | null;
+  /** Of the embedding: see `mixerPostNorm`; null where it is the residual stream as it is. */
+  readonly embedJoin: V | null;
   readonly layers: readonly LayerWeights<M, V, X, R>[];
 }
 
 export interface LayerWeights<M, V, X, R> {
   /** Of what the mixer reads; null where it reads the residual stream as it is. */
   readonly mixerNorm: V | null;
-  /** Of what joins the residual stream; null where it joins as it is. */
+  /** Of what joins the residual stream; null where it joins as it is. With `joinGains` its gains, those of the stream, biases: [3 D]. */
   readonly mixerPostNorm: V | null;
   readonly ffnPostNorm: V | null;
   /** [1]: multiplies the residual stream behind the layer; null where nothing does. */
@@ -42,6 +44,14 @@ export interface GroupedWeights<M, V> {
   readonly kvBias: V | null; // [2 Hk A]
   readonly distanceBias: V | null; // [buckets, H]
   readonly filter: FilterWeights<M, V> | null;
+  readonly convolution: ConvolutionWeights<V> | null;
+}
+
+/** What heads of q and k go through; C are their channels. */
+export interface ConvolutionWeights<V> {
+  /** Taps of each channel, its bias, its bias in the convolution of its head; then the lengths of k heads. */
+  readonly channels: V; // [2 C, C, C, Hk]
+  readonly heads: V; // [C, A, 2]
 }
 
 /** What q and k are filtered by; with it the rows of `qkv` are those of q and k. Pairs of matrices are for the token before and for the token itself. */
@@ -152,10 +162,21 @@ export interface ExpertLatent<M> {
   readonly up: M; // [D, N]
 }
 
+/** What a router that carries a state reads x through. */
+export interface RouterStateWeights<M, V> {
+  /** Of x, for experts too. */
+  readonly norm: V; // [D]
+  readonly down: M; // [R, D]
+  /** Bias, gains of the state before (0 without one), gains of the norm; weights by input and biases of both layers. */
+  readonly vectors: V; // [R, R, R, R R, R, R R, R]
+}
+
 export interface MoeWeights<M, V, X, R> {
   readonly kind: 'moe';
   /** Norm, router matrix, its biases, shared gate: see kernels/moe/router_block.ts. */
   readonly router: R;
+  /** Null where the router reads x as experts do; else the block has no norm, and maps what this gives. */
+  readonly state: RouterStateWeights<M, V> | null;
   readonly experts: X;
   readonly latent: ExpertLatent<M> | null;
   readonly shared: DenseWeights<M> | null;
@@ -176,7 +197,8 @@ export function mixerVectors<M, V>(w: LayerWeights<M, V, unknown, unknown>['mixe
   if (w.kind === 'grouped') {
     const { filter } = w;
     const ofFilter = filter ? [filter.firstBias, filter.secondBias, filter.shift, filter.norm] : [];
-    return [w.qkvBias, w.kvBias, w.oBias, w.qNorm, w.kNorm, w.sinks, w.distanceBias, ...ofFilter];
+    const ofConvolution = w.convolution ? [w.convolution.channels, w.convolution.heads] : [];
+    return [w.qkvBias, w.kvBias, w.oBias, w.qNorm, w.kNorm, w.sinks, w.distanceBias, ...ofFilter, ...ofConvolution];
   }
   if (w.kind === 'latent') return [w.qNorm, w.kvNorm];
   if (w.kind === 'short-conv') return [w.taps];
@@ -268,6 +290,10 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
         kNorm: await optional(w.kNorm, vector),
         sinks: await optional(w.sinks, vector),
         filter: await optional(w.filter, filter),
+        convolution: await optional(w.convolution, async ({ channels, heads }) => ({
+          channels: await to.vector(channels),
+          heads: await to.vector(heads),
+        })),
         kv: await optional(w.kv, (m) => to.matrix(m)),
         kvBias: await optional(w.kvBias, vector),
         distanceBias: await optional(w.distanceBias, vector),
@@ -306,6 +332,11 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
     return {
       kind: 'moe',
       router: await to.router(w.router),
+      state: await optional(w.state, async ({ norm, down, vectors }) => ({
+        norm: await to.vector(norm),
+        down: await to.matrix(down),
+        vectors: await to.vector(vectors),
+      })),
       experts: await to.experts(w.experts),
       latent: await optional(w.latent, async ({ down, up }) => ({
         down: await to.matrix(down),
@@ -317,6 +348,7 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
   };
 
   const embed = await to.matrix(model.embed);
+  const embedJoin = await optional(model.embedJoin, vector);
   const layers: To[] = [];
   for (const layer of model.layers) {
     layers.push({
@@ -332,5 +364,5 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
   const encoderNorm = await optional(model.encoderNorm, vector);
   const head = model.head === model.embed ? embed : await to.matrix(model.head);
   const headBias = await optional(model.headBias, vector);
-  return { embed, head, headBias, finalNorm, encoderNorm, layers };
+  return { embed, embedJoin, head, headBias, finalNorm, encoderNorm, layers };
 }

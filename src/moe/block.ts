@@ -12,6 +12,7 @@
  * Of a double gate, up leaves products, and a dispatch behind it makes act of them.
  */
 import { valueRows } from '../config/activation.ts';
+import { weighted } from '../config/experts.ts';
 import type { MoeFfn, NormKind } from '../config/model-config.ts';
 import type { BufferView } from '../gpu/buffer.ts';
 import type { Recorder } from '../gpu/recording.ts';
@@ -24,6 +25,7 @@ import { expertDown, expertDownDecode } from '../kernels/moe/expert_down.ts';
 import { expertUp, expertUpDecode } from '../kernels/moe/expert_up.ts';
 import { group, type TileRows } from '../kernels/moe/group.ts';
 import { route } from '../kernels/moe/route.ts';
+import { routerState, type RouterStates } from '../kernels/moe/router_state.ts';
 import { weighRows } from '../kernels/moe/weigh_rows.ts';
 import type { DeviceRouter } from '../kernels/moe/router_block.ts';
 import type { Phase } from '../layers/attention.ts';
@@ -46,12 +48,15 @@ export interface MoeStep {
   readonly scale: number;
   /** What the layer adds goes through this norm first; null: it is added as it is. */
   readonly postNorm: BufferView | null;
+  readonly joinGains?: boolean; // see layers/norm.ts
   /** Multiplies x and what the layer adds; only with `postNorm`. */
   readonly total: BufferView | null; // [1]
   readonly x: BufferView; // [T, D]
   /** What the whole layer read, attention too. */
   readonly layerInput: BufferView; // [T, D]
   readonly out: BufferView; // [T, D], another buffer
+  /** Of a router that carries a state. */
+  readonly routerStates?: RouterStates | undefined;
   /** This layer's routing log. */
   readonly routed: BufferView; // [T, 2K]: ids, then weight bits; with `predict`, [T, predictedIds] follow; with `logits`, [T, E]
   /** Also guess what the next MoE layer will choose; its router block must lie behind this layer's. Default false. */
@@ -72,6 +77,9 @@ export interface MoeStep {
   readonly scratch: {
     readonly normed: BufferView; // [T, D]
     readonly withShared: BufferView; // [T, D]
+    /** Only of a router that carries a state. */
+    readonly qLatent: BufferView; // [T, R]
+    readonly raised: BufferView; // [T, R]
     readonly sharedWeight: BufferView; // [T]
     readonly dense: BufferView; // [T, shared width]; of a double gate with room for its products, as `act`
     readonly pairOfRow: BufferView; // [P]
@@ -122,6 +130,19 @@ function parallelBranch(
   feedForward(r, { ...dense, x: scratch.normed });
   rmsNorm(r, `${label} dense post norm`, { x: out, gamma: parallel.postNorm, out: scratch.withShared }, { size, eps });
   return undefined;
+}
+
+/** x -> normed, and what the router maps to logits, in `raised`; `qLatent` is free then. */
+function carriedState(r: Recorder, { router }: MoeFfn, { state }: Weights, s: MoeStep): BufferView | undefined {
+  if (!state) return undefined;
+  const { label, phase, x, eps, routerStates: states, scratch } = s;
+  const { normed, qLatent: down, raised: out } = scratch;
+  invariant(states && router.state !== undefined, `${label}: a router without a place for its state`);
+  rmsNorm(r, `${label} norm`, { x, gamma: state.norm, out: normed }, { size: state.down.cols, eps });
+  linear(r, `${label} router down`, { x: normed, weights: state.down, out: down }, { phase });
+  const io = { down, vectors: state.vectors, states, out };
+  routerState(r, `${label} router state`, io, { size: router.state, eps });
+  return out;
 }
 
 /**
@@ -191,6 +212,10 @@ function besideExperts(r: Recorder, config: MoeFfn, weights: Weights, s: MoeStep
   const { label, phase, hidden, x, routed, scratch, tileRows, predict = false, approximate = false } = s;
   const { logits = false, interventions } = s;
   const { experts, topK, width, activation, inputScale = 1 } = config;
+  invariant(
+    !config.nulls || !(config.shared || weights.experts.lowRank),
+    `${label}: more than experts, some of them null`,
+  );
   const { normed } = scratch;
   const { block, view, withNext } = weights.router;
   const router = predict ? withNext : view;
@@ -203,12 +228,17 @@ function besideExperts(r: Recorder, config: MoeFfn, weights: Weights, s: MoeStep
     ...(config.routerInput === 'layer' ? { early: s.layerInput } : {}),
   };
   const atRoute = r.mark();
+  const skips = config.nulls ? { weighted: weighted(config) } : {};
   let residual = parallelBranch(r, config, weights, s);
+  const carried = carriedState(r, config, weights, s);
+  const read = carried
+    ? { x: carried, normed: scratch.qLatent }
+    : { x: config.reads === 'layer' ? s.layerInput : x, normed };
   route(
     r,
     `${label} route`,
-    { x: config.reads === 'layer' ? s.layerInput : x, router, normed, routed, ...optional },
-    { block, topK, router: config.router, norm: s.normKind, eps: s.eps, predict, logits, inputScale },
+    { ...read, router, routed, ...optional },
+    { block, topK, router: config.router, norm: s.normKind, eps: s.eps, predict, logits, inputScale, ...skips },
   );
   const { postNorm } = s;
   const { latent } = weights;
@@ -278,7 +308,7 @@ function besideExperts(r: Recorder, config: MoeFfn, weights: Weights, s: MoeStep
     r,
     `${label} combine`,
     { y, rowOfPair, routed, residual: adapter.joined(latent ? undefined : residual), out: sum.out },
-    { hidden: shape.hidden, topK, scale: sum.scale, unweighted, ...(beside ? { beside } : {}) },
+    { hidden: shape.hidden, topK, scale: sum.scale, unweighted, ...(beside ? { beside } : {}), ...skips },
   );
   addSum(r, weights, s, residual);
   return { route: atRoute, experts: atExperts, combine: atCombine };

@@ -41,12 +41,12 @@ export class Echo {
     this.#said = new Float64Array(layers * experts);
   }
 
-  /** @param isToken whether the visit is of one token; those of prompts are forgotten */
+  /** @param isToken whether the visit is of one token; those of prompts are forgotten, and tokens that skip a layer agree with none there */
   visit(layer: number, used: ArrayLike<number>, isToken: boolean): void {
     if (layer <= this.#layer) this.#startToken();
     this.#layer = layer;
     this.#isStale = true;
-    if (!isToken) return;
+    if (!isToken || used.length === 0) return;
     if (this.#topK === 0) {
       this.#topK = Math.min(255, used.length);
       this.#ids = new Uint16Array(WINDOW * this.#layers * this.#topK);

@@ -3,7 +3,7 @@
  * wrong answer layer by layer. No cache, no batching: all tokens of a sequence at once, plain loops.
  */
 import type { MixerConfig, ModelConfig } from '../config/model-config.ts';
-import type { TensorNames } from '../families/family.ts';
+import type { JoinNames, TensorNames } from '../families/family.ts';
 import { mix } from './model/mix.ts';
 import { feedForward, type Route, type RouteChange } from './model/moe.ts';
 import { add, matVec, need, normed, type Weights } from './model/tensors.ts';
@@ -29,6 +29,15 @@ function turning(mixer: MixerConfig, context: number): MixerConfig {
   return { ...mixer, rope: { ...mixer.rope, ...mixer.rope.long } };
 }
 
+/** gain (y + bias) + gain (x + bias), value by value. */
+function joined(y: Float64Array, x: Float64Array | null, weights: Weights, names: JoinNames | undefined): Float64Array {
+  const of = (values: Float64Array, { gain, bias }: Omit<JoinNames, 'stream'>): Float64Array => {
+    const [gains, biases] = [need(weights, gain), need(weights, bias)];
+    return values.map((value, d) => (value + biases[d]!) * gains[d]!);
+  };
+  return x ? add(of(y, names!), of(x, names!.stream!)) : of(y, names!);
+}
+
 /**
  * @param ids tokens of one sequence from position 0, each below V
  * @param changes of the choice of experts, by MoE layer
@@ -47,12 +56,18 @@ export function referenceModel(
   let x: Float64Array[] = Array.from(ids, (id) =>
     embed.slice(id * size, (id + 1) * size).map((v) => v * config.embeddingScale),
   );
+  if (config.joinGains) x = x.map((y) => joined(y, null, weights, names.embedJoin));
   const hidden = [x];
+  let states: readonly Float64Array[] | null = null;
   const routes: Route[][] = [];
   const routerLogits: Float64Array[][] = [];
   const atNorm = (name: string | undefined, of = x): Float64Array[] =>
     config.preNorms ? of.map((token) => normed(token, weights, name!, config)) : of;
-  const join = (sum: readonly Float64Array[], postNorm: string | undefined): void => {
+  const join = (sum: readonly Float64Array[], postNorm: string | undefined, gains: JoinNames | undefined): void => {
+    if (config.joinGains) {
+      x = x.map((token, t) => joined(sum[t]!, token, weights, gains));
+      return;
+    }
     const out = config.postNorms ? sum.map((token) => normed(token, weights, postNorm!, config)) : sum;
     x = x.map((token, t) =>
       add(
@@ -65,15 +80,16 @@ export function referenceModel(
     const n = names.layer(i);
     const layerInput = x;
     const mixer = turning(layer.mixer, context);
-    join(mix(atNorm(n.mixerNorm), mixer, n.mixer, weights, config), n.mixerPostNorm);
+    join(mix(atNorm(n.mixerNorm), mixer, n.mixer, weights, config), n.mixerPostNorm, n.mixerJoin);
     if (layer.ffn.kind === 'none') {
       hidden.push(x);
       return;
     }
-    const around = { stream: x, layerInput, norm: config };
+    const around = { stream: x, layerInput, states, norm: config };
     const reads = layer.ffn.kind === 'moe' && layer.ffn.reads === 'layer' ? layerInput : x;
     const ffn = feedForward(atNorm(n.ffnNorm!, reads), layer.ffn, n.ffn, weights, around, changes[routes.length]);
-    join(ffn.out, n.ffnPostNorm);
+    join(ffn.out, n.ffnPostNorm, n.ffnJoin);
+    states = ffn.states ?? states;
     if (layer.outScale) {
       const by = need(weights, n.outScale!)[0]!;
       x = x.map((token) => token.map((value) => value * by));

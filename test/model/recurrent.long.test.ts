@@ -39,8 +39,8 @@ async function ask(model: Model, ids: readonly number[], maxTokens = 4, each?: (
   }
 }
 
-// Layers of the one carry both kinds of state, of a convolution and of a scan, with attention in between; those of the other a state and keys.
-describe.each(['families/jamba', 'families/yuan'])('%s', (fixture) => {
+// Layers of the one carry both kinds of state, of a convolution and of a scan, with attention in between; those of the others a state and keys, and ZAYA1's routers one.
+describe.each(['families/jamba', 'families/yuan', 'families/zaya'])('%s', (fixture) => {
   const path = fixturePath(fixture);
   const withModel = async <T>(
     use: (model: Model) => Promise<T>,

@@ -42,14 +42,15 @@ function attentionDispatches(
   const aside = isLatent ? 0 : Number(attention.outputGate !== undefined) + (attention.mixture ? 2 : 0);
   const appends = Number(phase === 'prefill' && !isLatent);
   // With a filter: norm, twice the token before and two products, v, norm, q and k.
-  const projecting = !isLatent && attention.filter ? 10 : 1 + before;
+  const convolving = Number(!isLatent && attention.convolved === true);
+  const projecting = (!isLatent && attention.filter ? 10 : 1 + before) + convolving;
   return projecting + inner * (1 + inside) + besides + appends + 2 + aside; // attend, out
 }
 
 /** Of one layer, while all keys lie in one split of the decode kernel. */
 export function layerDispatches(
   { mixer: attention, ffn }: LayerConfig,
-  { norm, preNorms, postNorms }: Pick<ModelConfig, 'norm' | 'preNorms' | 'postNorms'>,
+  { norm, preNorms, postNorms, joinGains = false }: Pick<ModelConfig, 'norm' | 'preNorms' | 'postNorms' | 'joinGains'>,
   phase: Phase,
   kernels: KernelChoice,
 ): number {
@@ -58,19 +59,20 @@ export function layerDispatches(
   const mixing = isRecurrent(attention)
     ? recurrentDispatches(attention, own)
     : attentionDispatches(attention, own, phase, kernels);
-  const attending = mixing + Number(postNorms);
+  const joins = Number(postNorms || joinGains);
+  const attending = mixing + joins;
   if (ffn.kind === 'none') return attending;
   const double = Number(valueRows(ffn.activation) === 3); // values are made of the products by a dispatch of its own
   // Biases come between the products and the activation.
-  if (ffn.kind === 'dense')
-    return attending + 2 + double + own.before + Number(postNorms) + Number(ffn.bias ?? false);
+  if (ffn.kind === 'dense') return attending + 2 + double + own.before + joins + Number(ffn.bias ?? false);
   const weighs = ffn.weightsOn === 'input'; // by a dispatch of its own; the shared expert then reads other rows than the experts
   const latent = ffn.latent ? 2 : 0; // down, up
   const shared = ffn.shared && (kernels === 'software' || weighs || latent) ? 2 : 0;
   // Norm, up, down, norm, and norm of what the experts give; without post norms as a dense layer.
   const parallel = !ffn.parallel ? 0 : postNorms ? 5 : 2 + double + own.before;
   const drops = Number(phase === 'prefill' && ffn.capacity !== undefined);
-  const besides = double + latent + drops + shared + parallel + Number(weighs) + Number(postNorms);
+  const carries = ffn.router.state === undefined ? 0 : 3; // norm, down, state
+  const besides = double + latent + drops + shared + parallel + carries + Number(weighs) + joins;
   return attending + (phase === 'decode' ? 3 : 5) + besides;
 }
 
@@ -78,7 +80,7 @@ export function stepDispatches(config: ModelConfig, phase: Phase, kernels: Kerne
   const { encoder, layers, norm } = config;
   const of = (some: readonly LayerConfig[], phase: Phase): number =>
     some.reduce((n, layer) => n + layerDispatches(layer, config, phase, kernels), 0);
-  const outside = OUTSIDE + Number(norm !== 'rms'); // the norm before the head
+  const outside = OUTSIDE + Number(norm !== 'rms') + Number(config.joinGains === true); // the norm before the head, gains of the embedding
   if (!encoder) return outside + of(layers, phase);
   const token = outside + of(layers.slice(encoder.layers), 'decode');
   if (phase === 'decode') return token;

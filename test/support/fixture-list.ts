@@ -18,6 +18,7 @@ const SWEPT_FAMILIES = [
   'nemotron-h-latent',
   'arctic',
   'openmoe',
+  'zaya',
 ];
 const OTHER_FAMILIES = [
   'granitemoe',

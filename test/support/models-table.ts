@@ -99,6 +99,9 @@ whose results for a token depend on how the text around it was cut:
 - No token is dropped. There each of E experts takes, of a prompt of n tokens in one call, the first \`router_topk * router_capacity_factor_eval * n / E\` (made even, at least \`router_min_capacity\`) that choose it, all first choices before all second ones: what becomes of a token depends on those behind it. Up to that many, as in the fixture, both give the same.
 - A token that is written turns by its own position, as in a prompt. There a single token's query turns by one position more.
 
+ZAYA1's router has a class more than there are experts: the last, to skip them. It counts as an expert that has no weights, in traces and interventions too, and is never fetched; its weight is the router's probability, and what it gives is 0. A replay knows traces alone, and takes it for one to fetch. Layers keep, beside keys and values, projections of the
+last two tokens, and a router adds to its state that of the layer before, which is why none predicts the next.
+
 Switch Transformer, NLLB-MoE and M2M-100 (NLLB-200 in its dense sizes) are an encoder and a decoder: [encoder-decoder.md](encoder-decoder.md).
 
 Where the rotation depends on length, the context that a model is loaded with decides, once for all positions:
@@ -109,7 +112,6 @@ Where the rotation depends on length, the context that a model is loaded with de
 
 Not run, and why:
 
-- ZAYA1, with convolutions inside attention and a router that carries a state.
 - privacy-filter and nomic-embed: encoders, which label or embed and do not generate.
 
 A model of another family is refused with the nearest known family and the keys that this one does not know; \`webmoe inspect\` prints a family file to start from.

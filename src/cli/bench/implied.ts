@@ -1,5 +1,6 @@
 /** The tensors that a config implies, as its family publishes them: enough to plan a model, or to make one up, without a checkpoint. */
 import { valueRows } from '../../config/activation.ts';
+import { weighted } from '../../config/experts.ts';
 import { gateRows } from '../../config/mixers.ts';
 import { readModelConfig } from '../../config/load.ts';
 import type {
@@ -16,10 +17,12 @@ import type {
   ExpertStorage,
   GluNames,
   GroupedAttentionNames,
+  JoinNames,
   LatentAttentionNames,
   LayerNames,
   MatrixName,
   MoeFfnNames,
+  RouterStateNames,
 } from '../../families/family.ts';
 import { invariant } from '../../util/assert.ts';
 
@@ -67,7 +70,7 @@ function grouped(a: GroupedAttention, n: GroupedAttentionNames, hidden: number):
   const projections: (readonly [GroupedAttentionNames['q'], number])[] = [
     [n.q, q],
     [n.k, kv],
-    [n.v, kv],
+    [n.v, n.convolution ? kv / 2 : kv],
   ];
   const normed = (rows: number): number => (a.qkNorm === 'full' ? rows : a.headSize);
   if (a.valuesAreKeys) projections.pop();
@@ -77,6 +80,7 @@ function grouped(a: GroupedAttention, n: GroupedAttentionNames, hidden: number):
     ...(n.gate && a.outputGate ? stacked(n.gate, gateRows(a), 'weight', hidden) : []),
     [`${n.o}.weight`, [hidden, q]],
     ...(n.filter ? filter(n.filter, hidden) : []),
+    ...(n.convolution ? convolution(a, n.convolution, hidden) : []),
     ...(a.bias.o ? [[`${n.o}.bias`, [hidden]] as const] : []),
     ...(n.qNorm ? [[n.qNorm, [normed(q)]] as const] : []),
     ...(n.kNorm ? [[n.kNorm, [normed(kv)]] as const] : []),
@@ -90,6 +94,34 @@ const filter = ({ first, second, norm }: NonNullable<GroupedAttentionNames['filt
   [`${second}.weight`, [hidden, hidden / 2, 2, 1]],
   [`${second}.bias`, [hidden]],
   [norm, [hidden]],
+];
+
+function convolution(
+  { heads, kvHeads, headSize }: GroupedAttention,
+  n: NonNullable<GroupedAttentionNames['convolution']>,
+  hidden: number,
+): Entry[] {
+  const channels = (heads + kvHeads) * headSize;
+  return [
+    [`${n.delayed}.weight`, [(kvHeads * headSize) / 2, hidden]],
+    [`${n.channels}.weight`, [channels, 1, 2]],
+    [`${n.channels}.bias`, [channels]],
+    [`${n.heads}.weight`, [channels, headSize, 2]],
+    [`${n.heads}.bias`, [channels]],
+    [n.lengths, [kvHeads]],
+  ];
+}
+
+const join = (n: JoinNames | undefined, hidden: number): Entry[] =>
+  n
+    ? [n.gain, n.bias, n.stream?.gain, n.stream?.bias].flatMap((name) => (name ? [[name, [hidden]] as const] : []))
+    : [];
+
+const routerState = (n: RouterStateNames, size: number, hidden: number): Entry[] => [
+  [`${n.down}.weight`, [size, hidden]],
+  ...[n.first, n.second].map((name): Entry => [`${name}.weight`, [size, size]]),
+  ...[n.down, n.first, n.second].map((name): Entry => [`${name}.bias`, [size]]),
+  ...[n.norm, ...(n.before === null ? [] : [n.before])].map((name): Entry => [name, [size]]),
 ];
 
 function latent(a: LatentAttention, n: LatentAttentionNames, hidden: number): Entry[] {
@@ -117,7 +149,9 @@ function attention(a: LayerConfig['mixer'], n: LayerNames['mixer'], hidden: numb
   return unsaid(`what mixes tokens here (${a.kind})`);
 }
 
-function experts(storage: ExpertStorage, { experts: e, width, activation }: MoeFfn, hidden: number): Entry[] {
+function experts(storage: ExpertStorage, ffn: MoeFfn, hidden: number): Entry[] {
+  const { width, activation } = ffn;
+  const e = weighted(ffn);
   if (storage.kind === 'separate')
     return Array.from({ length: e }, (_, i) => glu(storage.expert(i), { width, activation }, hidden)).flat();
   if (storage.kind === 'flat')
@@ -138,10 +172,11 @@ function experts(storage: ExpertStorage, { experts: e, width, activation }: MoeF
 }
 
 const moe = (ffn: MoeFfn, n: MoeFfnNames, hidden: number): Entry[] => [
-  [plainName(n.router), [ffn.router.inner ?? ffn.experts, hidden]],
+  [plainName(n.router), [ffn.router.inner ?? ffn.experts, ffn.router.state ?? hidden]],
   ...(n.routerSecond && ffn.router.inner
     ? [[`${n.routerSecond}.weight`, [ffn.experts, ffn.router.inner]] as const]
     : []),
+  ...(n.routerState ? routerState(n.routerState, ffn.router.state!, hidden) : []),
   ...(n.routerAttends ?? []).map((name): Entry => [`${name}.weight`, [ffn.experts, hidden]]),
   ...(n.routerBias ? [[n.routerBias, [ffn.experts]] as const] : []),
   ...(n.selectionBias ? [[n.selectionBias, [ffn.experts]] as const] : []),
@@ -203,6 +238,7 @@ export function impliedTensors(text: string): ImpliedTensor[] {
   ];
   const entries: Entry[] = [
     [`${names.embed}.weight`, [vocab, hidden]],
+    ...join(names.embedJoin, hidden),
     ...config.layers.flatMap(({ mixer: a, ffn }, i): Entry[] => {
       const n = names.layer(i);
       return [
@@ -210,6 +246,8 @@ export function impliedTensors(text: string): ImpliedTensor[] {
         ...[n.mixerNorm, n.ffnNorm, n.mixerPostNorm, n.ffnPostNorm].flatMap((name) =>
           name === undefined ? [] : norm(name),
         ),
+        ...join(n.mixerJoin, hidden),
+        ...join(n.ffnJoin, hidden),
         ...(n.outScale ? [[n.outScale, [1]] as const] : []),
         ...feedForward(ffn, n.ffn, hidden),
       ];

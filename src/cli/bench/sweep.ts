@@ -1,4 +1,5 @@
 /** Loads each model of a sweep once and runs every request on it. */
+import { weighted } from '../../config/experts.ts';
 import { costSheet, type CostSheet } from '../../engine/cost/cost-sheet.ts';
 import type { DeviceRates } from '../../engine/cost/program-cost.ts';
 import { loadOn } from '../../engine/load.ts';
@@ -57,7 +58,7 @@ function rowOf(model: Model, name: string, run: RunSetting, report: BenchReport)
   const { count, experts } = model.plan.slots;
   return {
     model: name,
-    experts: moe?.experts ?? null,
+    experts: moe ? weighted(moe) : null,
     topK: moe?.topK ?? null,
     width: moe?.width ?? null,
     weights: model.plan.precision,

@@ -2,7 +2,7 @@
 import { gateRows } from '../../config/mixers.ts';
 import type { AttentionConfig, GroupedAttention, LatentAttention } from '../../config/model-config.ts';
 import type { GroupedAttentionNames, LatentAttentionNames, LayerNames, MatrixName } from '../../families/family.ts';
-import type { FilterWeights, GroupedWeights, LatentWeights } from '../../layers/weights.ts';
+import type { ConvolutionWeights, FilterWeights, GroupedWeights, LatentWeights } from '../../layers/weights.ts';
 import { invariant } from '../../util/assert.ts';
 import type { MatrixShape } from '../../weights/layout.ts';
 import { sideBySide } from '../../weights/matrix.ts';
@@ -55,7 +55,8 @@ function grouped(
   const isCross = config.sees === 'encoded';
   const norm = (name: string | null, projection: number): VectorSpec | null =>
     name === null ? null : find.gains(name, config.qkNorm === 'full' ? projection : headSize);
-  const v = [names.v, { rows: kvRows, cols: hidden }] as const;
+  const { convolution } = names;
+  const v = [names.v, { rows: convolution ? kvRows / 2 : kvRows, cols: hidden }] as const;
   return {
     kind: 'grouped',
     qkv: find.stacked(
@@ -64,6 +65,7 @@ function grouped(
         ...inStretches(names.q, { rows: qRows, cols: hidden }),
         ...(isCross ? [] : inStretches(names.k, { rows: kvRows, cols: hidden })),
         ...(isCross || config.filter ? [] : [v]),
+        ...(convolution ? [[convolution.delayed, v[1]] as const] : []),
         ...(names.gate && config.outputGate ? inStretches(names.gate, { rows: gateRows(config), cols: hidden }) : []),
       ],
       'linear',
@@ -84,6 +86,25 @@ function grouped(
     kvBias: isCross && config.bias.qkv ? find.stackedBias([onlyOne(names.k), names.v], [kvRows, kvRows]) : null,
     distanceBias: config.distanceBias ? find.tensor(names.distanceBias!, [config.distanceBias.buckets, heads]) : null,
     filter: config.filter ? filter(find, names, v, hidden) : null,
+    convolution: config.convolved ? convolutionOf(find, config, names) : null,
+  };
+}
+
+function convolutionOf(
+  find: WeightFinder,
+  { heads, kvHeads, headSize }: GroupedAttention,
+  { convolution: names }: GroupedAttentionNames,
+): ConvolutionWeights<VectorSpec> {
+  invariant(names, 'convolved attention names its convolutions');
+  const channels = (heads + kvHeads) * headSize;
+  return {
+    channels: find.joined([
+      find.tensor(`${names.channels}.weight`, [channels, 1, 2]),
+      find.vector(`${names.channels}.bias`, channels),
+      find.vector(`${names.heads}.bias`, channels),
+      find.vector(names.lengths, kvHeads),
+    ]),
+    heads: find.tensor(`${names.heads}.weight`, [channels, headSize, 2]),
   };
 }
 
@@ -141,6 +162,7 @@ function mixture(
     kNorm: null,
     sinks: null,
     filter: null,
+    convolution: null,
     kv: null,
     kvBias: null,
     distanceBias: null,

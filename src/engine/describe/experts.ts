@@ -1,5 +1,6 @@
 /** The weights of a layer's experts: in which of the storages that its family knows they are, and that all share their formats. */
 import { valueRows } from '../../config/activation.ts';
+import { weighted } from '../../config/experts.ts';
 import type { MoeFfn } from '../../config/model-config.ts';
 import { InvalidCheckpoint, UnsupportedModel } from '../../errors.ts';
 import type { ExpertStorage, MoeFfnNames } from '../../families/family.ts';
@@ -72,13 +73,13 @@ export function describeExperts(find: WeightFinder, config: MoeFfn, names: MoeFf
   const { checkpoint, precision, config: model } = find.input;
   const { width, activation } = config;
   const hidden = config.latent ?? model.hidden;
-  const shape = { hidden, width, experts: config.experts };
+  const shape = { hidden, width, experts: weighted(config) };
   const { storage, matrices } = storedExperts(find, names, shape);
   const layouts = sharedLayouts(matrices, precision);
   const biases = config.expertBias ? matrices.map((_, e) => findExpertBias(checkpoint, storage, e, shape)) : null;
   return {
     label: `experts of ${names.router}`,
-    count: config.experts,
+    count: shape.experts,
     topK: config.topK,
     slot: slotLayout({ hidden, width, valueRows: valueRows(activation), ...layouts, bias: config.expertBias }),
     matrices: (e) => matrices[e]!,

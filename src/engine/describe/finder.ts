@@ -2,7 +2,7 @@
 import type { ModelConfig } from '../../config/model-config.ts';
 import type { Json } from '../../config/read.ts';
 import { InvalidCheckpoint, UnsupportedModel } from '../../errors.ts';
-import type { MatrixName, TensorNames } from '../../families/family.ts';
+import type { JoinNames, MatrixName, TensorNames } from '../../families/family.ts';
 import { invariant } from '../../util/assert.ts';
 import type { Adapter } from '../../weights/adapters/lora.ts';
 import type { Checkpoint } from '../../weights/checkpoint.ts';
@@ -138,6 +138,24 @@ export class WeightFinder {
     if (!this.input.config.postNorms) return null;
     invariant(name !== undefined, 'a family with post norms names them');
     return this.norm(name);
+  }
+
+  /** g (y + b) + h (x + c) as g y + h x + (g b + h c): [3 D]; without a stream h and c are 0. */
+  join(names: JoinNames | undefined): VectorSpec | null {
+    if (!this.input.config.joinGains) return null;
+    invariant(names !== undefined, 'a family with gains where its layers join names them');
+    const { hidden } = this.input.config;
+    const stored = [names.gain, names.bias, ...(names.stream ? [names.stream.gain, names.stream.bias] : [])];
+    const all = this.joined(stored.map((name) => this.vector(name, hidden)));
+    const load: VectorSpec['load'] = async (signal) => {
+      const values = await all.load(signal);
+      const at = (part: number, d: number): number => values[part * hidden + d] ?? 0;
+      const bias = (d: number): number => at(0, d) * at(1, d) + at(2, d) * at(3, d);
+      return Float32Array.from({ length: 3 * hidden }, (_, i) =>
+        i < hidden ? at(0, i) : i < 2 * hidden ? at(2, i - hidden) : bias(i - 2 * hidden),
+      );
+    };
+    return { label: all.label, length: 3 * hidden, load };
   }
 
   /** Of a norm, as they multiply. */

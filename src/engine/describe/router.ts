@@ -1,22 +1,25 @@
-/** The weights of a router: its matrix, and where its norm, biases and gains lie in the router block. */
+/** The weights of a router: its matrix, where its norm, biases and gains lie in the router block, and what it carries a state by. */
 import type { MoeFfn } from '../../config/model-config.ts';
 import type { MoeFfnNames } from '../../families/family.ts';
 import { routerBlock } from '../../kernels/moe/router_block.ts';
+import type { RouterStateWeights } from '../../layers/weights.ts';
 import { invariant } from '../../util/assert.ts';
 import { targetLayout } from '../precision.ts';
 import type { WeightFinder } from './finder.ts';
-import type { RouterSpec, VectorSpec } from './specs.ts';
+import type { MatrixSpec, RouterSpec, VectorSpec } from './specs.ts';
 
 /** @throws InvalidCheckpoint for missing tensors and wrong shapes */
 export function describeRouter(
   find: WeightFinder,
-  { experts, router: { gains = false, expertScale: scaled = false, attends = false, inner = 0 } }: MoeFfn,
+  { experts, router: { gains = false, expertScale: scaled = false, attends = false, inner = 0, state } }: MoeFfn,
   names: MoeFfnNames,
-  norm: VectorSpec | null,
+  ffnNorm: VectorSpec | null,
 ): RouterSpec {
   const { config, precision } = find.input;
   const rows = inner || experts;
-  const shape = { rows, cols: config.hidden };
+  const hidden = state ?? config.hidden;
+  const norm = state === undefined ? ffnNorm : null;
+  const shape = { rows, cols: hidden };
   const sources = [names.router, ...(names.routerAttends ?? [])].map((name) => find.published(name, shape));
   invariant(sources.length === (attends ? 3 : 1), 'names of another router than the config');
   const layout = targetLayout(sources[0]!.layout, 'router', precision);
@@ -27,7 +30,7 @@ export function describeRouter(
   const expertScale = scaled ? find.vector(names.expertScale!, experts) : null;
   const second = inner ? find.tensor(`${names.routerSecond!}.weight`, [experts, inner]) : null;
   const block = routerBlock({
-    hidden: config.hidden,
+    hidden,
     experts,
     layout,
     attends,
@@ -54,11 +57,42 @@ export function describeRouter(
     block,
     matrix: {
       rows: sources.length * rows,
-      cols: config.hidden,
+      cols: hidden,
       firstRow: 0,
       layout,
       pieces: sources.map((source, i) => ({ source, begin: 0, end: rows, target: i * rows, stride: 1 })),
     },
     vectors: vectors.flatMap(({ at, vector }) => (vector ? [{ at, vector }] : [])),
+  };
+}
+
+/** Of a matrix [R, R] that is stored by rows, the columns: lanes of neighbouring rows then read neighbouring words. */
+function byInput(find: WeightFinder, name: string, size: number): VectorSpec {
+  const stored = find.tensor(`${name}.weight`, [size, size]);
+  const load: VectorSpec['load'] = async (signal) => {
+    const rows = await stored.load(signal);
+    return Float32Array.from(rows, (_, i) => rows[(i % size) * size + Math.floor(i / size)]!);
+  };
+  return { ...stored, load };
+}
+
+/** @throws InvalidCheckpoint for missing tensors and wrong shapes */
+export function describeRouterState(
+  find: WeightFinder,
+  size: number,
+  { routerState: names }: MoeFfnNames,
+  norm: VectorSpec | null,
+): RouterStateWeights<MatrixSpec, VectorSpec> {
+  invariant(names && norm, 'a router with a state names it, and reads x through a norm');
+  const none = { label: 'no state before', length: size, load: () => Promise.resolve(new Float32Array(size)) };
+  return {
+    norm,
+    down: find.matrix(names.down, { rows: size, cols: find.input.config.hidden }, 'linear'),
+    vectors: find.joined([
+      find.vector(`${names.down}.bias`, size),
+      names.before === null ? none : find.vector(names.before, size),
+      find.vector(names.norm, size),
+      ...[names.first, names.second].flatMap((name) => [byInput(find, name, size), find.vector(`${name}.bias`, size)]),
+    ]),
   };
 }

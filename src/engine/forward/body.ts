@@ -2,6 +2,8 @@
 import { subview, type BufferView } from '../../gpu/buffer.ts';
 import type { Program, Recorder } from '../../gpu/recording.ts';
 import { embedRows } from '../../kernels/embed/embed_rows.ts';
+import type { RouterStates } from '../../kernels/moe/router_state.ts';
+import { gainAdd } from '../../kernels/norm/gain_add.ts';
 import type { KvPages } from '../../kernels/attention/pages.ts';
 import type { TileRows } from '../../kernels/moe/group.ts';
 import { appendEncoded } from '../../layers/encoded_attention.ts';
@@ -10,7 +12,7 @@ import { norm } from '../../layers/norm.ts';
 import { moeLayer, type MoeMarks, type MoeStep } from '../../moe/block.ts';
 import type { ExpertHomes } from '../../moe/homes.ts';
 import { invariant } from '../../util/assert.ts';
-import { keepsLayerInputs, midStride, moeLayers } from '../activations.ts';
+import { keepsLayerInputs, midStride, moeLayers, routerStateStride } from '../activations.ts';
 import type { DeviceWeights } from '../upload.ts';
 import { PHASES, type Batch } from './batch.ts';
 import { recordMixer, type MixerParts } from './mixer.ts';
@@ -69,7 +71,7 @@ export interface BodyStep extends Pick<BodyOptions, 'taps' | 'pages'> {
 /** What dense and MoE layers take alike. */
 type FfnOfAnyKind = Pick<
   MoeStep,
-  'label' | 'phase' | 'normKind' | 'eps' | 'scale' | 'x' | 'postNorm' | 'total' | 'out'
+  'label' | 'phase' | 'normKind' | 'eps' | 'scale' | 'joinGains' | 'x' | 'postNorm' | 'total' | 'out'
 >;
 
 class BodyRecording {
@@ -127,10 +129,14 @@ class BodyRecording {
   #embed(first: number): void {
     const { config, activations, sinusoids } = this.#parts;
     invariant(!sinusoids || !this.#step.pages, 'sinusoids of several sequences in one step');
-    for (const { firstRow, matrix } of this.#step.weights.embed.parts) {
-      const io = { ids: activations.ids, weights: matrix, sinusoids, out: this.#stream(first) };
+    const { embed, embedJoin: gains } = this.#step.weights;
+    const stream = this.#stream(first);
+    const out = gains ? activations.normed : stream;
+    for (const { firstRow, matrix } of embed.parts) {
+      const io = { ids: activations.ids, weights: matrix, sinusoids, out };
       embedRows(this.#r, 'embed', io, { firstRow, scale: config.embeddingScale });
     }
+    if (gains) gainAdd(this.#r, 'embed join', { added: out, x: out, gains, out: stream }, { size: config.hidden });
   }
 
   #tap(index: number): void {
@@ -155,6 +161,7 @@ class BodyRecording {
       normKind: config.norm,
       eps: config.normEps,
       scale: config.residualScale,
+      joinGains: config.joinGains ?? false,
     };
     const x = this.#stream(i);
     const out = this.#stream(i + 1);
@@ -191,6 +198,7 @@ class BodyRecording {
     return {
       hidden: config.hidden,
       layerInput,
+      routerStates: this.#routerStates(),
       routed: subview(routed, slice.offset, next - slice.offset),
       predict: slice.predicted > 0,
       logits: slice.logits > 0,
@@ -202,6 +210,16 @@ class BodyRecording {
       waveTable: waves ? homes.waveTable : undefined,
       scratch: { ...a, withShared: a.residualC },
     };
+  }
+
+  /** Of the next MoE layer: a token's are kept, so that it can start again from any layer; a chunk's takes the place of the one before. */
+  #routerStates(): RouterStates | undefined {
+    const { config, activations } = this.#parts;
+    const stride = routerStateStride(config);
+    if (stride === 0) return undefined;
+    const m = this.#marks.length;
+    if (m === 0 || this.#step.batch !== 'one') return { view: activations.routerStates, ownAt: 0, isFirst: m === 0 };
+    return { view: subview(activations.routerStates, (m - 1) * stride, 2 * stride), ownAt: stride / 4, isFirst: false };
   }
 
   /** What layer i's feed-forward reads. */

@@ -29,6 +29,7 @@ function layerCache(
   const bytes = cacheBytes(layers[i]!.mixer, { hidden, context: capacity, kv: format });
   if ('keys' in bytes) {
     const [keys, values] = [buffer(`keys ${i}`, 'kv', bytes.keys), buffer(`values ${i}`, 'kv', bytes.values)];
+    if ('past' in bytes) return { keys, values, capacity, format, past: buffer(`past ${i}`, 'kv', bytes.past) };
     if (!('inputs' in bytes)) return { keys, values, capacity, format };
     const [inputs, inner] = [buffer(`filter ${i}`, 'kv', bytes.inputs), buffer(`filter inner ${i}`, 'kv', bytes.inner)];
     return { keys, values, capacity, format, filter: { inputs, inner } };

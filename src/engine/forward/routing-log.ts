@@ -28,13 +28,14 @@ export interface RoutingLog {
 
 export type RoutingLogs = Readonly<Record<Batch, RoutingLog>>;
 
-/** By MoE layer, how many experts of the next one it can predict: none where the next router is not like its own. */
+/** By MoE layer, how many experts of the next one it can predict: none where the next router is not like its own, or reads a state of its own. */
 export function predictable(config: ModelConfig, { layers }: DeviceWeights): number[] {
   const moes = moeLayers(config);
   const routers = layers.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.router] : []));
   return moes.map(({ topK, experts, router }, m) => {
     const next = moes[m + 1];
-    const isAlike = next?.topK === topK && JSON.stringify(next.router) === JSON.stringify(router);
+    const isAlike =
+      router.state === undefined && next?.topK === topK && JSON.stringify(next.router) === JSON.stringify(router);
     return isAlike && routers[m]!.withNext ? predictedIds(topK, experts) : 0;
   });
 }

@@ -1,5 +1,5 @@
 /** What several requests at once take beside a single one: pages of keys and values, and a place for each request that runs. Sizes, from the config alone. */
-import { isFiltered, isRecurrent } from '../../config/mixers.ts';
+import { isConvolved, isFiltered, isRecurrent } from '../../config/mixers.ts';
 import type { AttentionConfig, ModelConfig } from '../../config/model-config.ts';
 import { InvalidRequest, OutOfBudget, UnsupportedModel } from '../../errors.ts';
 import { BINDING_ALIGNMENT, bufferBytes } from '../../gpu/buffer.ts';
@@ -48,9 +48,9 @@ export interface RequestsInput {
 /** Bytes of one page in each layer; no values where latents are both. @throws UnsupportedModel where a layer keeps something else than keys and values */
 export function pageBytes(config: ModelConfig): { readonly keys: number; readonly values: number }[] {
   return config.layers.map(({ mixer: mixer }, layer) => {
-    if (isRecurrent(mixer) || isFiltered(mixer))
+    if (isRecurrent(mixer) || isFiltered(mixer) || isConvolved(mixer))
       throw new UnsupportedModel(
-        `Several requests at once need attention in every layer, and layer ${layer} mixes tokens by ${isFiltered(mixer) ? 'attention with a filter' : mixer.kind}: load without requests, and they are answered one by one`,
+        `Several requests at once need attention in every layer, and layer ${layer} mixes tokens by ${isFiltered(mixer) ? 'attention with a filter' : isConvolved(mixer) ? 'convolved attention' : mixer.kind}: load without requests, and they are answered one by one`,
         { layer, mixer: mixer.kind },
       );
     const { kvHeads, keySize, valueSize } = attentionSizes(mixer satisfies AttentionConfig);

@@ -220,7 +220,23 @@ function spreadHeads(c: ConstantsOf): Cost {
   return moves({ activationBytes: BYTES * c.tokens * ((topK + experts) * values + 2 * topK) });
 }
 
+/** Of q and k two taps a channel, for a token and the one before, and two of each channel of the head. The one before counts once. */
+function convolveHeads(c: ConstantsOf): Cost {
+  const [heads, kvHeads, size] = [c.number('HEADS'), c.number('KV_HEADS'), c.number('SIZE')];
+  const channels = (heads + kvHeads) * size;
+  const past = 2 * channels + (kvHeads * size) / 2;
+  const products = (width: number): number => 4 * c.tokens * (heads + kvHeads) * width * (size + 2);
+  return {
+    weightBytes: BYTES * (channels * (2 * size + 4) + kvHeads),
+    kvBytes: (c.position > 0 ? 2 : 1) * BYTES * past,
+    activationBytes: BYTES * c.tokens * 2 * (heads + 2 * kvHeads) * size,
+    usefulFlops: products(size),
+    issuedFlops: products(alignUp(size, c.number('WG'))),
+  };
+}
+
 export const ATTENTION_COSTS: Readonly<Record<string, CostRule>> = {
+  'attention/convolve_heads': convolveHeads,
   'attention/output_gate': outputGate,
   'attention/pick_heads': pickHeads,
   'attention/spread_heads': spreadHeads,

@@ -1,6 +1,7 @@
 import type { BufferView } from '../../gpu/buffer.ts';
 import type { Recorder } from '../../gpu/recording.ts';
 import type { Constants } from '../../gpu/shader.ts';
+import { invariant } from '../../util/assert.ts';
 import { ceilDiv } from '../../util/math.ts';
 import type { Beside } from './beside.ts';
 
@@ -21,6 +22,8 @@ export interface CombineShape {
   /** Every weight counts as 1. Default false. */
   readonly unweighted?: boolean;
   readonly beside?: Pick<Beside, 'yAt' | 'weight'>;
+  /** Experts from this id on have no rows and add nothing; only with weights. Absent: all have rows. */
+  readonly weighted?: number;
 }
 
 /** The constants of `scale` in combine and expert_down_decode. */
@@ -32,9 +35,10 @@ export function combine(
   recorder: Recorder,
   label: string,
   io: CombineIo,
-  { hidden, topK, scale = 1, beside, unweighted = false }: CombineShape,
+  { hidden, topK, scale = 1, beside, unweighted = false, weighted }: CombineShape,
 ): void {
   const { residual } = io;
+  invariant(weighted === undefined || !unweighted, `${label}: experts without rows, and without weights`);
   recorder.dispatch({
     shader: 'moe/combine',
     label,
@@ -44,6 +48,8 @@ export function combine(
       ...outScale(scale),
       RESIDUAL: residual !== undefined,
       UNWEIGHTED: unweighted,
+      NULLS: weighted !== undefined,
+      ...(weighted === undefined ? {} : { WEIGHTED: weighted }),
       BESIDE: beside !== undefined,
       ...(beside && { BESIDE_AT: beside.yAt, BESIDE_GATED: beside.weight !== undefined }),
     },

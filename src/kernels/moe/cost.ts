@@ -50,6 +50,20 @@ const route: CostRule = (c) => {
   };
 };
 
+/** Two maps of as many inputs as outputs. */
+const routerState: CostRule = (c) => {
+  const size = c.number('R');
+  const flops = (rows: number): number => 4 * c.tokens * rows * size;
+  return {
+    ...moves({
+      weightBytes: BYTES * (2 * size + (c.flag('BEFORE') ? 5 : 4)) * size,
+      activationBytes: BYTES * c.tokens * (c.flag('BEFORE') ? 4 : 3) * size,
+    }),
+    usefulFlops: flops(size),
+    issuedFlops: flops(alignUp(size, c.number('WG'))),
+  };
+};
+
 const group: CostRule = (c, traffic) => {
   const pairs = c.tokens * c.number('TOP_K');
   const tiles = 4 * (1 + of(c, traffic).tiles(c.number('TILE_ROWS')));
@@ -222,6 +236,7 @@ const lowRankSum: CostRule = (c, traffic) => {
 
 export const MOE_COSTS: Readonly<Record<string, CostRule>> = {
   'moe/route': route,
+  'moe/router_state': routerState,
   'moe/group': group,
   'moe/weigh_rows': weighRows,
   'moe/combine': combine,

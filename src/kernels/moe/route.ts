@@ -40,6 +40,8 @@ export interface RouteShape {
   readonly logits?: boolean;
   /** Multiplies `normed`; the router and the shared gate read it as it was. Default 1. */
   readonly inputScale?: number;
+  /** Experts from this id on have no weights: with a slot table they count as there. Absent: all have. */
+  readonly weighted?: number;
 }
 
 export const MAX_EXPERTS = 512;
@@ -119,7 +121,7 @@ export function route(recorder: Recorder, label: string, io: RouteIo, shape: Rou
       ...routerConstants(shape.router),
       SCALED: scaled,
       PREDICT: predict,
-      APPROXIMATE: slotTable !== undefined,
+      ...approximateConstants(slotTable !== undefined, shape.weighted),
       LOGITS: logits,
       EARLY: early !== undefined,
       INPUT_SCALED: inputScale !== 1,
@@ -210,6 +212,15 @@ function blockConstants(block: RouterBlock): Constants {
     ...(routerGains ? { ROUTER_GAINS_AT: block.routerGainsAt / 4 } : {}),
     EXPERT_SCALE: expertScale,
     ...(expertScale ? { EXPERT_SCALE_AT: block.expertScaleAt / 4 } : {}),
+  };
+}
+
+function approximateConstants(isApproximate: boolean, weighted: number | undefined): Constants {
+  if (!isApproximate) return { APPROXIMATE: false };
+  return {
+    APPROXIMATE: true,
+    NULLS: weighted !== undefined,
+    ...(weighted === undefined ? {} : { WEIGHTED: weighted }),
   };
 }
 

@@ -2,6 +2,7 @@
 import type { AttentionConfig, GroupedAttention, LatentAttention, RopeConfig } from '../../config/model-config.ts';
 import type { GroupedAttentionNames, LatentAttentionNames, MatrixName } from '../../families/family.ts';
 import { bf16ToF32, f32ToBf16 } from '../../util/half.ts';
+import { convolveHeads } from '../attention/convolve_heads.ts';
 import { filtered } from './filter.ts';
 import {
   matVec,
@@ -117,6 +118,7 @@ function groupedHeads(
     );
   const rms = (values: Float64Array, name: string | null): Float64Array =>
     name === null ? plain(values) : normed(values, w, name, { ...norm, norm: 'rms' });
+  if (c.convolved) return convolvedHeads(x, c, n, w);
   const bias = (name: MatrixName): Float64Array | null => (c.bias.qkv ? needBias(w, name) : null);
   const read = c.filter && n.filter ? filtered(x, n.filter, w, c.filter.normEps) : x;
   const project = (names: readonly MatrixName[], normName: string | null, norms = true): Float64Array[][] =>
@@ -138,6 +140,26 @@ function groupedHeads(
   const q = turned(project(stretches(n.q), n.qNorm), n.qNorm).map((token, t) => token.map((h) => heated(h, t, c)));
   const v = project([n.v], null, false).map((token) => (c.valueNorm ? token.map(plain) : token));
   return { q, k: turned(project(stretches(n.k), n.kNorm), n.kNorm), v };
+}
+
+/** Of projections from position 0 on. */
+function convolvedHeads(x: readonly Float64Array[], c: GroupedAttention, n: GroupedAttentionNames, w: Weights): Heads {
+  const { channels, heads: grouped, lengths, delayed } = n.convolution!;
+  const names = [...stretches(n.q), ...stretches(n.k), n.v, delayed];
+  const projected = x.map((token) => joined(names.map((name) => matVec(needMatrix(w, name, token.length), token))));
+  const vectors = [`${channels}.weight`, `${channels}.bias`, `${grouped}.bias`, lengths].map((name) => need(w, name));
+  const io = { x: joined(projected), channels: joined(vectors), weights: need(w, `${grouped}.weight`), state: [] };
+  const { out } = convolveHeads(io, { ...c, tokens: x.length, position: 0, side: 0 });
+  const heads = split(out, c.headSize);
+  const row = c.heads + 2 * c.kvHeads;
+  const of = (t: number, from: number, count: number): Float64Array[] =>
+    heads.slice(t * row + from, t * row + from + count);
+  const turned = (token: Float64Array[], t: number): Float64Array[] => token.map((h) => rotated(h, t, c.rope));
+  return {
+    q: x.map((_, t) => turned(of(t, 0, c.heads), t)),
+    k: x.map((_, t) => turned(of(t, c.heads, c.kvHeads), t)),
+    v: x.map((_, t) => of(t, c.heads + c.kvHeads, c.kvHeads)),
+  };
 }
 
 function latentHeads(x: readonly Float64Array[], c: LatentAttention, n: LatentAttentionNames, w: Weights): Heads {

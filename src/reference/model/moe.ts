@@ -1,7 +1,15 @@
 /** Dense and Mixture-of-Experts feed-forward, token by token. */
 import type { Activation, FfnConfig, MoeFfn, RouterConfig } from '../../config/model-config.ts';
-import type { ExpertStorage, GluNames, LayerNames, MatrixName, MoeFfnNames } from '../../families/family.ts';
+import type {
+  ExpertStorage,
+  GluNames,
+  LayerNames,
+  MatrixName,
+  MoeFfnNames,
+  RouterStateNames,
+} from '../../families/family.ts';
 import { activate, activateUp, hasGate, tripled } from '../activation.ts';
+import { erf } from '../moe/router_state.ts';
 import {
   add,
   matVec,
@@ -207,7 +215,7 @@ function moe(
   weights: Weights,
   around: Around,
   change?: RouteChange,
-): { out: Float64Array[]; routes: Route[]; logits: Float64Array[] } {
+): Mixed & { routes: Route[] } {
   const vector = (name: string | null): Float64Array | null => (name === null ? null : need(weights, name));
   const products = [names.router, ...(names.routerAttends ?? [])].map(
     (name) => weights(`${name}.weight`) ?? need(weights, name),
@@ -222,7 +230,11 @@ function moe(
   };
   const shared = names.shared && separate(names.shared, weights, x[0]!.length);
   const sharedGate = names.sharedGate === null ? null : need(weights, `${names.sharedGate}.weight`);
-  const logits = routerInput(x, config, names, weights, around).map((token) =>
+  const states = names.routerState ? carriedStates(x, names.routerState, weights, around.states) : null;
+  const read = states
+    ? states.map((s) => mappedState(s, names.routerState!, weights, around.norm))
+    : routerInput(x, config, names, weights, around);
+  const logits = read.map((token) =>
     routerLogits(products, token, vector(names.routerBias), { second, deviation: config.router.deviation }),
   );
   const scales = names.expertScale === undefined ? null : need(weights, names.expertScale);
@@ -238,6 +250,7 @@ function moe(
     const read = latent ? matVec(latent.down, token) : token;
     let sum: Float64Array = new Float64Array(read.length);
     routes[t]!.ids.forEach((e, i) => {
+      if (e >= config.experts - (config.nulls ?? 0)) return;
       const weight = routes[t]!.weights[i]!;
       const [before, after] = config.weightsOn === 'input' ? [weight, 1] : [1, weight];
       const input = read.map((v) => v * before * (config.inputScale ?? 1));
@@ -254,7 +267,37 @@ function moe(
       glu(token, shared, config.activation).map((v) => v * open),
     );
   });
-  return { out: besideDense(out, config, names, weights, around), routes, logits };
+  return { out: besideDense(out, config, names, weights, around), routes, logits, states };
+}
+
+/** What every layer's router adds to. */
+function carriedStates(
+  x: readonly Float64Array[],
+  { down, before }: RouterStateNames,
+  weights: Weights,
+  states: readonly Float64Array[] | null,
+): Float64Array[] {
+  const gains = before === null ? null : need(weights, before);
+  return x.map((token, t) => {
+    const own = matVec(need(weights, `${down}.weight`), token, need(weights, `${down}.bias`));
+    return gains ? own.map((s, r) => s + gains[r]! * states![t]![r]!) : own;
+  });
+}
+
+function mappedState(
+  state: Float64Array,
+  names: RouterStateNames,
+  weights: Weights,
+  { normEps }: NormOf,
+): Float64Array {
+  const h = rmsNormed(state, need(weights, names.norm), normEps);
+  return [names.first, names.second].reduce(
+    (h, name) =>
+      matVec(need(weights, `${name}.weight`), h, need(weights, `${name}.bias`)).map(
+        (v) => (v / 2) * (1 + erf(v / Math.SQRT2)),
+      ),
+    h,
+  );
 }
 
 /** @param products one matrix, or those of q, k and v, by which experts attend to each other; with `second` the first of two maps */
@@ -314,7 +357,16 @@ export interface Around {
   /** The residual stream in front of the FFN, and in front of the whole layer. */
   readonly stream: readonly Float64Array[]; // [T][D]
   readonly layerInput: readonly Float64Array[]; // [T][D]
+  /** Of the router of the MoE layer before, where routers carry any. */
+  readonly states: readonly Float64Array[] | null; // [T][R]
   readonly norm: NormOf;
+}
+
+interface Mixed {
+  readonly out: Float64Array[];
+  readonly logits: Float64Array[];
+  /** Of the router, where it carries any. */
+  readonly states: readonly Float64Array[] | null;
 }
 
 /** x: normed tokens [T][D]; returns what joins the residual, and the routing of a Mixture-of-Experts layer. */
@@ -325,9 +377,9 @@ export function feedForward(
   weights: Weights,
   around: Around,
   change?: RouteChange,
-): { out: Float64Array[]; routes: Route[] | null; logits: Float64Array[] } {
+): Mixed & { routes: Route[] | null } {
   if (config.kind === 'moe' && names.kind === 'moe') return moe(x, config, names, weights, around, change);
   if (config.kind !== 'dense' || names.kind !== 'dense') throw new Error('names of another kind than the config');
   const dense = separate(names, weights, x[0]!.length);
-  return { out: x.map((token) => glu(token, dense, config.activation)), routes: null, logits: [] };
+  return { out: x.map((token) => glu(token, dense, config.activation)), routes: null, logits: [], states: null };
 }

@@ -50,6 +50,8 @@ export interface Approximation {
   readonly priorKeep: number;
   /** 0xFFFFFFFF for an expert that is not on the GPU. */
   readonly slotTable: ArrayLike<number>; // [E]
+  /** Experts from this id on need no slot. */
+  readonly weighted?: number | undefined;
 }
 
 export interface Routing {
@@ -199,7 +201,8 @@ function keptGroups(keys: Float64Array, groups: NonNullable<RouterConfig['groups
 /** Below every key of an expert, above that of a masked one. */
 const LOWEST = -Number.MAX_VALUE;
 
-const isMissing = ({ slotTable }: Approximation, e: number): boolean => slotTable[e] === 0xffffffff;
+const isMissing = ({ slotTable, weighted = Infinity }: Approximation, e: number): boolean =>
+  e < weighted && slotTable[e] === 0xffffffff;
 
 /** Cache-prior routing: keys of experts that are there, or among the best anyway, grow by a share of the span of all keys. */
 function raised(keys: Float64Array, takesPart: (e: number) => boolean, a: Approximation): Float64Array {

@@ -55,6 +55,8 @@ interface Case {
   readonly scale?: number;
   /** Nothing is added to it. */
   readonly alone?: boolean;
+  /** Experts from this one on have no weights: combine reads none of their rows. */
+  readonly weighted?: number;
 }
 
 const small = { tokens: 5, hidden: 64, width: 32, experts: 6, topK: 2 };
@@ -78,6 +80,7 @@ const cases: Case[] = [
   { ...small, name: 'without_gates', tokens: 7, width: 74, bias: true, activation: SQUARED, missing: [1] },
   { ...small, name: 'double_gate', tokens: 7, width: 74, bias: true, activation: DOUBLE, missing: [1] },
   { ...small, name: 'missing', bias: true, topK: 3, missing: [0, 2, 5] },
+  { ...small, name: 'without_weights', weighted: 3 },
   { ...small, name: 'all_missing', missing: [0, 1, 2, 3, 4, 5] },
   ...[int(4, 64, true), int(8, 32, false), { kind: 'mxfp4' } as const].map((layout): Case => ({
     ...small,
@@ -243,11 +246,15 @@ const checks = {
     const { routed } = s;
     const added = c.alone ? {} : { residual: s.residual };
     const { rowOfPair } = s.grouping;
-    const y = normals(12, s.ids.length * c.hidden);
+    const all = normals(12, s.ids.length * c.hidden);
+    const isNull = (pair: number): boolean => s.ids[pair]! >= (c.weighted ?? c.experts);
+    const y = all.slice();
+    rowOfPair.forEach((row, pair) => isNull(pair) && y.fill(NaN, row * c.hidden, (row + 1) * c.hidden));
     const got = await run(c, s, { y, rowOfPair, routed, ...added }, c.tokens * c.hidden, (r, v) =>
       combine(r, c.name, { y: v.y!, rowOfPair: v.rowOfPair!, routed: v.routed!, residual: v.residual, out: v.out! }, c),
     );
-    expectClose(got, combineTwin({ y, rowOfPair, weights: s.weights, ...added }, c), BOUND, c.name);
+    const weights = s.weights.map((weight, pair) => (isNull(pair) ? 0 : weight));
+    expectClose(got, combineTwin({ y: all, rowOfPair, weights, ...added }, c), BOUND, c.name);
   },
 };
 type Kernel = keyof typeof checks;
@@ -311,6 +318,7 @@ describe('moe/combine', () => {
     'sizes_of_four',
     'without_residual',
     'more_than_a_column_block',
+    'without_weights',
     'many_experts',
   ];
   it.each(thinned(several.map(named), 2))('$name', checks['moe/combine']);
@@ -470,6 +478,7 @@ describe('expert kernels', () => {
           'total *= OUT_SCALE=>total *= 1.0',
         ],
         ['moe/combine', 'moe/combine', 'takes ids for weights', 'plain', '(2u * t + 1u)=>(2u * t)'],
+        ['moe/combine', 'moe/combine', 'adds nulls', 'without_weights', '>= WEIGHTED=>>= WEIGHTED + 9u'],
         ['moe/combine', 'moe/combine', 'stops one expert early', 'plain', 'k < TOP_K=>k < TOP_K - 1u'],
       ],
       ([, path]) => path,

@@ -286,6 +286,7 @@ export const approximate: Case[] = [
     router: { ...SIGMOID, groups: { count: 6, keep: 2, rank: 'max', dropped: 'zero' } },
     approximate: { cachePrior: 0.5, priorKeep: 1 },
   },
+  { name: 'prior_of_nulls', ...MANY, router: SIGMOID, approximate: { cachePrior: 0.5 }, missing: 'all', weighted: 19 },
   { name: 'prior_of_ties', ...MANY, router: SOFTMAX, ties: 8, approximate: { cachePrior: 0.4 }, missing: 'none' },
   { name: 'prior_all_tied', ...MANY, router: SOFTMAX, zeroTokens: true, approximate: { cachePrior: 1 } },
   {

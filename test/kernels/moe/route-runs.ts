@@ -54,6 +54,8 @@ export interface Case {
   readonly approximate?: Partial<ApproximateParams> | undefined;
   /** Which experts are not on the GPU: none, all, or a good half. Default half. */
   readonly missing?: 'none' | 'half' | 'all';
+  /** Experts from this one on have no weights. */
+  readonly weighted?: number;
   /** Of this layer; of the next one, whose experts are numbered backwards, where it is predicted. */
   readonly intervene?: Changes | undefined;
   readonly logits?: boolean;
@@ -166,6 +168,7 @@ export async function run(
     routerGains: c.router.gains ?? false,
     expertScale: c.router.expertScale ?? false,
   });
+  const only = c.weighted === undefined ? {} : { weighted: c.weighted };
   const blocks = [inputs, ...(inputs.next ? [inputs.next] : [])].map((r) => routerWords(block, r.matrix, r));
   const got = await runKernel(gpu, {
     inputs: {
@@ -195,7 +198,10 @@ export async function run(
           ...(c.approximate ? { slotTable: v.slotTable! } : {}),
           ...(changes ? { interventions: v.interventions! } : {}),
         },
-        { block, topK, router: c.router, ...(c.norm ? { norm: c.norm } : {}), eps: 1e-5, predict, logits, inputScale },
+        {
+          ...{ block, topK, router: c.router, ...(c.norm ? { norm: c.norm } : {}), eps: 1e-5 },
+          ...{ predict, logits, inputScale, ...only },
+        },
       ),
   });
   const part = (offset: number): Uint32Array<ArrayBuffer> =>
@@ -225,7 +231,7 @@ function expected(c: Case, inputs: Inputs): Found {
       { ...c, norm: c.norm ?? undefined, topK, eps: 1e-5, approximate: undefined, ...changed },
     );
   const { next, ...own } = inputs;
-  const options = c.approximate && { ...EXACT, ...c.approximate, slotTable: slotTable(c) };
+  const options = c.approximate && { ...EXACT, ...c.approximate, slotTable: slotTable(c), weighted: c.weighted };
   const found = by(own, c.topK, { approximate: options, intervention: interventionOf(c) });
   const ahead = interventionOf(c, true);
   const beyond = predictedOf(c) - c.topK;

@@ -178,11 +178,7 @@ describe('moe/route', () => {
           ['keep_some'],
           (s) => s.replace('pair >= u_step.keep_experts', 'pair > u_step.keep_experts'),
         ],
-        [
-          'drops light experts that are there',
-          ['drop_light'],
-          (s) => s.replace('slot_table[chosen[pair]] == MISSING', 'true'),
-        ],
+        ['drops light experts that are there', ['drop_light'], (s) => s.replace('!is_there(chosen[pair])', 'true')],
         ['drops heavy experts', ['drop_light'], (s) => s.replace('f32(used) < u_step', 'f32(used) > u_step')],
         [
           'does not compare with the mean',
@@ -198,7 +194,8 @@ describe('moe/route', () => {
         ['loses the weight of the dropped', ['drop_light'], (s) => s.replace('weight / kept_total * total', 'weight')],
         ['names the dropped', ['drop_light'], (s) => s.replace('chosen[select(best, lane, keeps_me)]', 'chosen[lane]')],
         ['names the last for the dropped', ['drop_light'], (s) => s.replace('select(best, k, kept == 0u)', 'k')],
-        ['raises missing experts', ['prior'], (s) => s.replace('slot_table[e] != MISSING ||', 'true ||')],
+        ['raises no experts without weights', ['prior_of_nulls'], (s) => s.replace('e >= WEIGHTED', 'false')],
+        ['raises missing experts', ['prior'], (s) => s.replace('is_there(e) ||', 'true ||')],
         [
           'raises nothing but what is there',
           ['prior_keeps_the_best'],

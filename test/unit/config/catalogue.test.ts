@@ -17,6 +17,8 @@ interface Entry {
   /** Billions, with the digits that the publisher gives. Some count the active ones without the embedding, or without the head too, or do not give them. */
   readonly published: {
     readonly total: string;
+    /** Default `nothing`. */
+    readonly totalWithout?: 'nothing' | 'embedding';
     readonly active?: string;
     readonly activeWithout: 'nothing' | 'embedding' | 'embedding and head';
   };
@@ -47,7 +49,7 @@ it.each(CATALOGUE)('$repo has the published number of parameters', (entry) => {
   const { total, active, embedding } = parameterCounts(config);
   const { published } = entry;
   const left = { nothing: 0, embedding, 'embedding and head': config.tieEmbeddings ? embedding : 2 * embedding };
-  expectPublished(total, published.total, 'total');
+  expectPublished(total - left[published.totalWithout ?? 'nothing'], published.total, 'total');
   if (published.active) expectPublished(active - left[published.activeWithout], published.active, 'active');
 });
 
@@ -69,12 +71,14 @@ const PLANNED = [
 ];
 
 describe('plans', () => {
-  it.each(thinned(PLANNED, 6))('%s', async (_, entry) => {
+  it.each(thinned(PLANNED, 6))('%s', async (family, entry) => {
     const found = await inspect(sourceOfConfig(entry.repo, entry.config), LIMITS);
     expect(found.warnings).toEqual([]);
     expect(found.parameters.total).toBe(parameterCounts(load(entry).config).total);
     // bf16: two bytes for each parameter; rows that are keys and values (Gemma 4) are read twice.
-    expect(Math.abs(found.checkpointBytes / (2 * found.parameters.total) - 1)).toBeLessThan(1e-3);
+    // Vectors do not count: in ZAYA1 convolutions and layers of routers are such.
+    const off = Math.abs(found.checkpointBytes / (2 * found.parameters.total) - 1);
+    expect(off).toBeLessThan(family === 'zaya' ? 3e-3 : 1e-3);
     expect(found.fit.q4.verdict).not.toBe('impossible');
   });
 });

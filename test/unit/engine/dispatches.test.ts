@@ -42,6 +42,7 @@ it('a layer of experts costs a GPU at most 6 dispatches a token and 9 a chunk, w
       if (
         config.norm !== 'rms' ||
         config.postNorms ||
+        config.joinGains ||
         weighs ||
         isParallel ||
         'mixture' in layer.mixer ||

@@ -6,7 +6,9 @@ import type {
   GluNames,
   LayerNames,
   MatrixName,
+  JoinNames,
   MoeFfnNames,
+  RouterStateNames,
   TensorNames,
 } from '../../../src/families/family.ts';
 import { plainName } from '../../../src/families/family.ts';
@@ -70,6 +72,15 @@ function addAttention(shapes: Shapes, a: AttentionConfig, n: LayerNames['mixer']
   }
   const rows = { q: heads * a.headSize, k: a.kvHeads * a.headSize, v: a.kvHeads * a.headSize };
   const anyStretch = (names: MatrixName | readonly MatrixName[]): MatrixName => ([names].flat() as MatrixName[])[0]!; // names the whole
+  if (n.convolution) {
+    const { channels, heads: grouped, lengths, delayed } = n.convolution;
+    rows.v /= 2;
+    addMatrix(shapes, delayed, rows.v, hidden);
+    const convolved = rows.q + rows.k;
+    shapes.set(weight(channels), [convolved, 1, 2]).set(`${channels}.bias`, [convolved]);
+    shapes.set(weight(grouped), [convolved, a.headSize, 2]).set(`${grouped}.bias`, [convolved]);
+    shapes.set(lengths, [a.kvHeads]);
+  }
   for (const p of ['q', 'k', 'v'] as const)
     for (const name of [n[p]].flat() as MatrixName[]) addMatrix(shapes, name, rows[p], hidden, a.bias.qkv);
   if (n.filter) {
@@ -94,7 +105,8 @@ function addMixer(shapes: Shapes, mixer: MixerConfig, n: LayerNames['mixer'], hi
 }
 
 function addExperts(shapes: Shapes, storage: ExpertStorage, ffn: MoeFfn, hidden: number): void {
-  const { experts, width, expertBias } = ffn;
+  const { width, expertBias, nulls = 0 } = ffn;
+  const experts = ffn.experts - nulls;
   if (storage.kind === 'separate') {
     for (let e = 0; e < experts; e++) addGlu(shapes, storage.expert(e), ffn, hidden, expertBias);
     return;
@@ -116,10 +128,24 @@ function addExperts(shapes: Shapes, storage: ExpertStorage, ffn: MoeFfn, hidden:
   if (storage.downBias) shapes.set(storage.downBias, [experts, hidden]);
 }
 
+function addJoin(shapes: Shapes, names: JoinNames | undefined, hidden: number): void {
+  if (!names) return;
+  for (const { gain, bias } of [names, ...(names.stream ? [names.stream] : [])])
+    shapes.set(gain, [hidden]).set(bias, [hidden]);
+}
+
+function addRouterState(shapes: Shapes, n: RouterStateNames, size: number, hidden: number): void {
+  addMatrix(shapes, n.down, size, hidden, true);
+  for (const name of [n.first, n.second]) addMatrix(shapes, name, size, size, true);
+  shapes.set(n.norm, [size]);
+  if (n.before !== null) shapes.set(n.before, [size]);
+}
+
 function addMoe(shapes: Shapes, ffn: MoeFfn, n: MoeFfnNames, hidden: number, kind?: ExpertStorage['kind']): void {
-  const { inner } = ffn.router;
-  shapes.set(plainName(n.router), [inner ?? ffn.experts, hidden]);
+  const { inner, state } = ffn.router;
+  shapes.set(plainName(n.router), [inner ?? ffn.experts, state ?? hidden]);
   if (n.routerSecond && inner) shapes.set(weight(n.routerSecond), [ffn.experts, inner]);
+  if (n.routerState) addRouterState(shapes, n.routerState, state!, hidden);
   for (const name of n.routerAttends ?? []) shapes.set(weight(name), [ffn.experts, hidden]);
   if (n.routerBias) shapes.set(n.routerBias, [ffn.experts]);
   if (n.selectionBias) shapes.set(n.selectionBias, [ffn.experts]);
@@ -158,9 +184,11 @@ export function expectedTensors(config: ModelConfig, names: TensorNames, experts
   const { hidden, vocab, head } = config;
   const shapes: Shapes = new Map();
   shapes.set(weight(names.embed), [vocab, hidden]);
+  addJoin(shapes, names.embedJoin, hidden);
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
     for (const name of [n.mixerNorm, n.mixerPostNorm, n.ffnPostNorm]) if (name) addNorm(shapes, config, name);
+    for (const join of [n.mixerJoin, n.ffnJoin]) addJoin(shapes, join, hidden);
     addMixer(shapes, layer.mixer, n.mixer, hidden);
     if (n.outScale && layer.outScale) shapes.set(n.outScale, [1]);
     if (n.ffnNorm) addNorm(shapes, config, n.ffnNorm);

@@ -7,6 +7,7 @@ import { InvalidCheckpoint, UnsupportedModel } from '../../../src/errors.ts';
 import arctic from '../../fixtures/families/arctic/config.json' with { type: 'json' };
 import skywork from '../../fixtures/families/skywork-two-maps/config.json' with { type: 'json' };
 import yuan from '../../fixtures/families/yuan/config.json' with { type: 'json' };
+import zaya from '../../fixtures/families/zaya/config.json' with { type: 'json' };
 
 const attends = (layers: number, at: readonly number[], names: readonly [string, string]): string[] =>
   Array.from({ length: layers }, (_, i) => names[at.includes(i) ? 1 : 0]);
@@ -215,6 +216,13 @@ test('what Skywork multiplies and spreads is in its keys', () => {
   expect(config(dense).layers.map(({ ffn }) => ffn.kind)).toEqual(['dense', 'dense', 'dense', 'dense']);
 });
 
+test('ZAYA1 as published: a type of rotation beside those of the layers, and the rotation of transformers where none is said', () => {
+  const { rope_parameters: ropes, ...rest } = zaya;
+  const read = config(zaya);
+  expect(config({ ...zaya, rope_parameters: { ...ropes, rope_type: 'default' } })).toEqual(read);
+  expect(config(rest)).toEqual(read);
+});
+
 test.each<[string, object, typeof InvalidCheckpoint | typeof UnsupportedModel, string]>([
   ['an unknown mixer', { ...LFM2_8B_A1B, layer_types: Array(24).fill('mamba') }, UnsupportedModel, 'mamba'],
   ['a biased convolution', { ...LFM2_8B_A1B, conv_bias: true }, UnsupportedModel, 'conv_bias'],
@@ -258,6 +266,10 @@ test.each<[string, object, typeof InvalidCheckpoint | typeof UnsupportedModel, s
   ['a gate of too many values', { ...skywork, num_experts: [65] }, InvalidCheckpoint, 'moe_2layer_gate'],
   ['keys of experts without experts', { ...skywork, num_experts: null }, UnsupportedModel, 'moe_2layer_gate'],
   ['logits without a deviation', { ...skywork, moe_gate_norm_std: 0 }, InvalidCheckpoint, 'moe_gate_norm_std'],
+  ['a convolution over three tokens', { ...zaya, cca_time1: 3 }, UnsupportedModel, 'cca_time1'],
+  ['two experts a token', { ...zaya, num_experts_per_tok: 2 }, UnsupportedModel, 'num_experts_per_tok'],
+  ['a layer of another type', { ...zaya, layer_types: ['hybrid', 'conv', 'hybrid'] }, InvalidCheckpoint, 'layer_types'],
+  ['no rotation for a type of layer', { ...zaya, rope_parameters: { hybrid: {} } }, InvalidCheckpoint, 'sliding'],
   ['no dense branch', { ...arctic, parallel_attn_mlp_res: false }, UnsupportedModel, 'parallel_attn_mlp_res'],
   ['a branch nobody announces', { ...arctic, parallel_attn_mlp_res: null }, InvalidCheckpoint, 'parallel_attn_mlp_res'],
   ['an offset beyond its period', { ...JAMBA_MINI, attn_layer_offset: 8 }, InvalidCheckpoint, 'attn_layer_offset'],

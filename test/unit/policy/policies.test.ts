@@ -40,6 +40,17 @@ describe.each(POLICY_NAMES)('%s', (name) => {
     if (name !== 'lru') expect(order(p)).toEqual([0, 2, 3, 1]);
     expect(order(p).at(-1)).toBe(1);
   });
+  it('gives numbers after tokens that use no expert', () => {
+    const p = policy(name);
+    for (const used of [[], [1], [], [1], [2]])
+      for (let layer = 0; layer < 3; layer++)
+        p.visit(
+          layer,
+          used,
+          used.map(() => 1),
+        );
+    for (let e = 0; e < 4; e++) expect(Number.isFinite(p.staleness(0, e, 0)), `expert ${e}`).toBe(true);
+  });
   it('needs no weights', () => {
     const p = policy(name);
     p.visit(0, [1, 2]);

@@ -44,11 +44,11 @@ test('every kernel has a cost rule, and every rule a kernel', () => {
 });
 
 describe('the weights that a token reads', () => {
-  /** Of tensors in bf16: vectors lie in f32 on the GPU, biases of experts, the gate of a shared expert, the second map of a router and what recurrent states are made with among them. */
+  /** Of tensors in bf16: vectors lie in f32 on the GPU, biases of experts, the gate of a shared expert, layers of a router and what recurrent states are made with among them. */
+  const IN_F32 = /_bias$|shared_expert_gate|conv(?:1d|_qk_\w+)?\.weight$|A_log$|gate\.wg\.2\.weight$|router_mlp\.fc[12]\.weight$/;
   const bytesOnGpu = (name: string, { shape }: { readonly shape: readonly number[] }): number => {
     if (shape.length === 4) return shape[2]! * bytesOnGpu(name, { shape: shape.slice(0, 2) }); // a matrix for each token of a convolution
-    const isVector =
-      shape.length === 1 || /_bias$|shared_expert_gate|conv(?:1d)?\.weight$|A_log$|gate\.wg\.2\.weight$/.test(name);
+    const isVector = shape.length === 1 || IN_F32.test(name);
     // Rows of matrices are filled up to whole chunks of 32.
     const cols = isVector ? shape.at(-1)! : alignUp(shape.at(-1)!, 32);
     return shape.slice(0, -1).reduce((x, y) => x * y, cols) * (isVector ? 4 : 2);
@@ -65,6 +65,8 @@ describe('the weights that a token reads', () => {
     'qwen3-5-moe': 3 * 4 * (2 * 32 + 3 * 16),
     // Taps that give the token before, for both convolutions of two layers.
     yuan: 2 * 4 * 2 * (64 + 32),
+    // Gains and biases of what joins and of the stream, four vectors in six places, lie as three; those of the embedding, two, too.
+    zaya: 4 * 64 * (1 - 6),
     // The rows of the second layer's keys are those of its values, too.
     gemma4: 2 * 32 * 64,
   };
@@ -109,7 +111,7 @@ describe('the weights that a token reads', () => {
           expected += bytes / config.vocab + (config.tieEmbeddings ? bytes : 0);
         else expected += bytes;
       }
-      if (moe) expected += (moe.topK * experts) / moe.experts;
+      if (moe) expected += (moe.topK * experts) / (moe.experts - (moe.nulls ?? 0));
       for (const kernels of ['gpu', 'software'] as const) {
         const sheet = await sheetOf(pathSource(folder), { kernels });
         const [token, prompt] = [totalCost(sheet.token(40)), totalCost(sheet.prompt(37))];
