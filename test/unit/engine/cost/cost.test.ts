@@ -47,9 +47,10 @@ describe('the weights that a token reads', () => {
   const bytesOnGpu = (name: string, { shape }: { readonly shape: readonly number[] }): number => {
     if (shape.length === 4) return shape[2]! * bytesOnGpu(name, { shape: shape.slice(0, 2) }); // a matrix for each token of a convolution
     const isVector = shape.length === 1 || /_bias$|shared_expert_gate|conv(?:1d)?\.weight$|A_log$/.test(name);
-    // Rows of matrices are filled up to whole chunks of 32.
-    const cols = isVector ? shape.at(-1)! : alignUp(shape.at(-1)!, 32);
-    return shape.slice(0, -1).reduce((x, y) => x * y, cols) * (isVector ? 4 : 2);
+    // Rows of matrices are filled up to whole chunks of 32; OpenMoE's experts are stored column by column.
+    const row = /\.experts\.w[io]/.test(name) ? 1 : shape.length - 1;
+    const filled = shape.map((size, i) => (i === row && !isVector ? alignUp(size, 32) : size));
+    return filled.reduce((x, y) => x * y, isVector ? 4 : 2);
   };
 
   /** A mixture of attention heads projects to those of all. */
