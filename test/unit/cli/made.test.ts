@@ -11,18 +11,23 @@ import { bf16ToF32 } from '../../../src/util/half.ts';
 import { readBytes } from '../../../src/weights/source.ts';
 import { cli } from '../../support/cli.ts';
 import { published, PUBLISHED } from '../config/published.ts';
+import openmoe from '../../fixtures/families/openmoe/config.json' with { type: 'json' };
 import { expectedTensors } from '../families/expected.ts';
 
 const SHAPE = { experts: 8, topK: 2, width: 64, layers: 2, hidden: 128, vocab: 512 };
 
 describe('tensors that a config implies', () => {
-  it.each(PUBLISHED.filter((name) => !('quantization_config' in published(name))))('%s', (name) => {
-    const text = JSON.stringify(published(name));
-    const { config, names } = readModelConfig(text);
-    const found = impliedTensors(text).map((t) => `${t.name} ${t.shape.join()}`);
-    const expected = [...expectedTensors(config, names)].map(([tensor, shape]) => `${tensor} ${shape.join()}`);
-    expect(found.sort().join('\n') === expected.sort().join('\n')).toBe(true);
-  });
+  const plain = PUBLISHED.filter((name) => !('quantization_config' in published(name)));
+  it.each([...plain.map((name) => [name, published(name)] as const), ['openmoe', openmoe] as const])(
+    '%s',
+    (_, json) => {
+      const text = JSON.stringify(json);
+      const { config, names } = readModelConfig(text);
+      const found = impliedTensors(text).map((t) => `${t.name} ${t.shape.join()}`);
+      const expected = [...expectedTensors(config, names)].map(([tensor, shape]) => `${tensor} ${shape.join()}`);
+      expect(found.sort().join('\n') === expected.sort().join('\n')).toBe(true);
+    },
+  );
 
   it('gpt-oss: MXFP4 experts, everything else in bf16', () => {
     const found = impliedTensors(JSON.stringify(published('gpt-oss-20b')));

@@ -45,13 +45,15 @@ test('every kernel has a cost rule, and every rule a kernel', () => {
 
 describe('the weights that a token reads', () => {
   /** Of tensors in bf16: vectors lie in f32 on the GPU, biases of experts, the gate of a shared expert, layers of a router and what recurrent states are made with among them. */
-  const IN_F32 = /_bias$|shared_expert_gate|conv(?:1d|_qk_\w+)?\.weight$|A_log$|gate\.wg\.2\.weight$|router_mlp\.fc[12]\.weight$/;
+  const IN_F32 =
+    /_bias$|shared_expert_gate|conv(?:1d|_qk_\w+)?\.weight$|A_log$|gate\.wg\.2\.weight$|router_mlp\.fc[12]\.weight$/;
   const bytesOnGpu = (name: string, { shape }: { readonly shape: readonly number[] }): number => {
     if (shape.length === 4) return shape[2]! * bytesOnGpu(name, { shape: shape.slice(0, 2) }); // a matrix for each token of a convolution
     const isVector = shape.length === 1 || IN_F32.test(name);
-    // Rows of matrices are filled up to whole chunks of 32.
-    const cols = isVector ? shape.at(-1)! : alignUp(shape.at(-1)!, 32);
-    return shape.slice(0, -1).reduce((x, y) => x * y, cols) * (isVector ? 4 : 2);
+    // Rows of matrices are filled up to whole chunks of 32; OpenMoE's experts are stored column by column.
+    const row = /\.experts\.w[io]/.test(name) ? 1 : shape.length - 1;
+    const filled = shape.map((size, i) => (i === row && !isVector ? alignUp(size, 32) : size));
+    return filled.reduce((x, y) => x * y, isVector ? 4 : 2);
   };
 
   /** A mixture of attention heads projects to those of all. */
