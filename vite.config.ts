@@ -10,10 +10,11 @@ const BESIDE = { maxWorkers: availableParallelism() + 1, sequence: { groupOrder:
 const ALONE = { maxWorkers: 1, sequence: { groupOrder: 1 } };
 
 // Three test projects: `unit` needs no GPU, `gpu` runs on Dawn in Node, `browser` drives Chromium.
-const project = (name: string, include: string[], timeout: number, workers: typeof BESIDE) => ({
+const project = (name: string, include: string[], timeout: number, workers: typeof BESIDE, isolate = true) => ({
   extends: true as const,
   test: {
     ...workers,
+    isolate,
     name,
     include,
     exclude: fast ? ['**/*.long.test.ts'] : [],
@@ -28,7 +29,7 @@ export default defineConfig({
     pool: 'forks',
     projects: [
       project('unit', ['test/{unit,house}/**/*.test.ts'], 60_000, BESIDE),
-      project('gpu', ['test/{kernels,stages,model,cli}/**/*.test.ts'], 300_000, BESIDE),
+      project('gpu', ['test/{kernels,stages,model,cli}/**/*.test.ts'], 300_000, BESIDE, false),
       ...(fast ? [] : [project('browser', ['test/browser/**/*.test.ts'], 900_000, ALONE)]),
     ],
   },

@@ -6,7 +6,7 @@ import { decodeMatrix, encodeMatrix } from '../../../src/reference/weights.ts';
 import { f32ToBf16, f32ToF16 } from '../../../src/util/half.ts';
 import { isK, layoutName, planes, weightFormat, type Layout, type MatrixShape } from '../../../src/weights/layout.ts';
 import { asF32, expectMutantToFail, relativeError, runKernel } from '../../support/conformance.ts';
-import { openTestGpu } from '../../support/gpu.ts';
+import { openOwnGpu } from '../../support/gpu.ts';
 import { firstOfEach, thinned } from '../../support/everyday.ts';
 import { integers, normals } from '../../support/random.ts';
 
@@ -26,7 +26,7 @@ fn read_weights(@builtin(global_invocation_id) id: vec3<u32>) {
   for (var i = 0u; i < 32u; i++) { out[id.x * 32u + i] = w[i / 4u][i % 4u]; }
 }`;
 const sources = { ...shaderText, 'test/read_weights': READER };
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openOwnGpu({ defaultLimits: true });
 gpu.pipelines.sources = sources;
 
 /** Lies before the matrix, so that a forgotten base address shows. */
