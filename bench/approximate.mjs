@@ -31,8 +31,8 @@ const SETTINGS = [
 /** Where the passages begin in the golden text. */
 const STARTS = [0, 190];
 
-const { Gpu, loadOn, openNodeSource, openDawn, diskStorage, PrefetchGovernor } = await fromSource('approximate', [
-  'gpu/gpu.ts',
+const { openGpu, loadOn, openNodeSource, openDawn, diskStorage, PrefetchGovernor } = await fromSource('approximate', [
+  'gpu/open.ts',
   'engine/load.ts',
   'node.ts',
   'cli/common.ts',
@@ -42,7 +42,7 @@ Object.defineProperty(PrefetchGovernor.prototype, 'width', { get: () => 0 });
 
 const text = idsOf(readFileSync(join(root, 'test/golden/smolmoe-135m-instruct/golden.safetensors')), 'text_ids');
 const passages = STARTS.map((at) => text.slice(at, at + Number(values.tokens)));
-const gpu = await Gpu.open({ gpu: await openDawn() });
+const gpu = await openGpu({ gpu: await openDawn() });
 const folder = mkdtempSync(join(tmpdir(), 'webmoe-approximate-'));
 
 async function run(expertsResident, approximate) {

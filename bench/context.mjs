@@ -63,7 +63,7 @@ const {
   load,
   madeSource,
   openDawn,
-  Gpu,
+  openGpu,
   openModel,
   planOpened,
   allocateHomes,
@@ -75,7 +75,7 @@ const {
   'engine/load.ts',
   'cli/bench/made-source.ts',
   'cli/dawn.ts',
-  'gpu/gpu.ts',
+  'gpu/open.ts',
   'engine/open.ts',
   'engine/open-store.ts',
   'engine/upload.ts',
@@ -87,7 +87,7 @@ const {
 const source = madeSource('made up', JSON.stringify(values.latent ? LATENT : GROUPED), 1);
 const wishes = { contextLength: 8192, prefillChunk: 256, gpuBytes: 2 ** 32, kv: values.kv };
 const dawn = await openDawn();
-const gpu = await Gpu.open({ gpu: dawn, kernels: values.kernels });
+const gpu = await openGpu({ gpu: dawn, kernels: values.kernels });
 const opened = await openModel(source);
 const planned = planOpened(opened, gpu.facts.limits, 'as-is', wishes);
 const sheet = await costSheet(opened, planned, values.kernels);

@@ -31,14 +31,14 @@ const { values } = parseArgs({
     forms: { type: 'string', default: FORM_NAMES.filter((name) => name !== 'bf16').join(',') },
   },
 });
-const { openDawn, Gpu, loadOn, openNodeSource, comparison } = await fromSource('formats', [
+const { openDawn, openGpu, loadOn, openNodeSource, comparison } = await fromSource('formats', [
   'cli/dawn.ts',
-  'gpu/gpu.ts',
+  'gpu/open.ts',
   'engine/load.ts',
   'cli/node-source.ts',
   'cli/quality/compare.ts',
 ]);
-const gpu = await Gpu.open({ gpu: await openDawn() });
+const gpu = await openGpu({ gpu: await openDawn() });
 const ids = idsOf(readFileSync('test/golden/smolmoe-135m-instruct/golden.safetensors'), 'text_ids').slice(
   0,
   Number(values.tokens),

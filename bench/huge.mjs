@@ -48,7 +48,12 @@ if (!values.part) {
     if (!values.folder) rmSync(folder, { recursive: true });
   }
 } else {
-  const modules = await fromSource(`huge-${values.part}`, ['node.ts', 'cli/common.ts', 'gpu/gpu.ts', 'engine/load.ts']);
+  const modules = await fromSource(`huge-${values.part}`, [
+    'node.ts',
+    'cli/common.ts',
+    'gpu/open.ts',
+    'engine/load.ts',
+  ]);
   await { plan: showPlan, pack, run }[values.part](
     modules,
     join(values.folder, 'model'),
@@ -101,9 +106,9 @@ function watch(source) {
   };
 }
 
-async function loaded({ Gpu, loadOn, openNodeSource, openDawn, diskStorage }, model, records, options) {
+async function loaded({ openGpu, loadOn, openNodeSource, openDawn, diskStorage }, model, records, options) {
   const watched = watch(await openNodeSource(model));
-  const gpu = await Gpu.open({ gpu: await openDawn() });
+  const gpu = await openGpu({ gpu: await openDawn() });
   watched.count(gpu);
   const common = { weights: 'q4', expertsResident: Number(values.slots), diskBytes: Number(values['disk-budget']) };
   const opened = await loadOn(gpu, watched.source, { ...common, storage: diskStorage(records), ...options });

@@ -29,7 +29,7 @@ const INT4 = { kind: 'int', bits: 4, group: 32, scale: 'f16', zeros: false };
 const PATTERN = 0x2c2c2c2c;
 
 const engine = await fromSource('kernels', [
-  'gpu/gpu.ts',
+  'gpu/open.ts',
   'gpu/recording.ts',
   'gpu/step.ts',
   'gpu/buffer.ts',
@@ -45,9 +45,9 @@ const engine = await fromSource('kernels', [
   'weights/layout.ts',
   'util/prng.ts',
 ]);
-const { Gpu, Recorder, STEP_BYTES, writeStep, wholeBuffer, openDawn, prng } = engine;
+const { openGpu, Recorder, STEP_BYTES, writeStep, wholeBuffer, openDawn, prng } = engine;
 
-const gpu = await Gpu.open({ gpu: await openDawn(), kernels: values.kernels });
+const gpu = await openGpu({ gpu: await openDawn(), kernels: values.kernels });
 const { adapter } = gpu.facts;
 
 function buffer(name, bytes, words) {

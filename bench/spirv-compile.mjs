@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { fromSource } from './modules.mjs';
 
-const { openDawn, Gpu, entryPoint } = await fromSource('spirv', ['node.ts', 'gpu/gpu.ts', 'gpu/shader.ts']);
+const { openDawn, openGpu, entryPoint } = await fromSource('spirv', ['node.ts', 'gpu/open.ts', 'gpu/shader.ts']);
 const toggles = ['enable-dawn-features=dump_shaders'];
-const gpu = await Gpu.open({ gpu: await openDawn({ software: true, toggles }) });
+const gpu = await openGpu({ gpu: await openDawn({ software: true, toggles }) });
 for (const { path, code } of JSON.parse(readFileSync(0, 'utf8'))) {
   const module = gpu.device.createShaderModule({ code });
   await gpu.device.createComputePipelineAsync({ layout: 'auto', compute: { module, entryPoint: entryPoint(path) } });

@@ -20,9 +20,9 @@ const { values, positionals } = parseArgs({
 const [folder = join(root, 'models/smolmoe-135m-instruct')] = positionals;
 const LENGTH = Number(values.prompt);
 
-const { Gpu, loadOn, openDawn, pathSource, prng } = await fromSource('startup', [
+const { openGpu, loadOn, openDawn, pathSource, prng } = await fromSource('startup', [
   'engine/load.ts',
-  'gpu/gpu.ts',
+  'gpu/open.ts',
   'cli/dawn.ts',
   'weights/node-source.ts',
   'util/prng.ts',
@@ -68,7 +68,7 @@ async function run(seed) {
     if (phase === 'weights') fromWeights ??= stopwatch();
     if (phase === 'compile') sinceWeights = stopwatch();
   };
-  const own = await Gpu.open({ gpu });
+  const own = await openGpu({ gpu });
   const model = await loadOn(own, linkTo(own), { onProgress });
   const [whole, afterWeights] = [fromWeights(), sinceWeights()];
   const first = await firstToken(model, seed);

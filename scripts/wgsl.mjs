@@ -1,4 +1,4 @@
-// Gathers shaders/**/*.wgsl into src/gpu/shaders.gen.ts, those of the standalone layer into layer-shaders.gen.ts, so that tsc, tsdown, Vite, Vitest and Node all read shaders the same way.
+// Gathers shaders/**/*.wgsl into src/gpu/shaders.gen.ts, what a standalone layer runs into layer-shaders.gen.ts, so that tsc, tsdown, Vite, Vitest and Node all read shaders the same way.
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,10 +8,34 @@ const withoutComments = (text) => text.replace(/[ \t]*\/\/.*$/gm, '');
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
-/** What of the shaders is in which module: models need nothing of shaders/layer, and their worker does not carry it. */
+/** What a standalone layer runs of the engine's: its experts are in f32, in tiles. */
+const OF_LAYER = [
+  'moe/group',
+  'moe/expert_up',
+  'moe/expert_up_lane',
+  'moe/expert_down',
+  'moe/expert_down_lane',
+  'weights/f32',
+];
+
+/** `paths` and all that they import, under whatever conditions. Names without a folder are given by the program. */
+function withImports(texts, paths) {
+  const found = new Set(paths);
+  for (const path of found) for (const [, name] of texts[path].matchAll(/^#import (\w+\/\w+)/gm)) found.add(name);
+  return [...found].sort();
+}
+
+/** What of the shaders is in which module: models need nothing of shaders/layer, a layer a third of theirs, and neither carries what it does not run. */
+const isOfLayer = (path) => path.startsWith('layer/');
 const MODULES = {
-  'src/gpu/shaders.gen.ts': { name: 'shaderText', holds: (path) => !path.startsWith('layer/') },
-  'src/gpu/layer-shaders.gen.ts': { name: 'layerShaderText', holds: (path) => path.startsWith('layer/') },
+  'src/gpu/shaders.gen.ts': {
+    name: 'shaderText',
+    paths: (texts) => Object.keys(texts).filter((path) => !isOfLayer(path)),
+  },
+  'src/gpu/layer-shaders.gen.ts': {
+    name: 'layerShaderText',
+    paths: (texts) => withImports(texts, [...Object.keys(texts).filter(isOfLayer), ...OF_LAYER]),
+  },
 };
 
 /** The shaders' texts by path, as programs ask for them. */
@@ -29,9 +53,8 @@ export function shaderTexts() {
 export function shaderModule(id, texts) {
   const module = Object.entries(MODULES).find(([file]) => id.endsWith(file))?.[1];
   if (!module) return null;
-  const entries = Object.entries(texts())
-    .filter(([path]) => module.holds(path))
-    .map(([path, text]) => `  ${JSON.stringify(path)}: ${JSON.stringify(text)},`);
+  const all = texts();
+  const entries = module.paths(all).map((path) => `  ${JSON.stringify(path)}: ${JSON.stringify(all[path])},`);
   return `// Made by scripts/wgsl.mjs from shaders/.\nexport const ${module.name}: Readonly<Record<string, string>> = {\n${entries.join('\n')}\n};\n`;
 }
 

@@ -5,7 +5,8 @@ import { loadOn, type LoadOptions } from '../engine/load.ts';
 import type { Model } from '../engine/model.ts';
 import type { WeightsOption } from '../engine/precision.ts';
 import { InvalidRequest } from '../errors.ts';
-import { Gpu } from '../gpu/gpu.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { openGpu } from '../gpu/open.ts';
 import type { KvFormat } from '../config/kv-format.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { loadOptions, MODEL_OPTIONS, parseIds, type Output } from './common.ts';
@@ -141,7 +142,7 @@ export async function quality(options: Options, out: Output): Promise<Comparison
   const both = sides(options);
   if ((options.text('text') === undefined) === (options.text('ids') === undefined))
     throw new InvalidRequest('give a --text or --ids to predict', {});
-  const gpu = await Gpu.open({ gpu: await openDawn() });
+  const gpu = await openGpu({ gpu: await openDawn() });
   const models: Model[] = [];
   try {
     for (const side of both) models.push(await loadSide(gpu, side, options));

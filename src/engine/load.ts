@@ -1,7 +1,8 @@
 /** source -> configs -> plan -> buffers -> Model: the one place that wires everything. */
 import { DeviceLost } from '../errors.ts';
 import type { Arithmetic, KernelChoice } from '../gpu/device.ts';
-import { Gpu } from '../gpu/gpu.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { openGpu } from '../gpu/open.ts';
 import { sleep } from '../weights/retry.ts';
 import type { ByteSource } from '../weights/source.ts';
 import type { ApproximateOptions } from './approximate.ts';
@@ -88,7 +89,7 @@ export async function plan(
  */
 export async function load(source: ByteSource, options: LoadOptions = {}): Promise<Model> {
   const { gpu, defaultLimits, kernels, arithmetic } = options;
-  const open = (): Promise<Gpu> => Gpu.open({ gpu, kernels, arithmetic, ...(defaultLimits ? { defaultLimits } : {}) });
+  const open = (): Promise<Gpu> => openGpu({ gpu, kernels, arithmetic, ...(defaultLimits ? { defaultLimits } : {}) });
   return loadOn(await open(), source, { ...options, reopen: open });
 }
 

@@ -75,20 +75,20 @@ export class Gpu {
     if (!isForeign) device.addEventListener?.('uncapturederror', this.#onRefused);
   }
 
-  static async open(options: OpenDeviceOptions = {}): Promise<Gpu> {
+  /** @param shaders texts by path: the engine's are those of `openGpu` (open.ts) */
+  static async open(shaders: Readonly<Record<string, string>>, options: OpenDeviceOptions = {}): Promise<Gpu> {
     const { device, facts } = await openDevice(options);
     const counters = noCounts();
-    return new Gpu({ device, facts, counters, pipelines: new PipelineCache(device, counters) }, true);
+    return new Gpu({ device, facts, counters, pipelines: new PipelineCache(device, counters, shaders) }, true);
   }
 
   /**
    * Around a device that somebody else opened: disposing frees what was made here, and leaves the device alone.
-   * @param shaders texts by path, where kernels beyond the engine's own are wanted
+   * @param shaders texts by path
    */
-  static around(device: GPUDevice, shaders?: Readonly<Record<string, string>>): Gpu {
+  static around(device: GPUDevice, shaders: Readonly<Record<string, string>>): Gpu {
     const counters = noCounts();
-    const pipelines = new PipelineCache(device, counters);
-    pipelines.sources = shaders;
+    const pipelines = new PipelineCache(device, counters, shaders);
     return new Gpu({ device, facts: factsOf(device), counters, pipelines }, false, true);
   }
 

@@ -4,6 +4,7 @@
  */
 import type { KernelChoice } from './device.ts';
 import { Gpu } from './gpu.ts';
+import { shaderText } from './shaders.gen.ts';
 
 /** The namespaces that recording needs, with the numbers of the WebGPU specification, where nothing has set them up. */
 const NAMESPACES = {
@@ -49,12 +50,15 @@ function paperDevice(): object {
   };
 }
 
-/** @param kernels which of the two sets is recorded */
-export function paperGpu(kernels: KernelChoice): Promise<Gpu> {
+/**
+ * @param kernels which of the two sets is recorded
+ * @param shaders texts by path; by default the engine's
+ */
+export function paperGpu(kernels: KernelChoice, shaders = shaderText): Promise<Gpu> {
   const scope = globalThis as Record<string, unknown>;
   for (const [name, values] of Object.entries(NAMESPACES)) scope[name] ??= values;
   const info = { vendor: '', architecture: 'paper', description: 'a device on paper', isFallbackAdapter: false };
   const adapter = { info, limits: LIMITS, features: new Set<string>(), requestDevice: async () => paperDevice() };
   const gpu = { requestAdapter: () => Promise.resolve(adapter) };
-  return Gpu.open({ gpu: gpu as unknown as GPU, kernels });
+  return Gpu.open(shaders, { gpu: gpu as unknown as GPU, kernels });
 }

@@ -23,12 +23,13 @@ export class PipelineCache {
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   /** Resolve, never reject, when what is being compiled is done. */
   readonly #compiling = new Set<Promise<void>>();
-  /** In place of the engine's shader texts, by path: with those of a standalone layer, or broken ones, as the negative controls want. */
-  sources: Readonly<Record<string, string>> | undefined;
+  /** Shader texts by path. Tests give others: broken ones, as the negative controls want. */
+  sources: Readonly<Record<string, string>>;
 
-  constructor(device: GPUDevice, counters: Counters) {
+  constructor(device: GPUDevice, counters: Counters, sources: Readonly<Record<string, string>>) {
     this.#device = device;
     this.#counters = counters;
+    this.sources = sources;
   }
 
   /** Resolves when nothing is being compiled; null: nothing is. */

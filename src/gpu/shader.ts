@@ -9,7 +9,6 @@
  * A missing, unknown or unused constant, import or directive is an error, so that a typo cannot pass.
  */
 import { InvariantError } from '../util/assert.ts';
-import { shaderText } from './shaders.gen.ts';
 
 export type Constants = Readonly<Record<string, number | boolean>>;
 export type Imports = Readonly<Record<string, string>>;
@@ -72,12 +71,12 @@ const literal = (value: number, type: string): string => {
   return /[.e]/.test(text) ? `${text}f` : `${text}.0f`;
 };
 
-/** @param sources shader texts by path; tests pass mutated ones. */
+/** @param sources shader texts by path */
 export function expandShader(
   path: string,
   constants: Constants,
-  imports: Imports = {},
-  sources: Readonly<Record<string, string>> = shaderText,
+  imports: Imports,
+  sources: Readonly<Record<string, string>>,
 ): ExpandedShader {
   const lines: Line[] = [];
   const imported = new Set<string>();

@@ -1,12 +1,12 @@
 /** Opens a layer: buffers, the two programs, first weights. */
 import type { LayerShape } from '../config/moe-layer.ts';
 import { Gpu } from '../gpu/gpu.ts';
+import { layerShaderText } from '../gpu/layer-shaders.gen.ts';
 import { Recorder, type Program } from '../gpu/recording.ts';
 import { backward } from '../kernels/layer/backward.ts';
 import { choose, columnSums, gate } from '../kernels/layer/gate.ts';
 import { merge } from '../kernels/layer/merge.ts';
 import { place, weigh } from '../kernels/layer/place.ts';
-import { layerShaders } from '../kernels/layer/shaders.ts';
 import { sizesOf } from '../kernels/layer/views.ts';
 import { expertDown } from '../kernels/moe/expert_down.ts';
 import { expertUp } from '../kernels/moe/expert_up.ts';
@@ -23,7 +23,7 @@ import { firstWeights } from './weights.ts';
  * @throws InvalidRequest for options that do not go together, OutOfBudget when the device has no room, DeviceLost
  */
 export const createMoELayer = (device: GPUDevice, options: MoELayerOptions): Promise<MoELayer> =>
-  layerOn(Gpu.around(device, layerShaders), options);
+  layerOn(Gpu.around(device, layerShaderText), options);
 
 /** The same with a Gpu that knows the layer's shaders. */
 export async function layerOn(gpu: Gpu, options: MoELayerOptions): Promise<MoELayer> {

@@ -25,7 +25,6 @@ const opened = await openTestGpu();
 const hasF16 = opened.facts.features.has('shader-f16');
 const facts = { ...opened.facts, kernels: 'gpu', arithmetic: 'f16' } as const;
 const gpu = opened.share(facts);
-gpu.pipelines.sources = opened.pipelines.sources;
 
 /** 2^-11 for an input, and for each of at most 9 roundings of a partial sum. */
 const BOUND = 5e-3;

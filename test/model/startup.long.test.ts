@@ -5,7 +5,7 @@ import type { GenerateOptions } from '../../src/engine/generation.ts';
 import { loadOn, type LoadOptions } from '../../src/engine/load.ts';
 import type { Model } from '../../src/engine/model.ts';
 import type { LoadProgress } from '../../src/engine/progress.ts';
-import { Gpu } from '../../src/gpu/gpu.ts';
+import { openGpu } from '../../src/gpu/open.ts';
 import { InvariantError } from '../../src/util/assert.ts';
 import type { ByteSource } from '../../src/weights/source.ts';
 import { UNINITIALISED } from '../support/gpu.ts';
@@ -48,7 +48,7 @@ function sourceOf(onRead: (signal?: AbortSignal) => unknown): {
 
 async function open({ load = {}, hardware = false }: Setting, onRead: (signal?: AbortSignal) => unknown = () => null) {
   const { source, onProgress } = sourceOf(onRead);
-  const own = await Gpu.open({ gpu: gpu.asGpu, kernels: 'gpu', defaultLimits: true });
+  const own = await openGpu({ gpu: gpu.asGpu, kernels: 'gpu', defaultLimits: true });
   const { facts } = own;
   const on = hardware ? own.share({ ...facts, adapter: { ...facts.adapter, isFallback: false } }) : own;
   const options = { contextLength: 64, prefillChunk: 8, collect: false, onProgress, ...load };
@@ -162,7 +162,7 @@ describe('a load that ends while shaders compile', () => {
       abort();
       return untilAborted(signal);
     });
-    const own = await Gpu.open({ gpu: gpu.asGpu, kernels: 'gpu', defaultLimits: true });
+    const own = await openGpu({ gpu: gpu.asGpu, kernels: 'gpu', defaultLimits: true });
     const both = (p: LoadProgress): void => [opened, onProgress].forEach((tell) => tell(p));
     const loading = loadOn(own, source, { contextLength: 64, signal: controller.signal, onProgress: both });
     await expect(loading).rejects.toBe(reason);

@@ -152,8 +152,7 @@ export async function expectMutantToFail(
   const mutated = header + mutate(text.slice(header.length));
   if (mutated === text) throw new Error(`the mutation does not change ${sourcePath}`);
   const healthy = gpu.pipelines;
-  const broken = new PipelineCache(gpu.device, gpu.counters);
-  broken.sources = { ...sources, [sourcePath]: mutated };
+  const broken = new PipelineCache(gpu.device, gpu.counters, { ...sources, [sourcePath]: mutated });
   Object.assign(gpu, { pipelines: broken });
   let survived = false;
   try {

@@ -4,7 +4,8 @@ import { minifyShaders } from '../../scripts/minify-wgsl.mjs';
 import { openDawn } from '../../src/cli/dawn.ts';
 import type { OpenDeviceOptions } from '../../src/gpu/device.ts';
 import { Gpu } from '../../src/gpu/gpu.ts';
-import { layerShaders } from '../../src/kernels/layer/shaders.ts';
+import { layerShaderText } from '../../src/gpu/layer-shaders.gen.ts';
+import { shaderText } from '../../src/gpu/shaders.gen.ts';
 
 /** Zeroing workgroup memory dominates SwiftShader's compile time; without it, no kernel can lean on zeros that it did not write. */
 export const UNINITIALISED = 'enable-dawn-features=disable_workgroup_init';
@@ -20,7 +21,8 @@ export function pretend(gpu: Gpu, software: boolean): Gpu {
 }
 
 /** All shaders: as they are published, in the whole `npm test`; otherwise as they are written, for the sake of compilers' messages. */
-const SHADERS = process.env.WEBMOE_SHADERS === 'published' ? minifyShaders(layerShaders) : layerShaders;
+const ALL = { ...shaderText, ...layerShaderText };
+const SHADERS = process.env.WEBMOE_SHADERS === 'published' ? minifyShaders(ALL) : ALL;
 
 /** Opens Dawn on a device that nothing else uses. Closes with the test file. */
 export async function openOwnGpu({ asSoftware = false, ...options }: TestGpuOptions = {}): Promise<Gpu> {
@@ -73,7 +75,5 @@ async function openShared(options: Omit<OpenDeviceOptions, 'gpu'>): Promise<Shar
 }
 
 async function open(options: Omit<OpenDeviceOptions, 'gpu'>): Promise<Gpu> {
-  const gpu = await Gpu.open({ ...options, gpu: await openDawn({ software: true, toggles: [UNINITIALISED] }) });
-  gpu.pipelines.sources = SHADERS;
-  return gpu;
+  return Gpu.open(SHADERS, { ...options, gpu: await openDawn({ software: true, toggles: [UNINITIALISED] }) });
 }

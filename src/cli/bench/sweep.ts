@@ -7,7 +7,7 @@ import { moeLayers } from '../../engine/activations.ts';
 import type { Model } from '../../engine/model.ts';
 import { openModel, planOpened } from '../../engine/open.ts';
 import { DeviceCapability } from '../../errors.ts';
-import { Gpu } from '../../gpu/gpu.ts';
+import { openGpu } from '../../gpu/open.ts';
 import type { ByteSource } from '../../weights/source.ts';
 import type { Arithmetic, KernelChoice } from '../../gpu/device.ts';
 import type { Options } from '../args.ts';
@@ -74,7 +74,7 @@ export async function runSweep(sweep: Sweep, out: Output, onRow: (row: BenchRow)
   const name = options.text('model') ?? 'synthetic';
   const kernels = options.text('kernels') as KernelChoice | undefined;
   const arithmetic = options.text('arithmetic') as Arithmetic | undefined;
-  const gpu = await Gpu.open({ gpu: await openDawn(), kernels, arithmetic });
+  const gpu = await openGpu({ gpu: await openDawn(), kernels, arithmetic });
   if (options.flag('timestamps') && !gpu.facts.features.has('timestamp-query'))
     throw new DeviceCapability('missing-feature', 'The graphics adapter has no time stamps (timestamp-query)');
   const longest = Math.max(...runs.map((r) => r.promptTokens + r.decodeTokens));

@@ -1,5 +1,5 @@
 import { describe, it } from 'vitest';
-import { layerShaders } from '../../../src/kernels/layer/shaders.ts';
+import { layerShaderText } from '../../../src/gpu/layer-shaders.gen.ts';
 import type { MoELayerOptions } from '../../../src/layer/options.ts';
 import { expectMutantToFail } from '../../support/conformance.ts';
 import { openTestGpu } from '../../support/gpu.ts';
@@ -126,7 +126,7 @@ describe('a standalone layer', () => {
       (s) => s.replace('router_x[t * D + d]', 'x[t * D + d]'),
     ],
   ])('notices a %s that %s', async (shader, _what, layerCase, mutate) => {
-    await expectMutantToFail(gpu, layerShaders, shader, mutate, () => checkLayer(gpu, layerCase));
+    await expectMutantToFail(gpu, layerShaderText, shader, mutate, () => checkLayer(gpu, layerCase));
   });
 });
 

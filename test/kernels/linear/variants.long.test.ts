@@ -34,7 +34,6 @@ const variants = {
 };
 type Variant = keyof typeof variants;
 const names = Object.keys(variants) as Variant[];
-for (const gpu of Object.values(variants)) gpu.pipelines.sources = opened.pipelines.sources;
 
 /** Steps of an input from 0 to its chunk's largest: those that a variant's rounding keeps. Between steps, int8 inputs are a fifth beyond one. */
 const STEPS: Record<Variant, readonly [steps: number, beyond: number]> = {

@@ -43,12 +43,15 @@ function marked(text: string, name: 'values' | 'scales'): string {
 }
 
 const gpu = await openTestGpu();
-const marking = new PipelineCache(gpu.device, gpu.counters);
-marking.sources = Object.fromEntries(
-  Object.entries(shaderText).map(([path, text]) => {
-    const code = marked(marked(text, 'values'), 'scales');
-    return [path, /^@compute/m.test(text) ? `${code}\n${MARKING}` : code];
-  }),
+const marking = new PipelineCache(
+  gpu.device,
+  gpu.counters,
+  Object.fromEntries(
+    Object.entries(shaderText).map(([path, text]) => {
+      const code = marked(marked(text, 'values'), 'scales');
+      return [path, /^@compute/m.test(text) ? `${code}\n${MARKING}` : code];
+    }),
+  ),
 );
 
 const [onGpu, onSoftware] = [false, true].map((software) =>

@@ -2,7 +2,10 @@
 import { expect, it } from 'vitest';
 import { minifyShaders } from '../../../scripts/minify-wgsl.mjs';
 import { expandShader } from '../../../src/gpu/shader.ts';
-import { layerShaders as shaderText } from '../../../src/kernels/layer/shaders.ts';
+import { layerShaderText } from '../../../src/gpu/layer-shaders.gen.ts';
+import { shaderText as modelShaderText } from '../../../src/gpu/shaders.gen.ts';
+
+const shaderText = { ...modelShaderText, ...layerShaderText };
 
 /** As WGSL cuts a text, but for `>`, which may close templates. */
 const TOKEN =
