@@ -36,6 +36,7 @@ import { mixtral } from './mixtral.ts';
 import { nearestFamily } from './nearest.ts';
 import { nemotronH } from './nemotron-h.ts';
 import { nllbMoe } from './nllb-moe.ts';
+import { nomicBert } from './nomic-bert.ts';
 import { olmo2 } from './olmo2.ts';
 import { olmoe } from './olmoe.ts';
 import { openmoe } from './openmoe.ts';
@@ -95,6 +96,7 @@ export const FAMILIES: readonly Family[] = [
   openmoe,
   m2m100,
   nllbMoe,
+  nomicBert,
 ];
 
 type Config = Readonly<Record<string, Json>>;
