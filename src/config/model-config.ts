@@ -44,7 +44,13 @@ export interface ModelConfig {
   /** Multiplies what attention and feed-forward add to the residual stream. */
   readonly residualScale: number;
   /** logits = (W x + bias) * scale; with `softcap`, that many times tanh of them over it. */
-  readonly head: { readonly bias: boolean; readonly scale: number; readonly softcap?: number };
+  readonly head: {
+    readonly bias: boolean;
+    readonly scale: number;
+    readonly softcap?: number;
+    /** What W has a row for each of, in place of the vocabulary's tokens: only of an encoder alone, whose tokens it labels. */
+    readonly labels?: readonly string[];
+  };
   readonly tieEmbeddings: boolean;
   /** The longest context the checkpoint claims. */
   readonly maxContext: number;
@@ -163,7 +169,7 @@ export interface GroupedAttention {
   /** Clamp of q, k, v to ±clip after the norm, before RoPE. */
   readonly clip: number | null;
   readonly bias: { readonly qkv: boolean; readonly o: boolean };
-  /** Keys with position > query position - window are seen; null sees all. */
+  /** Keys with position > query position - window are seen, where all of a step are seen also position < query position + window; null sees all. */
   readonly window: number | null;
   /** In place of that, keys of the query's own stretch of `window` positions, counted from 0. Default false. */
   readonly chunked?: boolean;

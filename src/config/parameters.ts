@@ -1,6 +1,7 @@
 /** How many parameters a config describes. */
 import { upRows } from './activation.ts';
 import { weighted } from './experts.ts';
+import { headRows } from './head.ts';
 import { gateRows, isRecurrent } from './mixers.ts';
 import type {
   Activation,
@@ -125,7 +126,11 @@ export function parameterCounts({
 }: ModelConfig): ParameterCounts {
   const embedding = vocab * hidden;
   const gains = norm === 'layer-biased' ? 2 * hidden : hidden;
-  let common = embedding + (tieEmbeddings ? 0 : embedding) + (head.bias ? vocab : 0) + gains;
+  let common =
+    embedding +
+    (tieEmbeddings ? 0 : headRows({ head, vocab }) * hidden) +
+    (head.bias ? headRows({ head, vocab }) : 0) +
+    gains;
   if (joinGains) common += 2 * hidden; // of the embedding
   if (tokenType) common += hidden;
   const states = layers.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.router.state ?? 0] : []));

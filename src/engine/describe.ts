@@ -2,6 +2,7 @@
  * From names to work: finds every weight of a model in its checkpoint, checks shapes, and says in which layout and in how many parts it
  * goes to the GPU. Reads headers only; nothing is fetched.
  */
+import { headRows } from '../config/head.ts';
 import { isEncoderAlone } from '../config/encoder-alone.ts';
 import { isRecurrent } from '../config/mixers.ts';
 import { upRows, valueRows } from '../config/activation.ts';
@@ -26,8 +27,8 @@ function model(find: WeightFinder): ModelSpec {
   return {
     embed,
     embedJoin: find.join(names.embedJoin) ?? find.tokenType(names.tokenType),
-    head: names.head === null ? embed : find.matrix(names.head, { rows: vocab, cols: hidden }, 'embedding'),
-    headBias: config.head.bias ? find.vector(`${names.head ?? names.embed}.bias`, vocab) : null,
+    head: names.head === null ? embed : find.matrix(names.head, { rows: headRows(config), cols: hidden }, 'embedding'),
+    headBias: config.head.bias ? find.vector(`${names.head ?? names.embed}.bias`, headRows(config)) : null,
     finalNorm: find.norm(names.finalNorm),
     encoderNorm: config.encoder && !isEncoderAlone(config) ? find.norm(names.encoderNorm!) : null,
     layers: config.layers.map((of, i) => layer(find, of, names.layer(i))),

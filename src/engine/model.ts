@@ -13,6 +13,7 @@ import { samplingDefaults, type SamplingDefault } from './sampling.ts';
 import { moeLayers, MOST_AHEAD } from './activations.ts';
 import { Decoder } from './decoder.ts';
 import { needsDecoder } from './needs-decoder.ts';
+import { labelsOf, labelTokens, placesOf, type LabelOptions, type Labels } from './labelling.ts';
 import type { RecordLevel } from './expert-monitor.ts';
 import type { CacheReport, ExpertStats, StepEvent } from './expert-stats.ts';
 import type { Plan } from './plan.ts';
@@ -322,6 +323,20 @@ export class Model {
       for (const ids of texts) vectors.push(await embedTokens(session, ids, this.config.hidden, wishes));
       return vectors;
     }, signal);
+  }
+
+  /**
+   * The likeliest label of every token of a text, and the spans that they come to: what a model with a head for labels (privacy-filter) is for.
+   * @throws InvalidRequest for a model without labels or a tokenizer, a text without tokens or longer than the context; UnsupportedModel where the
+   *   tokenizer changes the text
+   */
+  async label(text: string, options: LabelOptions = {}): Promise<Labels> {
+    labelsOf(this.config);
+    const ids = promptIds(text, this.text);
+    checkIds(ids, this.config.vocab, this.plan.contextLength);
+    const places = placesOf(text, ids, this.text!);
+    const signal = this.#orDisposed(options.signal);
+    return this.#aside(({ session }) => labelTokens(session, text, ids, places, signal), signal);
   }
 
   #checkEncoded({ encoded, hidden }: { encoded?: readonly number[]; hidden?: boolean }): void {

@@ -41,6 +41,7 @@ import { olmo2 } from './olmo2.ts';
 import { olmoe } from './olmoe.ts';
 import { openmoe } from './openmoe.ts';
 import { phimoe } from './phimoe.ts';
+import { privacyFilter } from './privacy-filter.ts';
 import { qwen2Moe } from './qwen2-moe.ts';
 import { qwen3Moe } from './qwen3-moe.ts';
 import { qwen35Moe } from './qwen3-5-moe.ts';
@@ -97,6 +98,7 @@ export const FAMILIES: readonly Family[] = [
   m2m100,
   nllbMoe,
   nomicBert,
+  privacyFilter,
 ];
 
 type Config = Readonly<Record<string, Json>>;

@@ -109,7 +109,7 @@ describe.each(ENCODERS)('%s', (fixture) => {
       expect(model.gpuBytes).toEqual(planned.bytes);
       const refused = (option: string) => ({
         name: 'InvalidRequest',
-        message: expect.stringContaining('embed') as string,
+        message: expect.stringContaining(model.config.head.labels ? 'Use label' : 'Use embed') as string,
         details: { option },
       });
       await expect(model.generate({ ids: prompt }).next()).rejects.toMatchObject(refused('generate'));
@@ -119,4 +119,32 @@ describe.each(ENCODERS)('%s', (fixture) => {
       details: { option: 'requests' },
     });
   });
+});
+
+it('labels tokens as the golden values do, and says where they are', async () => {
+  const folder = fixturePath('families/privacy-filter');
+  const golden = new Golden(`${folder}/golden.safetensors`);
+  const prompt = golden.ids('prompt_ids');
+  const source = memorySource({ ...filesOf(folder), 'tokenizer.json': text(TOKENIZER) });
+  await withModel(gpu, source, {}, async (model) => {
+    const whole = words(prompt);
+    const { tokens, spans } = await model.label(whole);
+    const names = model.config.head.labels!;
+    expect(tokens.map(({ id }) => id)).toEqual(prompt);
+    expect(tokens.map(({ label }) => names.indexOf(label))).toEqual(golden.ids('labels'));
+    expectClose(
+      tokens.map(({ probability }) => probability),
+      golden.floats('probabilities'),
+      1e-3,
+      'probabilities',
+    );
+    expect(tokens.map(({ start, end }) => whole.slice(start, end).trim())).toEqual(prompt.map((id) => `w${id}`));
+    expect(spans.length).toBeGreaterThan(9);
+    for (const { start, end, text } of spans) expect(text).toBe(whole.slice(start, end).trim());
+    await expect(model.label('')).rejects.toMatchObject({ name: 'InvalidRequest' });
+    await expect(model.label('w5  w6')).rejects.toMatchObject({ name: 'UnsupportedModel' }); // the tokenizer joins blanks
+  });
+  await withModel(gpu, fixturePath('families/nomic-bert'), {}, (model) =>
+    expect(model.label('w5')).rejects.toMatchObject({ details: { option: 'label', family: 'nomic-bert' } }),
+  );
 });

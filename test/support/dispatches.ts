@@ -85,7 +85,8 @@ export function stepDispatches(config: ModelConfig, phase: Phase, kernels: Kerne
   const outside = OUTSIDE + Number(norm !== 'rms') + Number(config.joinGains === true); // the norm before the head, gains of the embedding
   if (!encoder) return outside + of(layers, phase);
   // Embedding, the type of text, the last norm: nothing is drawn.
-  if (isEncoderAlone(config)) return phase === 'decode' ? 0 : 2 + Number(config.tokenType) + of(layers, 'prefill');
+  if (isEncoderAlone(config))
+    return phase === 'decode' ? 0 : 2 + Number(config.tokenType === true) + of(layers, 'prefill');
   const token = outside + of(layers.slice(encoder.layers), 'decode');
   if (phase === 'decode') return token;
   const passedOn = 2 * layers.filter(({ mixer }) => mixer.kind === 'grouped' && mixer.sees === 'encoded').length;

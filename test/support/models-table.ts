@@ -107,17 +107,13 @@ last two tokens, and a router adds to its state that of the layer before, which 
 
 Switch Transformer, NLLB-MoE and M2M-100 (NLLB-200 in its dense sizes) are an encoder and a decoder: [encoder-decoder.md](encoder-decoder.md).
 
-nomic-embed-text-v2-moe is an encoder alone, which gives vectors of texts: [encoders.md](encoders.md).
+nomic-embed-text-v2-moe and privacy-filter are encoders alone, which give vectors of texts and label their tokens: [encoders.md](encoders.md).
 
 Where the rotation depends on length, the context that a model is loaded with decides, once for all positions:
 
 - longrope (Phi-3.5-MoE): a \`contextLength\` of up to \`original_max_position_embeddings\`, the default's 4,096 there, has the short factors, and every conversation is as in transformers. A longer one has the long factors for short conversations, too, as in vLLM;
   transformers goes by the length that a sequence has, and keeps the keys that it turned before. \`plan.longRope\` and \`webmoe inspect\` say which hold (\`vitest --project gpu test/model/longrope test/cli/commands\`).
 - NTK by length (\`dynamic\` without \`alpha\`) is plain up to \`max_position_embeddings\`, and no context is longer.
-
-Not run, and why:
-
-- privacy-filter: an encoder that labels tokens.
 
 A model of another family is refused with the nearest known family and the keys that this one does not know; \`webmoe inspect\` prints a family file to start from.
 `;

@@ -1,6 +1,7 @@
 /** The tensors that a config implies, as its family publishes them: enough to plan a model, or to make one up, without a checkpoint. */
 import { upRows, valueRows } from '../../config/activation.ts';
 import { weighted } from '../../config/experts.ts';
+import { headRows } from '../../config/head.ts';
 import { gateRows } from '../../config/mixers.ts';
 import { readModelConfig } from '../../config/load.ts';
 import type {
@@ -259,8 +260,8 @@ export function impliedTensors(text: string): ImpliedTensor[] {
       ];
     }),
     ...norm(names.finalNorm),
-    ...(names.head ? [[`${names.head}.weight`, [vocab, hidden]] as const] : []),
-    ...(config.head.bias ? [[`${names.head ?? names.embed}.bias`, [vocab]] as const] : []),
+    ...(names.head ? [[`${names.head}.weight`, [headRows(config), hidden]] as const] : []),
+    ...(config.head.bias ? [[`${names.head ?? names.embed}.bias`, [headRows(config)]] as const] : []),
   ];
   return entries.flatMap((entry) => stored(entry, method === 'mxfp4'));
 }

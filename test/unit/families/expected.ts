@@ -198,6 +198,6 @@ export function expectedTensors(config: ModelConfig, names: TensorNames, experts
   });
   addNorm(shapes, config, names.finalNorm);
   if (names.encoderNorm) addNorm(shapes, config, names.encoderNorm);
-  if (names.head) addMatrix(shapes, names.head, vocab, hidden, head.bias);
+  if (names.head) addMatrix(shapes, names.head, head.labels?.length ?? vocab, hidden, head.bias);
   return shapes;
 }
