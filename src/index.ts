@@ -112,6 +112,7 @@ export type { StoredModels, VerifyOptions } from './engine/models.ts';
 export type { ModeOption } from './engine/mode.ts';
 export type { Hardware } from './engine/predict.ts';
 export type { EmbedOptions } from './engine/embedding.ts';
+export type { Pooling } from './engine/pooling.ts';
 export type { LabelOptions, Labels, TokenLabel } from './engine/labelling.ts';
 export type { LabelledSpan } from './engine/spans.ts';
 export type { GeneratedToken, GenerateOptions, GenerateSummary, TokenLogprob } from './engine/generation.ts';

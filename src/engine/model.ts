@@ -317,7 +317,7 @@ export class Model {
     const texts = (typeof input === 'string' ? [input] : input).map((one) => promptIds(one, this.text));
     for (const ids of texts) checkIds(ids, this.config.vocab, this.plan.contextLength);
     const signal = this.#orDisposed(options.signal);
-    const wishes = { ...options, signal };
+    const wishes = { ...options, pooling: options.pooling ?? this.#prepared.opened.pooling ?? 'mean', signal };
     return this.#aside(async ({ session }) => {
       const vectors: Float32Array<ArrayBuffer>[] = [];
       for (const ids of texts) vectors.push(await embedTokens(session, ids, this.config.hidden, wishes));

@@ -71,6 +71,8 @@ describe.each(ENCODERS)('%s', (fixture) => {
       await scoreFinalHidden(session, prompt, (values) => states.push(values));
       expect(states).toHaveLength(1);
       expectClose(states[0]!, golden.floats('hidden'), 1e-3, 'hidden');
+      const [first] = await model.embed(words(prompt), { pooling: 'first', normalize: false });
+      expect(first).toEqual(states[0]!.slice(0, model.config.hidden));
       const [last] = await model.embed(words(prompt), { pooling: 'last', normalize: false });
       expect(last).toEqual(states[0]!.slice(-model.config.hidden));
 
@@ -147,4 +149,18 @@ it('labels tokens as the golden values do, and says where they are', async () =>
   await withModel(gpu, fixturePath('families/nomic-bert'), {}, (model) =>
     expect(model.label('w5')).rejects.toMatchObject({ details: { option: 'label', family: 'nomic-bert' } }),
   );
+});
+
+it('pools as the file beside the model says, unless a request says otherwise', async () => {
+  const files = { ...filesOf(fixturePath('families/nomic-bert')), 'tokenizer.json': text(TOKENIZER) };
+  const pooled = (config: Record<string, unknown>): Promise<(Float32Array | undefined)[]> =>
+    withModel(gpu, memorySource({ ...files, '1_Pooling/config.json': text(config) }), {}, async (model) => [
+      ...(await model.embed('w5 w6')),
+      ...(await model.embed('w5 w6', { pooling: 'mean' })),
+      ...(await model.embed('w5 w6', { pooling: 'first' })),
+    ]);
+  const [said, mean, first] = await pooled({ pooling_mode_cls_token: true, pooling_mode_mean_tokens: false });
+  expect(said).toEqual(first);
+  expect(said).not.toEqual(mean);
+  await expect(pooled({ pooling_mode_max_tokens: true })).rejects.toMatchObject({ name: 'UnsupportedModel' });
 });
