@@ -1,7 +1,8 @@
 // attention/attention_biased: out[t,h] = softmax over visible j of (SCALE q[t,h] . k[j] + bias of the distance of j from t) times v[j]
+//   with SINKS exp(sinks[h]) joins the sum that the softmax divides by; with WINDOWED only j nearer than WINDOW;
 //   with WHOLE j of the whole step, with ENCODED of a text of encoded[0] tokens, else j <= position + t; with BIASED the bias is
 //   bias[b,h], b the bucket of d = clamp(j - position - t, -FURTHEST, FURTHEST); head h reads kv head h / (HEADS / KV_HEADS)
-// in   q [T,HEADS,SIZE] f32   k_cache, v_cache [KV_HEADS,CAPACITY,SIZE]: see kv/   bias [BUCKETS,HEADS] f32   encoded [1] u32
+// in   q [T,HEADS,SIZE] f32   k_cache, v_cache [KV_HEADS,CAPACITY,SIZE]: see kv/   bias [BUCKETS,HEADS] f32   encoded [1] u32   sinks [HEADS] f32
 //      buckets [2 FURTHEST + 1] u32, from d = -FURTHEST on
 // out  out [T,HEADS,SIZE] f32
 // grid [T, HEADS], workgroup 64; one workgroup a head of a token, walking over tiles of 64 keys
@@ -30,6 +31,12 @@ override BUCKETS: u32;
 #if ENCODED
 @group(0) @binding(6) var<storage, read> encoded: array<u32>;
 #endif
+#if SINKS
+@group(0) @binding(7) var<storage, read> sinks: array<f32>;
+#endif
+#if WINDOWED
+override WINDOW: u32;
+#endif
 
 const WG: u32 = 64u;
 const DIMS: u32 = (SIZE + WG - 1u) / WG;
@@ -54,6 +61,12 @@ fn attention_biased(
 #if ENCODED
   end = encoded[0];
 #endif
+#if WINDOWED
+  let begin = max(position + 1u, WINDOW) - WINDOW;
+  end = min(end, position + WINDOW);
+#else
+  let begin = 0u;
+#endif
   let from_kv = head / (HEADS / KV_HEADS) * CAPACITY;
   let from_q = (t * HEADS + head) * SIZE;
   for (var i = 0u; i < DIMS; i++) {
@@ -61,10 +74,15 @@ fn attention_biased(
     if (d < SIZE) { query[d] = q[from_q + d]; }
   }
 
+#if SINKS
+  var highest = sinks[head];
+  var total = 1.0;
+#else
   var highest = NOTHING;
   var total = 0.0;
+#endif
   var sums = array<f32, DIMS>();
-  for (var base = 0u; base < end; base += WG) {
+  for (var base = begin; base < end; base += WG) {
     // Past the end the last key stands in: memory there was never written, and its weight is 0, but 0 * NaN is NaN.
     let key = min(base + lane, end - 1u);
     workgroupBarrier();

@@ -9,6 +9,7 @@
 #import shared/step
 #import shared/fold
 #import shared/tree
+#import shared/gelu
 override WG: u32;
 override R: u32;
 override EPS: f32;
@@ -24,18 +25,6 @@ const FIRST_AT: u32 = 3u * R;
 const SECOND_AT: u32 = 4u * R + R * R;
 
 var<workgroup> h: array<f32, R>;
-
-/// Abramowitz and Stegun 7.1.26.
-fn erf(v: f32) -> f32 {
-  let a = abs(v);
-  let t = 1.0 / (1.0 + 0.3275911 * a);
-  let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  return sign(v) * (1.0 - series * exp(-a * a));
-}
-
-fn gelu(v: f32) -> f32 {
-  return 0.5 * v * (1.0 + erf(v * 0.70710678));
-}
 
 /// h = gelu(w^T h + b), all lanes together.
 fn layer(at: u32, lane: u32) {

@@ -12,11 +12,18 @@ fn activate(i: u32, first: f32, second: f32) -> f32 {
 #if ACT_UNGATED
 /// No gate: both rows are of up, and each gives a value.
 const PAIR_VALUES: u32 = 2u;
+#if ACT_GELU
+#import shared/gelu
+fn activate(i: u32, first: f32, second: f32) -> f32 {
+  return gelu(select(first, second, i == 1u));
+}
+#else
 override ACT_POWER: u32;
 fn activate(i: u32, first: f32, second: f32) -> f32 {
   let positive = max(select(first, second, i == 1u), 0.0);
   return select(positive, positive * positive, ACT_POWER == 2u);
 }
+#endif
 #else
 const PAIR_VALUES: u32 = 1u;
 fn activate(i: u32, gate: f32, up: f32) -> f32 {

@@ -6,7 +6,7 @@ export type ValueRows = 1 | 2 | 3;
 
 export function valueRows({ kind }: Activation): ValueRows {
   if (kind === 'double-gate') return 3;
-  return kind === 'relu-squared' || kind === 'relu-ungated' ? 1 : 2;
+  return kind.endsWith('-ungated') || kind === 'relu-squared' ? 1 : 2;
 }
 
 /** Whether a value takes two products, one of which is its gate. */

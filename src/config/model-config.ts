@@ -24,6 +24,11 @@ export interface ModelConfig {
    * enters it as gain (y + bias). Only without `postNorms` and with scales of 1. Default false: x + y.
    */
   readonly joinGains?: boolean;
+  /**
+   * What a norm gives is the residual stream from there on: x = norm(x), then x + f(x), a norm behind every add and behind the embedding (post-norm layers).
+   * Only with `preNorms` of a layer norm and without `postNorms`. Default false: the stream goes on as it was in front of the norm.
+   */
+  readonly normedStream?: boolean;
   readonly normEps: number;
   /** Of the last norm, where it is another. */
   readonly finalNormEps?: number;
@@ -34,10 +39,18 @@ export interface ModelConfig {
    * the cosine. Absent: nothing is.
    */
   readonly sinusoids?: { readonly offset: number };
+  /** The embedding of every token gets one vector more, that of the only type of text. Default false. */
+  readonly tokenType?: boolean;
   /** Multiplies what attention and feed-forward add to the residual stream. */
   readonly residualScale: number;
   /** logits = (W x + bias) * scale; with `softcap`, that many times tanh of them over it. */
-  readonly head: { readonly bias: boolean; readonly scale: number; readonly softcap?: number };
+  readonly head: {
+    readonly bias: boolean;
+    readonly scale: number;
+    readonly softcap?: number;
+    /** What W has a row for each of, in place of the vocabulary's tokens: only of an encoder alone, whose tokens it labels. */
+    readonly labels?: readonly string[];
+  };
   readonly tieEmbeddings: boolean;
   /** The longest context the checkpoint claims. */
   readonly maxContext: number;
@@ -49,8 +62,8 @@ export interface ModelConfig {
 /** A decoder's layer with attention to itself and to the text counts as two, the first without a feed-forward. */
 export interface EncoderConfig {
   readonly layers: number;
-  /** The token in front of what the decoder writes. */
-  readonly startToken: number;
+  /** The token in front of what the decoder writes. Absent: there is none, all layers are the encoder's, and their result is what the model gives. */
+  readonly startToken?: number;
   /** What it writes first, where a request does not say; generation_config.json, where it says, has the last word. Absent: what it draws. */
   readonly firstToken?: number;
 }
@@ -156,7 +169,7 @@ export interface GroupedAttention {
   /** Clamp of q, k, v to ±clip after the norm, before RoPE. */
   readonly clip: number | null;
   readonly bias: { readonly qkv: boolean; readonly o: boolean };
-  /** Keys with position > query position - window are seen; null sees all. */
+  /** Keys with position > query position - window are seen, where all of a step are seen also position < query position + window; null sees all. */
   readonly window: number | null;
   /** In place of that, keys of the query's own stretch of `window` positions, counted from 0. Default false. */
   readonly chunked?: boolean;
@@ -227,6 +240,7 @@ export type Activation =
   /** max(up, 0)^2, without a gate: an expert is two matrices, up [F, D] and down [D, F]. F is even. */
   | { readonly kind: 'relu-squared' }
   | { readonly kind: 'relu-ungated' } // max(up, 0), as that one
+  | { readonly kind: 'gelu-ungated' } // gelu(up) by erf, as that one
   /** first * silu(gate) * up: an expert is four matrices, of which the first two lie in one [2F, D], `gate` in the names. F is even. */
   | { readonly kind: 'double-gate' }
   /** g = min(gate, limit), u = clamp(up, ±limit): (u + 1) * g * sigmoid(alpha * g); gpt-oss */
@@ -257,6 +271,8 @@ export interface MoeFfn {
   readonly activation: Activation;
   /** Biases on gate, up and down of every expert. */
   readonly expertBias: boolean;
+  /** One bias joins the sum of the experts, whatever they weigh. Only with `normedStream`, whose MoE layers all have it. Default false. */
+  readonly sumBias?: boolean;
   readonly router: RouterConfig;
   /** Of a text that is read as a whole, an expert takes the first so many tokens that choose it; the others' weight is 0. Absent: all. */
   readonly capacity?: number;

@@ -1,6 +1,7 @@
 /** How many parameters a config describes. */
 import { upRows } from './activation.ts';
 import { weighted } from './experts.ts';
+import { headRows } from './head.ts';
 import { gateRows, isRecurrent } from './mixers.ts';
 import type {
   Activation,
@@ -101,7 +102,8 @@ function ffnParameters(
   const maps = attends ? 3 : 1;
   const routing = inner ? inner * (hidden + ffn.experts) : maps * ffn.experts * (state ?? hidden);
   const carried = state === undefined ? 0 : state * (hidden + 2 * state + 4); // the gains of the state before are the layer's
-  return routing + carried + biases + own + beside + always + chosen;
+  const ofSum = ffn.sumBias ? hidden : 0;
+  return routing + carried + biases + ofSum + own + beside + always + chosen;
 }
 
 /** One table serves all layers of a stack. */
@@ -118,16 +120,23 @@ export function parameterCounts({
   preNorms,
   postNorms,
   joinGains = false,
+  tokenType = false,
   head,
   encoder,
 }: ModelConfig): ParameterCounts {
   const embedding = vocab * hidden;
   const gains = norm === 'layer-biased' ? 2 * hidden : hidden;
-  let common = embedding + (tieEmbeddings ? 0 : embedding) + (head.bias ? vocab : 0) + gains;
+  let common =
+    embedding +
+    (tieEmbeddings ? 0 : headRows({ head, vocab }) * hidden) +
+    (head.bias ? headRows({ head, vocab }) : 0) +
+    gains;
   if (joinGains) common += 2 * hidden; // of the embedding
+  if (tokenType) common += hidden;
   const states = layers.flatMap(({ ffn }) => (ffn.kind === 'moe' ? [ffn.router.state ?? 0] : []));
   for (const state of states.slice(1)) common += state; // gains of the state before
-  if (encoder) common += gains + distanceParameters(layers[0]!) + distanceParameters(layers[encoder.layers]!);
+  const decoder = encoder && layers[encoder.layers];
+  if (decoder) common += gains + distanceParameters(layers[0]!) + distanceParameters(decoder);
   let all = 0;
   let chosen = 0;
   for (const { mixer: attention, ffn, outScale = false } of layers) {

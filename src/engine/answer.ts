@@ -9,6 +9,7 @@ import { routedTokens, type RoutingRecorder } from '../trace/routing-recorder.ts
 import type { RoutingLevel } from '../trace/run-routing.ts';
 import { moeLayers } from './activations.ts';
 import { limitsOf } from './constrain.ts';
+import { needsDecoder } from './needs-decoder.ts';
 import type { GeneratedToken, GenerateOptions, GenerateSummary } from './generation.ts';
 import { resolveInterventions, type ResolvedInterventions } from './interventions.ts';
 import { recordRouting } from './record-routing.ts';
@@ -57,9 +58,10 @@ export class Answer {
   #generated = 0;
   #written = '';
 
-  /** @throws InvalidRequest for bad options, an empty prompt, or one that leaves no room in the context */
+  /** @throws InvalidRequest for bad options, an empty prompt, one that leaves no room in the context, or a model that generates nothing */
   constructor(prompt: Prompt, options: GenerateOptions, model: AnsweringModel) {
     const { text, config, endTokens, contextLength } = model;
+    needsDecoder(config, 'generate');
     const ids = sourceIds(prompt, options, model) ?? promptIds(prompt, text, options);
     checkIds(ids, config.vocab, contextLength, 1);
     this.prompt = ids;

@@ -2,6 +2,8 @@
  * From names to work: finds every weight of a model in its checkpoint, checks shapes, and says in which layout and in how many parts it
  * goes to the GPU. Reads headers only; nothing is fetched.
  */
+import { headRows } from '../config/head.ts';
+import { isEncoderAlone } from '../config/encoder-alone.ts';
 import { isRecurrent } from '../config/mixers.ts';
 import { upRows, valueRows } from '../config/activation.ts';
 import type { Activation, FfnConfig, LayerConfig, MixerConfig } from '../config/model-config.ts';
@@ -24,11 +26,11 @@ function model(find: WeightFinder): ModelSpec {
   const embed = find.matrix(names.embed, { rows: vocab, cols: hidden }, 'embedding');
   return {
     embed,
-    embedJoin: find.join(names.embedJoin),
-    head: names.head === null ? embed : find.matrix(names.head, { rows: vocab, cols: hidden }, 'embedding'),
-    headBias: config.head.bias ? find.vector(`${names.head ?? names.embed}.bias`, vocab) : null,
+    embedJoin: find.join(names.embedJoin) ?? find.tokenType(names.tokenType),
+    head: names.head === null ? embed : find.matrix(names.head, { rows: headRows(config), cols: hidden }, 'embedding'),
+    headBias: config.head.bias ? find.vector(`${names.head ?? names.embed}.bias`, headRows(config)) : null,
     finalNorm: find.norm(names.finalNorm),
-    encoderNorm: config.encoder ? find.norm(names.encoderNorm!) : null,
+    encoderNorm: config.encoder && !isEncoderAlone(config) ? find.norm(names.encoderNorm!) : null,
     layers: config.layers.map((of, i) => layer(find, of, names.layer(i))),
   };
 }
@@ -72,6 +74,7 @@ function ffn(find: WeightFinder, config: FfnConfig, { ffn: names, ffnNorm }: Lay
     router: describeRouter(find, config, names, norm),
     state: config.router.state === undefined ? null : describeRouterState(find, config.router.state, names, norm),
     experts: describeExperts(find, config, names),
+    streamNorm: names.sumBias && config.sumBias ? find.biasedNorm(ffnNorm!, names.sumBias) : null,
     latent: names.latent && config.latent ? latent(find, names.latent, config.latent) : null,
     shared: names.shared && beside ? dense(find, names.shared, beside.width, activation) : null,
     parallel: names.parallel && branch ? parallel(find, names.parallel, branch.width, activation) : null,

@@ -1,10 +1,11 @@
 /** One vector a text, from the hidden states of all its tokens. */
 import { InvalidRequest } from '../errors.ts';
+import type { Pooling } from './pooling.ts';
 import { scoreFinalHidden, type Scorer } from './scoring.ts';
 
 export interface EmbedOptions {
-  /** `mean` of all tokens' hidden states, the default, or that of the `last` token. */
-  readonly pooling?: 'mean' | 'last';
+  /** `mean` of all tokens' hidden states, or that of the `first` or the `last` token. Default: as the model's 1_Pooling/config.json says, else `mean`. */
+  readonly pooling?: Pooling;
   /** Scales each vector to length 1. Default true. */
   readonly normalize?: boolean;
   /** Ends the work with its reason; the model stays usable. */
@@ -13,8 +14,8 @@ export interface EmbedOptions {
 
 /** @throws InvalidRequest for a pooling that is none */
 export function checkPooling(pooling: unknown): void {
-  if (pooling === undefined || pooling === 'mean' || pooling === 'last') return;
-  throw new InvalidRequest(`pooling must be 'mean' or 'last', got ${String(pooling)}`, {
+  if (pooling === undefined || pooling === 'mean' || pooling === 'first' || pooling === 'last') return;
+  throw new InvalidRequest(`pooling must be 'mean', 'first' or 'last', got ${String(pooling)}`, {
     field: 'pooling',
     value: pooling,
   });
@@ -23,7 +24,7 @@ export function checkPooling(pooling: unknown): void {
 /** Gathers rows [.., D] of hidden states, chunk by chunk, in doubles. */
 export class Pool {
   readonly #sums: Float64Array;
-  readonly #pooling: 'mean' | 'last';
+  readonly #pooling: Pooling;
   #rows = 0;
 
   constructor(hidden: number, pooling: EmbedOptions['pooling'] = 'mean') {
@@ -34,6 +35,11 @@ export class Pool {
   /** @param values [rows, D] */
   add(values: Float32Array): void {
     const hidden = this.#sums.length;
+    if (this.#pooling === 'first') {
+      if (this.#rows === 0) this.#sums.set(values.subarray(0, hidden));
+      this.#rows = 1;
+      return;
+    }
     if (this.#pooling === 'last') {
       this.#sums.set(values.subarray(values.length - hidden));
       this.#rows = 1;

@@ -1,4 +1,5 @@
 /** A loaded model: generates, scores, frees. */
+import { isEncoderAlone } from '../config/encoder-alone.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import { InvalidRequest, OutOfBudget, SourceError } from '../errors.ts';
 import type { BufferRole } from '../gpu/buffer.ts';
@@ -11,6 +12,8 @@ import { resolveInterventions, type Interventions } from './interventions.ts';
 import { samplingDefaults, type SamplingDefault } from './sampling.ts';
 import { moeLayers, MOST_AHEAD } from './activations.ts';
 import { Decoder } from './decoder.ts';
+import { needsDecoder } from './needs-decoder.ts';
+import { labelsOf, labelTokens, placesOf, type LabelOptions, type Labels } from './labelling.ts';
 import type { RecordLevel } from './expert-monitor.ts';
 import type { CacheReport, ExpertStats, StepEvent } from './expert-stats.ts';
 import type { Plan } from './plan.ts';
@@ -281,6 +284,7 @@ export class Model {
       readonly encoded?: readonly number[];
     } = {},
   ): Promise<LogitsResult> {
+    needsDecoder(this.config, 'logits');
     checkIds(ids, this.config.vocab, this.plan.contextLength);
     this.#checkEncoded(options);
     const { interveneFrom: from = 0 } = options;
@@ -296,26 +300,43 @@ export class Model {
   }
 
   /**
-   * One vector [D] a text: the mean of the final norm's output over its tokens (or that of the last token), scaled to length 1. This is what a causal
-   * language model happens to hold, good enough to compare texts roughly; it was not trained for that, unlike embedding models.
+   * One vector [D] a text: the mean of the final norm's output over its tokens (or that of the last token), scaled to length 1. An embedding model (an
+   * encoder alone) was trained for that; of a causal language model this is what it happens to hold, good enough to compare texts roughly.
    * Like `logits`, it empties the cache: the next prompt is read from its beginning.
    * @throws InvalidRequest for options that make no sense, a text without tokens or longer than the context, a model without a tokenizer
    */
   async embed(input: string | readonly string[], options: EmbedOptions = {}): Promise<Float32Array<ArrayBuffer>[]> {
     checkPooling(options.pooling);
-    if (this.config.encoder)
-      throw new InvalidRequest('embed needs a causal model: this one has an encoder and a decoder', {
-        option: 'embed',
-      });
+    if (this.config.encoder && !isEncoderAlone(this.config))
+      throw new InvalidRequest(
+        'embed needs a causal model or an encoder alone: this one has an encoder and a decoder',
+        {
+          option: 'embed',
+        },
+      );
     const texts = (typeof input === 'string' ? [input] : input).map((one) => promptIds(one, this.text));
     for (const ids of texts) checkIds(ids, this.config.vocab, this.plan.contextLength);
     const signal = this.#orDisposed(options.signal);
-    const wishes = { ...options, signal };
+    const wishes = { ...options, pooling: options.pooling ?? this.#prepared.opened.pooling ?? 'mean', signal };
     return this.#aside(async ({ session }) => {
       const vectors: Float32Array<ArrayBuffer>[] = [];
       for (const ids of texts) vectors.push(await embedTokens(session, ids, this.config.hidden, wishes));
       return vectors;
     }, signal);
+  }
+
+  /**
+   * The likeliest label of every token of a text, and the spans that they come to: what a model with a head for labels (privacy-filter) is for.
+   * @throws InvalidRequest for a model without labels or a tokenizer, a text without tokens or longer than the context; UnsupportedModel where the
+   *   tokenizer changes the text
+   */
+  async label(text: string, options: LabelOptions = {}): Promise<Labels> {
+    labelsOf(this.config);
+    const ids = promptIds(text, this.text);
+    checkIds(ids, this.config.vocab, this.plan.contextLength);
+    const places = placesOf(text, ids, this.text!);
+    const signal = this.#orDisposed(options.signal);
+    return this.#aside(({ session }) => labelTokens(session, text, ids, places, signal), signal);
   }
 
   #checkEncoded({ encoded, hidden }: { encoded?: readonly number[]; hidden?: boolean }): void {

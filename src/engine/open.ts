@@ -1,5 +1,6 @@
 /** Reads what describes a model (configs and tensor headers, never weights) and plans it. */
 import { readGenerationConfig, readModelConfig, type GenerationDefaults } from '../config/load.ts';
+import { isEncoderAlone } from '../config/encoder-alone.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Json } from '../config/read.ts';
 import { InvalidCheckpoint, OutOfBudget } from '../errors.ts';
@@ -14,6 +15,7 @@ import { textModel } from '../weights/text-model.ts';
 import { bindAdapter, type BoundAdapter } from './adapters/bind.ts';
 import { describeModel } from './describe.ts';
 import type { ModelSpec } from './describe/specs.ts';
+import { POOLING_FILE, readPooling, type Pooling } from './pooling.ts';
 import { planModel, type Plan, type PlanOptions } from './plan.ts';
 import type { Precision, WeightsOption } from './precision.ts';
 
@@ -24,6 +26,8 @@ export interface OpenedModel {
   readonly quantization: Json | null;
   readonly checkpoint: Checkpoint;
   readonly generation: GenerationDefaults;
+  /** Of an encoder alone, where a file beside it says. */
+  readonly pooling?: Pooling | undefined;
   readonly adapter: Adapter | null;
   /** Chosen per request, by name. */
   readonly adapters: ReadonlyMap<string, Adapter>;
@@ -68,8 +72,9 @@ export async function openModel(
     name,
     await openAdapter(from, signal),
   ];
-  const [generation, published, added, chosen] = await Promise.all([
+  const [generation, pooling, published, added, chosen] = await Promise.all([
     readText(source, 'generation_config.json', signal).then((t) => readGenerationConfig(t ?? '{}')),
+    isEncoderAlone(config) ? readText(source, POOLING_FILE, signal).then(readPooling) : undefined,
     gguf ? openGguf(source, gguf.file, signal) : openCheckpoint(source, signal ? { signal } : {}),
     adapter ? openAdapter(adapter, signal) : null,
     Promise.all(Object.entries(adapters).map(named)),
@@ -77,7 +82,7 @@ export async function openModel(
   const checkpoint = isNested ? textModel(published) : published;
   const called = gguf ? ggufNames(config, names, (tensor) => checkpoint.has(tensor)) : names;
   const found = { adapter: added, adapters: new Map(chosen) };
-  return { source, config, names: called, quantization, checkpoint, generation, ...found };
+  return { source, config, names: called, quantization, checkpoint, generation, pooling, ...found };
 }
 
 export interface PlannedModel {

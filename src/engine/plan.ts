@@ -193,6 +193,7 @@ function layerParts(layer: LayerSpec): LayerParts {
       ...(ffn.kind === 'dense' ? [ffn.norm, ffn.gateUpBias, ffn.downBias] : []),
       ...(parallel ? [parallel.norm, parallel.postNorm, parallel.expertsPostNorm] : []),
       ...(state ? [state.norm, state.vectors] : []),
+      ...(ffn.kind === 'moe' ? [ffn.streamNorm] : []),
     ]),
     moe: ffn.kind === 'moe' ? ffn : null,
   };

@@ -2,6 +2,7 @@
  * One conversation on the GPU: which tokens the KV cache holds, prefill in chunks, one token at a time after that.
  * One submit and one small readback a token; nothing is created after `open`.
  */
+import { isEncoderAlone } from '../config/encoder-alone.ts';
 import { subview } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { ApproximateParams, DrawOptions } from '../gpu/step.ts';
@@ -227,6 +228,7 @@ export class Session implements Scorer {
   ): Promise<DrawnToken> {
     invariant(prompt.length > 0, 'an empty prompt');
     this.#dropAhead();
+    invariant(!isEncoderAlone(this.#forward.config), 'a draw of a model without a decoder');
     if (this.#encoder) return this.#begin(this.#encoder, prompt, sampling, { signal, onChunk });
     const { prefillChunk } = this.#forward.plan;
     this.#cache.keep(this.reusable(prompt));
@@ -246,7 +248,7 @@ export class Session implements Scorer {
 
   /** The encoder reads the prompt, and the decoder draws its first token. */
   async #begin(
-    { startToken }: EncoderConfig,
+    { startToken = 0 }: EncoderConfig,
     prompt: readonly number[],
     sampling: DrawParams,
     { signal, onChunk }: { signal: AbortSignal | undefined; onChunk: ((done: number) => void) | undefined },
@@ -445,7 +447,7 @@ export class Session implements Scorer {
     const result = await this.#stepper.run({
       shape,
       bodies,
-      tail: encodes ? null : tailFor(tokens, tail),
+      tail: encodes ? tail : tailFor(tokens, tail),
       signal,
       record,
       readsRouting,
@@ -481,6 +483,7 @@ export class Session implements Scorer {
     this.forget();
     this.#nextOnGpu = null;
     if (encoded) await this.#encode(encoded, signal, bodies);
+    const isText = isEncoderAlone(this.#forward.config);
     let position = 0;
     while (position < ids.length) {
       signal?.throwIfAborted();
@@ -490,7 +493,7 @@ export class Session implements Scorer {
       const tokens = chunk.length;
       this.#gpu.write(this.#forward.ids, Uint32Array.from(chunk));
       this.#forward.setStep(tokens, position, undefined, this.#parts.approximate);
-      await this.#run(chunk, 'prefill', tail, signal, bodies);
+      await this.#run(chunk, 'prefill', tail, signal, bodies, isText);
       await pass.onChunk({
         position,
         tokens,

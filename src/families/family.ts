@@ -48,6 +48,8 @@ export interface TensorNames {
   readonly finalNorm: string;
   /** Of what an encoder's layers leave; only with one. */
   readonly encoderNorm?: string;
+  /** Full tensor name, [1, D]; only with `tokenType`. */
+  readonly tokenType?: string;
   /** Of the embedding; only with `joinGains`. */
   readonly embedJoin?: JoinNames;
   /** null when tied to `embed`. */
@@ -220,6 +222,8 @@ export interface MoeFfnNames {
   /** Full tensor names, [D] and [E]; only where the router has them. */
   readonly routerGains?: string;
   readonly expertScale?: string;
+  /** Full tensor name, [D]; only with `sumBias`. */
+  readonly sumBias?: string;
   /** Only with `latent`. */
   readonly latent?: { readonly down: string; readonly up: string };
   /** Only with `parallel`. */
@@ -248,7 +252,7 @@ export interface ParallelNames extends GluNames<MatrixName> {
 export type ExpertStorage =
   /** One matrix per expert and projection. */
   | { readonly kind: 'separate'; expert(e: number): GluNames<MatrixName> }
-  /** One matrix a projection with all experts' rows: gate and up [E F, D], and down transposed [E F, D]. Full tensor names. */
+  /** One matrix a projection with all experts' rows: gate and up [E F, D], and down transposed [E F, D]. Full tensor names; without gates both are up's. */
   | { readonly kind: 'flat'; readonly gate: string; readonly up: string; readonly down: string }
   /** Of a double gate, all experts in tensors of rank 3: [E, D, 2F], [E, D, F], [E, F, D]. Full tensor names. */
   | { readonly kind: 'double'; readonly gate: string; readonly up: string; readonly down: string }

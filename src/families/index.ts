@@ -36,10 +36,12 @@ import { mixtral } from './mixtral.ts';
 import { nearestFamily } from './nearest.ts';
 import { nemotronH } from './nemotron-h.ts';
 import { nllbMoe } from './nllb-moe.ts';
+import { nomicBert } from './nomic-bert.ts';
 import { olmo2 } from './olmo2.ts';
 import { olmoe } from './olmoe.ts';
 import { openmoe } from './openmoe.ts';
 import { phimoe } from './phimoe.ts';
+import { privacyFilter } from './privacy-filter.ts';
 import { qwen2Moe } from './qwen2-moe.ts';
 import { qwen3Moe } from './qwen3-moe.ts';
 import { qwen35Moe } from './qwen3-5-moe.ts';
@@ -95,6 +97,8 @@ export const FAMILIES: readonly Family[] = [
   openmoe,
   m2m100,
   nllbMoe,
+  nomicBert,
+  privacyFilter,
 ];
 
 type Config = Readonly<Record<string, Json>>;

@@ -17,7 +17,9 @@ export function activationConstants(
     ...(rows === 3 ? {} : { ACT_UNGATED: rows === 1 }),
     ACT_CLAMPED: activation.kind === 'clamped-swiglu',
   };
-  if (constants.ACT_UNGATED) return { ...constants, ACT_POWER: activation.kind === 'relu-squared' ? 2 : 1 };
+  const { kind } = activation;
+  if (kind === 'gelu-ungated') return { ...constants, ACT_GELU: true };
+  if (constants.ACT_UNGATED) return { ...constants, ACT_GELU: false, ACT_POWER: kind === 'relu-squared' ? 2 : 1 };
   if (activation.kind !== 'clamped-swiglu') return constants;
   return { ...constants, ACT_ALPHA: activation.alpha, ACT_LIMIT: activation.limit };
 }

@@ -60,6 +60,8 @@ export interface AttentionStep {
   /** Attention goes through this norm before it joins x; null: it joins as it is. */
   readonly postNorm: BufferView | null;
   readonly joinGains?: boolean; // see layers/norm.ts
+  /** Attention joins norm(x) in place of x: see `ModelConfig.normedStream`. Default false. */
+  readonly normedStream?: boolean;
   /** Gains and biases: see layers/norm.ts; null: attention reads x as it is. */
   readonly norm: BufferView | null; // [D] or [2 D]
   readonly rope: BufferView;
@@ -198,7 +200,7 @@ function convolve(
   convolveHeads(r, `${label} convolve`, io, config);
 }
 
-/** out = x + scale * W attended, or what a post norm makes of W attended. `normed` is free by then. */
+/** out = x + scale * W attended, or what a post norm makes of W attended. `normed` is free by then, unless it is what attention joins. */
 export function projectOut(
   r: Recorder,
   s: AttentionStep,
@@ -209,7 +211,8 @@ export function projectOut(
   const { label, phase, scale, x, out, postNorm, scratch } = s;
   const io = { x: attended, weights: o, bias };
   if (!postNorm) {
-    linear(r, `${label} out`, { ...io, residual: x, out }, { phase, scale });
+    const residual = s.normedStream ? scratch.normed : x;
+    linear(r, `${label} out`, { ...io, residual, out }, { phase, scale });
     return;
   }
   linear(r, `${label} out`, { ...io, out: scratch.normed }, { phase });

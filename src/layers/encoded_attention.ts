@@ -35,6 +35,7 @@ export function encodedAttention(r: Recorder, config: GroupedAttention, weights:
       vCache: cache.values,
       out: scratch.attended,
       ...biased,
+      ...(weights.sinks ? { sinks: weights.sinks } : {}),
       ...(isCross && s.encoded ? { encoded: s.encoded } : {}),
     },
     { attention: config, capacity: cache.capacity, kv: cache.format },

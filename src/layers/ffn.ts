@@ -82,6 +82,8 @@ interface DenseStep extends Omit<FfnStep, 'residual' | 'rowScale' | 'norm'> {
   /** What is added goes through this norm first; null: it is added as it is. */
   readonly postNorm: BufferView | null;
   readonly joinGains?: boolean; // see layers/norm.ts
+  /** The feed-forward joins norm(x) in place of x: see `ModelConfig.normedStream`. Default false. */
+  readonly normedStream?: boolean;
   readonly eps: number;
 }
 
@@ -100,7 +102,7 @@ export function denseLayer(r: Recorder, s: DenseStep): void {
   const size = s.weights.gateUp.cols;
   const input = inputOf(r, s);
   if (!postNorm) {
-    feedForward(r, { ...s, ...input, residual: x });
+    feedForward(r, { ...s, ...input, residual: s.normedStream ? input.x : x });
     return;
   }
   feedForward(r, { ...s, ...input, out: normed, scale: 1 });

@@ -178,6 +178,8 @@ export interface MoeWeights<M, V, X, R> {
   /** Null where the router reads x as experts do; else the block has no norm, and maps what this gives. */
   readonly state: RouterStateWeights<M, V> | null;
   readonly experts: X;
+  /** With a bias of the experts' sum: the layer's norm with that among its biases, which gives the stream that the sum joins; else null. */
+  readonly streamNorm: V | null; // [2 D]
   readonly latent: ExpertLatent<M> | null;
   readonly shared: DenseWeights<M> | null;
   readonly parallel: ParallelWeights<M, V> | null;
@@ -338,6 +340,7 @@ export async function mapWeights<M, V, X, R, M2, V2, X2, R2>(
         vectors: await to.vector(vectors),
       })),
       experts: await to.experts(w.experts),
+      streamNorm: await optional(w.streamNorm, vector),
       latent: await optional(w.latent, async ({ down, up }) => ({
         down: await to.matrix(down),
         up: await to.matrix(up),

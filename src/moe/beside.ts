@@ -7,10 +7,21 @@ import { besideAt, type Beside } from '../kernels/moe/beside.ts';
 import { rmsNorm } from '../kernels/norm/rms_norm.ts';
 import { denseLayer, feedForward } from '../layers/ffn.ts';
 import { linear } from '../layers/linear.ts';
-import { addNormed } from '../layers/norm.ts';
+import { addNormed, norm } from '../layers/norm.ts';
 import { onlyPart } from '../layers/parts.ts';
 import { invariant } from '../util/assert.ts';
 import type { MoeParts, MoeStep } from './step.ts';
+
+/** In `withShared`: norm(x) and the bias of the experts' sum. */
+export function normedStream(
+  r: Recorder,
+  { streamNorm: gamma, shared, parallel }: MoeParts,
+  { label, hidden: size, normKind: kind, eps, x, scratch, postNorm }: MoeStep,
+): BufferView {
+  invariant(gamma && !shared && !parallel && !postNorm, `${label}: a normed stream that experts alone join`);
+  norm(r, `${label} stream`, { x, gamma, out: scratch.withShared }, { kind, size, eps });
+  return scratch.withShared;
+}
 
 /**
  * The dense FFN beside the experts, with norms of its own, in `withShared`: norm(ffn(norm(x))), or without post norms x + ffn(norm(x)). `out` is free

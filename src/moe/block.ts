@@ -25,7 +25,7 @@ import type { ExpertHome } from '../kernels/moe/slot.ts';
 import { denseLayer } from '../layers/ffn.ts';
 import { invariant } from '../util/assert.ts';
 import { ExpertAdapter } from './adapter.ts';
-import { addSum, besideOf, parallelBranch, sharedExpert } from './beside.ts';
+import { addSum, besideOf, normedStream, parallelBranch, sharedExpert } from './beside.ts';
 import { expertInput, routeTokens, skipsOf } from './routing.ts';
 import type { MoeMarks, MoeParts, MoeStep } from './step.ts';
 
@@ -77,7 +77,7 @@ function besideExperts(r: Recorder, config: MoeFfn, weights: MoeParts, s: MoeSte
     `${label}: more than experts, some of them null`,
   );
   const atRoute = r.mark();
-  const joined = parallelBranch(r, config, weights, s);
+  const joined = s.normedStream ? normedStream(r, weights, s) : parallelBranch(r, config, weights, s);
   routeTokens(r, config, weights, s);
   const beside = besideOf(r, config, weights, s);
   const residual = beside ? joined : sharedExpert(r, config, weights, s, joined);

@@ -20,6 +20,8 @@ export interface MoeStep {
   /** What the layer adds goes through this norm first; null: it is added as it is. */
   readonly postNorm: BufferView | null;
   readonly joinGains?: boolean; // see layers/norm.ts
+  /** The experts join norm(x) in place of x, with the bias of their sum: see `ModelConfig.normedStream`. Default false. */
+  readonly normedStream?: boolean;
   /** Multiplies x and what the layer adds; only with `postNorm`. */
   readonly total: BufferView | null; // [1]
   readonly x: BufferView; // [T, D]

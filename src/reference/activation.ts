@@ -1,17 +1,20 @@
 /** Twin of shaders/shared/activation.wgsl. */
 import { isGated } from '../config/activation.ts';
 import type { Activation } from '../config/model-config.ts';
+import { gelu } from './gelu.ts';
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
-type Ungated = Extract<Activation, { readonly kind: 'relu-squared' | 'relu-ungated' }>;
+type Ungated = Extract<Activation, { readonly kind: 'relu-squared' | 'relu-ungated' | 'gelu-ungated' }>;
 type Gated = Exclude<Activation, Ungated | { readonly kind: 'double-gate' }>;
 
 export const hasGate = (activation: Activation): activation is Gated => isGated(activation);
 
 /** Of a value without a gate. */
-export const activateUp = ({ kind }: Ungated, up: number): number =>
-  kind === 'relu-squared' ? Math.max(up, 0) ** 2 : Math.max(up, 0);
+export function activateUp({ kind }: Ungated, up: number): number {
+  if (kind === 'gelu-ungated') return gelu(up);
+  return kind === 'relu-squared' ? Math.max(up, 0) ** 2 : Math.max(up, 0);
+}
 
 /** Of a double gate, from the products of all first rows, all gates, all ups. */
 export function tripled(products: ArrayLike<number>): Float64Array {

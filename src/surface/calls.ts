@@ -1,6 +1,7 @@
 /** What a model can be asked, wherever it runs: the one list that both sides of a worker share. */
 import type { EmbedOptions } from '../engine/embedding.ts';
 import type { CacheReport, ExpertStats } from '../engine/expert-stats.ts';
+import type { Labels } from '../engine/labelling.ts';
 import type { Model } from '../engine/model.ts';
 import type { Plan } from '../engine/plan.ts';
 import type { SamplingDefault } from '../engine/sampling.ts';
@@ -46,6 +47,7 @@ export interface ModelCalls {
   cacheReport(): CacheReport | null;
   logits(ids: readonly number[], options: Omit<LogitsOptions, 'signal'>): LogitsResult;
   embed(input: string | readonly string[], options: Omit<EmbedOptions, 'signal'>): Float32Array<ArrayBuffer>[];
+  label(text: string): Labels;
   setGpuBytes(bytes: number): void;
   evict(layer: number, expert: number): void;
   settled(): void;

@@ -38,6 +38,7 @@ const ANSWERS: Answers = {
   cacheReport: (model, _args, { signal }) => model.cacheReport({ signal }),
   logits: (model, [ids, options], { signal }) => model.logits(ids, { ...options, signal }),
   embed: (model, [input, options], { signal }) => model.embed(input, { ...options, signal }),
+  label: (model, [text], { signal }) => model.label(text, { signal }),
   setGpuBytes: (model, [bytes]) => model.setGpuBytes(bytes),
   evict: (model, [layer, expert]) => model.evict(layer, expert),
   settled: (model) => model.settled(),

@@ -4,6 +4,7 @@ import { createChat } from '../chat/chat.ts';
 import type { ChatSource } from '../chat/source.ts';
 import type { Chat } from '../chat/types.ts';
 import type { EmbedOptions } from '../engine/embedding.ts';
+import type { LabelOptions, Labels } from '../engine/labelling.ts';
 import type { CacheReport, ExpertStats, StepEvent } from '../engine/expert-stats.ts';
 import type { GeneratedToken, GenerateOptions, GenerateSummary } from '../engine/generation.ts';
 import type { Plan } from '../engine/plan.ts';
@@ -160,8 +161,8 @@ export class Model implements ChatSource {
   }
 
   /**
-   * A vector of D numbers for each text, from the hidden states after the final norm: what a causal language model happens to hold, good enough
-   * to compare texts roughly. Like `logits`, it empties the cache: the next prompt is read from its beginning.
+   * A vector of D numbers for each text, from the hidden states after the final norm: what an embedding model (an encoder alone) was trained for; of a
+   * causal language model it is good enough to compare texts roughly. Like `logits`, it empties the cache: the next prompt is read from its beginning.
    * @throws InvalidRequest for options that make no sense, a text without tokens or longer than the context, a model without a tokenizer; the
    *   signal's reason
    */
@@ -170,6 +171,15 @@ export class Model implements ChatSource {
     { signal, ...options }: EmbedOptions = {},
   ): Promise<Float32Array<ArrayBuffer>[]> {
     return this.#ask('embed', [input, options], { signal });
+  }
+
+  /**
+   * The likeliest label of every token of a text, and the spans that they come to: what a model with a head for labels (privacy-filter) is for.
+   * @throws InvalidRequest for a model without labels or a tokenizer, a text without tokens or longer than the context; UnsupportedModel where the
+   *   tokenizer changes the text; the signal's reason
+   */
+  label(text: string, { signal }: LabelOptions = {}): Promise<Labels> {
+    return this.#ask('label', [text], { signal });
   }
 
   /**

@@ -161,7 +161,7 @@ describe.each(ENCODER_DECODERS)('%s', (fixture) => {
   it.each(['gpu', 'software'] as const)('gives the golden values: %s', (kernels) =>
     withModel(KERNELS[kernels], folder, {}, async (model) => {
       const { startToken } = model.config.encoder!;
-      const ids = [startToken, ...greedy.slice(0, -1)];
+      const ids = [startToken!, ...greedy.slice(0, -1)];
       const scored = await model.logits(ids, { encoded: prompt });
       expectClose(scored.logits, golden.floats('logits'), 1e-3, 'logits');
       const answered = await answer(model, prompt, greedy.length);
@@ -196,7 +196,7 @@ describe.each(ENCODER_DECODERS)('%s', (fixture) => {
     await withModel(gpu, folder, { ...options, prefillChunk: 13 }, async (model) => {
       expect(model.gpuBytes).toEqual(planned.bytes);
       const encoded = prompt;
-      const { logits } = await model.logits([model.config.encoder!.startToken, ...greedy.slice(0, -1)], { encoded });
+      const { logits } = await model.logits([model.config.encoder!.startToken!, ...greedy.slice(0, -1)], { encoded });
       expectClose(logits, golden.floats('logits'), 2e-2, 'logits'); // f16 has 11 bits
     });
   });

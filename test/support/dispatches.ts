@@ -1,6 +1,7 @@
 /** What a step may cost in dispatches: by parts, so that it holds for any family; and by fixture, as docs/performance-dispatches.md lists them. */
 import { readFileSync } from 'node:fs';
 import { valueRows } from '../../src/config/activation.ts';
+import { isEncoderAlone } from '../../src/config/encoder-alone.ts';
 import { isRecurrent } from '../../src/config/mixers.ts';
 import type { AttentionConfig, LayerConfig, ModelConfig, RecurrentConfig } from '../../src/config/model-config.ts';
 import { isOfStacks } from '../../src/layers/encoded_attention.ts';
@@ -72,7 +73,8 @@ export function layerDispatches(
   const parallel = !ffn.parallel ? 0 : postNorms ? 5 : 2 + double + own.before;
   const drops = Number(phase === 'prefill' && ffn.capacity !== undefined);
   const carries = ffn.router.state === undefined ? 0 : 3; // norm, down, state
-  const besides = double + latent + drops + shared + parallel + carries + Number(weighs) + joins;
+  const stream = Number(ffn.sumBias ?? false); // the norm again, with a bias that joins the sum
+  const besides = double + latent + drops + shared + parallel + carries + stream + Number(weighs) + joins;
   return attending + (phase === 'decode' ? 3 : 5) + besides;
 }
 
@@ -82,6 +84,9 @@ export function stepDispatches(config: ModelConfig, phase: Phase, kernels: Kerne
     some.reduce((n, layer) => n + layerDispatches(layer, config, phase, kernels), 0);
   const outside = OUTSIDE + Number(norm !== 'rms') + Number(config.joinGains === true); // the norm before the head, gains of the embedding
   if (!encoder) return outside + of(layers, phase);
+  // Embedding, the type of text, the last norm: nothing is drawn.
+  if (isEncoderAlone(config))
+    return phase === 'decode' ? 0 : 2 + Number(config.tokenType === true) + of(layers, 'prefill');
   const token = outside + of(layers.slice(encoder.layers), 'decode');
   if (phase === 'decode') return token;
   const passedOn = 2 * layers.filter(({ mixer }) => mixer.kind === 'grouped' && mixer.sees === 'encoded').length;

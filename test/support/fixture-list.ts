@@ -69,6 +69,8 @@ export const DENSE: readonly string[] = folders(['gemma2', 'olmo3'], []);
 export const ENCODER_DECODERS: readonly string[] = folders(['switch', 'nllb-moe', 'm2m-100'], []);
 /** Of those, the ones with experts. */
 export const SPARSE_ENCODER_DECODERS: readonly string[] = folders(['switch', 'nllb-moe'], []);
+/** Encoders alone: test/model/encoders.long.test.ts. */
+export const ENCODERS: readonly string[] = folders(['nomic-bert', 'privacy-filter'], []);
 /** Fixtures that only the pass in doubles is compared with: test/unit/reference/model.long.test.ts. */
 export const DOUBLES_FIXTURES: readonly string[] = folders(DOUBLES_FAMILIES, []);
 /** Those that are also run in chunks, with few experts on the GPU, and planned to the byte. */

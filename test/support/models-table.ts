@@ -6,6 +6,7 @@ import { configOf, FAMILIES_WITHOUT_GOLDEN, hasVersion4, ODD_FAMILIES } from './
 import {
   DOUBLES_FIXTURES,
   ENCODER_DECODERS,
+  ENCODERS,
   FIXTURES,
   fixturePath,
   MORE_FORMATS,
@@ -27,7 +28,7 @@ function shown(fixture: string): Shown {
   return { fixture, family: family.id, weights: method ?? 'bf16' };
 }
 
-const FIXED = [...FIXTURES, ...MORE_FORMATS, ...ENCODER_DECODERS].map(shown);
+const FIXED = [...FIXTURES, ...MORE_FORMATS, ...ENCODER_DECODERS, ...ENCODERS].map(shown);
 const OF_DOUBLES = DOUBLES_FIXTURES.map(shown);
 /** Whose layers `test/model/adapter` merges LoRA into. */
 const ADAPTED = ['mixtral'];
@@ -51,7 +52,9 @@ function row({ id, modelTypes }: (typeof FAMILIES)[number]): string {
     ? `doubles: ${others.map((o) => o.name).join(', ')}${held.length ? `, held by ${held.join(', ')}` : ''}`
     : '';
   const forms = others.every((o) => hasVersion4(o.name)) ? 'v4, v5' : 'v5';
-  const streamed = fixtures.some((f) => [...SWEPT, ...SPARSE_ENCODER_DECODERS].includes(f.fixture)) ? 'yes' : '';
+  const streamed = fixtures.some((f) => [...SWEPT, ...SPARSE_ENCODER_DECODERS, ...ENCODERS].includes(f.fixture))
+    ? 'yes'
+    : '';
   const weights = unique([...fixtures.map((f) => f.weights), ...(others.length ? ['f32'] : [])]);
   const cells = [
     id,
@@ -74,7 +77,7 @@ by \`node scripts/models-table.mjs\` from what the tests list.
   (\`vitest --project gpu test/model/families test/model/odd-sizes\`), whose parts the fixtures hold to golden values (\`vitest --project unit test/unit/reference/model\`).
 - **Config**: as transformers 4 writes config.json, and as 5 does.
 - **Weights**: forms of the checkpoints in this row. Any family's bf16, f16, f32, F8 and compressed-tensors matrices take the same path: \`vitest --project gpu test/model/formats\`.
-- **Streamed**: with as few as K + 1 experts on the GPU, bit for bit the same (\`vitest --project gpu test/model/store-sizes test/model/encoder-decoder\`). Every other family's experts go through the same store.
+- **Streamed**: with as few as K + 1 experts on the GPU, bit for bit the same (\`vitest --project gpu test/model/store-sizes test/model/encoder\`). Every other family's experts go through the same store.
 - **Adapter**: LoRA merged into attention and experts while they load (\`vitest --project gpu test/model/adapter\`); matrices of every family take the same path: [formats.md](formats.md).
 
 | family | model types | held to | config | weights | streamed | adapter |
@@ -104,15 +107,13 @@ last two tokens, and a router adds to its state that of the layer before, which 
 
 Switch Transformer, NLLB-MoE and M2M-100 (NLLB-200 in its dense sizes) are an encoder and a decoder: [encoder-decoder.md](encoder-decoder.md).
 
+nomic-embed-text-v2-moe and privacy-filter are encoders alone, which give vectors of texts and label their tokens: [encoders.md](encoders.md).
+
 Where the rotation depends on length, the context that a model is loaded with decides, once for all positions:
 
 - longrope (Phi-3.5-MoE): a \`contextLength\` of up to \`original_max_position_embeddings\`, the default's 4,096 there, has the short factors, and every conversation is as in transformers. A longer one has the long factors for short conversations, too, as in vLLM;
   transformers goes by the length that a sequence has, and keeps the keys that it turned before. \`plan.longRope\` and \`webmoe inspect\` say which hold (\`vitest --project gpu test/model/longrope test/cli/commands\`).
 - NTK by length (\`dynamic\` without \`alpha\`) is plain up to \`max_position_embeddings\`, and no context is longer.
-
-Not run, and why:
-
-- privacy-filter and nomic-embed: encoders, which label or embed and do not generate.
 
 A model of another family is refused with the nearest known family and the keys that this one does not know; \`webmoe inspect\` prints a family file to start from.
 `;

@@ -1,6 +1,7 @@
 /** The tensors that a config implies, as its family publishes them: enough to plan a model, or to make one up, without a checkpoint. */
-import { valueRows } from '../../config/activation.ts';
+import { upRows, valueRows } from '../../config/activation.ts';
 import { weighted } from '../../config/experts.ts';
+import { headRows } from '../../config/head.ts';
 import { gateRows } from '../../config/mixers.ts';
 import { readModelConfig } from '../../config/load.ts';
 import type {
@@ -155,7 +156,7 @@ function experts(storage: ExpertStorage, ffn: MoeFfn, hidden: number): Entry[] {
   if (storage.kind === 'separate')
     return Array.from({ length: e }, (_, i) => glu(storage.expert(i), { width, activation }, hidden)).flat();
   if (storage.kind === 'flat')
-    return [storage.gate, storage.up, storage.down].map((name): Entry => [name, [e * width, hidden]]);
+    return [...new Set([storage.gate, storage.up, storage.down])].map((name): Entry => [name, [e * width, hidden]]);
   if (storage.kind === 'double')
     return [
       [storage.gate, [e, hidden, 2 * width]],
@@ -179,6 +180,7 @@ const moe = (ffn: MoeFfn, n: MoeFfnNames, hidden: number): Entry[] => [
   ...(n.routerState ? routerState(n.routerState, ffn.router.state!, hidden) : []),
   ...(n.routerAttends ?? []).map((name): Entry => [`${name}.weight`, [ffn.experts, hidden]]),
   ...(n.routerBias ? [[n.routerBias, [ffn.experts]] as const] : []),
+  ...(n.sumBias ? [[n.sumBias, [hidden]] as const] : []),
   ...(n.selectionBias ? [[n.selectionBias, [ffn.experts]] as const] : []),
   ...experts(n.experts[0]!, ffn, ffn.latent ?? hidden),
   ...(n.latent && ffn.latent
@@ -203,7 +205,11 @@ const moe = (ffn: MoeFfn, n: MoeFfnNames, hidden: number): Entry[] => [
 
 function feedForward(ffn: FfnConfig, n: LayerNames['ffn'], hidden: number): Entry[] {
   if (ffn.kind === 'none') return [];
-  if (ffn.kind === 'dense' && n.kind === 'dense') return glu(n, ffn, hidden);
+  if (ffn.kind === 'dense' && n.kind === 'dense') {
+    const rows = upRows(ffn.width, ffn.activation) / 2;
+    const biases = ffn.bias ? [...stacked(n.gate, rows, 'bias'), ...stacked(n.up, rows, 'bias')] : [];
+    return [...glu(n, ffn, hidden), ...biases, ...(ffn.bias ? [[`${n.down}.bias`, [hidden]] as const] : [])];
+  }
   invariant(ffn.kind === 'moe' && n.kind === 'moe', 'ffn names of another kind than the config');
   return moe(ffn, n, hidden);
 }
@@ -239,6 +245,7 @@ export function impliedTensors(text: string): ImpliedTensor[] {
   const entries: Entry[] = [
     [`${names.embed}.weight`, [vocab, hidden]],
     ...join(names.embedJoin, hidden),
+    ...(names.tokenType ? [[names.tokenType, [1, hidden]] as const] : []),
     ...config.layers.flatMap(({ mixer: a, ffn }, i): Entry[] => {
       const n = names.layer(i);
       return [
@@ -253,8 +260,8 @@ export function impliedTensors(text: string): ImpliedTensor[] {
       ];
     }),
     ...norm(names.finalNorm),
-    ...(names.head ? [[`${names.head}.weight`, [vocab, hidden]] as const] : []),
-    ...(config.head.bias ? [[`${names.head ?? names.embed}.bias`, [vocab]] as const] : []),
+    ...(names.head ? [[`${names.head}.weight`, [headRows(config), hidden]] as const] : []),
+    ...(config.head.bias ? [[`${names.head ?? names.embed}.bias`, [headRows(config)]] as const] : []),
   ];
   return entries.flatMap((entry) => stored(entry, method === 'mxfp4'));
 }

@@ -158,6 +158,34 @@ export class WeightFinder {
     return { label: all.label, length: 3 * hidden, load };
   }
 
+  /** What makes `join` of an embedding y the sum y + v, with v of the type of text: [3 D]. */
+  tokenType(name: string | undefined): VectorSpec | null {
+    const { hidden, tokenType } = this.input.config;
+    if (!tokenType) return null;
+    invariant(name !== undefined, 'a family with a type of text names its vector');
+    const stored = this.vector(name, hidden);
+    const load: VectorSpec['load'] = async (signal) => {
+      const all = new Float32Array(3 * hidden).fill(1, 0, hidden);
+      all.set(await stored.load(signal), 2 * hidden);
+      return all;
+    };
+    return { label: name, length: 3 * hidden, load };
+  }
+
+  /** A norm whose biases have a bias more, [2 D]: with it a normed stream joins what experts sum to. */
+  biasedNorm(name: string, bias: string): VectorSpec {
+    const { hidden, norm } = this.input.config;
+    invariant(norm === 'layer-biased', 'a bias of a sum beside norms without biases');
+    const stored = this.joined([this.norm(name), this.vector(bias, hidden)]);
+    const load: VectorSpec['load'] = async (signal) => {
+      const values = await stored.load(signal);
+      return Float32Array.from({ length: 2 * hidden }, (_, i) =>
+        i < hidden ? values[i]! : values[i]! + values[i + hidden]!,
+      );
+    };
+    return { label: stored.label, length: 2 * hidden, load };
+  }
+
   /** Of a norm, as they multiply. */
   gains(name: string, length: number): VectorSpec {
     const { gainOffset } = this.input.config;

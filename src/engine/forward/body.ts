@@ -72,7 +72,7 @@ export interface BodyStep extends Pick<BodyOptions, 'taps' | 'pages'> {
 /** What dense and MoE layers take alike. */
 type FfnOfAnyKind = Pick<
   MoeStep,
-  'label' | 'phase' | 'normKind' | 'eps' | 'scale' | 'joinGains' | 'x' | 'postNorm' | 'total' | 'out'
+  'label' | 'phase' | 'normKind' | 'eps' | 'scale' | 'joinGains' | 'normedStream' | 'x' | 'postNorm' | 'total' | 'out'
 >;
 
 class BodyRecording {
@@ -163,6 +163,7 @@ class BodyRecording {
       eps: config.normEps,
       scale: config.residualScale,
       joinGains: config.joinGains ?? false,
+      normedStream: config.normedStream ?? false,
     };
     const x = this.#stream(i);
     const out = this.#stream(i + 1);

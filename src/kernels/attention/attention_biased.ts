@@ -15,12 +15,15 @@ export interface AttentionBiased {
   /** Only with a bias: what each head adds for a bucket, and the bucket of each distance, from `bucketTable`. */
   readonly bias?: BufferView; // [buckets, H]
   readonly buckets?: BufferView; // [2 furthest + 1] u32
+  /** One learned logit a head, where the config has them. */
+  readonly sinks?: BufferView; // [H]
   /** Tokens of the encoded text, where that is what is seen. */
   readonly encoded?: BufferView; // [1] u32
 }
 
 export interface AttentionBiasedShape {
-  readonly attention: Pick<GroupedAttention, 'heads' | 'kvHeads' | 'headSize' | 'scale' | 'sees' | 'distanceBias'>;
+  readonly attention: Pick<GroupedAttention, 'heads' | 'kvHeads' | 'headSize' | 'scale' | 'sees' | 'distanceBias'> &
+    Partial<Pick<GroupedAttention, 'window' | 'sinks'>>;
   /** Positions that the caches hold. */
   readonly capacity: number;
   /** Default `f32`. */
@@ -34,7 +37,18 @@ export function attentionBiased(
   { kCache, vCache, ...io }: AttentionBiased,
   { attention, capacity, kv = 'f32' }: AttentionBiasedShape,
 ): void {
-  const { heads, kvHeads, headSize: size, scale, sees = 'before', distanceBias } = attention;
+  const {
+    heads,
+    kvHeads,
+    headSize: size,
+    scale,
+    sees = 'before',
+    distanceBias,
+    window: span = null,
+    sinks = false,
+  } = attention;
+  const window = sees === 'encoded' ? null : span;
+  invariant(sinks === (io.sinks !== undefined), `${label}: sinks and config disagree`);
   invariant((distanceBias === undefined) === (io.bias === undefined), `${label}: a bias and config disagree`);
   invariant((distanceBias === undefined) === (io.buckets === undefined), `${label}: a bias without its buckets`);
   invariant((sees === 'encoded') === (io.encoded !== undefined), `${label}: an encoded text and config disagree`);
@@ -50,6 +64,9 @@ export function attentionBiased(
       SCALE: scale,
       WHOLE: sees === 'step',
       ENCODED: sees === 'encoded',
+      SINKS: sinks,
+      WINDOWED: window !== null,
+      ...(window !== null && { WINDOW: window }),
       BIASED: distanceBias !== undefined,
       ...(distanceBias && { FURTHEST: distanceBias.furthest, BUCKETS: distanceBias.buckets }),
       ...k!.constants,

@@ -144,9 +144,12 @@ function biased(c: ConstantsOf): Cost {
   const last = c.position + c.tokens;
   // How long an encoded text is, no constant says: as if it were as long as what the caches hold.
   const all = c.flag('ENCODED') ? c.number('CAPACITY') : last;
-  const seen = Array.from({ length: c.tokens }, (_, t) =>
-    c.flag('WHOLE') || c.flag('ENCODED') ? all : c.position + t + 1,
-  );
+  const window = c.flag('WINDOWED') ? c.number('WINDOW') : Infinity;
+  const seen = Array.from({ length: c.tokens }, (_, t) => {
+    const position = c.position + t;
+    const end = c.flag('WHOLE') || c.flag('ENCODED') ? all : position + 1;
+    return Math.min(end, position + window) - Math.max(0, position + 1 - window);
+  });
   const isBiased = c.flag('BIASED');
   return {
     weightBytes: isBiased ? BYTES * c.number('BUCKETS') * heads : 0,

@@ -9,7 +9,7 @@ import type {
   RouterStateNames,
 } from '../../families/family.ts';
 import { activate, activateUp, hasGate, tripled } from '../activation.ts';
-import { erf } from '../moe/router_state.ts';
+import { gelu } from '../gelu.ts';
 import {
   add,
   matVec,
@@ -292,10 +292,7 @@ function mappedState(
 ): Float64Array {
   const h = rmsNormed(state, need(weights, names.norm), normEps);
   return [names.first, names.second].reduce(
-    (h, name) =>
-      matVec(need(weights, `${name}.weight`), h, need(weights, `${name}.bias`)).map(
-        (v) => (v / 2) * (1 + erf(v / Math.SQRT2)),
-      ),
+    (h, name) => matVec(need(weights, `${name}.weight`), h, need(weights, `${name}.bias`)).map(gelu),
     h,
   );
 }

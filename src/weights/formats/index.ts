@@ -191,15 +191,19 @@ function flatExpert(
   e: number,
   { hidden, width, experts }: ExpertShape,
 ): ExpertMatrices | null {
-  const find = (name: string, rows: number, cols: number, transposed: boolean): PublishedMatrix | null => {
-    const slice = { e, experts, tensorRows: rows, rows, cols, first: 0, stride: 1, transposed, flat: true } as const;
-    return formatOf(quantization).expert(checkpoint, quantization, name, { ...slice, label: `${name}[${e}]` });
+  const find = (name: string, stored: number, part: MatrixShape, first = 0): PublishedMatrix | null => {
+    const transposed = name === names.down;
+    const slice = { e, experts, tensorRows: stored, ...part, first, stride: 1, transposed, flat: true } as const;
+    const label = part.rows === stored ? `${name}[${e}]` : `${name}[${e}][${first}..${first + part.rows}]`;
+    return formatOf(quantization).expert(checkpoint, quantization, name, { ...slice, label });
   };
+  const halves = names.gate === names.up;
+  const rows = { rows: halves ? width / 2 : width, cols: hidden };
   return complete(
     names,
-    find(names.gate, width, hidden, false),
-    find(names.up, width, hidden, false),
-    find(names.down, hidden, width, true),
+    find(names.gate, width, rows),
+    find(names.up, width, rows, halves ? rows.rows : 0),
+    find(names.down, hidden, { rows: hidden, cols: width }),
   );
 }
 

@@ -13,6 +13,7 @@ const SILU: Activation = { kind: 'silu' };
 const CLAMPED: Activation = { kind: 'clamped-swiglu', alpha: 1.702, limit: 2 };
 const SQUARED: Activation = { kind: 'relu-squared' };
 const UNGATED: Activation = { kind: 'relu-ungated' };
+const GELU: Activation = { kind: 'gelu-ungated' };
 
 const cases: readonly (readonly [tokens: number, pairs: number, activation: Activation])[] = [
   [0, 64, SILU],
@@ -20,6 +21,7 @@ const cases: readonly (readonly [tokens: number, pairs: number, activation: Acti
   [3, 131, CLAMPED],
   [3, 131, SQUARED],
   [3, 131, UNGATED],
+  [3, 131, GELU],
 ];
 
 async function check([tokens, count, activation]: (typeof cases)[number]): Promise<void> {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { shaderText } from '../../../src/gpu/shaders.gen.ts';
 import { routerState } from '../../../src/kernels/moe/router_state.ts';
-import { erf, routerState as twin } from '../../../src/reference/moe/router_state.ts';
+import { erf } from '../../../src/reference/gelu.ts';
+import { routerState as twin } from '../../../src/reference/moe/router_state.ts';
 import { asF32, expectClose, expectMutantToFail, runKernel } from '../../support/conformance.ts';
 import { openTestGpu } from '../../support/gpu.ts';
 import { normals } from '../../support/random.ts';
@@ -70,12 +71,12 @@ describe('moe/router_state', () => {
     ['takes the first layer twice', 'layer(SECOND_AT, lane)', 'layer(FIRST_AT, lane)', 'in_place'],
     ['reads weights by output', 'vectors[at + k * R + r]', 'vectors[at + r * R + k]', 'in_place'],
     ['forgets gelu', 'own[i] = gelu(sum)', 'own[i] = sum', 'in_place'],
-    ['takes the sigmoid for it', '0.70710678', '0.9', 'in_place'],
-  ])('notices a kernel that %s', async (_what, from, to, name) => {
+    ['takes the sigmoid for it', '0.70710678', '0.9', 'in_place', 'shared/gelu'],
+  ])('notices a kernel that %s', async (_what, from, to, name, shader = 'moe/router_state') => {
     await expectMutantToFail(
       gpu,
       shaderText,
-      'moe/router_state',
+      shader,
       (text) => text.replace(from, to),
       () => check(cases.find((c) => c.name === name)!),
     );

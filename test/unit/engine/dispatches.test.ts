@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { readModelConfig } from '../../../src/config/load.ts';
 import type { ModelConfig } from '../../../src/config/model-config.ts';
 import { layerDispatches, listedDispatches, stepDispatches } from '../../support/dispatches.ts';
-import { ENCODER_DECODERS, fixturePath, FIXTURES, MORE_FORMATS } from '../../support/fixture-list.ts';
+import { ENCODER_DECODERS, ENCODERS, fixturePath, FIXTURES, MORE_FORMATS } from '../../support/fixture-list.ts';
 
 const configOf = (fixture: string): ModelConfig =>
   readModelConfig(readFileSync(`${fixturePath(fixture)}/config.json`, 'utf8')).config;
@@ -21,7 +21,7 @@ const rowOf = (fixture: string): string => {
 describe('docs/performance-dispatches.md', () => {
   const listed = listedDispatches();
 
-  const all = [...FIXTURES, ...MORE_FORMATS, ...ENCODER_DECODERS];
+  const all = [...FIXTURES, ...MORE_FORMATS, ...ENCODER_DECODERS, ...ENCODERS];
 
   it.each(all)('%s', (fixture) => {
     const row = listed.get(fixture);

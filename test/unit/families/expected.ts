@@ -148,6 +148,7 @@ function addMoe(shapes: Shapes, ffn: MoeFfn, n: MoeFfnNames, hidden: number, kin
   if (n.routerState) addRouterState(shapes, n.routerState, state!, hidden);
   for (const name of n.routerAttends ?? []) shapes.set(weight(name), [ffn.experts, hidden]);
   if (n.routerBias) shapes.set(n.routerBias, [ffn.experts]);
+  if (n.sumBias) shapes.set(n.sumBias, [hidden]);
   if (n.selectionBias) shapes.set(n.selectionBias, [ffn.experts]);
   addExperts(
     shapes,
@@ -185,6 +186,7 @@ export function expectedTensors(config: ModelConfig, names: TensorNames, experts
   const shapes: Shapes = new Map();
   shapes.set(weight(names.embed), [vocab, hidden]);
   addJoin(shapes, names.embedJoin, hidden);
+  if (names.tokenType) shapes.set(names.tokenType, [1, hidden]);
   config.layers.forEach((layer, i) => {
     const n = names.layer(i);
     for (const name of [n.mixerNorm, n.mixerPostNorm, n.ffnPostNorm]) if (name) addNorm(shapes, config, name);
@@ -196,6 +198,6 @@ export function expectedTensors(config: ModelConfig, names: TensorNames, experts
   });
   addNorm(shapes, config, names.finalNorm);
   if (names.encoderNorm) addNorm(shapes, config, names.encoderNorm);
-  if (names.head) addMatrix(shapes, names.head, vocab, hidden, head.bias);
+  if (names.head) addMatrix(shapes, names.head, head.labels?.length ?? vocab, hidden, head.bias);
   return shapes;
 }
