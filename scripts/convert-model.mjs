@@ -35,7 +35,7 @@ function stackedExperts(tensors) {
   for (const [name, tensor] of Object.entries(tensors)) {
     const [, block, e, rest] = /^(.*\.mlp)\.experts\.(\d+)\.(.*)$/.exec(name) ?? [];
     if (e === undefined) out[name] = tensor;
-    else (out[`${block}.switch_mlp.${rest}`] ??= []).push(tensor);
+    else (out[`${block}.switch_mlp.${rest}`] ??= [])[e] = tensor; // names may come as text sorts them: 1, 10, 2
   }
   return Object.fromEntries(
     Object.entries(out).map(([name, found]) => {

@@ -135,11 +135,11 @@ function nf4({ base, rows, cols, values }) {
 }
 
 function mlx({ base, rows, cols, values }) {
-  const { codes, scales, least } = offsets(values, { rows, cols, group: GROUP, bits: 4, round: asBf16 });
+  const { codes, scales, edges } = offsets(values, { rows, cols, group: GROUP, bits: 4, round: asBf16 });
   return {
     [`${base}.weight`]: tensor('U32', [rows, cols / 8], bytesOf(pack(codes, 4))),
     [`${base}.scales`]: tensor('BF16', [rows, cols / GROUP], stored.BF16(scales)),
-    [`${base}.biases`]: tensor('BF16', [rows, cols / GROUP], stored.BF16(least)),
+    [`${base}.biases`]: tensor('BF16', [rows, cols / GROUP], stored.BF16(edges)),
   };
 }
 

@@ -37,22 +37,27 @@ export function integers(values, { rows, cols, group, bits, symmetric, round }) 
   return { codes, scales, zeros };
 }
 
-/** w = scale q + offset, the offset the group's smallest weight. */
+/**
+ * w = scale q + offset, as MLX quantises: the offset is the group's edge that is further from 0, and the scale, negative where that is the upper one, such
+ * that 0 is a step of the grid, for it is a common weight.
+ */
 export function offsets(values, { rows, cols, group, bits, round }) {
   const count = (rows * cols) / group;
   const most = 2 ** bits - 1;
   const codes = new Uint8Array(rows * cols);
   const scales = new Float32Array(count);
-  const least = new Float32Array(count);
+  const edges = new Float32Array(count);
   for (let g = 0; g < count; g++) {
     const begin = g * group;
     const [low, high] = range(values, begin, begin + group);
-    least[g] = round(low);
-    scales[g] = round((high - least[g]) / most);
+    const edge = -low > high ? low : high;
+    const even = (edge === low ? high - low : low - high) / most;
+    edges[g] = round(edge);
+    scales[g] = even === 0 ? 0 : round(edge / Math.round(edge / even));
     for (let i = begin; i < begin + group; i++)
-      codes[i] = scales[g] === 0 ? 0 : clamp(Math.round((values[i] - least[g]) / scales[g]), most);
+      codes[i] = scales[g] === 0 ? 0 : clamp(Math.round((values[i] - edges[g]) / scales[g]), most);
   }
-  return { codes, scales, least };
+  return { codes, scales, edges };
 }
 
 /** Codes in words of 32 bits, the first in the lowest. */

@@ -25,15 +25,29 @@ const { files } = synthetic(
     num_attention_heads: 4,
     num_key_value_heads: 1,
     moe_intermediate_size: 64,
-    num_experts: 2,
+    num_experts: 11,
     num_experts_per_tok: 1,
     vocab_size: 32,
   }),
   { encode: plain('BF16') },
 );
 
+/** A safetensors file with its header in the order of its names' text, as Python's package writes it: expert 10 comes before expert 2. */
+function inOrderOfText(file: Uint8Array): Uint8Array {
+  const length = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
+  const header = JSON.parse(Buffer.from(file.subarray(8, 8 + length)).toString()) as Record<string, unknown>;
+  const sorted = Object.fromEntries(Object.entries(header).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const out = Uint8Array.from(file);
+  out.set(Buffer.from(JSON.stringify(sorted).padEnd(length)), 8);
+  return out;
+}
+
 mkdirSync(model);
-for (const [name, content] of Object.entries(files)) writeFileSync(join(model, name), content);
+for (const [name, content] of Object.entries(files))
+  writeFileSync(
+    join(model, name),
+    typeof content === 'string' || !name.endsWith('.safetensors') ? content : inOrderOfText(content),
+  );
 
 /** RMS of the difference, in RMS of the weights. */
 function roundingError(found: readonly number[], wanted: readonly number[]): number {
@@ -49,7 +63,7 @@ async function matricesOf(path: string): Promise<Record<string, PublishedMatrix>
   if (attention.kind !== 'grouped' || ffn.kind !== 'moe') throw new Error('test bug: another kind of layer');
   const sources = [attention.qkv, attention.o].flatMap(({ parts }) => parts.flatMap((part) => part.pieces));
   const [q, k, v, o] = sources.map((piece) => piece.source);
-  return { q: q!, k: k!, v: v!, o: o!, ...ffn.experts.matrices(1) };
+  return { q: q!, k: k!, v: v!, o: o!, ...ffn.experts.matrices(2) };
 }
 
 /** Relative error and layout of matrices with 256 columns, and of `down` with 64. */
