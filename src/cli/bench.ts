@@ -29,7 +29,7 @@ export const BENCH_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   bits: { type: 'wholes', value: 'N,...', help: '4, 8 or 16 (as published): --weights, for several' },
   ...rest,
   'experts-resident': { ...rest['experts-resident']!, type: 'numbers', value: 'FRACTION,...' },
-  batch: { type: 'wholes', value: 'N,...', help: '1: a model runs one sequence at a time' },
+  batch: { type: 'wholes', value: 'N,...', help: 'requests that run together (default 1)' },
   'prompt-tokens': { type: 'wholes', value: 'N,...', help: 'default 64', min: 1 },
   'decode-tokens': { type: 'wholes', value: 'N,...', help: 'default 16', min: 2 },
   kernels: {

@@ -111,6 +111,22 @@ describe('bench', () => {
     }
     expect(rows[2]!.report.gpuBytes.experts).toBe(rows[0]!.report.gpuBytes.experts / 2);
   });
+
+  it('runs several requests at once', async () => {
+    const argv = ['bench', '--synthetic', '--batch', '1,3', '--hidden', '64', '--vocab', '256', '--layers', '1'];
+    const { code, out, err } = await cli([...argv, '--prompt-tokens', '5', '--decode-tokens', '6', '--format', 'json']);
+    expect([code, err]).toEqual([0, '']);
+    const rows = JSON.parse(out) as BenchRow[];
+    expect(rows.map(({ report }) => report.batch)).toEqual([1, 3]);
+    for (const { report } of rows) {
+      const { batch, throughput, endToEndMs, decode } = report;
+      expect(throughput.samplesPerSecond).toBeCloseTo((1000 * batch) / endToEndMs, 9);
+      expect(throughput.tokensPerSecond).toBeCloseTo((1000 * 6 * batch) / endToEndMs, 9);
+      expect(decode.tokens).toBeLessThanOrEqual(5 * batch);
+    }
+    // A step writes a token of each request that runs.
+    expect(rows[1]!.report.decode.submitsPerToken).toBeLessThan(rows[0]!.report.decode.submitsPerToken);
+  });
 });
 
 describe('quality', () => {

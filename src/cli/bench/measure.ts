@@ -38,15 +38,15 @@ export interface Startup {
 export interface BenchReport {
   readonly layers: number;
   readonly moeLayers: number;
-  /** Sequences at a time: this engine runs one. */
-  readonly batch: 1;
+  /** Requests that ran together, with prompts of their own. Times to a token are medians over them, gaps those of all; from `prefill` on counts are per token of any. */
+  readonly batch: number;
   readonly ttftMs: number;
   /** Of the model's first request, a prompt of the same length; null where it answered others before. */
   readonly startup: Startup | null;
-  /** From the request to its last token. */
+  /** From the request to its last token; of several to the last of all. */
   readonly endToEndMs: number;
   readonly throughput: {
-    /** Tokens generated, over the whole request. */
+    /** Tokens generated, over the whole time. */
     readonly tokensPerSecond: number;
     /** Requests answered. */
     readonly samplesPerSecond: number;
@@ -68,7 +68,7 @@ export interface BenchReport {
   };
   /** Of the prompt's tokens; null for a model without experts. */
   readonly balance: ExpertBalance | null;
-  /** Of the kernels that ran: the token in the middle of the answer, and the prompt with the routing that it had. */
+  /** Of the kernels that ran: the token in the middle of the answer, and the prompt with the routing that it had. Of a batch, what a request alone costs. */
   readonly cost: { readonly token: CostReport; readonly prompt: CostReport; readonly floorFor: DeviceRates };
   /** null when every expert is on the GPU. */
   readonly streaming: Streaming | null;
@@ -117,6 +117,8 @@ function costReport(costs: readonly DispatchCost[], device: DeviceRates): CostRe
 }
 
 export interface BenchRun {
+  /** Requests together. */
+  readonly batch: number;
   readonly promptTokens: number;
   /** At least 2: the first token has no gap before it. */
   readonly decodeTokens: number;
@@ -150,28 +152,41 @@ interface Timed {
   readonly ttftMs: number;
   readonly endToEndMs: number;
   readonly gaps: readonly number[];
-  /** Before, after the first token, at the end. */
+  /** While every request writes: from the moment when the last one has its first token. */
+  readonly decode: { readonly tokens: number; readonly ms: number };
+  /** Before, when every request has its first token, at the end. */
   readonly counters: readonly [Counters, Counters, Counters];
   readonly events: readonly StepEvent[];
 }
 
-async function timed(model: Model, ids: readonly number[], options: GenerateOptions): Promise<Timed> {
+async function timed(model: Model, prompts: readonly (readonly number[])[], options: GenerateOptions): Promise<Timed> {
   const events: StepEvent[] = [];
   const stop = model.onStep((event) => void (event.phase === 'decode' && events.push(event)));
   const before = model.counters;
   const startedAt = performance.now();
-  const times: number[] = [];
+  const times = prompts.map((): number[] => []);
   let middle = before;
-  for await (const token of model.generate({ ids: [...ids] }, options)) {
-    void token;
-    times.push(performance.now() - startedAt);
-    if (times.length === 1) middle = model.counters;
-  }
+  let waiting = prompts.length;
+  await Promise.all(
+    prompts.map(async (ids, i) => {
+      for await (const token of model.generate({ ids: [...ids] }, options)) {
+        void token;
+        times[i]!.push(performance.now() - startedAt);
+        if (times[i]!.length === 1 && --waiting === 0) middle = model.counters;
+      }
+    }),
+  );
   stop();
+  const begin = Math.max(...times.map((t) => t[0]!));
+  const end = Math.max(...times.map((t) => t.at(-1)!));
   return {
-    ttftMs: times[0]!,
-    endToEndMs: times.at(-1)!,
-    gaps: times.slice(1).map((at, i) => at - times[i]!),
+    ttftMs: quantile(
+      times.map((t) => t[0]!).sort((a, b) => a - b),
+      0.5,
+    ),
+    endToEndMs: end,
+    gaps: times.flatMap((t) => t.slice(1).map((at, i) => at - t[i]!)),
+    decode: { tokens: times.flat().filter((at) => at > begin).length, ms: end - begin },
     counters: [before, middle, model.counters],
     events,
   };
@@ -179,16 +194,18 @@ async function timed(model: Model, ids: readonly number[], options: GenerateOpti
 
 /** A prompt of random tokens from a fixed seed, after another of the same length, which warms up and tells its routing. */
 export async function benchmark(model: Model, run: BenchRun): Promise<BenchReport> {
-  const { promptTokens, decodeTokens } = run;
+  const { batch, promptTokens, decodeTokens } = run;
   const { vocab } = model.config;
   const u = prng(1);
-  const prompt = Array.from({ length: promptTokens }, () => Math.floor(u() * vocab));
+  const randomPrompt = (): number[] => Array.from({ length: promptTokens }, () => Math.floor(u() * vocab));
+  const prompts = Array.from({ length: batch }, randomPrompt);
+  const prompt = prompts[0]!;
   /** Begins with another token than `prompt`, so that nothing of it is in the cache. */
   const other = [(prompt[0]! + 1) % vocab, ...prompt.slice(1)];
   // What a random prompt makes a model say repeats itself: guesses would hold as in no text.
   const options = { temperature: 0, ignoreEnd: true, maxTokens: decodeTokens, speculate: false };
   const warm = await warmUp(model, other, { ...options, maxTokens: 2, promptRouting: true, skipCache: true });
-  const t = await timed(model, prompt, options);
+  const t = await timed(model, prompts, options);
   return { ...reportOf(model, run, warm, t), kernels: run.timed ? await kernelTimes(model, prompt, run.timed) : null };
 }
 
@@ -219,23 +236,23 @@ function startupOf({ loadTailMs }: BenchRun, warm: Warm, later: Timed): Startup 
 
 function reportOf(model: Model, run: BenchRun, warm: Warm, t: Timed): Omit<BenchReport, 'kernels'> {
   const { config, plan, gpuBytes: bytes } = model;
-  const { promptTokens, sheet, device } = run;
+  const { batch, promptTokens, decodeTokens, sheet, device } = run;
   const [before, middle, after] = t.counters;
-  const steps = t.gaps.length;
+  const steps = t.decode.tokens;
   const per = (key: keyof Counters): number => (after[key] - middle[key]) / steps;
   const sorted = [...t.gaps].sort((a, b) => a - b);
   const routed = warm.summary.routing?.prompt;
-  const token = costReport(sheet.token(promptTokens + Math.floor(steps / 2)), device);
+  const token = costReport(sheet.token(promptTokens + Math.floor((decodeTokens - 1) / 2)), device);
   return {
     layers: config.layers.length,
     moeLayers: moeLayers(config).length,
-    batch: 1,
+    batch,
     ttftMs: t.ttftMs,
     startup: startupOf(run, warm, t),
     endToEndMs: t.endToEndMs,
     throughput: {
-      tokensPerSecond: ((steps + 1) / t.endToEndMs) * 1000,
-      samplesPerSecond: 1000 / t.endToEndMs,
+      tokensPerSecond: ((t.gaps.length + batch) / t.endToEndMs) * 1000,
+      samplesPerSecond: (1000 * batch) / t.endToEndMs,
     },
     prefill: {
       tokens: promptTokens,
@@ -246,7 +263,7 @@ function reportOf(model: Model, run: BenchRun, warm: Warm, t: Timed): Omit<Bench
     },
     decode: {
       tokens: steps,
-      tokensPerSecond: (steps / sum(t.gaps)) * 1000,
+      tokensPerSecond: (steps / t.decode.ms) * 1000,
       dispatchesPerToken: per('dispatches'),
       submitsPerToken: per('submits'),
       readbacksPerToken: per('readbacks'),

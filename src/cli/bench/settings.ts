@@ -1,6 +1,7 @@
 /** What a sweep runs: every combination of the values given, models outside, requests inside. */
 import { InvalidRequest } from '../../errors.ts';
 import type { WeightsOption } from '../../engine/precision.ts';
+import { MOST_IN_FLIGHT } from '../../engine/serving/sizes.ts';
 import type { Options } from '../args.ts';
 import type { MadeShape } from './made-source.ts';
 
@@ -11,6 +12,8 @@ export interface LoadSetting {
   readonly weights: WeightsOption | undefined;
   /** Share of the experts that have a slot; absent: as the budget has it. */
   readonly expertsResident: number | undefined;
+  /** Requests that run together. */
+  readonly batch: number;
 }
 
 /** One request. */
@@ -70,18 +73,26 @@ export function loadSettings(options: Options): LoadSetting[] {
     made: MadeShape | null;
     weights: WeightsOption | undefined;
     expertsResident: number | undefined;
+    batch: number;
   }>({
     made: shapesOf(options),
     weights: weightsOf(options),
     expertsResident: options.numbers('experts-resident') ?? [undefined],
+    batch: batchesOf(options),
   });
 }
 
-/** @throws InvalidRequest for more than one sequence at a time */
+function batchesOf(options: Options): readonly number[] {
+  const batches = options.numbers('batch') ?? [1];
+  const wrong = batches.find((n) => n < 1 || n > MOST_IN_FLIGHT);
+  if (wrong !== undefined)
+    throw new InvalidRequest(`--batch must be 1 to ${MOST_IN_FLIGHT}, got ${wrong}`, { batch: wrong });
+  if (options.flag('timestamps') && batches.some((n) => n > 1))
+    throw new InvalidRequest('--timestamps is for --batch 1: the kernels of one sequence are timed', {});
+  return batches;
+}
+
 export function runSettings(options: Options): RunSetting[] {
-  const batch = (options.numbers('batch') ?? [1]).find((n) => n !== 1);
-  if (batch !== undefined)
-    throw new InvalidRequest(`--batch ${batch}: a model runs one sequence at a time, requests queue up`, { batch });
   return combinations<{ promptTokens: number; decodeTokens: number }>({
     promptTokens: options.numbers('prompt-tokens') ?? [64],
     decodeTokens: options.numbers('decode-tokens') ?? [16],

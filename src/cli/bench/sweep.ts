@@ -82,7 +82,7 @@ export async function runSweep(sweep: Sweep, out: Output, onRow: (row: BenchRow)
     for (const [i, setting] of loads.entries()) {
       if (out.isTerminal) out.note(`\r\x1b[Kmodel ${i + 1} of ${loads.length}`);
       const source = await sourceOf(setting, options);
-      const { weights, expertsResident } = setting;
+      const { weights, expertsResident, batch } = setting;
       const wishes = loadOptions(options);
       const own = gpu.share();
       let weightsAt = 0;
@@ -91,9 +91,10 @@ export async function runSweep(sweep: Sweep, out: Output, onRow: (row: BenchRow)
         onProgress: ({ phase }) => {
           if (phase === 'compile') weightsAt = performance.now();
         },
-        contextLength: wishes.contextLength ?? (setting.made ? longest : undefined),
+        contextLength: wishes.contextLength ?? (setting.made ? batch * longest : undefined), // pages are for two contexts
         weights,
         expertsResident,
+        ...(batch > 1 && { requests: { inFlight: batch } }),
       });
       const loadTailMs = performance.now() - weightsAt;
       try {
@@ -101,7 +102,7 @@ export async function runSweep(sweep: Sweep, out: Output, onRow: (row: BenchRow)
         const sheet = await sheetOf(source, model);
         for (const [n, run] of runs.entries()) {
           const tail = n === 0 ? { loadTailMs } : {};
-          onRow(rowOf(model, name, run, await benchmark(model, { ...run, ...tail, sheet, device, timed })));
+          onRow(rowOf(model, name, run, await benchmark(model, { ...run, ...tail, batch, sheet, device, timed })));
         }
       } finally {
         await model.dispose();

@@ -41,7 +41,7 @@ describe('settings', () => {
 
   it('of one model are one, as its options say', () => {
     expect(loadSettings(options('--model', 'x', '--weights', 'q8'))).toEqual([
-      { made: null, weights: 'q8', expertsResident: undefined },
+      { made: null, weights: 'q8', expertsResident: undefined, batch: 1 },
     ]);
   });
 
@@ -51,7 +51,8 @@ describe('settings', () => {
     [['--model', 'x', '--experts', '8'], /--experts is for --synthetic/],
     [['--synthetic', '--bits', '5'], /--bits must be 4, 8 or 16/],
     [['--synthetic', '--bits', '4', '--weights', 'q4'], /--bits and --weights/],
-    [['--synthetic', '--batch', '1,4'], /--batch 4: a model runs one sequence at a time/],
+    [['--synthetic', '--batch', '1,65'], /--batch must be 1 to 64, got 65/],
+    [['--synthetic', '--batch', '1,4', '--timestamps'], /--timestamps is for --batch 1/],
   ])('%j is refused', (argv, message) => {
     const o = options(...argv);
     expect(() => [loadSettings(o), runSettings(o)]).toThrow(message);
