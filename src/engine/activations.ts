@@ -1,5 +1,5 @@
 /** The buffers that a step computes in, and the strides inside the logs that it leaves: sizes, from the config alone. */
-import { valueRows } from '../config/activation.ts';
+import { upRows, valueRows } from '../config/activation.ts';
 import {
   attentionLayers,
   carriesState,
@@ -34,7 +34,6 @@ import type { FilterState } from '../layers/filter.ts';
 import { convState } from '../kernels/mixer/causal_conv.ts';
 import { recurrentSizes, type RecurrentSizes } from '../layers/mixer_step.ts';
 import { bucketCount } from '../layers/distance.ts';
-import { upRows } from '../config/activation.ts';
 import { alignUp, sum } from '../util/math.ts';
 
 /** Expert tile rows of the grouped GEMM. */
