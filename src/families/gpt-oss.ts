@@ -4,7 +4,7 @@ import type { GroupedAttention, MoeFfn } from '../config/model-config.ts';
 import type { ConfigReader } from '../config/read.ts';
 import { readRope } from '../config/rope.ts';
 import type { ExpertStorage, Family } from './family.ts';
-import { llamaNames, separateExperts } from './llama-names.ts';
+import { fusedExperts, llamaNames, separateExperts } from './llama-names.ts';
 
 function readMoe(c: ConfigReader): MoeFfn {
   c.only('hidden_act', 'silu'); // the activation below is the family's own
@@ -35,15 +35,7 @@ function readMoe(c: ConfigReader): MoeFfn {
  * Quantised by others, one tensor an expert and projection.
  */
 const experts = (block: string): readonly ExpertStorage[] => [
-  {
-    kind: 'fused',
-    gateUp: `${block}.experts.gate_up_proj`,
-    down: `${block}.experts.down_proj`,
-    gateUpBias: `${block}.experts.gate_up_proj_bias`,
-    downBias: `${block}.experts.down_proj_bias`,
-    orientation: 'in-out',
-    gateRows: 'even',
-  },
+  ...fusedExperts('in-out', { gateRows: 'even', biased: true })(block),
   ...separateExperts()(block),
 ];
 

@@ -58,20 +58,25 @@ export const separateExperts =
   (projections: readonly [gate: string, up: string, down: string] = PROJECTIONS): MoeNaming['experts'] =>
   (block) => [{ kind: 'separate', expert: (e) => glu(`${block}.experts.${e}`, projections) }];
 
-/** All experts in two tensors of rank 3, `{block}.experts.gate_up_proj` and `{block}.experts.down_proj`, gate first. */
+type Fused = Extract<ExpertStorage, { kind: 'fused' }>;
+
+/**
+ * All experts in two tensors of rank 3, `{block}.experts.gate_up_proj` and `{block}.experts.down_proj`, gate first unless `gateRows` says otherwise; with
+ * `biased` there are `_bias` of both.
+ */
 export const fusedExperts =
-  (orientation: 'out-in' | 'in-out'): MoeNaming['experts'] =>
-  (block) => [
+  (
+    orientation: Fused['orientation'],
     {
-      kind: 'fused',
-      gateUp: `${block}.experts.gate_up_proj`,
-      down: `${block}.experts.down_proj`,
-      gateUpBias: null,
-      downBias: null,
-      orientation,
-      gateRows: 'first-half',
-    },
-  ];
+      gateRows = 'first-half',
+      biased = false,
+    }: { readonly gateRows?: Fused['gateRows']; readonly biased?: boolean } = {},
+  ): MoeNaming['experts'] =>
+  (block) => {
+    const [gateUp, down] = [`${block}.experts.gate_up_proj`, `${block}.experts.down_proj`];
+    const [gateUpBias, downBias] = biased ? [`${gateUp}_bias`, `${down}_bias`] : [null, null];
+    return [{ kind: 'fused', gateUp, down, gateUpBias, downBias, orientation, gateRows }];
+  };
 
 /** Ways to store experts, in order of preference. */
 export const eitherExperts =

@@ -3,8 +3,8 @@ import { readBase, readExperts, readHeads, readWidth, readWindow } from '../conf
 import type { MoeFfn } from '../config/model-config.ts';
 import type { ConfigReader } from '../config/read.ts';
 import { readRope } from '../config/rope.ts';
-import type { ExpertStorage, Family } from './family.ts';
-import { llamaNames } from './llama-names.ts';
+import type { Family } from './family.ts';
+import { fusedExperts, llamaNames } from './llama-names.ts';
 import { groupedAttention, softmaxRouter } from './parts.ts';
 
 const MOST_LABELS = 4096;
@@ -38,17 +38,7 @@ const readMoe = (c: ConfigReader): MoeFfn => ({
   shared: null,
 });
 
-const experts = (block: string): readonly ExpertStorage[] => [
-  {
-    kind: 'fused',
-    gateUp: `${block}.experts.gate_up_proj`,
-    down: `${block}.experts.down_proj`,
-    gateUpBias: `${block}.experts.gate_up_proj_bias`,
-    downBias: `${block}.experts.down_proj_bias`,
-    orientation: 'in-out',
-    gateRows: 'first-half',
-  },
-];
+const experts = fusedExperts('in-out', { biased: true });
 
 export const privacyFilter: Family = {
   id: 'privacy-filter',
