@@ -12,8 +12,8 @@ export const minifiedShaders = {
 const WORD = /\.?\b[A-Za-z_]\w*/g;
 const NAME = /^[A-Za-z_]/;
 const DIRECTIVE = /^\s*#/;
-/** What programs know by name: constants that they give and buffers that they bind. */
-const OUTSIDE = [/^\s*override\s+(\w+)/, /@group.*\s(\w+)\s*:/];
+/** What others know by name: constants that programs give and buffers that they bind, extensions of the language. */
+const OUTSIDE = [/^\s*override\s+(\w+)/, /@group.*\s(\w+)\s*:/, /^enable\s+(\w+)/];
 /** WGSL's keywords of one and two letters. */
 const KEYWORDS = ['as', 'do', 'fn', 'if', 'of'];
 const LETTERS = [...'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'];

@@ -17,11 +17,14 @@ const OF_LAYER = [
   'moe/expert_down_lane',
   'weights/f32',
 ];
+/** Tiles in f16, which f32 weights never are multiplied in. */
+const NOT_OF_LAYER = ['linear/half_chunks', 'linear/parts_halves', 'linear/parts_matrices', 'moe/tile_halves'];
 
-/** `paths` and all that they import, under whatever conditions. Names without a folder are given by the program. */
-function withImports(texts, paths) {
+/** `paths` and all that they import, under whatever conditions, but for `without`. Names without a folder are given by the program. */
+function withImports(texts, paths, without) {
   const found = new Set(paths);
-  for (const path of found) for (const [, name] of texts[path].matchAll(/^#import (\w+\/\w+)/gm)) found.add(name);
+  for (const path of found)
+    for (const [, name] of texts[path].matchAll(/^#import (\w+\/\w+)/gm)) if (!without.includes(name)) found.add(name);
   return [...found].sort();
 }
 
@@ -34,7 +37,7 @@ const MODULES = {
   },
   'src/gpu/layer-shaders.gen.ts': {
     name: 'layerShaderText',
-    paths: (texts) => withImports(texts, [...Object.keys(texts).filter(isOfLayer), ...OF_LAYER]),
+    paths: (texts) => withImports(texts, [...Object.keys(texts).filter(isOfLayer), ...OF_LAYER], NOT_OF_LAYER),
   },
 };
 

@@ -20,7 +20,14 @@ fn matmul(
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(num_workgroups) workgroups: vec3<u32>,
   @builtin(local_invocation_index) lane: u32,
+#if MATRICES
+  @builtin(subgroup_id) subgroup: u32,
+  @builtin(num_subgroups) subgroups: u32,
+#endif
 ) {
+#if MATRICES
+  team = Team(subgroup, subgroups);
+#endif
   let first_row = folded(workgroup, workgroups) * TILE_ROWS;
   let first_token = workgroup.z * TILE_TOKENS;
   if (first_row >= N) { return; }

@@ -1,16 +1,19 @@
 // linear/matmul_tile in f16, a whole chunk (32 k) at a time: as much workgroup memory, half as many barriers, and two products an instruction on GPUs that
 // do so. Inputs are divided by the largest magnitude of their half of a chunk, so that none overflows whatever the model; weights go without their scale.
-// The products of half a chunk are added in f16, 8 to a sum, those sums and all halves in f32.
+// The products of half a chunk are added in f16, 8 to a sum, those sums and all halves in f32; with MATRICES all of them in f32.
 // The bound: a relative 2^-11 for an input, and for each of at most 9 roundings of a partial sum.
 enable f16;
 #import linear/tile_lanes
 #import linear/half_chunks
+const TILE_X: u32 = TILE_TOKENS;
+#if MATRICES
+#import linear/parts_matrices
+#else
+#import linear/parts_halves
+#endif
 
-/// Arrays of arrays: a browser clamps an index that it does not know, and so does it once for all quads of a token or a row.
-var<workgroup> x_tile: array<array<vec4<f16>, TILE_TOKENS>, QUADS>;
 var<workgroup> x_scale: array<array<f32, TILE_TOKENS>, 2>;
-/// Row 2p is at place p, row 2p + 1 at place 32 + p, so that lanes reading their even rows read neighbours.
-var<workgroup> w_tile: array<array<vec4<f16>, TILE_ROWS>, QUADS>;
+/// Of the places of W: row 2p is at place p, row 2p + 1 at place 32 + p, so that lanes reading their even rows read neighbours.
 var<workgroup> w_scale: array<f32, TILE_ROWS>;
 
 #if GAMMA
@@ -39,9 +42,9 @@ fn stage_x(first_token: u32, chunk: u32, lane: u32) {
 #endif
     }
   }
-  let m = largest16(v);
+  let m = part_largest(largest16(v));
   let s = scale_to_one(m);
-  for (var i = 0u; i < HALF; i++) { x_tile[half * HALF + i][token] = vec4<f16>(v[i] * s); }
+  for (var i = 0u; i < HALF; i++) { put_x(half * HALF + i, token, vec4<f16>(v[i] * s)); }
   x_scale[half][token] = m;
 }
 
@@ -49,18 +52,8 @@ fn stage_x(first_token: u32, chunk: u32, lane: u32) {
 fn stage_w(row: u32, chunk: u32, lane: u32) {
   let w = unscaled32(0u, row, chunk);
   let place = lane % 2u * 32u + lane / 2u;
-  for (var i = 0u; i < QUADS; i++) { w_tile[i][place] = vec4<f16>(w[i]); }
+  for (var i = 0u; i < QUADS; i++) { put_w(i, place, vec4<f16>(w[i])); }
   w_scale[place] = weight_scale(0u, row, chunk);
-}
-
-fn x_half(half: u32, token: u32) -> Half {
-  let q = half * HALF;
-  return Half(x_tile[q][token], x_tile[q + 1u][token], x_tile[q + 2u][token], x_tile[q + 3u][token]);
-}
-
-fn w_half(half: u32, place: u32) -> Half {
-  let q = half * HALF;
-  return Half(w_tile[q][place], w_tile[q + 1u][place], w_tile[q + 2u][place], w_tile[q + 3u][place]);
 }
 
 /// Tokens beyond T count as zero, rows beyond N repeat the last one: the caller stores neither.
@@ -81,33 +74,34 @@ fn tile_products(first_token: u32, first_row: u32, lane: u32) -> TileProducts {
     stage_w(row, chunk, lane);
     stage_x(first_token, chunk, lane);
     workgroupBarrier();
+    multiply_parts(TILE_TOKENS);
     let even = vec4<f32>(w_scale[place], w_scale[place + 8u], w_scale[place + 16u], w_scale[place + 24u]);
     let odd = vec4<f32>(w_scale[place + 32u], w_scale[place + 40u], w_scale[place + 48u], w_scale[place + 56u]);
-    for (var half = 0u; half < 2u; half++) {
-      let x0 = x_half(half, token);
-      let x1 = x_half(half, token + 8u);
-      let x2 = x_half(half, token + 16u);
-      let x3 = x_half(half, token + 24u);
-      let s0 = x_scale[half][token];
-      let s1 = x_scale[half][token + 8u];
-      let s2 = x_scale[half][token + 16u];
-      let s3 = x_scale[half][token + 24u];
-      let a = w_half(half, place);
-      let b = w_half(half, place + 8u);
-      let c = w_half(half, place + 16u);
-      let d = w_half(half, place + 24u);
-      even0 += s0 * even * dots16(x0, a, b, c, d);
-      even1 += s1 * even * dots16(x1, a, b, c, d);
-      even2 += s2 * even * dots16(x2, a, b, c, d);
-      even3 += s3 * even * dots16(x3, a, b, c, d);
-      let e = w_half(half, place + 32u);
-      let f = w_half(half, place + 40u);
-      let g = w_half(half, place + 48u);
-      let h = w_half(half, place + 56u);
-      odd0 += s0 * odd * dots16(x0, e, f, g, h);
-      odd1 += s1 * odd * dots16(x1, e, f, g, h);
-      odd2 += s2 * odd * dots16(x2, e, f, g, h);
-      odd3 += s3 * odd * dots16(x3, e, f, g, h);
+    for (var part = 0u; part < PARTS; part++) {
+      let x0 = x_part(part, token);
+      let x1 = x_part(part, token + 8u);
+      let x2 = x_part(part, token + 16u);
+      let x3 = x_part(part, token + 24u);
+      let s0 = x_scale[part][token];
+      let s1 = x_scale[part][token + 8u];
+      let s2 = x_scale[part][token + 16u];
+      let s3 = x_scale[part][token + 24u];
+      let a = w_part(part, place);
+      let b = w_part(part, place + 8u);
+      let c = w_part(part, place + 16u);
+      let d = w_part(part, place + 24u);
+      even0 += s0 * even * part_dots(x0, a, b, c, d);
+      even1 += s1 * even * part_dots(x1, a, b, c, d);
+      even2 += s2 * even * part_dots(x2, a, b, c, d);
+      even3 += s3 * even * part_dots(x3, a, b, c, d);
+      let e = w_part(part, place + 32u);
+      let f = w_part(part, place + 40u);
+      let g = w_part(part, place + 48u);
+      let h = w_part(part, place + 56u);
+      odd0 += s0 * odd * part_dots(x0, e, f, g, h);
+      odd1 += s1 * odd * part_dots(x1, e, f, g, h);
+      odd2 += s2 * odd * part_dots(x2, e, f, g, h);
+      odd3 += s3 * odd * part_dots(x3, e, f, g, h);
     }
     workgroupBarrier();
   }

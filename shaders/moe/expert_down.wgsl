@@ -37,7 +37,17 @@ fn expert_beside(first_t: u32, first_d: u32, lane: u32) {
 #endif
 
 @compute @workgroup_size(WG)
-fn expert_down(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn expert_down(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+#if MATRICES
+  @builtin(subgroup_id) subgroup: u32,
+  @builtin(num_subgroups) subgroups: u32,
+#endif
+) {
+#if MATRICES
+  team = Team(subgroup, subgroups);
+#endif
 #if BESIDE
   let token_tiles = (u_step.tokens + BM - 1u) / BM;
   if (workgroup.y < token_tiles) {

@@ -9,16 +9,19 @@ override BM: u32;
 const COLUMNS: u32 = 64u;
 const LANE_ROWS: u32 = BM / 4u;
 #if F16
-enable f16;
+const TILE_X: u32 = BM;
+#if MATRICES
+#import linear/parts_matrices
+#else
+#import linear/parts_halves
+#endif
 /// Rows of x that a lane loads from: half lane % 2 of a chunk of rows lane / 2, lane / 2 + 32. With 16 rows the lanes beyond have none.
 const LANE_LOADS: u32 = (BM + 31u) / 32u;
 fn load_row(lane: u32, i: u32) -> u32 {
   return lane / 2u + 32u * i;
 }
 
-var<workgroup> w_tile: array<array<vec4<f16>, COLUMNS>, 8>;
 var<workgroup> w_scale: array<f32, COLUMNS>;
-var<workgroup> x_tile: array<array<vec4<f16>, BM>, 8>;
 var<workgroup> x_scale: array<array<f32, BM>, 2>;
 #else
 /// Quads of half a chunk.

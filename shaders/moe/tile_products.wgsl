@@ -63,9 +63,10 @@ fn tile_products(matrix: u32, first: u32, count: u32, x_rows: array<u32, LANE_LO
     if (count > 32u) { stage_x(load_row(lane, 1u), x_rows[1], chunk, lane); }
 #endif
     workgroupBarrier();
+    multiply_parts(count);
     w_scales = vec4<f32>(w_scale[at_w], w_scale[at_w + 16u], w_scale[at_w + 32u], w_scale[at_w + 48u]);
     {
-      for (var q = 0u; q < 2u; q++) {
+      for (var q = 0u; q < PARTS; q++) {
         let a = w_part(q, at_w);
         let b = w_part(q, at_w + 16u);
         let c = w_part(q, at_w + 32u);

@@ -47,6 +47,9 @@ function preloadVulkan(): void {
   }
 }
 
+/** A toggle: also what browsers hide behind a flag, subgroup matrices among it. */
+export const UNFINISHED = 'enable-dawn-features=allow_unsafe_apis';
+
 export interface DawnOptions {
   /** Use Chromium's SwiftShader even where there is a GPU. */
   readonly software?: boolean;

@@ -18,12 +18,21 @@ export type KernelChoice = 'gpu' | 'software';
  */
 export type Arithmetic = 'f32' | 'f16' | 'int8';
 
+/** Of a subgroup's product of f16 matrices, added up in f32: M rows of one with N columns of the other, K values each. */
+export interface MatrixUnit {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
 export interface DeviceFacts {
   readonly adapter: AdapterFacts;
   /** By what the adapter is, unless `openDevice` was told otherwise. */
   readonly kernels: KernelChoice;
   readonly arithmetic: Arithmetic;
   readonly features: ReadonlySet<string>;
+  /** What tiles are multiplied with in arithmetic f16; null where the adapter has none that fits them, or the browser hides it. */
+  readonly matrices: MatrixUnit | null;
   readonly limits: Readonly<Record<LimitName, number>>;
 }
 
@@ -39,6 +48,8 @@ const LIMITS = [
 export type LimitName = (typeof LIMITS)[number];
 
 const FEATURES = ['shader-f16', 'subgroups', 'timestamp-query'] as const;
+/** Behind a flag of the browser; asked for only where it would be used. */
+const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix';
 
 export interface OpenDeviceOptions {
   /** Where WebGPU comes from: `navigator.gpu` in a browser, Dawn's in Node. */
@@ -76,7 +87,8 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Opene
   const requiredFeatures: GPUFeatureName[] = [];
   if (!options.defaultLimits) {
     for (const name of LIMITS) requiredLimits[name] = adapter.limits[name];
-    for (const name of FEATURES) if (adapter.features.has(name)) requiredFeatures.push(name);
+    const wanted = options.arithmetic === 'f16' ? [...FEATURES, SUBGROUP_MATRIX] : FEATURES;
+    for (const name of wanted) if (adapter.features.has(name)) requiredFeatures.push(name as GPUFeatureName);
   }
   const device = await adapter
     .requestDevice({ label: 'webmoe', requiredLimits, requiredFeatures })
@@ -85,6 +97,34 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Opene
       throw new DeviceCapability('no-adapter', `The graphics adapter gives no device: ${why}`, {}, { cause });
     });
   return { device, facts: factsOf(device, adapter.info, options) };
+}
+
+/** As the extension has it: https://github.com/gpuweb/gpuweb/blob/main/proposals/subgroup-matrix.md */
+interface MatrixInfo {
+  readonly subgroupMatrixConfigs?: Iterable<{
+    readonly componentType: string;
+    readonly resultComponentType: string;
+    readonly M: number;
+    readonly N: number;
+    readonly K: number;
+  }>;
+  readonly subgroupMaxSize?: number;
+}
+
+/** Lanes of a tile's workgroup, the most f32 and f16 that it keeps (64 rows: shaders/linear/parts_matrices.wgsl), and what a unit must divide. */
+const TILE = { lanes: 64, bytes: 64 * 72 * 4 + 2 * 64 * 40 * 2 + 3 * 64 * 4, m: 16, n: 64, k: 32 } as const;
+
+/** The largest unit that fits the tiles of many tokens. */
+function matrixUnit(device: GPUDevice, info: MatrixInfo | undefined): MatrixUnit | null {
+  const size = info?.subgroupMaxSize ?? Infinity;
+  const has = (name: string): boolean => (device.features as ReadonlySet<string>).has(name);
+  const fits = TILE.lanes % size === 0 && device.limits.maxComputeWorkgroupStorageSize >= TILE.bytes;
+  if (!fits || ![SUBGROUP_MATRIX, 'subgroups', 'shader-f16'].every(has)) return null;
+  const units = [...(info?.subgroupMatrixConfigs ?? [])]
+    .filter((c) => c.componentType === 'f16' && c.resultComponentType === 'f32')
+    .filter((c) => TILE.m % c.M === 0 && TILE.n % c.N === 0 && TILE.k % c.K === 0)
+    .map(({ M, N, K }) => ({ m: M, n: N, k: K }));
+  return units.sort((a, b) => b.m * b.n * b.k - a.m * a.n * a.k)[0] ?? null;
 }
 
 function checkArithmetic(wish: Arithmetic, features: ReadonlySet<string>): void {
@@ -113,6 +153,7 @@ export function factsOf(
     kernels: kernels ?? (isFallback ? 'software' : 'gpu'),
     arithmetic,
     features,
+    matrices: matrixUnit(device, info),
     limits: Object.freeze(Object.fromEntries(LIMITS.map((name) => [name, device.limits[name]]))) as Record<
       LimitName,
       number

@@ -1,9 +1,13 @@
-/** Tiles of many tokens in f16, on an adapter that has it. On others only the choice is tested: their tiles are those of f32, which have tests of their own. */
+/**
+ * Tiles of many tokens in f16, by the lanes and by subgroup matrices, on an adapter that has them. On others only the choice is tested: their tiles are those of
+ * f32, which have tests of their own.
+ */
 import { describe, expect, it } from 'vitest';
+import type { Gpu } from '../../src/gpu/gpu.ts';
 import { shaderText } from '../../src/gpu/shaders.gen.ts';
 import { glu } from '../../src/kernels/linear/glu.ts';
 import { linear } from '../../src/kernels/linear/linear.ts';
-import { tilesInF16 } from '../../src/kernels/linear/products.ts';
+import { tileConstants } from '../../src/kernels/linear/products.ts';
 import { besideAt } from '../../src/kernels/moe/beside.ts';
 import { expertDown } from '../../src/kernels/moe/expert_down.ts';
 import { expertUp } from '../../src/kernels/moe/expert_up.ts';
@@ -21,13 +25,25 @@ import { openTestGpu } from '../support/gpu.ts';
 import { normals } from '../support/random.ts';
 import { assign, chooseExperts, makeArena } from './moe/arena.ts';
 
-const opened = await openTestGpu();
-const hasF16 = opened.facts.features.has('shader-f16');
-const facts = { ...opened.facts, kernels: 'gpu', arithmetic: 'f16' } as const;
-const gpu = opened.share(facts);
+const plain = await openTestGpu();
+const hasF16 = plain.facts.features.has('shader-f16');
+const opened = hasF16 ? await openTestGpu({ arithmetic: 'f16' }) : plain;
+const facts = { ...opened.facts, kernels: 'gpu', arithmetic: 'f16', matrices: null } as const;
+const lanes = opened.share(facts);
+const { matrices } = opened.facts;
+const byMatrices = matrices && opened.share({ ...facts, matrices });
+if (hasF16 && !matrices) console.log('the adapter shows no subgroup matrices: their cases do not run');
+
+/** How tiles are multiplied, and by how much of their RMS results may be off. */
+interface Tiles {
+  readonly gpu: Gpu;
+  readonly bound: number;
+}
 
 /** 2^-11 for an input, and for each of at most 9 roundings of a partial sum. */
-const BOUND = 5e-3;
+const LANES_BOUND = 5e-3;
+/** 2^-11 at most for an input; four times that, because roundings of a sum may have one sign. */
+const MATRICES_BOUND = 2e-3;
 const SILU = { kind: 'silu' } as const;
 const int = (bits: 4 | 8, group: number, zeros: boolean): Layout => ({ kind: 'int', bits, group, scale: 'f16', zeros });
 const INT4 = int(4, 32, false);
@@ -41,7 +57,12 @@ const inputs = (tokens: number, cols: number): Float32Array<ArrayBuffer> =>
   });
 
 /** Two tiles of tokens and of rows, the last ones not full. */
-async function checkLinear(layout: Layout, normed = false, kernel: 'linear' | 'glu' = 'linear'): Promise<void> {
+async function checkLinear(
+  { gpu, bound }: Tiles,
+  layout: Layout,
+  normed = false,
+  kernel: 'linear' | 'glu' = 'linear',
+): Promise<void> {
   const [tokens, rows, cols] = [33, 70, 176];
   const [x, gamma] = [inputs(tokens, cols), normals(4, cols, 0.2, 1)];
   const words = encodeMatrix(normals(1, rows * cols, 0.5), layout, { rows, cols });
@@ -63,11 +84,11 @@ async function checkLinear(layout: Layout, normed = false, kernel: 'linear' | 'g
   const expected =
     kernel === 'linear' ? linearTwin(input, { ...size, rows }) : gluTwin(input, SILU, { ...size, width });
   // Gate and up are both off, and their product with them: twice.
-  expectClose(asF32(got.out!), expected, (kernel === 'glu' ? 2 : 1) * BOUND, `${kernel} of ${layoutName(layout)}`);
+  expectClose(asF32(got.out!), expected, (kernel === 'glu' ? 2 : 1) * bound, `${kernel} of ${layoutName(layout)}`);
 }
 
 /** Tiles that are full and that are not, of two experts, and the expert beside them. */
-async function checkExperts(part: 'up' | 'down', tileRows: TileRows): Promise<void> {
+async function checkExperts(tiled: Tiles, part: 'up' | 'down', tileRows: TileRows): Promise<void> {
   const [hidden, width, experts, topK] = [80, 48, 2, 1];
   const tokens = 2 * tileRows + 5;
   const slot = slotLayout({ hidden, width, gateUp: INT4, down: INT4, bias: true });
@@ -82,7 +103,7 @@ async function checkExperts(part: 'up' | 'down', tileRows: TileRows): Promise<vo
   const words = encodeMatrix(normals(2, shape.rows * shape.cols, 0.3), INT4, shape);
   const at = { actAt: besideAt(tokens, width), yAt: besideAt(tokens, hidden) };
   const outRow = up ? width : hidden;
-  const got = await runKernel(gpu, {
+  const got = await runKernel(tiled.gpu, {
     inputs: {
       ...{ words, tiles, arena: arena.words, slotTable: new Uint32Array([...arena.slotTable, BESIDE_RUNS]) },
       input: up ? input : Float32Array.from([...input, ...own]),
@@ -111,7 +132,7 @@ async function checkExperts(part: 'up' | 'down', tileRows: TileRows): Promise<vo
     ? gluTwin({ x: input, weights }, SILU, { tokens, width, cols: hidden })
     : linearTwin({ x: own, weights }, { tokens, ...shape });
   const out = asF32(got.out!);
-  const bound = (up ? 2 : 1) * BOUND;
+  const bound = (up ? 2 : 1) * tiled.bound;
   expectClose(out.subarray(0, tokens * outRow), expected, bound, `${part}, tiles of ${tileRows}`);
   expectClose(out.subarray(tokens * outRow), beside, bound, `beside ${part}, tiles of ${tileRows}`);
 }
@@ -123,37 +144,70 @@ function rowsOf(values: ArrayLike<number>, order: ArrayLike<number>, size: numbe
   });
 }
 
-describe('tiles in f16', () => {
-  const matrix = (layout: Layout) => ({ view: null as never, layout, rows: 1, cols: 32 });
-  it('are for weights that are bytes, and where such an expert is beside them', () => {
-    expect(LAYOUTS.map((layout) => tilesInF16(layout, undefined, facts))).toEqual([true, true, true, true]);
-    expect(tilesInF16({ kind: 'bf16' }, undefined, facts)).toBe(false);
-    expect(tilesInF16(INT4, matrix(INT4), facts)).toBe(true);
-    expect(tilesInF16(INT4, matrix({ kind: 'bf16' }), facts)).toBe(false);
-    expect(tilesInF16(INT4, undefined, { ...facts, arithmetic: 'f32' })).toBe(false);
-    expect(tilesInF16(INT4, undefined, { ...facts, kernels: 'software' })).toBe(false);
+const matrix = (layout: Layout) => ({ view: null as never, layout, rows: 1, cols: 32 });
+
+describe('tiles', () => {
+  const f16 = (...args: Parameters<typeof tileConstants>): unknown => tileConstants(...args).F16;
+
+  it('are in f16 for weights that are bytes, and where such an expert is beside them', () => {
+    expect(LAYOUTS.map((layout) => f16(layout, undefined, facts))).toEqual([true, true, true, true]);
+    expect(f16({ kind: 'bf16' }, undefined, facts)).toBe(false);
+    expect(f16(INT4, matrix(INT4), facts)).toBe(true);
+    expect(f16(INT4, matrix({ kind: 'bf16' }), facts)).toBe(false);
+    expect(f16(INT4, undefined, { ...facts, arithmetic: 'f32' })).toBe(false);
+    expect(f16(INT4, undefined, { ...facts, kernels: 'software' })).toBe(false);
   });
 
-  if (!hasF16) return;
-  it.each(LAYOUTS.map((layout) => [layoutName(layout), layout] as const))('linear/matmul of %s', (_, layout) =>
-    checkLinear(layout),
-  );
-  it.each(['linear', 'glu'] as const)('%s with a norm', (kernel) => checkLinear(INT4, true, kernel));
-  it.each(TILE_SIZES.flatMap((rows) => [['up', rows] as const, ['down', rows] as const]))(
-    'moe/expert_%s in tiles of %i rows',
-    checkExperts,
-  );
-
-  it.each([
-    ['linear/matmul_tile_f16', 'v[i] * s', 'v[i]'],
-    ['linear/matmul_tile_f16', 'half * HALF + i][token]', 'i][token]'],
-    ['linear/matmul_tile_f16', 's1 * odd', 's0 * odd'],
-    ['linear/matmul_tile_f16', 'squares[2u * token + 1u]', 'squares[2u * token]'],
-    ['linear/half_chunks', 'x[3] * w[3]', 'x[3] * w[2]'],
-    ['moe/tile_halves', 'x_scale[half][row] = m', 'x_scale[half][row] = 1.0'],
-    ['moe/tile_halves', 'let half = lane % 2u', 'let half = 0u'],
-  ])('%s: notices "%s" as "%s"', async (path, from, to) => {
-    const check = (): Promise<void> => (path.startsWith('moe') ? checkExperts('down', 16) : checkLinear(INT4, true));
-    await expectMutantToFail(gpu, shaderText, path, (s) => s.replace(from, to), check);
+  it('are multiplied by subgroup matrices where they would be in f16 and the adapter has some', () => {
+    const has = { ...facts, matrices: { m: 8, n: 16, k: 16 } };
+    const expected = { F16: true, MATRICES: true, MATRIX_M: 8, MATRIX_N: 16, MATRIX_K: 16 };
+    expect(tileConstants(INT4, undefined, has)).toEqual(expected);
+    for (const other of [{ arithmetic: 'f32' }, { kernels: 'software' }] as const)
+      expect(tileConstants(INT4, undefined, { ...has, ...other })).toEqual({ F16: false, MATRICES: false });
+    expect(tileConstants({ kind: 'bf16' }, undefined, has)).toEqual({ F16: false, MATRICES: false });
   });
 });
+
+/** @param broken a shader's file, and what in it is replaced by what */
+function describeTiles(name: string, tiles: Tiles, broken: readonly (readonly [string, string, string])[]): void {
+  describe(name, () => {
+    it.each(LAYOUTS.map((layout) => [layoutName(layout), layout] as const))('linear/matmul of %s', (_, layout) =>
+      checkLinear(tiles, layout),
+    );
+    it.each(['linear', 'glu'] as const)('%s with a norm', (kernel) => checkLinear(tiles, INT4, true, kernel));
+    it.each(TILE_SIZES.flatMap((rows) => [['up', rows] as const, ['down', rows] as const]))(
+      'moe/expert_%s in tiles of %i rows',
+      (part, rows) => checkExperts(tiles, part, rows),
+    );
+    it.each(broken)('%s: notices "%s" as "%s"', async (path, from, to) => {
+      const check = async (): Promise<void> => {
+        if (path.startsWith('moe')) await checkExperts(tiles, 'down', 16);
+        else await checkLinear(tiles, INT4, true);
+      };
+      await expectMutantToFail(tiles.gpu, shaderText, path, (s) => s.replace(from, to), check);
+    });
+  });
+}
+
+if (hasF16) {
+  describeTiles('tiles in f16', { gpu: lanes, bound: LANES_BOUND }, [
+    ['linear/matmul_tile_f16', 'v[i] * s', 'v[i]'],
+    ['linear/matmul_tile_f16', 'half * HALF + i, token', 'i, token'],
+    ['linear/matmul_tile_f16', 's1 * odd', 's0 * odd'],
+    ['linear/matmul_tile_f16', 'squares[2u * token + 1u]', 'squares[2u * token]'],
+    ['linear/parts_halves', 'x[3] * w[3]', 'x[3] * w[2]'],
+    ['moe/tile_halves', 'x_scale[half][row] = m', 'x_scale[half][row] = 1.0'],
+    ['moe/tile_halves', 'let half = lane % 2u', 'let half = 0u'],
+  ]);
+}
+
+if (byMatrices) {
+  describeTiles('tiles by subgroup matrices', { gpu: byMatrices, bound: MATRICES_BOUND }, [
+    ['linear/parts_matrices', 'x, w[i], sum', 'x, w[0], sum'],
+    ['linear/parts_matrices', 'max(half_largest, subgroupShuffleXor(half_largest, 1u))', 'half_largest'],
+    ['linear/parts_matrices', 'n = team.own * MATRIX_N', 'n = 0u'],
+    ['linear/parts_matrices', 'm += MATRIX_M', 'm += 2u * MATRIX_M'],
+    ['linear/parts_matrices', 'col_major>(&w_tile', 'row_major>(&w_tile'],
+    ['moe/tile_products', 'multiply_parts(count)', 'multiply_parts(8u)'],
+  ]);
+}

@@ -10,6 +10,9 @@ import { shaderText } from '../../src/gpu/shaders.gen.ts';
 /** Zeroing workgroup memory dominates SwiftShader's compile time; without it, no kernel can lean on zeros that it did not write. */
 export const UNINITIALISED = 'enable-dawn-features=disable_workgroup_init';
 
+/** Subgroup matrices, which Dawn offers only with this; with it, it offers unfinished features to all. */
+const UNSAFE = 'allow_unsafe_apis';
+
 export interface TestGpuOptions extends Omit<OpenDeviceOptions, 'gpu'> {
   /** Choose kernels as for the software adapter that this is; by default those for hardware run. */
   readonly asSoftware?: boolean;
@@ -75,5 +78,6 @@ async function openShared(options: Omit<OpenDeviceOptions, 'gpu'>): Promise<Shar
 }
 
 async function open(options: Omit<OpenDeviceOptions, 'gpu'>): Promise<Gpu> {
-  return Gpu.open(SHADERS, { ...options, gpu: await openDawn({ software: true, toggles: [UNINITIALISED] }) });
+  const toggles = [options.arithmetic === 'f16' ? `${UNINITIALISED},${UNSAFE}` : UNINITIALISED];
+  return Gpu.open(SHADERS, { ...options, gpu: await openDawn({ software: true, toggles }) });
 }

@@ -1,5 +1,9 @@
-/** Which arithmetic and which reductions the kernels for a few tokens are compiled with: see shaders/weights/products_*.wgsl and shared/team_sum.wgsl. */
+/**
+ * Which arithmetic and which reductions kernels are compiled with. For a few tokens: shaders/weights/products_*.wgsl and shared/team_sum.wgsl; for many:
+ * shaders/linear/matmul_tile.wgsl, parts_halves and parts_matrices.
+ */
 import type { DeviceFacts } from '../../gpu/device.ts';
+import type { Constants } from '../../gpu/shader.ts';
 import type { Layout } from '../../weights/layout.ts';
 import type { DeviceMatrix } from '../matrix.ts';
 
@@ -16,12 +20,17 @@ export function productsImport(layout: Layout, { kernels, arithmetic }: DeviceFa
   return arithmetic === 'f16' ? 'weights/products_f16' : 'weights/products_int8';
 }
 
-/** Whether tiles of many tokens are multiplied in f16. Experts beside others share their tiles, in one arithmetic. */
-export const tilesInF16 = (layout: Layout, beside: DeviceMatrix | undefined, facts: DeviceFacts): boolean =>
-  facts.kernels === 'gpu' &&
-  facts.arithmetic === 'f16' &&
-  isBytes(layout) &&
-  (beside === undefined || isBytes(beside.layout));
+/**
+ * How tiles of many tokens are multiplied, as constants of their shaders: in f32, in f16, or in f16 by the adapter's subgroup matrices. Experts beside others
+ * share their tiles, in one arithmetic.
+ */
+export function tileConstants(layout: Layout, beside: DeviceMatrix | undefined, facts: DeviceFacts): Constants {
+  const { kernels, arithmetic, matrices } = facts;
+  const f16 =
+    kernels === 'gpu' && arithmetic === 'f16' && isBytes(layout) && (beside === undefined || isBytes(beside.layout));
+  if (!f16 || !matrices) return { F16: f16, MATRICES: false };
+  return { F16: true, MATRICES: true, MATRIX_M: matrices.m, MATRIX_N: matrices.n, MATRIX_K: matrices.k };
+}
 
 /** Whether lanes add up what they share by subgroup operations. */
 export const hasSubgroups = ({ kernels, features }: DeviceFacts): boolean =>

@@ -7,7 +7,7 @@ import { weightFormat } from '../../weights/layout.ts';
 import type { DeviceMatrix } from '../matrix.ts';
 import { FEW_TOKENS, type Phase } from '../phase.ts';
 import { matvecShape } from './matvec_shape.ts';
-import { hasSubgroups, productsImport, tilesInF16 } from './products.ts';
+import { hasSubgroups, productsImport, tileConstants } from './products.ts';
 import { inputConstants, type InputRows } from './x_rows.ts';
 
 const TILE_TOKENS = 32;
@@ -87,7 +87,7 @@ function fewProduct(weights: DeviceMatrix, input: InputRows, eps: number | null,
 /** For shaders that import `linear/matmul_tile`, or with F16 `linear/matmul_tile_f16`. */
 function matmulProduct(weights: DeviceMatrix, input: InputRows, eps: number | null, facts: DeviceFacts): Product {
   return {
-    constants: { ...common(weights, input), ...norm(eps), F16: tilesInF16(weights.layout, undefined, facts) },
+    constants: { ...common(weights, input), ...norm(eps), ...tileConstants(weights.layout, undefined, facts) },
     imports: weightFormat(weights.layout, weights, false).imports,
     grid: (tokens) => foldGrid(ceilDiv(weights.rows, TILE_ROWS), ceilDiv(tokens, TILE_TOKENS)),
   };

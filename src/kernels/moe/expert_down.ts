@@ -5,7 +5,7 @@ import { alignUp, ceilDiv } from '../../util/math.ts';
 import { CHUNK } from '../../weights/layout.ts';
 import { actUnit, besideMatrix, type Beside } from './beside.ts';
 import { matvecShape } from '../linear/matvec_shape.ts';
-import { hasSubgroups, productsImport, tilesInF16 } from '../linear/products.ts';
+import { hasSubgroups, productsImport, tileConstants } from '../linear/products.ts';
 import { outScale } from './combine.ts';
 import { tileBound, type TileRows } from './group.ts';
 import { besideTile, expertMatrix, partsOf, tileKernel, type ExpertHome, type SlotLayout } from './slot.ts';
@@ -35,8 +35,8 @@ export function expertDown(
   const software = recorder.gpu.facts.kernels === 'software';
   const unit = actUnit(beside, slot.width);
   const { constants, imports, bindings } = expertMatrix('down', slot, io, { software, unit });
-  const f16 = tilesInF16(slot.down, beside?.down, recorder.gpu.facts);
-  const kernel = tileKernel('moe/expert_down', slot.hidden, { tileRows, software, f16 });
+  const arithmetic = tileConstants(slot.down, beside?.down, recorder.gpu.facts);
+  const kernel = tileKernel('moe/expert_down', slot.hidden, { tileRows, software, arithmetic });
   invariant(!beside || !software, `${label}: the expert beside has its own dispatches on a software adapter`);
   const more = software ? null : besideMatrix(beside, 'down', unit);
   recorder.dispatch({
@@ -47,7 +47,7 @@ export function expertDown(
       ...kernel.constants,
       ...(software ? {} : { INTERLEAVED: false }),
       ...more?.constants,
-      ...(beside && { ...besideTile(beside, 'down', tileRows, f16), E: experts, BESIDE_AT: beside.yAt }),
+      ...(beside && { ...besideTile(beside, 'down', tileRows, arithmetic), E: experts, BESIDE_AT: beside.yAt }),
     },
     imports: { ...imports, ...more?.imports },
     bindings: { ...bindings, ...more?.bindings, x: io.act, tiles: io.tiles, y: io.y },

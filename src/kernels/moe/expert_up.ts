@@ -8,7 +8,7 @@ import { activationConstants } from '../activation.ts';
 import { inputUnit } from '../linear/x_rows.ts';
 import { besideMatrix, besideTurns, type Beside } from './beside.ts';
 import { matvecShape } from '../linear/matvec_shape.ts';
-import { hasSubgroups, productsImport, tilesInF16 } from '../linear/products.ts';
+import { hasSubgroups, productsImport, tileConstants } from '../linear/products.ts';
 import { tileBound, type TileRows } from './group.ts';
 import {
   besideTile,
@@ -58,8 +58,8 @@ export function expertUp(
   const { rows } = gateUpShape(slot);
   expectAlike(label, shape);
   const { beside } = shape;
-  const f16 = tilesInF16(slot.gateUp, beside?.gateUp, recorder.gpu.facts);
-  const kernel = tileKernel('moe/expert_up', rows, { tileRows, software, f16 });
+  const arithmetic = tileConstants(slot.gateUp, beside?.gateUp, recorder.gpu.facts);
+  const kernel = tileKernel('moe/expert_up', rows, { tileRows, software, arithmetic });
   invariant(!beside || !software, `${label}: the expert beside has its own dispatches on a software adapter`);
   const more = software ? null : besideMatrix(beside, 'gateUp', inputUnit(slot.hidden));
   const turns = beside ? besideTurns(beside.gateUp.rows, rows, TILE_COLUMNS) : 0;
@@ -72,7 +72,7 @@ export function expertUp(
       ...activationConstants(raw ? { kind: 'none' } : activation),
       ...(software ? {} : { INTERLEAVED: true }),
       ...more?.constants,
-      ...(beside && { ...besideTile(beside, 'gateUp', tileRows, f16), E: experts, BESIDE_Y: turns }),
+      ...(beside && { ...besideTile(beside, 'gateUp', tileRows, arithmetic), E: experts, BESIDE_Y: turns }),
       ...(beside && { BESIDE_F: beside.gateUp.rows / 2, BESIDE_AT: beside.actAt }),
       TOP_K: topK,
     },

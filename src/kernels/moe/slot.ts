@@ -2,6 +2,7 @@
 import type { ValueRows } from '../../config/activation.ts';
 import type { BufferView } from '../../gpu/buffer.ts';
 import type { Grid } from '../../gpu/recording.ts';
+import type { Constants } from '../../gpu/shader.ts';
 import { ceilDiv } from '../../util/math.ts';
 import { CHUNK, weightFormat, type Layout, type MatrixShape } from '../../weights/layout.ts';
 import { inputConstants, type InputUnit } from '../linear/x_rows.ts';
@@ -86,7 +87,11 @@ const LANE_COLUMNS = 128;
 export function tileKernel(
   name: string,
   columns: number,
-  { tileRows, software, f16 }: { readonly tileRows: TileRows; readonly software: boolean; readonly f16: boolean },
+  {
+    tileRows,
+    software,
+    arithmetic,
+  }: { readonly tileRows: TileRows; readonly software: boolean; readonly arithmetic: Constants },
 ): {
   readonly shader: string;
   readonly constants: Record<string, number | boolean>;
@@ -94,7 +99,7 @@ export function tileKernel(
 } {
   if (!software) {
     const workgroups = ceilDiv(columns, TILE_COLUMNS);
-    const constants = { BM: tileRows, TALL: tileRows >= 32, TALLEST: tileRows === 64, F16: f16, N: columns };
+    const constants = { BM: tileRows, TALL: tileRows >= 32, TALLEST: tileRows === 64, ...arithmetic, N: columns };
     return { shader: name, constants, grid: (tiles) => [workgroups, tiles, 1] };
   }
   const workgroups = ceilDiv(columns, LANE_COLUMNS);
@@ -107,13 +112,13 @@ export const besideTile = (
   beside: Beside,
   part: 'gateUp' | 'down',
   tileRows: TileRows,
-  f16: boolean,
+  { F16 = false }: Constants,
 ): Record<string, number | boolean> => ({
   beside_N: beside[part].rows,
   beside_INTERLEAVED: part === 'gateUp',
   beside_TALL: tileRows >= 32,
   beside_TALLEST: tileRows === 64,
-  beside_F16: f16,
+  beside_F16: F16,
 });
 
 /** Lanes of a decode kernel that share one output: no more than its dot products have chunks. */

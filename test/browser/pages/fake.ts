@@ -196,6 +196,7 @@ const device: ChatModel['device'] = {
   adapter: { vendor: 'acme', architecture: 'gen-1', description: 'Acme 3000', isFallback: params.has('software') },
   kernels: 'gpu',
   arithmetic: 'f32',
+  matrices: null,
   features: new Set(['shader-f16']),
   limits: {
     maxBufferSize: 2 ** 28,

@@ -12,6 +12,46 @@ function facts(features: string[], arithmetic?: Arithmetic, kernels: 'gpu' | 'so
   return factsOf(device, { vendor: 'v' } as GPUAdapterInfo, { kernels, arithmetic });
 }
 
+/** Of an adapter with these products of matrices. */
+function matricesOf(
+  units: readonly (readonly [from: string, to: string, m: number, n: number, k: number])[],
+  { features = MATRICES, subgroupMaxSize = 32, bytes = 32768 } = {},
+): unknown {
+  const device = { features: new Set(features), limits: { maxComputeWorkgroupStorageSize: bytes } };
+  const subgroupMatrixConfigs = units.map(([componentType, resultComponentType, M, N, K]) => {
+    return { componentType, resultComponentType, M, N, K };
+  });
+  const info = { vendor: 'v', subgroupMaxSize, subgroupMatrixConfigs } as unknown as GPUAdapterInfo;
+  return factsOf(device as unknown as GPUDevice, info, { arithmetic: 'f16' }).matrices;
+}
+const MATRICES = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'];
+
+describe('subgroup matrices', () => {
+  const EIGHT = ['f16', 'f32', 8, 8, 8] as const;
+  it.each([
+    ['the largest', [EIGHT, ['f16', 'f32', 16, 16, 16], ['f16', 'f32', 8, 16, 16]], { m: 16, n: 16, k: 16 }],
+    ['of f16, added up in f32', [['f16', 'f16', 16, 16, 16], ['i8', 'i32', 16, 16, 32], EIGHT], { m: 8, n: 8, k: 8 }],
+    [
+      'that divides a tile of 16 rows, 64 places and 32 k',
+      [
+        ['f16', 'f32', 32, 32, 16],
+        ['f16', 'f32', 16, 16, 64],
+      ],
+      null,
+    ],
+  ] as const)('are %s', (_, units, expected) => {
+    expect(matricesOf(units)).toEqual(expected);
+  });
+
+  it('need their features, subgroups that divide a workgroup, and room', () => {
+    expect(matricesOf([EIGHT], { subgroupMaxSize: 64 })).toEqual({ m: 8, n: 8, k: 8 });
+    expect(matricesOf([EIGHT], { subgroupMaxSize: 128 })).toBe(null);
+    expect(matricesOf([EIGHT], { bytes: 16384 })).toBe(null);
+    expect(matricesOf([EIGHT], { features: ['shader-f16', 'subgroups'] })).toBe(null);
+    expect(matricesOf([])).toBe(null);
+  });
+});
+
 describe('variants', () => {
   it.each([
     [['shader-f16'], 'f16', 'f16'],

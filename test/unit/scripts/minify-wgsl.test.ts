@@ -47,7 +47,7 @@ it('every token of every shader is the source’s, with one new name for each ol
 it('keeps names that the language or a program knows', () => {
   const names = namesOf(short);
   const known =
-    'workgroup private storage read read_write builtin workgroup_id u_step tokens D TOP_K WG route sample main';
+    'workgroup private storage read read_write builtin workgroup_id subgroups off u_step tokens D TOP_K WG route sample main';
   for (const name of known.split(' ')) expect(names.get(name) ?? name).toBe(name);
 });
 
