@@ -1,6 +1,6 @@
 // linear/parts_halves by the adapter's subgroup matrices: a part is a whole chunk (32 k), and what is left of it is its row's or its place's number, because the products lie finished in workgroup
 // memory. Each subgroup takes MATRIX_N places and multiplies MATRIX_M rows of x with them, MATRIX_K k at a time.
-// num  products of f16, added up in f32 in an order that is the adapter's; what is rounded is an input, by a relative 2^-11 of its chunk's largest
+// num  products of f16, added up in f32 in an order that is the adapter's; what is rounded is an input, by a relative 2^-11, or 2^-25 of its chunk's largest
 // https://github.com/gpuweb/gpuweb/blob/main/proposals/subgroup-matrix.md
 enable f16;
 enable subgroups;
@@ -37,7 +37,7 @@ fn put_w(quad: u32, place: u32, v: vec4<f16>) {
   for (var i = 0u; i < 4u; i++) { w_tile[at + i] = v[i]; }
 }
 
-/// One for both halves, which neighbouring lanes have.
+/// The same for both halves, which neighbouring lanes have.
 fn part_largest(half_largest: f32) -> f32 {
   return max(half_largest, subgroupShuffleXor(half_largest, 1u));
 }
