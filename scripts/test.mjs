@@ -90,6 +90,11 @@ if (wrong.length > 0 && wrong.length <= AGAIN) {
 }
 rmSync(folder, { recursive: true });
 
+// Where the time went, for who wants it shorter; files of a worker run one after another, workers beside each other.
+const seconds = (file) => (file.endTime - file.startTime) / 1000;
+const slowest = [...results.values()].sort((a, b) => seconds(b) - seconds(a)).slice(0, 15);
+for (const file of slowest) console.log(`${seconds(file).toFixed(0)} s: ${relative(root, file.name)}`);
+
 passed += sum(results, (file) => count(file, 'passed'));
 failed += sum(results, failuresOf);
 if (sum(results, (file) => count(file, 'passed')) === 0) failed++; // green on nothing is red

@@ -10,6 +10,7 @@ const digits = (n) => (n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1) : n.toFi
 const count = (n = 0) => (Number.isInteger(n) ? String(n) : n.toFixed(1));
 const spread = (numbers, unit = '') =>
   `${digits(median(numbers))}${unit} (${digits(Math.min(...numbers))} to ${digits(Math.max(...numbers))})`;
+const milliseconds = (ms) => (Number.isFinite(ms) ? `${digits(ms)} ms` : '-');
 const mega = (bytes) => `${digits(bytes / 1e6)} MB`;
 const row = (cells) => `| ${cells.join(' | ')} |`;
 const table = (head, rows) => [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n');
@@ -38,13 +39,14 @@ function speeds({ engines, prompts }) {
   );
 }
 
+/** A length that only warmed the engine up has no warm time, one that did not has no cold one. */
 const firstTokens = ({ engines, prompts }) =>
   engines.flatMap((engine) =>
-    prompts.map((length, i) => {
-      const { ms, calls } = engine.cold[i];
+    [...new Set([...engine.cold.map(({ length }) => length), ...prompts])].map((length) => {
+      const { ms, calls } = engine.cold.find((cold) => cold.length === length) ?? {};
       const warm = at(engine, length).map(({ prompt }) => prompt.ms);
-      const made = [calls.dispatches, calls.submits, calls.readbacks, calls.pipelines].map(count);
-      return [engine.name, length, `${digits(ms)} ms`, `${digits(median(warm))} ms`, ...made];
+      const made = ['dispatches', 'submits', 'readbacks', 'pipelines'].map((k) => (calls ? count(calls[k]) : '-'));
+      return [engine.name, length, milliseconds(ms), milliseconds(median(warm)), ...made];
     }),
   );
 

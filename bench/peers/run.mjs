@@ -1,8 +1,10 @@
 // webmoe against other engines: the same checkpoint, prompts and number of tokens, in one Chromium on one adapter, by turns.
 //   node bench/peers/run.mjs --peers DIR --model DIR --onnx DIR [--gguf DIR] [--weights as-is|q8|q4] [--prompts 16,128] [--tokens 17]
-//     [--rounds 5] [--adapter swiftshader|default] [--engines NAMES] [--json FILE]
+//     [--rounds 5] [--warm-up LENGTHS] [--adapter swiftshader|default] [--engines NAMES] [--json FILE]
 // DIR of --peers is where `npm install onnxruntime-web @wllama/wllama` was run, of --model a checkpoint, of --onnx and --gguf other forms of it: docs/performance-peers.md
 // says how they are made. An engine whose form is not given does not run. Every round runs every prompt in every engine once, in changing order.
+// Before the rounds each engine runs a prompt of every length once, to have compiled all, and two more to count calls; `--warm-up 16` runs prompts of 16 tokens for
+// that, where one of a length in --prompts takes half an hour.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -21,6 +23,7 @@ const { values } = parseArgs({
     prompts: { type: 'string', default: '16,128' },
     tokens: { type: 'string', default: '17' },
     rounds: { type: 'string', default: '5' },
+    'warm-up': { type: 'string' },
     vocab: { type: 'string', default: '8192' },
     adapter: { type: 'string', default: 'swiftshader' },
     engines: { type: 'string', default: 'webmoe,onnxruntime,wllama' },
@@ -32,6 +35,7 @@ if (!values.model || !values.peers)
 
 const TOKENS = Number(values.tokens);
 const PROMPTS = values.prompts.split(',').map(Number);
+const WARM_UP = values['warm-up']?.split(',').map(Number) ?? PROMPTS;
 const CONTEXT = Math.max(...PROMPTS) + TOKENS + 1;
 const FORMS = { webmoe: values.model, onnxruntime: values.onnx, wllama: values.gguf };
 const FOLDERS = { webmoe: 'webmoe-model', onnxruntime: 'onnx-model', wllama: 'gguf-model' };
@@ -74,15 +78,15 @@ async function counted({ page }, run) {
   return { result, calls, peakBytes: after.peakBytes ?? 0 };
 }
 
-/** Each length's first prompt, when an engine compiles what it had not yet; then what a token asks of WebGPU. */
+/** The first prompt of a length, when an engine compiles what it had not yet; then what a token asks of WebGPU. */
 async function warmUp(engine) {
-  for (const length of PROMPTS) {
+  for (const length of WARM_UP) {
     const cold = await counted(engine, () => time(engine, prompt(length, run++), 1));
     engine.cold.push({ length, ...cold.result.prompt, calls: cold.calls });
     console.error(`${engine.name}: first prompt of ${length}: ${cold.result.prompt.ms.toFixed(0)} ms`);
   }
-  const one = await counted(engine, () => time(engine, prompt(PROMPTS[0], run++), 1));
-  const more = await counted(engine, () => time(engine, prompt(PROMPTS[0], run++), TOKENS));
+  const one = await counted(engine, () => time(engine, prompt(WARM_UP[0], run++), 1));
+  const more = await counted(engine, () => time(engine, prompt(WARM_UP[0], run++), TOKENS));
   const perToken = Object.entries(more.calls).map(([key, n]) => [key, (n - one.calls[key]) / (TOKENS - 1)]);
   Object.assign(engine, { token: Object.fromEntries(perToken), peakBytes: more.peakBytes });
 }
