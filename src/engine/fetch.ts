@@ -8,7 +8,7 @@ import type { Records } from '../weights/records/records.ts';
 import type { RecordFileSpec } from '../weights/records/record-table.ts';
 import type { ExpertsSpec } from './describe/specs.ts';
 import { Lane } from './lane.ts';
-import { RING_SLOTS } from './plan.ts';
+import { RING_SLOTS } from './plan/home.ts';
 import type { Uploader } from './upload.ts';
 
 /** Experts that are read from a checkpoint at a time: each holds a few blocks of rows. */

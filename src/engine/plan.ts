@@ -1,20 +1,15 @@
 /** What a model will take, before anything is taken: a pure function of config, weights found, device limits and wishes. */
+import { KV_FORMATS, type KvFormat } from '../config/kv-format.ts';
 import { longRopeIn, type LongRopeChoice } from '../config/longrope.ts';
 import { attentionLayers } from '../config/mixers.ts';
 import type { ModelConfig, RopeConfig } from '../config/model-config.ts';
 import { InvalidRequest, OutOfBudget } from '../errors.ts';
 import { bufferBytes } from '../gpu/buffer.ts';
 import { STEP_BYTES } from '../gpu/step.ts';
-import { KV_FORMATS, type KvFormat } from '../config/kv-format.ts';
-import { QUANTIZE_PARAMS_BYTES } from '../kernels/repack/quantize.ts';
 import { tokenSetWords } from '../kernels/sample/sample.ts';
 import { MOST_SAMPLED_BYTES } from '../kernels/sample/top_logprobs.ts';
-import { mixerMatrices, mixerVectors } from '../layers/weights.ts';
 import { sum } from '../util/math.ts';
-import { layoutName, planes, sameLayout } from '../weights/layout.ts';
-import type { PublishedMatrix } from '../weights/matrix.ts';
-import type { BoundAdapter } from './adapters/bind.ts';
-import { adapterBytes, adapterRoom } from './adapters/sizes.ts';
+import { planes } from '../weights/layout.ts';
 import {
   activationBytes,
   cacheBytes,
@@ -32,30 +27,19 @@ import {
   stackTableBytes,
   type ActivationName,
 } from './activations.ts';
-import {
-  arenaBytes,
-  arenaSlots,
-  fittingArenas,
-  fullArenas,
-  partialArenas,
-  type Arena,
-  type LayerSlots,
-} from './arenas.ts';
-import {
-  expertSpecs,
-  type ExpertsSpec,
-  type LayerSpec,
-  type MatrixPart,
-  type MatrixSpec,
-  type ModelSpec,
-  type RouterSpec,
-  type VectorSpec,
-} from './describe/specs.ts';
-import { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './plan-defaults.ts';
+import type { BoundAdapter } from './adapters/bind.ts';
+import { adapterBytes, adapterRoom } from './adapters/sizes.ts';
+import { arenaBytes, type Arena } from './arenas.ts';
+import type { ModelSpec } from './describe/specs.ts';
 import type { StoreMode } from './expert-stats.ts';
-import { planRequests, type RequestsOptions, type RequestsPlan } from './serving/sizes.ts';
+import { DEFAULT_CHUNK, DEFAULT_CONTEXT, DEFAULT_GPU_BYTES } from './plan-defaults.ts';
+import { conversions, fileBytes } from './plan/download.ts';
+import { layerSlots, planHome } from './plan/home.ts';
+import { modelParts } from './plan/parts.ts';
+import { planRouters, type RouterBuffer } from './plan/routers.ts';
 import type { Precision } from './precision.ts';
 import { predict, TYPICAL_HARDWARE, type Hardware, type TokenWork } from './predict.ts';
+import { planRequests, type RequestsOptions, type RequestsPlan } from './serving/sizes.ts';
 
 export interface PlanOptions {
   /**
@@ -77,20 +61,6 @@ export interface PlanOptions {
   readonly hardware?: Hardware | null | undefined;
   /** How keys and values are kept: `f16` takes half of `f32`, `int8` about a quarter, and both change what a model says a little. Default `f32`. */
   readonly kv?: KvFormat | undefined;
-}
-
-/** Records on their way to slots at a time. */
-export const RING_SLOTS = 4;
-/** Rows of floats that are quantised at a time, twice this at most. */
-export const BLOCK_BYTES = 2 * 2 ** 20;
-export const QUANTIZER_BYTES = 2 * BLOCK_BYTES + bufferBytes(QUANTIZE_PARAMS_BYTES) + STEP_BYTES;
-
-/** Router blocks of neighbouring MoE layers, one after the other in one buffer: of all, unless they exceed a binding. */
-export interface RouterBuffer {
-  readonly layers: readonly number[];
-  readonly bytes: number;
-  /** Of `bytes`, what nothing reads. */
-  readonly paddingBytes: number;
 }
 
 export interface Plan {
@@ -144,127 +114,6 @@ export interface Plan {
   readonly activations: Readonly<Record<ActivationName, number>>;
 }
 
-function planRouters(routers: readonly RouterSpec[], bindingBytes: number): RouterBuffer[] {
-  const buffers: { layers: number[]; bytes: number; paddingBytes: number }[] = [];
-  routers.forEach(({ block: { bytes, usedBytes }, label }, layer) => {
-    if (bytes > bindingBytes) {
-      throw new OutOfBudget(`${label} takes ${bytes} bytes, more than this GPU binds at once (${bindingBytes})`, {
-        label,
-        bytes,
-        bindingBytes,
-      });
-    }
-    const last = buffers.at(-1);
-    if (last && last.bytes + bytes <= bindingBytes) {
-      last.layers.push(layer);
-      last.bytes += bytes;
-      last.paddingBytes += bytes - usedBytes;
-    } else buffers.push({ layers: [layer], bytes, paddingBytes: bytes - usedBytes });
-  });
-  return buffers;
-}
-
-interface LayerParts {
-  readonly matrices: MatrixSpec[];
-  readonly vectors: VectorSpec[];
-  readonly moe: { readonly router: RouterSpec; readonly experts: ExpertsSpec } | null;
-}
-
-/** Every matrix and vector of a layer outside the experts and the router. */
-function layerParts(layer: LayerSpec): LayerParts {
-  const { mixer: a, ffn } = layer;
-  const present = <T>(values: readonly (T | null)[]): T[] => values.filter((v): v is T => v !== null);
-  const parallel = ffn.kind === 'moe' ? ffn.parallel : null;
-  const dense = ffn.kind === 'dense' ? [ffn] : present(ffn.kind === 'moe' ? [ffn.shared, parallel] : []);
-  const { latent, state } = ffn.kind === 'moe' ? ffn : { latent: null, state: null };
-  return {
-    matrices: present<MatrixSpec>([
-      ...mixerMatrices(a),
-      ...dense.flatMap(({ gateUp, down }) => [gateUp, down]),
-      ...(latent ? [latent.down, latent.up] : []),
-      ...(state ? [state.down] : []),
-    ]),
-    vectors: present<VectorSpec>([
-      layer.mixerNorm,
-      layer.mixerPostNorm,
-      layer.ffnPostNorm,
-      ...mixerVectors(a),
-      layer.outScale,
-      ...(ffn.kind === 'dense' ? [ffn.norm, ffn.gateUpBias, ffn.downBias] : []),
-      ...(parallel ? [parallel.norm, parallel.postNorm, parallel.expertsPostNorm] : []),
-      ...(state ? [state.norm, state.vectors] : []),
-      ...(ffn.kind === 'moe' ? [ffn.streamNorm] : []),
-    ]),
-    moe: ffn.kind === 'moe' ? ffn : null,
-  };
-}
-
-interface ModelParts {
-  readonly matrices: MatrixSpec[];
-  readonly vectors: VectorSpec[];
-  readonly routers: RouterSpec[];
-  readonly experts: ExpertsSpec[];
-}
-
-/** Everything of a model, flat; a tied head counts once. */
-function modelParts(spec: ModelSpec): ModelParts {
-  const layers = spec.layers.map(layerParts);
-  return {
-    matrices: [...new Set([spec.embed, spec.head, ...layers.flatMap((l) => l.matrices)])],
-    vectors: [
-      ...(spec.headBias ? [spec.headBias] : []),
-      spec.finalNorm,
-      ...(spec.encoderNorm ? [spec.encoderNorm] : []),
-      ...(spec.embedJoin ? [spec.embedJoin] : []),
-      ...layers.flatMap((l) => l.vectors),
-    ],
-    routers: layers.flatMap((l) => (l.moe ? [l.moe.router] : [])),
-    experts: layers.flatMap((l) => (l.moe ? [l.moe.experts] : [])),
-  };
-}
-
-/** What is read from the checkpoint row by row, outside the experts. */
-const matrixParts = ({ matrices, routers }: ModelParts): MatrixPart[] => [
-  ...matrices.flatMap((m) => m.parts),
-  ...routers.map((r) => r.matrix),
-];
-
-function conversions(parts: ModelParts): Plan['conversions'] {
-  const found: Record<string, { matrices: number; bytes: number }> = {};
-  const count = (format: string, layout: string, bytes: number): void => {
-    const entry = (found[format === layout ? format : `${format} -> ${layout}`] ??= { matrices: 0, bytes: 0 });
-    entry.matrices++;
-    entry.bytes += bytes;
-  };
-  for (const part of matrixParts(parts)) {
-    for (const p of part.pieces)
-      count(p.source.format, layoutName(part.layout), p.source.storedBytes * ((p.end - p.begin) / p.source.rows));
-  }
-  for (const x of parts.experts) {
-    for (let e = 0; e < x.count; e++) {
-      const { gate, up, down } = x.matrices(e);
-      for (const m of [gate, up]) count(m.format, layoutName(x.slot.gateUp), m.storedBytes);
-      count(down.format, layoutName(x.slot.down), down.storedBytes);
-    }
-  }
-  return found;
-}
-
-/** Bytes of the weights in each file of the checkpoint, in the order of their names. */
-export function fileBytes(spec: ModelSpec): ReadonlyMap<string, number> {
-  const parts = modelParts(spec);
-  const found = new Map<string, number>();
-  const count = ({ file, storedBytes, rows }: PublishedMatrix, part = rows): void =>
-    void found.set(file, (found.get(file) ?? 0) + (storedBytes * part) / rows);
-  for (const { pieces } of matrixParts(parts)) for (const p of pieces) count(p.source, p.end - p.begin);
-  for (const x of parts.experts)
-    for (let e = 0; e < x.count; e++) for (const m of Object.values(x.matrices(e))) count(m);
-  return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-const layerSlots = (spec: ModelSpec): LayerSlots[] =>
-  expertSpecs(spec).map(({ label, slot, count, topK }) => ({ label, slotBytes: slot.bytes, experts: count, topK }));
-
 /** The embedding's rows are looked up; a head that shares them is read whole. */
 function prediction(
   { config, spec, bytes, slots }: { config: ModelConfig; spec: ModelSpec } & Pick<Plan, 'bytes' | 'slots'>,
@@ -279,69 +128,6 @@ function prediction(
   };
   const { mode, seconds } = predict(work, hardware ?? TYPICAL_HARDWARE);
   return { mode, tokensPerSecond: hardware === null ? null : 1 / seconds };
-}
-
-interface Room {
-  readonly bindingBytes: number;
-  /** Of everything but experts and what streams them. */
-  readonly restBytes: number;
-  readonly budgetBytes: number;
-}
-
-/** Where experts live: all in slots when they fit, else as many as fit. */
-function planHome(
-  spec: ModelSpec,
-  { bindingBytes, restBytes, budgetBytes }: Room,
-  { expertsResident: wanted }: PlanOptions,
-): Pick<Plan, 'arenas' | 'verdict' | 'slots' | 'fullBytes' | 'minimumBytes'> & { readonly staging: number } {
-  if (wanted !== undefined && !(wanted >= 0 && wanted <= 1)) {
-    throw new InvalidRequest(`expertsResident must be a share from 0 to 1, got ${wanted}`, { expertsResident: wanted });
-  }
-  const layers = layerSlots(spec);
-  const staging = stagingBytes(spec);
-  const full = fullArenas(layers, bindingBytes);
-  const allExpertBytes = sum(layers.map((l) => l.slotBytes * l.experts));
-  const fullBytes = restBytes + allExpertBytes;
-  const minimum = layers.length ? partialArenas(layers, bindingBytes, 0) : [];
-  const leastBytes = restBytes + staging + arenaBytes(minimum);
-  const minimumBytes = full ? Math.min(fullBytes, leastBytes) : leastBytes;
-  const facts = (arenas: readonly Arena[]): Pick<Plan, 'arenas' | 'slots' | 'fullBytes' | 'minimumBytes'> => ({
-    arenas,
-    slots: {
-      count: arenaSlots(arenas),
-      experts: sum(layers.map((l) => l.experts)),
-      minimum: arenaSlots(minimum),
-      bytesEach: Math.max(0, ...layers.map((l) => l.slotBytes)),
-    },
-    fullBytes,
-    minimumBytes,
-  });
-  if (full && (wanted === undefined ? fullBytes <= budgetBytes : wanted >= 1)) {
-    const verdict = fullBytes > budgetBytes ? 'does-not-fit' : fullBytes > 0.9 * budgetBytes ? 'tight' : 'fits';
-    return { ...facts(full), verdict, staging: 0 };
-  }
-  const arenas =
-    wanted === undefined
-      ? fittingArenas(layers, bindingBytes, budgetBytes - restBytes - staging)
-      : partialArenas(layers, bindingBytes, wanted);
-  const fits = restBytes + staging + arenaBytes(arenas) <= budgetBytes;
-  return { ...facts(arenas), verdict: fits ? 'streams' : 'does-not-fit', staging };
-}
-
-/** Buffers that stay while experts stream: see upload.ts and fetch.ts. */
-function stagingBytes(spec: ModelSpec): number {
-  const experts = expertSpecs(spec);
-  if (experts.length === 0) return 0;
-  const slot = Math.max(...experts.map((x) => x.slot.bytes));
-  const quantizes = experts.some((x) => {
-    const { gate, up, down } = x.matrices(0);
-    return (
-      !sameLayout(gate.layout, x.slot.gateUp) ||
-      !sameLayout(up.layout, x.slot.gateUp) ||
-      !sameLayout(down.layout, x.slot.down)
-    );
-  });
-  return RING_SLOTS * slot + (quantizes ? QUANTIZER_BYTES : 0);
 }
 
 export interface PlanInput {
@@ -366,11 +152,8 @@ function kvOf(config: ModelConfig, wished: KvFormat = 'f32'): KvFormat {
   return wished;
 }
 
-/**
- * @throws InvalidRequest for impossible wishes
- * @throws OutOfBudget when some part, or what a chunk needs, cannot be bound on this device whatever the budget
- */
-export function planModel({ config, spec, precision, bindingBytes, adapters = [], options }: PlanInput): Plan {
+/** Tokens of a conversation and of a chunk, as wished or by default. */
+function lengths(config: ModelConfig, options: PlanOptions): Pick<Plan, 'contextLength' | 'prefillChunk'> {
   const contextLength = options.contextLength ?? Math.min(config.maxContext, DEFAULT_CONTEXT);
   if (!Number.isInteger(contextLength) || contextLength < 1 || contextLength > config.maxContext) {
     throw new InvalidRequest(
@@ -384,25 +167,29 @@ export function planModel({ config, spec, precision, bindingBytes, adapters = []
       prefillChunk: wishedChunk,
     });
   }
-  const prefillChunk = config.encoder ? contextLength : Math.min(wishedChunk, contextLength); // an encoder reads a text at once
-  if (config.encoder && options.requests)
-    throw new InvalidRequest(
-      'Several requests at once need a causal model: this one has an encoder. Load it without requests',
-      { option: 'requests' },
-    );
-  const kv = kvOf(config, options.kv);
+  // an encoder reads a text at once
+  return { contextLength, prefillChunk: config.encoder ? contextLength : Math.min(wishedChunk, contextLength) };
+}
+
+/** Bytes of every buffer of keys, values and recurrent states. */
+function planCaches(config: ModelConfig, context: number, kv: KvFormat, bindingBytes: number): number[] {
   const caching = config.layers.filter((_, i) => hasOwnCache(config, i));
-  const caches = caching.map((l) => cacheBytes(l.mixer, { hidden: config.hidden, context: contextLength, kv }));
-  const largestKv = Math.max(...caches.flatMap((cache) => Object.values(cache)));
-  if (largestKv > bindingBytes) {
+  const buffers = caching.flatMap((l) => Object.values(cacheBytes(l.mixer, { hidden: config.hidden, context, kv })));
+  const largest = Math.max(...buffers);
+  if (largest > bindingBytes) {
     throw new OutOfBudget(
-      `A context of ${contextLength} tokens takes ${largestKv} bytes a layer, more than this GPU binds at once (${bindingBytes}): ask for a shorter contextLength`,
-      { contextLength, bindingBytes },
+      `A context of ${context} tokens takes ${largest} bytes a layer, more than this GPU binds at once (${bindingBytes}): ask for a shorter contextLength`,
+      { contextLength: context, bindingBytes },
     );
   }
-  const parts = modelParts(spec);
-  const { matrices, vectors, experts } = parts;
-  const routers = planRouters(parts.routers, bindingBytes);
+  return buffers.map(bufferBytes);
+}
+
+function planActivations(
+  config: ModelConfig,
+  { contextLength, prefillChunk }: Pick<Plan, 'contextLength' | 'prefillChunk'>,
+  bindingBytes: number,
+): Plan['activations'] {
   const activations = activationBytes(config, prefillChunk, contextLength);
   const [largest, largestBytes] = Object.entries(activations).sort(([, a], [, b]) => b - a)[0]!;
   if (largestBytes > bindingBytes) {
@@ -411,52 +198,72 @@ export function planModel({ config, spec, precision, bindingBytes, adapters = []
       { prefillChunk, buffer: largest, bytes: largestBytes, bindingBytes },
     );
   }
-  const partBytes = matrices.flatMap((m) => m.parts).map((p) => planes(p.layout, p).bytes);
+  return activations;
+}
+
+/** What is written once, or by the CPU before a step. */
+function tableBytes(config: ModelConfig, contextLength: number): number {
   const ropes = new Set(attentionLayers(config).map((a) => JSON.stringify(a.rope)));
+  const rotations = [...ropes].map((key) =>
+    bufferBytes((JSON.parse(key) as RopeConfig).inverseFrequencies.length * 8 * contextLength),
+  );
+  return (
+    sum(rotations) +
+    (moeLayers(config).length + 1) * 4 * slotTableStride(config) +
+    bufferBytes(interventionOffsets(config).at(-1)!) +
+    stackTableBytes(config) +
+    sinusoidBytes(config, contextLength) +
+    4 * (2 * config.vocab + tokenSetWords(config.vocab)) + // token counts, bias, the tokens allowed
+    STEP_BYTES
+  );
+}
+
+/**
+ * @throws InvalidRequest for impossible wishes
+ * @throws OutOfBudget when some part, or what a chunk needs, cannot be bound on this device whatever the budget
+ */
+export function planModel({ config, spec, precision, bindingBytes, adapters = [], options }: PlanInput): Plan {
+  const { contextLength, prefillChunk } = lengths(config, options);
+  if (config.encoder && options.requests)
+    throw new InvalidRequest(
+      'Several requests at once need a causal model: this one has an encoder. Load it without requests',
+      { option: 'requests' },
+    );
+  const kv = kvOf(config, options.kv);
+  const caches = planCaches(config, contextLength, kv, bindingBytes);
+  const parts = modelParts(spec);
+  const routers = planRouters(parts.routers, bindingBytes);
+  const activations = planActivations(config, { contextLength, prefillChunk }, bindingBytes);
   const requests = options.requests
     ? planRequests(config, options.requests, { contextLength, prefillChunk, bindingBytes })
     : null;
   const ofRequests = requests?.bytes ?? { kv: 0, activations: 0, tables: 0, readback: 0 };
-  const routedByOne = sum(moeLayers(config).map((m) => routedStride(DECODE_TOKENS, m, true)));
+  const partBytes = parts.matrices.flatMap((m) => m.parts).map((p) => planes(p.layout, p).bytes);
+  const routedBytes = bufferBytes(sum(moeLayers(config).map((m) => routedStride(DECODE_TOKENS, m, true))));
   const few = fewTokens(config, prefillChunk);
   const routedByFew = sum(moeLayers(config).map((m) => routedStride(few, m)));
   const bytes = {
-    weights: sum(partBytes) + sum(vectors.map((v) => 4 * v.length)) + sum(routers.map((r) => r.bytes)),
+    weights: sum(partBytes) + sum(parts.vectors.map((v) => 4 * v.length)) + sum(routers.map((r) => r.bytes)),
     adapters: adapterBytes(adapters, spec, adapterRoom(config, { prefillChunk, requests, routers }), bindingBytes),
-    kv: sum(caches.flatMap((cache) => Object.values(cache).map(bufferBytes))) + ofRequests.kv,
+    kv: sum(caches) + ofRequests.kv,
     activations:
-      sum(Object.values(activations).map(bufferBytes)) +
-      MOST_SAMPLED_BYTES +
-      bufferBytes(routedByOne) +
-      ofRequests.activations,
-    tables:
-      sum(
-        [...ropes].map((key) =>
-          bufferBytes((JSON.parse(key) as RopeConfig).inverseFrequencies.length * 8 * contextLength),
-        ),
-      ) +
-      (experts.length + 1) * 4 * slotTableStride(config) +
-      bufferBytes(interventionOffsets(config).at(-1)!) +
-      stackTableBytes(config) +
-      sinusoidBytes(config, contextLength) +
-      4 * (2 * config.vocab + tokenSetWords(config.vocab)) + // token counts, bias, the tokens allowed
-      STEP_BYTES +
-      ofRequests.tables,
+      sum(Object.values(activations).map(bufferBytes)) + MOST_SAMPLED_BYTES + routedBytes + ofRequests.activations,
+    tables: tableBytes(config, contextLength) + ofRequests.tables,
     readback:
-      (2 + MOST_AHEAD) * (MOST_SAMPLED_BYTES + bufferBytes(routedByOne)) +
+      (2 + MOST_AHEAD) * (MOST_SAMPLED_BYTES + routedBytes) +
       (few > 1 ? fewReadbackBytes(few, routedByFew) : 0) +
-      4 * Math.max(1, ...experts.map((x) => x.count)) +
+      4 * Math.max(1, ...parts.experts.map((x) => x.count)) +
       ofRequests.readback,
   };
   const budgetBytes = options.gpuBytes ?? DEFAULT_GPU_BYTES;
-  const home = planHome(spec, { bindingBytes, restBytes: sum(Object.values(bytes)), budgetBytes }, options);
-  const { arenas, verdict, slots, fullBytes, minimumBytes } = home;
-  if (requests && verdict === 'streams')
+  const restBytes = sum(Object.values(bytes));
+  const { staging, ...home } = planHome(spec, { bindingBytes, restBytes, budgetBytes }, options);
+  if (requests && home.verdict === 'streams')
     throw new OutOfBudget(
-      `Several requests at once need every expert on the GPU, ${fullBytes} bytes in all, the budget is ${budgetBytes}: raise gpuBytes, or load without requests`,
-      { totalBytes: fullBytes, budgetBytes, suggestedGpuBytes: fullBytes },
+      `Several requests at once need every expert on the GPU, ${home.fullBytes} bytes in all, the budget is ${budgetBytes}: raise gpuBytes, or load without requests`,
+      { totalBytes: home.fullBytes, budgetBytes, suggestedGpuBytes: home.fullBytes },
     );
-  const all = { ...bytes, experts: arenaBytes(arenas), staging: home.staging };
+  const all = { ...bytes, experts: arenaBytes(home.arenas), staging };
   return Object.freeze({
     precision,
     contextLength,
@@ -466,14 +273,10 @@ export function planModel({ config, spec, precision, bindingBytes, adapters = []
     bytes: all,
     totalBytes: sum(Object.values(all)),
     budgetBytes,
-    verdict,
-    slots,
-    fullBytes,
-    minimumBytes,
-    ...prediction({ config, spec, bytes: all, slots }, options.hardware),
+    ...home,
+    ...prediction({ config, spec, bytes: all, slots: home.slots }, options.hardware),
     downloadBytes: sum([...fileBytes(spec).values()]),
     conversions: conversions(parts),
-    arenas,
     routers,
     embeddingBytes: sum(spec.embed.parts.map((p) => planes(p.layout, p).bytes)),
     requests,

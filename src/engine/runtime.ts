@@ -17,7 +17,8 @@ import type { LoadOptions } from './load.ts';
 import { measureSync } from './measure.ts';
 import { ModePicker } from './mode.ts';
 import { allocateHomes } from './open-store.ts';
-import { fileBytes, type Plan } from './plan.ts';
+import type { Plan } from './plan.ts';
+import { fileBytes } from './plan/download.ts';
 import type { PreparedModel } from './prepare.ts';
 import type { ProgressMeter } from './progress.ts';
 import { BatchRunner } from './serving/batch-runner.ts';
@@ -71,18 +72,23 @@ export async function openRuntime(gpu: Gpu, prepared: PreparedModel, options: Ru
   }
 }
 
-async function build(
+interface StoreParts {
+  readonly store: ExpertStore;
+  readonly fetcher: ExpertFetcher;
+  readonly uploader: Uploader;
+  /** Everything but experts, kept on disk; null: it is not. */
+  readonly dense: DenseRecords | null;
+  /** From here on experts that are brought count as fetched, no more as loaded. */
+  readonly endLoading: () => void;
+}
+
+/** The store of experts, empty, and what fills it. */
+async function openStore(
   gpu: Gpu,
-  prepared: PreparedModel,
-  { progress, signal: asked, from }: RuntimeOptions,
-): Promise<Runtime> {
-  const { source, options, planned, keeping, approximate, storage } = prepared;
-  const stop = new AbortController();
-  const signal = asked ? AbortSignal.any([asked, stop.signal]) : stop.signal;
-  const { config } = prepared.opened;
-  const { spec } = planned;
-  const { homes, plan } = await allocateHomes(gpu, config, { ...planned, plan: from?.experts.wanted ?? planned.plan });
-  progress.enter('weights', plan.downloadBytes, fileBytes(spec));
+  { source, options, planned, keeping }: PreparedModel,
+  { plan, homes }: Awaited<ReturnType<typeof allocateHomes>>,
+  { progress, signal, from }: RuntimeOptions & { readonly signal: AbortSignal },
+): Promise<StoreParts> {
   // Memory is for experts: everything else is on the GPU anyway.
   const dense =
     keeping?.tier === 'disk'
@@ -92,17 +98,17 @@ async function build(
         )
       : null;
   const uploader = new Uploader(gpu, (bytes, file) => progress.add(bytes, file), signal, dense);
-  const specs = expertSpecs(spec);
+  const experts = expertSpecs(planned.spec);
   const origin = source.origin ?? 'disk';
   let isLoading = true;
   const onRestored = (layer: number, e: number): void => {
-    if (isLoading) uploader.countExpert(specs[layer]!, e);
+    if (isLoading) uploader.countExpert(experts[layer]!, e);
   };
   const fetcher = await gpu.allocating(
     'experts on their way',
-    () => new ExpertFetcher({ gpu, uploader, experts: specs, origin, cache: keeping, onRestored }),
+    () => new ExpertFetcher({ gpu, uploader, experts, origin, cache: keeping, onRestored }),
   );
-  const counts = specs.map((x) => x.count);
+  const counts = experts.map((x) => x.count);
   const warm = from && counts.length > 0 ? popularityOf(from.experts.store) : keeping?.records.popularity;
   const store = new ExpertStore({
     homes,
@@ -115,6 +121,24 @@ async function build(
     ),
     fill: fetcher.fill,
   });
+  return { store, fetcher, uploader, dense, endLoading: () => (isLoading = false) };
+}
+
+async function build(
+  gpu: Gpu,
+  prepared: PreparedModel,
+  { progress, signal: asked, from }: RuntimeOptions,
+): Promise<Runtime> {
+  const { source, options, planned, keeping, approximate, storage } = prepared;
+  const stop = new AbortController();
+  const signal = asked ? AbortSignal.any([asked, stop.signal]) : stop.signal;
+  const { config } = prepared.opened;
+  const { spec } = planned;
+  const homed = await allocateHomes(gpu, config, { ...planned, plan: from?.experts.wanted ?? planned.plan });
+  const { homes, plan } = homed;
+  progress.enter('weights', plan.downloadBytes, fileBytes(spec));
+  const filling = await openStore(gpu, prepared, homed, { progress, signal, from });
+  const { store, fetcher, uploader, dense } = filling;
   const { count, experts: all } = plan.slots;
   const isFull = plan.verdict !== 'streams' && count === all && !startsEarly(options.start, spec, plan);
   if (isFull) source.willReadAll?.();
@@ -143,8 +167,8 @@ async function build(
       for (let e = 0; e < read; e++) await store.bring(layer, [e], { atLayer: layer, isKept: () => true, signal });
     });
     if (isFull) await uploader.release();
-    const parts = { spec, weights: placed.weights, room: adapterRoom(config, plan) };
-    const loaded = await uploadAdapters(gpu, parts, planned.adapters, signal);
+    const model = { spec, weights: placed.weights, room: adapterRoom(config, plan) };
+    const loaded = await uploadAdapters(gpu, model, planned.adapters, signal);
     for (const [name, weights] of loaded) adapted.set(name, weights);
     progress.enter('compile');
   };
@@ -173,7 +197,7 @@ async function build(
     store,
     monitor,
     fetcher,
-    experts: specs,
+    experts: expertSpecs(spec),
     dense,
     keeping,
     planned,
@@ -191,7 +215,7 @@ async function build(
   }
   signal.throwIfAborted();
   progress.enter('ready');
-  isLoading = false;
+  filling.endLoading();
   experts.start();
   return { gpu, session, experts, modes, batch };
 }

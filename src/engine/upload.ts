@@ -28,7 +28,8 @@ import type {
   RouterSpec,
   VectorSpec,
 } from './describe/specs.ts';
-import { BLOCK_BYTES, type Plan } from './plan.ts';
+import type { Plan } from './plan.ts';
+import { BLOCK_BYTES } from './plan/home.ts';
 import type { ExpertHomes } from '../moe/homes.ts';
 
 export type DeviceWeights = ModelWeights<DeviceParts, BufferView, DeviceExperts, DeviceRouter>;
