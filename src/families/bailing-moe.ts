@@ -7,7 +7,7 @@ import { stackedRows, type Family, type LayerNames } from './family.ts';
 import type { FfnConfig, GroupedAttention, ModelConfig, MoeFfn } from '../config/model-config.ts';
 import type { ConfigReader } from '../config/read.ts';
 import { readRope } from '../config/rope.ts';
-import { llamaNames, separateExperts } from './llama-names.ts';
+import { DEEPSEEK_BLOCK, llamaNames } from './llama-names.ts';
 import { groupedAttention, softmaxRouter } from './parts.ts';
 
 function readRouter(c: ConfigReader, experts: { experts: number; topK: number }): MoeFfn['router'] {
@@ -105,14 +105,7 @@ export const bailingMoe: Family = {
   },
 
   names: (config) => {
-    const names = llamaNames(config, {
-      block: 'mlp',
-      router: 'gate',
-      experts: separateExperts(),
-      selectionBias: 'gate.expert_bias',
-      shared: 'shared_experts',
-      extraLayers: true,
-    });
+    const names = llamaNames(config, { ...DEEPSEEK_BLOCK, selectionBias: 'gate.expert_bias' });
     const layer = (index: number): LayerNames => withOwnNames(config, index, names.layer(index));
     return { ...names, embed: 'model.word_embeddings', layer };
   },

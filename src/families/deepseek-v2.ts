@@ -5,6 +5,7 @@ import type { ConfigReader } from '../config/read.ts';
 import type { Family } from './family.ts';
 import { DEEPSEEK_TRAINING_KEYS, readLatentAttention } from './latent-attention.ts';
 import { llamaNames, separateExperts } from './llama-names.ts';
+import { softmaxRouter } from './parts.ts';
 import { readSharedExperts } from './sigmoid-moe.ts';
 
 function readMoe(c: ConfigReader, activation: Activation): MoeFfn {
@@ -22,14 +23,10 @@ function readMoe(c: ConfigReader, activation: Activation): MoeFfn {
     width,
     activation,
     expertBias: false,
-    router: {
-      score: 'softmax',
-      logitBias: false,
-      selectionBias: false,
+    router: softmaxRouter({
       groups: grouped ? readGroups(c, experts, { rank: 'max', dropped: 'zero' }) : null,
-      renormalize: null,
       scale: c.number('routed_scaling_factor', { fallback: 1 }),
-    },
+    }),
     shared: readSharedExperts(c, width),
   };
 }

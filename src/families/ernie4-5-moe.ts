@@ -4,7 +4,7 @@ import type { Activation, MoeFfn } from '../config/model-config.ts';
 import type { ConfigReader } from '../config/read.ts';
 import { readRope } from '../config/rope.ts';
 import type { Family } from './family.ts';
-import { llamaNames, separateExperts } from './llama-names.ts';
+import { DEEPSEEK_BLOCK, llamaNames } from './llama-names.ts';
 import { groupedAttention, softmaxRouter } from './parts.ts';
 
 /** Layers from `moe_layer_start_index` to `moe_layer_end_index` (-1: the last), every `moe_layer_interval`-th. */
@@ -64,13 +64,5 @@ export const ernie45Moe: Family = {
     };
   },
 
-  names: (config) =>
-    llamaNames(config, {
-      block: 'mlp',
-      router: 'gate',
-      experts: separateExperts(),
-      selectionBias: 'moe_statics.e_score_correction_bias',
-      shared: 'shared_experts',
-      extraLayers: true,
-    }),
+  names: (config) => llamaNames(config, { ...DEEPSEEK_BLOCK, selectionBias: 'moe_statics.e_score_correction_bias' }),
 };

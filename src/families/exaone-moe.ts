@@ -11,7 +11,7 @@ import {
 import type { FfnConfig } from '../config/model-config.ts';
 import { NO_ROPE, readRope } from '../config/rope.ts';
 import type { Family } from './family.ts';
-import { llamaNames, separateExperts } from './llama-names.ts';
+import { DEEPSEEK_BLOCK, llamaNames } from './llama-names.ts';
 import { groupedAttention } from './parts.ts';
 import { readSigmoidMoe } from './sigmoid-moe.ts';
 
@@ -46,13 +46,5 @@ export const exaoneMoe: Family = {
     return { ...model, layers };
   },
 
-  names: (config) =>
-    llamaNames(config, {
-      block: 'mlp',
-      router: 'gate',
-      experts: separateExperts(),
-      selectionBias: 'e_score_correction_bias',
-      shared: 'shared_experts',
-      extraLayers: true,
-    }),
+  names: (config) => llamaNames(config, { ...DEEPSEEK_BLOCK, selectionBias: 'e_score_correction_bias' }),
 };

@@ -3,7 +3,7 @@ import { readActivation, readBase, readDensePrefix, readWidth } from '../config/
 import type { FfnConfig } from '../config/model-config.ts';
 import type { Family } from './family.ts';
 import { DEEPSEEK_TRAINING_KEYS, readLatentAttention } from './latent-attention.ts';
-import { llamaNames, separateExperts } from './llama-names.ts';
+import { DEEPSEEK_BLOCK, llamaNames } from './llama-names.ts';
 import { readSigmoidMoe } from './sigmoid-moe.ts';
 
 export const glm4MoeLite: Family = {
@@ -26,12 +26,5 @@ export const glm4MoeLite: Family = {
     };
   },
 
-  names: (config) =>
-    llamaNames(config, {
-      block: 'mlp',
-      router: 'gate',
-      experts: separateExperts(),
-      shared: 'shared_experts',
-      extraLayers: true,
-    }),
+  names: (config) => llamaNames(config, DEEPSEEK_BLOCK),
 };

@@ -1,9 +1,10 @@
 /** GLM-4.5: GQA with a partly rotated head, optional q and k norms, and the router of DeepSeek-V3. */
 import { readActivation, readBase, readDensePrefix, readHeads, readWidth } from '../config/axes.ts';
-import type { AttentionConfig, FfnConfig } from '../config/model-config.ts';
+import type { FfnConfig } from '../config/model-config.ts';
 import { readRope } from '../config/rope.ts';
 import type { Family } from './family.ts';
-import { llamaNames, separateExperts } from './llama-names.ts';
+import { DEEPSEEK_BLOCK, llamaNames } from './llama-names.ts';
+import { groupedAttention } from './parts.ts';
 import { readSigmoidMoe } from './sigmoid-moe.ts';
 
 export const glm4Moe: Family = {
@@ -22,17 +23,10 @@ export const glm4Moe: Family = {
       partial: 0.5,
     })('full_attention');
     c.irrelevant('num_nextn_predict_layers'); // layers behind the last one that predict further tokens; not read
-    const attention: AttentionConfig = {
-      kind: 'grouped',
-      ...heads,
-      scale: heads.headSize ** -0.5,
+    const attention = groupedAttention(heads, rope, {
       qkNorm: c.boolean('use_qk_norm', false) ? 'per-head' : 'none',
-      clip: null,
       bias: { qkv: c.boolean('attention_bias', false), o: false },
-      window: null,
-      sinks: false,
-      rope,
-    };
+    });
     const sparse = readDensePrefix(c, layerCount);
     const dense: FfnConfig = { kind: 'dense', width: readWidth(c, 'intermediate_size'), activation };
     const moe = readSigmoidMoe(c, activation);
@@ -42,12 +36,5 @@ export const glm4Moe: Family = {
     };
   },
 
-  names: (config) =>
-    llamaNames(config, {
-      block: 'mlp',
-      router: 'gate',
-      experts: separateExperts(),
-      shared: 'shared_experts',
-      extraLayers: true,
-    }),
+  names: (config) => llamaNames(config, DEEPSEEK_BLOCK),
 };

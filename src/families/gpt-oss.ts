@@ -1,10 +1,11 @@
 /** gpt-oss: biases everywhere, attention sinks, sliding and full layers in turn, and a clamped SwiGLU over the softmax of the chosen. */
 import { readBase, readExperts, readHeads, readLayerTypes, readWidth, readWindow } from '../config/axes.ts';
-import type { GroupedAttention, MoeFfn } from '../config/model-config.ts';
+import type { MoeFfn } from '../config/model-config.ts';
 import type { ConfigReader } from '../config/read.ts';
 import { readRope } from '../config/rope.ts';
 import type { ExpertStorage, Family } from './family.ts';
 import { fusedExperts, llamaNames, separateExperts } from './llama-names.ts';
+import { groupedAttention } from './parts.ts';
 
 function readMoe(c: ConfigReader): MoeFfn {
   c.only('hidden_act', 'silu'); // the activation below is the family's own
@@ -55,17 +56,11 @@ export const gptOss: Family = {
     const biased = c.boolean('attention_bias', true);
     const ffn = readMoe(c);
     const layers = types.map((type) => {
-      const attention: GroupedAttention = {
-        kind: 'grouped',
-        ...heads,
-        scale: heads.headSize ** -0.5,
-        qkNorm: 'none',
-        clip: null,
+      const attention = groupedAttention(heads, ropes(type).rope, {
         bias: { qkv: biased, o: biased },
         window: type === 'sliding_attention' ? window : null,
         sinks: true,
-        rope: ropes(type).rope,
-      };
+      });
       return { mixer: attention, ffn };
     });
     return { ...model, layers };

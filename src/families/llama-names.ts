@@ -84,6 +84,15 @@ export const eitherExperts =
   (block) =>
     ways.flatMap((way) => way(block));
 
+/** The block of DeepSeek's models and of those that took it over. Layers behind the last one predict further tokens. */
+export const DEEPSEEK_BLOCK: MoeNaming = {
+  block: 'mlp',
+  router: 'gate',
+  experts: separateExperts(),
+  shared: 'shared_experts',
+  extraLayers: true,
+};
+
 function attentionNames(prefix: string, attention: AttentionConfig, naming: MoeNaming): LayerNames['mixer'] {
   const at = (name: string): string => `${prefix}.${name}`;
   if (attention.kind === 'latent') {

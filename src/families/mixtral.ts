@@ -4,6 +4,7 @@ import type { LayerConfig } from '../config/model-config.ts';
 import { readRope } from '../config/rope.ts';
 import type { Family } from './family.ts';
 import { llamaNames, separateExperts } from './llama-names.ts';
+import { groupedAttention, softmaxRouter } from './parts.ts';
 
 export const mixtral: Family = {
   id: 'mixtral',
@@ -18,31 +19,16 @@ export const mixtral: Family = {
     );
     c.irrelevant('router_jitter_noise'); // noise while training
     const layer: LayerConfig = {
-      mixer: {
-        kind: 'grouped',
-        ...heads,
-        scale: heads.headSize ** -0.5,
-        qkNorm: 'none',
-        clip: null,
-        bias: { qkv: false, o: false },
+      mixer: groupedAttention(heads, rope, {
         window: c.raw('sliding_window') === undefined ? null : readWindow(c),
-        sinks: false,
-        rope,
-      },
+      }),
       ffn: {
         kind: 'moe',
         ...readExperts(c),
         width: readWidth(c, 'intermediate_size'),
         activation: readActivation(c),
         expertBias: false,
-        router: {
-          score: 'softmax',
-          logitBias: false,
-          selectionBias: false,
-          groups: null,
-          renormalize: { epsilon: 0 },
-          scale: 1,
-        },
+        router: softmaxRouter({ renormalize: { epsilon: 0 } }),
         shared: null,
       },
     };

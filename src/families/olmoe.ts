@@ -4,6 +4,7 @@ import type { LayerConfig } from '../config/model-config.ts';
 import { readRope } from '../config/rope.ts';
 import type { Family } from './family.ts';
 import { llamaNames, separateExperts } from './llama-names.ts';
+import { groupedAttention, softmaxRouter } from './parts.ts';
 
 export const olmoe: Family = {
   id: 'olmoe',
@@ -18,31 +19,18 @@ export const olmoe: Family = {
     );
     const biased = c.boolean('attention_bias', false);
     const layer: LayerConfig = {
-      mixer: {
-        kind: 'grouped',
-        ...heads,
-        scale: heads.headSize ** -0.5,
+      mixer: groupedAttention(heads, rope, {
         qkNorm: 'full',
         clip: c.raw('clip_qkv') === undefined ? null : c.number('clip_qkv', { min: 0 }),
         bias: { qkv: biased, o: biased },
-        window: null,
-        sinks: false,
-        rope,
-      },
+      }),
       ffn: {
         kind: 'moe',
         ...readExperts(c),
         width: readWidth(c, 'intermediate_size'),
         activation: readActivation(c),
         expertBias: false,
-        router: {
-          score: 'softmax',
-          logitBias: false,
-          selectionBias: false,
-          groups: null,
-          renormalize: c.boolean('norm_topk_prob', false) ? { epsilon: 0 } : null,
-          scale: 1,
-        },
+        router: softmaxRouter({ renormalize: c.boolean('norm_topk_prob', false) ? { epsilon: 0 } : null }),
         shared: null,
       },
     };

@@ -14,6 +14,7 @@ import type { ConfigReader } from '../config/read.ts';
 import { readRope } from '../config/rope.ts';
 import type { Family } from './family.ts';
 import { llamaNames, separateExperts } from './llama-names.ts';
+import { groupedAttention, softmaxRouter } from './parts.ts';
 
 /**
  * The window of each layer. Without `layer_types` a window that is switched on holds for every other layer below `max_window_layers`, as
@@ -46,17 +47,11 @@ export const qwen2Moe: Family = {
     const ropes = readRope(c, { headSize: heads.headSize, maxContext: model.maxContext, theta: 10_000 });
     const sparse = readSparseStep(c);
     const qkv = c.boolean('qkv_bias', true); // absent from published files, which all have the biases
-    const attention = (window: number | null): GroupedAttention => ({
-      kind: 'grouped',
-      ...heads,
-      scale: heads.headSize ** -0.5,
-      qkNorm: 'none',
-      clip: null,
-      bias: { qkv, o: false },
-      window,
-      sinks: false,
-      rope: ropes(window === null ? 'full_attention' : 'sliding_attention').rope,
-    });
+    const attention = (window: number | null): GroupedAttention =>
+      groupedAttention(heads, ropes(window === null ? 'full_attention' : 'sliding_attention').rope, {
+        bias: { qkv, o: false },
+        window,
+      });
     const dense: FfnConfig = { kind: 'dense', width: readWidth(c, 'intermediate_size'), activation };
     const moe: FfnConfig = {
       kind: 'moe',
@@ -64,14 +59,7 @@ export const qwen2Moe: Family = {
       width: readWidth(c, 'moe_intermediate_size'),
       activation,
       expertBias: false,
-      router: {
-        score: 'softmax',
-        logitBias: false,
-        selectionBias: false,
-        groups: null,
-        renormalize: c.boolean('norm_topk_prob', false) ? { epsilon: 0 } : null,
-        scale: 1,
-      },
+      router: softmaxRouter({ renormalize: c.boolean('norm_topk_prob', false) ? { epsilon: 0 } : null }),
       shared: { width: readWidth(c, 'shared_expert_intermediate_size'), gated: true },
     };
     return {

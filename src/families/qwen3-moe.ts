@@ -8,11 +8,12 @@ import {
   readWidth,
   readWindow,
 } from '../config/axes.ts';
-import type { AttentionConfig, FfnConfig } from '../config/model-config.ts';
+import type { FfnConfig } from '../config/model-config.ts';
 import type { ConfigReader } from '../config/read.ts';
 import { readRope } from '../config/rope.ts';
 import type { Family } from './family.ts';
 import { llamaNames, separateExperts } from './llama-names.ts';
+import { groupedAttention, softmaxRouter } from './parts.ts';
 
 /** One window for all layers, when it is switched on. */
 function readOneWindow(c: ConfigReader): number | null {
@@ -38,18 +39,14 @@ export const qwen3Moe: Family = {
     const activation = readActivation(c);
     const sparse = readSparseStep(c);
     const biased = c.boolean('attention_bias', false);
-    const attention: AttentionConfig = {
-      kind: 'grouped',
-      ...heads,
-      scale: heads.headSize ** -0.5,
+    const { rope } = readRope(c, { headSize: heads.headSize, maxContext: model.maxContext, theta: 10_000 })(
+      'full_attention',
+    );
+    const attention = groupedAttention(heads, rope, {
       qkNorm: 'per-head',
-      clip: null,
       bias: { qkv: biased, o: biased },
       window: readOneWindow(c),
-      sinks: false,
-      rope: readRope(c, { headSize: heads.headSize, maxContext: model.maxContext, theta: 10_000 })('full_attention')
-        .rope,
-    };
+    });
     const dense: FfnConfig = { kind: 'dense', width: readWidth(c, 'intermediate_size'), activation };
     const moe: FfnConfig = {
       kind: 'moe',
@@ -57,14 +54,7 @@ export const qwen3Moe: Family = {
       width: readWidth(c, 'moe_intermediate_size'),
       activation,
       expertBias: false,
-      router: {
-        score: 'softmax',
-        logitBias: false,
-        selectionBias: false,
-        groups: null,
-        renormalize: c.boolean('norm_topk_prob', false) ? { epsilon: 0 } : null,
-        scale: 1,
-      },
+      router: softmaxRouter({ renormalize: c.boolean('norm_topk_prob', false) ? { epsilon: 0 } : null }),
       shared: null,
     };
     return {
