@@ -1,7 +1,8 @@
 // What a first answer waits for once the weights are there, beside a later prompt of the same length.
-//   node bench/startup.mjs [MODEL_DIR] [--prompt TOKENS] [--runs N] [--slow] [--json]
+//   node bench/startup.mjs [MODEL_DIR] [--prompt TOKENS] [--runs N] [--slow] [--zeroed] [--json]
 // Each run opens a device, loads, asks for one token, and then twice more for one token after another prompt. From the weights to the first token it is
-// "of it after the weights" and "first prompt"; the former are shaders that take longer than the weights.
+// "of it after the weights" and "first prompt"; the former are shaders that take longer than the weights. `--zeroed` has shaders zero their workgroup memory,
+// as browsers do.
 import { join, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -13,6 +14,7 @@ const { values, positionals } = parseArgs({
     prompt: { type: 'string', default: '128' },
     runs: { type: 'string', default: '5' },
     slow: { type: 'boolean', default: false },
+    zeroed: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
   allowPositionals: true,
@@ -20,14 +22,14 @@ const { values, positionals } = parseArgs({
 const [folder = join(root, 'models/smolmoe-135m-instruct')] = positionals;
 const LENGTH = Number(values.prompt);
 
-const { openGpu, loadOn, openDawn, pathSource, prng } = await fromSource('startup', [
+const { openGpu, loadOn, openDawn, openOwnDawn, pathSource, prng } = await fromSource('startup', [
   'engine/load.ts',
   'gpu/open.ts',
   'cli/dawn.ts',
   'weights/node-source.ts',
   'util/prng.ts',
 ]);
-const gpu = await openDawn();
+const gpu = await (values.zeroed ? openDawn() : openOwnDawn());
 
 /** Times in ms: by the clock, and of the processor, in which a software adapter does its work and other programs have no part. */
 function stopwatch() {

@@ -1,5 +1,5 @@
 /** webmoe in Node: models from a path, WebGPU from Dawn (the npm package `webgpu`). */
-import { openDawn } from './cli/dawn.ts';
+import { openOwnDawn } from './cli/dawn.ts';
 import { openNodeSource } from './cli/node-source.ts';
 import { plan as planSource, type LoadOptions } from './engine/load.ts';
 import { storedModels, type StoredModels } from './engine/models.ts';
@@ -19,7 +19,7 @@ export const load = (source: ModelSource, options: LoadOptions = {}): Promise<Mo
   Model.open(async () => {
     const connected = connectHere(async (from, given) => {
       const bytes = await openNodeSource(from as ModelSource, given);
-      return { bytes, options: { ...given, gpu: given.gpu ?? (await openDawn()) } };
+      return { bytes, options: { ...given, gpu: given.gpu ?? (await openOwnDawn()) } };
     });
     return Link.load(connected, source, split(options));
   });

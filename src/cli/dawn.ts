@@ -47,9 +47,6 @@ function preloadVulkan(): void {
   }
 }
 
-/** A toggle: also what browsers hide behind a flag, subgroup matrices among it. */
-export const UNFINISHED = 'enable-dawn-features=allow_unsafe_apis';
-
 export interface DawnOptions {
   /** Use Chromium's SwiftShader even where there is a GPU. */
   readonly software?: boolean;
@@ -89,4 +86,18 @@ export async function openDawn(options: DawnOptions = {}): Promise<GPU> {
   }
   process.env.VK_ICD_FILENAMES = software;
   return create();
+}
+
+export interface OwnDawnOptions extends Pick<DawnOptions, 'software'> {
+  /** Also what browsers hide behind a flag, subgroup matrices among it. */
+  readonly unfinished?: boolean;
+}
+
+/**
+ * Dawn for nothing but webmoe's kernels. They read no workgroup memory that they did not write, so it need not be zeroed first: on SwiftShader that
+ * is half of the time that a model takes to load (docs/performance.md).
+ */
+export function openOwnDawn({ unfinished = false, ...options }: OwnDawnOptions = {}): Promise<GPU> {
+  const features = ['disable_workgroup_init', ...(unfinished ? ['allow_unsafe_apis'] : [])];
+  return openDawn({ ...options, toggles: [`enable-dawn-features=${features.join()}`] });
 }

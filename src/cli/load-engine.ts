@@ -2,9 +2,9 @@
 import { load as loadSource, type LoadOptions } from '../engine/load.ts';
 import type { Model } from '../engine/model.ts';
 import type { ModelSource } from '../engine/model-source.ts';
-import { openDawn } from './dawn.ts';
+import { openOwnDawn } from './dawn.ts';
 import { openNodeSource } from './node-source.ts';
 
 /** As `load` of `webmoe/node`. */
 export const load = async (source: ModelSource, options: LoadOptions = {}): Promise<Model> =>
-  loadSource(await openNodeSource(source, options), { ...options, gpu: options.gpu ?? (await openDawn()) });
+  loadSource(await openNodeSource(source, options), { ...options, gpu: options.gpu ?? (await openOwnDawn()) });

@@ -10,7 +10,7 @@ import { openGpu } from '../gpu/open.ts';
 import type { KvFormat } from '../config/kv-format.ts';
 import type { OptionSpec, Options } from './args.ts';
 import { loadOptions, MODEL_OPTIONS, parseIds, type Output } from './common.ts';
-import { openDawn } from './dawn.ts';
+import { openOwnDawn } from './dawn.ts';
 import { modelSource } from './model-source.ts';
 import { openNodeSource } from './node-source.ts';
 import { comparison, type Comparison, type Estimate } from './quality/compare.ts';
@@ -142,7 +142,7 @@ export async function quality(options: Options, out: Output): Promise<Comparison
   const both = sides(options);
   if ((options.text('text') === undefined) === (options.text('ids') === undefined))
     throw new InvalidRequest('give a --text or --ids to predict', {});
-  const gpu = await openGpu({ gpu: await openDawn() });
+  const gpu = await openGpu({ gpu: await openOwnDawn() });
   const models: Model[] = [];
   try {
     for (const side of both) models.push(await loadSide(gpu, side, options));

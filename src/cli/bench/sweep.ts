@@ -12,7 +12,7 @@ import type { ByteSource } from '../../weights/source.ts';
 import type { Arithmetic, KernelChoice } from '../../gpu/device.ts';
 import type { Options } from '../args.ts';
 import { loadOptions, type Output } from '../common.ts';
-import { openDawn, UNFINISHED } from '../dawn.ts';
+import { openOwnDawn } from '../dawn.ts';
 import { modelSource } from '../model-source.ts';
 import { openNodeSource } from '../node-source.ts';
 import { madeConfig, madeSource } from './made-source.ts';
@@ -74,7 +74,7 @@ export async function runSweep(sweep: Sweep, out: Output, onRow: (row: BenchRow)
   const name = options.text('model') ?? 'synthetic';
   const kernels = options.text('kernels') as KernelChoice | undefined;
   const arithmetic = options.text('arithmetic') as Arithmetic | undefined;
-  const dawn = await openDawn({ toggles: arithmetic === 'f16' ? [UNFINISHED] : [] });
+  const dawn = await openOwnDawn({ unfinished: arithmetic === 'f16' });
   const gpu = await openGpu({ gpu: dawn, kernels, arithmetic });
   if (options.flag('timestamps') && !gpu.facts.features.has('timestamp-query'))
     throw new DeviceCapability('missing-feature', 'The graphics adapter has no time stamps (timestamp-query)');
