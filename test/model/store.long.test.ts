@@ -8,14 +8,14 @@ import { prng } from '../../src/util/prng.ts';
 import { memoryFolder } from '../../src/weights/records/memory-folder.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
 import type { ByteSource } from '../../src/weights/source.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { withByteTokens } from '../support/byte-tokens.ts';
 import { thinned } from '../support/everyday.ts';
 import { filesOf, fixturePath, withModel } from '../support/models.ts';
 import { memorySource } from '../support/weights.ts';
 import { draw, outcomeOf, promptOf } from '../support/outcome.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const OLMOE = fixturePath('families/olmoe');
 const QUIET = { collect: false } as const;
 
@@ -321,7 +321,9 @@ it('statistics add up', async () => {
       events.reduce((n, e) => n + e.bytes.disk, 0),
       3,
     );
-    expect(stats.resident).toBe(stats.slots);
+    // A guess that was given up, or is on its way, has taken a slot that holds nothing yet.
+    expect(stats.resident).toBeLessThanOrEqual(stats.slots);
+    expect(stats.resident).toBeGreaterThanOrEqual(stats.slots - (stats.prefetch.issued - stats.prefetch.useful));
     for (const { layers, phase } of events) {
       if (phase === 'prefill') continue;
       for (const { ids, origins } of layers) expect(origins).toHaveLength(ids!.length);

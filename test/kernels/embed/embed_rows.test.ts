@@ -97,9 +97,9 @@ describe('embed/embed_rows', () => {
     ['overwrites tokens of other parts', 'two_parts', (s) => s.replace('if (row >= N) { return; }', '')],
     ['forgets where the tokens are', 'sinusoids', (s) => s.replace('(u_step.position + t)', 't')],
     [
-      'adds beyond D',
+      'leaves the last value without its sinusoid',
       'sinusoids',
-      (s) => s.replace('if (d < D) { out[t * D + d] +=', 'if (d <= D) { out[t * D + d] +='),
+      (s) => s.replace('if (d < D) { out[t * D + d] +=', 'if (d < D - 1u) { out[t * D + d] +='),
     ],
     ['stops after one trip', 'more_chunks_than_lanes', (s) => s.replace('(W_CHUNKS + WG - 1u) / WG', '1u')],
   ])('notices a kernel that %s', async (_what, name, mutate) => {
