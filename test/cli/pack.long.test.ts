@@ -7,12 +7,12 @@ import { diskStorage } from '../../src/node.ts';
 import type { LoadOptions } from '../../src/engine/load.ts';
 import type { Model } from '../../src/engine/model.ts';
 import { cli } from '../support/cli.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { withLetters } from '../support/letters.ts';
 import { filesOf, fixturePath, withModel } from '../support/models.ts';
 
 // The command line compiles every shader anew; where the command is not the point, models share this device.
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 
 const folder = mkdtempSync(join(tmpdir(), 'webmoe-pack-'));
 afterAll(() => rmSync(folder, { recursive: true }));

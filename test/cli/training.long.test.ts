@@ -5,11 +5,11 @@ import { makeTask } from '../../demo/training/task.ts';
 import { Upcycling } from '../../demo/training/upcycling.ts';
 import { informationOf } from '../../src/trace/stats/information.ts';
 import type { TrainingLook } from '../../src/viz/training.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 
 const SETTINGS = { experts: 8, topK: 2, balance: 0.01, seed: 1 } as const;
 const { regions } = makeTask(SETTINGS.seed);
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 
 /** Bits that the first expert of a square tells of its region. */
 function bitsOf({ experts }: TrainingLook): number {

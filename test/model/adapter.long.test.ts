@@ -5,13 +5,13 @@ import { UnsupportedModel } from '../../src/errors.ts';
 import { memoryFolder } from '../../src/weights/records/memory-folder.ts';
 import { configOf } from '../support/configs.ts';
 import { tensor } from '../support/encodings.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { normals } from '../support/random.ts';
 import { expectReference, promptOf } from '../support/reference.ts';
 import { plain, synthetic } from '../support/synthetic.ts';
 import { memorySource, safetensors, type TensorSpec } from '../support/weights.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const RANK = 2;
 
 const base = synthetic(configOf('mixtral', { num_hidden_layers: 1, num_local_experts: 4 }), { encode: plain('F32') });

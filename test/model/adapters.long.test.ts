@@ -5,13 +5,13 @@ import { InvalidCheckpoint, InvalidRequest, UnsupportedModel } from '../../src/e
 import { configOf } from '../support/configs.ts';
 import { expectClose } from '../support/conformance.ts';
 import { tensor } from '../support/encodings.ts';
-import { openTestGpu, pretend } from '../support/gpu.ts';
+import { openModelGpu, pretend } from '../support/gpu.ts';
 import { withModel } from '../support/models.ts';
 import { normals } from '../support/random.ts';
 import { plain, synthetic } from '../support/synthetic.ts';
 import { memorySource, safetensors, type MemorySource, type TensorSpec } from '../support/weights.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const KERNELS = { gpu, software: pretend(gpu, true) };
 /** A chunk, and a single token. */
 const IDS = [5, 9, 3, 20, 17];

@@ -5,11 +5,11 @@ import { webmoe } from '../../src/ai-sdk/index.ts';
 import { loadOn } from '../../src/engine/load.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
 import { chatSource } from '../support/chat-source.ts';
-import { openTestGpu, pretend } from '../support/gpu.ts';
+import { openModelGpu, pretend } from '../support/gpu.ts';
 import { SHIPPED } from '../support/models.ts';
 
 const timeout = 5 * 60_000;
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const model = await loadOn(pretend(gpu, true), pathSource(SHIPPED), { contextLength: 512, prefillChunk: 64 });
 afterAll(() => model.dispose());
 const source = chatSource(model, 'smolmoe');

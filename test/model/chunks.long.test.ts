@@ -2,11 +2,11 @@
 import { describe, it } from 'vitest';
 import type { Gpu } from '../../src/gpu/gpu.ts';
 import { expectClose } from '../support/conformance.ts';
-import { openTestGpu, pretend } from '../support/gpu.ts';
+import { openModelGpu, pretend } from '../support/gpu.ts';
 import { Golden } from '../support/golden.ts';
 import { fixturePath, SWEPT, withModel } from '../support/models.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const software = pretend(gpu, true);
 
 describe.each(SWEPT)('%s', (fixture) => {

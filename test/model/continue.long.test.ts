@@ -3,12 +3,12 @@ import { expect, it } from 'vitest';
 import type { GenerateOptions } from '../../src/engine/generation.ts';
 import { loadOn } from '../../src/engine/load.ts';
 import type { Prompt } from '../../src/engine/text.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { withLetters } from '../support/letters.ts';
 import { filesOf, text } from '../support/models.ts';
 import { memorySource } from '../support/weights.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 
 /** A turn ends with p, an answer begins after o. */
 const TEMPLATE = '{% for m in messages %}{{ m.content }}p{% endfor %}{% if add_generation_prompt %}o{% endif %}';

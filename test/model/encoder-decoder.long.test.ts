@@ -3,7 +3,6 @@
  * expert on the GPU, and the same bits with few.
  */
 import { describe, expect, it } from 'vitest';
-import { openDawn } from '../../src/cli/dawn.ts';
 import { load, plan } from '../../src/engine/load.ts';
 import type { Model } from '../../src/engine/model.ts';
 import type { Prompt } from '../../src/engine/text.ts';
@@ -14,13 +13,13 @@ import { expectClose } from '../support/conformance.ts';
 import { listedDispatches } from '../support/dispatches.ts';
 import { ENCODER_DECODERS, fixturePath, SPARSE_ENCODER_DECODERS } from '../support/fixture-list.ts';
 import { Golden } from '../support/golden.ts';
-import { openTestGpu, pretend, UNINITIALISED } from '../support/gpu.ts';
+import { openModelDawn, openModelGpu, pretend } from '../support/gpu.ts';
 import { languageTokenizer } from '../support/language-tokenizer.ts';
 import { LosableGpu } from '../support/losable.ts';
 import { filesOf, text, withModel } from '../support/models.ts';
 import { memorySource } from '../support/weights.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const KERNELS = { gpu, software: pretend(gpu, true) };
 
 interface Answered {
@@ -231,7 +230,7 @@ describe('one of them', () => {
   const { folder, prompt, greedy } = expected('families/switch');
 
   it('goes on where it was when the device is lost', async () => {
-    const losable = new LosableGpu(await openDawn({ software: true, toggles: [UNINITIALISED] }));
+    const losable = new LosableGpu(await openModelDawn());
     try {
       const options = { gpu: losable.asGpu, kernels: 'gpu', defaultLimits: true, collect: false } as const;
       const model = await load(pathSource(folder), { ...options, contextLength: 64 });

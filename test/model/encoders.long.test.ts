@@ -3,7 +3,6 @@
  * what such a model does not do.
  */
 import { describe, expect, it, vi } from 'vitest';
-import { openDawn } from '../../src/cli/dawn.ts';
 import { load, plan } from '../../src/engine/load.ts';
 import type { LayerRouting } from '../../src/engine/routing.ts';
 import { scoreFinalHidden } from '../../src/engine/scoring.ts';
@@ -14,12 +13,12 @@ import { expectClose } from '../support/conformance.ts';
 import { listedDispatches } from '../support/dispatches.ts';
 import { ENCODERS, fixturePath } from '../support/fixture-list.ts';
 import { Golden } from '../support/golden.ts';
-import { openTestGpu, pretend, UNINITIALISED } from '../support/gpu.ts';
+import { openModelDawn, openModelGpu, pretend } from '../support/gpu.ts';
 import { LosableGpu } from '../support/losable.ts';
 import { filesOf, text, withModel } from '../support/models.ts';
 import { memorySource } from '../support/weights.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const KERNELS = { gpu, software: pretend(gpu, true) };
 
 /** A word for each token. */
@@ -91,7 +90,7 @@ describe.each(ENCODERS)('%s', (fixture) => {
       expect(few.plan.verdict).toBe('streams');
       expect(await few.embed([...texts].reverse())).toEqual([...want].reverse());
     });
-    const losable = new LosableGpu(await openDawn({ software: true, toggles: [UNINITIALISED] }));
+    const losable = new LosableGpu(await openModelDawn());
     try {
       const options = { gpu: losable.asGpu, kernels: 'gpu', defaultLimits: true, collect: false } as const;
       const model = await load(source, { ...options, contextLength: 64 });

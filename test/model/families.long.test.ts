@@ -4,11 +4,11 @@
  */
 import { describe, it } from 'vitest';
 import { configOf, FAMILIES_WITHOUT_GOLDEN } from '../support/configs.ts';
-import { openTestGpu, pretend } from '../support/gpu.ts';
+import { openModelGpu, pretend } from '../support/gpu.ts';
 import { expectReference, promptOf } from '../support/reference.ts';
 import { synthetic } from '../support/synthetic.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const software = pretend(gpu, true);
 
 describe('families without golden values', () => {

@@ -3,11 +3,11 @@ import { describe, expect, it } from 'vitest';
 import type { Gpu } from '../../src/gpu/gpu.ts';
 import { shaderText } from '../../src/gpu/shaders.gen.ts';
 import { expectMutantToFail } from '../support/conformance.ts';
-import { openTestGpu, pretend } from '../support/gpu.ts';
+import { openModelGpu, pretend } from '../support/gpu.ts';
 import { Golden } from '../support/golden.ts';
 import { fixturePath, withModel } from '../support/models.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const KERNELS = { gpu, software: pretend(gpu, true) };
 type Kernels = keyof typeof KERNELS;
 

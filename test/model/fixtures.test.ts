@@ -9,7 +9,7 @@ import type { Model } from '../../src/engine/model.ts';
 import type { Counters } from '../../src/gpu/gpu.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
 import { expectClose } from '../support/conformance.ts';
-import { openTestGpu, pretend } from '../support/gpu.ts';
+import { openModelGpu, pretend } from '../support/gpu.ts';
 import { Golden } from '../support/golden.ts';
 import { listedDispatches } from '../support/dispatches.ts';
 import { isFast } from '../support/everyday.ts';
@@ -17,7 +17,7 @@ import { MORE_FORMATS } from '../support/fixture-list.ts';
 import { fixturePath, FIXTURES, SWEPT, withModel } from '../support/models.ts';
 
 /** WebGPU's guaranteed limits and no optional feature must be enough. */
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const KERNELS = { gpu, software: pretend(gpu, true) };
 
 interface Continued {

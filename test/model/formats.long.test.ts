@@ -5,7 +5,7 @@ import { InvalidCheckpoint, UnsupportedModel } from '../../src/errors.ts';
 import { asVersion5, configOf } from '../support/configs.ts';
 import { relativeError } from '../support/conformance.ts';
 import { bnb4Encoding, fp8Encoding, gptqEncoding, mlxEncoding, nvfp4Encoding } from '../support/encodings.ts';
-import { openTestGpu, pretend } from '../support/gpu.ts';
+import { openModelGpu, pretend } from '../support/gpu.ts';
 import { expectReference, promptOf } from '../support/reference.ts';
 import {
   isPlain,
@@ -20,7 +20,7 @@ import {
 } from '../support/synthetic.ts';
 import { memorySource } from '../support/weights.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const KERNELS = { gpu, software: pretend(gpu, true) };
 
 const weightsOf = ({ bits, group, strategy, zeros }: Packing): Record<string, unknown> => ({

@@ -5,13 +5,13 @@ import type { GenerateOptions, GeneratedToken, GenerateSummary } from '../../src
 import type { Model } from '../../src/engine/model.ts';
 import type { Prompt } from '../../src/engine/text.ts';
 import { InvalidCheckpoint, InvalidRequest } from '../../src/errors.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { Golden } from '../support/golden.ts';
 import { letters, withLetters } from '../support/letters.ts';
 import { filesOf, text, withConfig, withModel, withTensor, type Files } from '../support/models.ts';
 import { memorySource } from '../support/weights.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const FOLDER = 'test/fixtures/families/mixtral';
 const golden = new Golden(`${FOLDER}/golden.safetensors`);
 const prompt = golden.ids('prompt_ids');

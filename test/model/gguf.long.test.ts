@@ -11,13 +11,13 @@ import type { ByteSource } from '../../src/weights/source.ts';
 import { cli } from '../support/cli.ts';
 import { expectClose } from '../support/conformance.ts';
 import { Golden } from '../support/golden.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { ggufOf, ggufText, type Conversion } from '../support/gguf-fixture.ts';
 import { withLetters } from '../support/letters.ts';
 import { filesOf, fixturePath, withModel } from '../support/models.ts';
 import { memorySource } from '../support/weights.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 
 const ggufIn = (fixture: string, conversion: Conversion = {}): ByteSource =>
   ggufSource(memorySource({ 'm.gguf': ggufOf(filesOf(fixturePath(fixture)), conversion) }), 'm.gguf');

@@ -4,11 +4,11 @@ import { runnerOf } from '../../demo/visualiser/runner.ts';
 import { InvalidRequest } from '../../src/errors.ts';
 import { divergenceOf } from '../../src/trace/stats/kl.ts';
 import { Experiment } from '../../src/viz/experiment.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { fixturePath, withModel } from '../support/models.ts';
 import { promptOf } from '../support/outcome.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const SHAPE = { layers: 2, experts: 16, topK: 4 };
 const TOKENS = 4;
 const nothing = (): void => undefined;

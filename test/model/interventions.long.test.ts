@@ -9,12 +9,12 @@ import type { Model } from '../../src/engine/model.ts';
 import { InvalidRequest } from '../../src/errors.ts';
 import { referenceModel, type RouteChange } from '../../src/reference/model.ts';
 import { expectClose, relativeError } from '../support/conformance.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { fixturePath, withModel } from '../support/models.ts';
 import { promptOf, type Drawn } from '../support/outcome.ts';
 import { decoder, loadConfig, readModel } from '../unit/families/checkpoint.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const OLMOE = fixturePath('families/olmoe');
 
 /** The same as a second implementation takes it. */

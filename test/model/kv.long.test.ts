@@ -1,11 +1,11 @@
 /** Keys, values and latents kept in fewer bits: near to what they are in 32, the same whatever the chunks, and as large as planned. */
 import { describe, expect, it } from 'vitest';
 import type { KvFormat } from '../../src/config/kv-format.ts';
-import { openTestGpu, pretend } from '../support/gpu.ts';
+import { openModelGpu, pretend } from '../support/gpu.ts';
 import { Golden } from '../support/golden.ts';
 import { fixturePath, withModel } from '../support/models.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const KERNELS = { gpu, software: pretend(gpu, true) };
 
 /** Root mean square of the difference, relative to that of what was expected. */

@@ -9,11 +9,11 @@ import { distribution } from '../../src/reference/sample/sample.ts';
 import { topLogprobs } from '../../src/reference/sample/top_logprobs.ts';
 import { withByteTokens } from '../support/byte-tokens.ts';
 import { expectDistribution } from '../support/chi-square.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { filesOf, fixturePath, withModel } from '../support/models.ts';
 import { memorySource } from '../support/weights.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const FOLDER = fixturePath('families/olmoe');
 const END = 2;
 const V = 256;

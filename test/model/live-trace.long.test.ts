@@ -4,10 +4,10 @@ import type { GenerateSummary } from '../../src/engine/generation.ts';
 import { checkTrace } from '../../src/trace/check-trace.ts';
 import { LiveTrace } from '../../src/trace/live.ts';
 import { expertBytesOf, traceOf } from '../../src/trace/of-run.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { fixturePath, withModel } from '../support/models.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 
 it('tells of prompt and answer what the summary tells at the end', async () => {
   await withModel(gpu, fixturePath('families/olmoe'), { contextLength: 64, prefillChunk: 8 }, async (model) => {

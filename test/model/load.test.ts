@@ -5,7 +5,7 @@ import type { LoadProgress } from '../../src/engine/progress.ts';
 import { InvalidCheckpoint, OutOfBudget, SourceError, UnsupportedModel, type WebmoeError } from '../../src/errors.ts';
 import { memoryFolder } from '../../src/weights/records/memory-folder.ts';
 import type { ByteSource } from '../../src/weights/source.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { withLetters } from '../support/letters.ts';
 import {
   filesOf,
@@ -20,7 +20,7 @@ import {
 import { thinned } from '../support/everyday.ts';
 import { memorySource } from '../support/weights.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const files = filesOf(fixturePath('families/olmoe'));
 const FIRST_SHARD = 'model-00001-of-00002.safetensors';
 

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { referenceModel } from '../../src/reference/model.ts';
 import { expectClose } from '../support/conformance.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { Golden } from '../support/golden.ts';
 import { fixturePath, withModel } from '../support/models.ts';
 import { decoder, loadConfig, readModel } from '../unit/families/checkpoint.ts';
@@ -12,7 +12,7 @@ const golden = new Golden(`${folder}/golden-short.safetensors`);
 const prompt = golden.ids('prompt_ids');
 const greedy = golden.ids('greedy_ids');
 const ORIGINAL = 24;
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 
 it('gives the golden values of short factors in a context as long as that of pretraining', () =>
   withModel(gpu, folder, { contextLength: ORIGINAL }, async (model) => {

@@ -1,17 +1,16 @@
 /** A device that is lost is replaced, and the answer is the one of an undisturbed run: tokens, log-probabilities, routing. */
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
-import { openDawn } from '../../src/cli/dawn.ts';
 import { load, type LoadOptions } from '../../src/engine/load.ts';
 import type { Model } from '../../src/engine/model.ts';
 import type { RecoveryEvent } from '../../src/engine/recovery.ts';
 import { DeviceLost, InvalidRequest, SourceError } from '../../src/errors.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
 import type { ByteSource } from '../../src/weights/source.ts';
-import { UNINITIALISED } from '../support/gpu.ts';
 import { LosableGpu, type Moment } from '../support/losable.ts';
+import { openModelDawn } from '../support/gpu.ts';
 import { fixturePath } from '../support/models.ts';
 
-const gpu = new LosableGpu(await openDawn({ software: true, toggles: [UNINITIALISED] }));
+const gpu = new LosableGpu(await openModelDawn());
 afterAll(() => gpu.dispose());
 afterEach(() => gpu.reset());
 

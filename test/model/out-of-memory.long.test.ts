@@ -1,16 +1,15 @@
 /** The GPU has no room for one of the buffers, whichever: the model runs with less, or says so, what would fit, and leaves nothing behind. */
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { openDawn } from '../../src/cli/dawn.ts';
 import { load, type LoadOptions } from '../../src/engine/load.ts';
 import type { Model } from '../../src/engine/model.ts';
 import { OutOfBudget } from '../../src/errors.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
-import { UNINITIALISED } from '../support/gpu.ts';
+import { openModelDawn } from '../support/gpu.ts';
 import { LosableGpu } from '../support/losable.ts';
 import { fixturePath } from '../support/models.ts';
 import { draw } from '../support/outcome.ts';
 
-const gpu = new LosableGpu(await openDawn({ software: true, toggles: [UNINITIALISED] }));
+const gpu = new LosableGpu(await openModelDawn());
 afterAll(() => gpu.dispose());
 afterEach(() => gpu.reset());
 

@@ -3,10 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { plan } from '../../src/engine/load.ts';
 import type { Precision } from '../../src/engine/precision.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { fixturePath, SWEPT, withModel } from '../support/models.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 
 describe('the plan', () => {
   const cases: [string, Precision][] = [

@@ -4,12 +4,12 @@ import type { Precision } from '../../src/engine/precision.ts';
 import { referenceModel } from '../../src/reference/model.ts';
 import { quantizeGroup } from '../../src/reference/repack/quantize.ts';
 import { expectClose } from '../support/conformance.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { Golden } from '../support/golden.ts';
 import { fixturePath, withModel } from '../support/models.ts';
 import { decoder, loadConfig, readModel, type Stored } from '../unit/families/checkpoint.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const FLOAT = ['openmoe', 'qwen3-moe', 'deepseek-v3', 'gpt-oss', 'mixtral'].map((f) => `families/${f}`);
 const TOKENS = 12;
 

@@ -3,17 +3,16 @@
  * lost device, the bits must be those of a run in which nothing of it happened.
  */
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { openDawn } from '../../src/cli/dawn.ts';
 import { load, type LoadOptions } from '../../src/engine/load.ts';
 import type { Model } from '../../src/engine/model.ts';
 import { SourceError } from '../../src/errors.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
 import type { ByteSource } from '../../src/weights/source.ts';
-import { UNINITIALISED } from '../support/gpu.ts';
+import { openModelDawn } from '../support/gpu.ts';
 import { LosableGpu } from '../support/losable.ts';
 import { fixturePath } from '../support/models.ts';
 
-const gpu = new LosableGpu(await openDawn({ software: true, toggles: [UNINITIALISED] }));
+const gpu = new LosableGpu(await openModelDawn());
 afterAll(() => gpu.dispose());
 afterEach(() => gpu.reset());
 

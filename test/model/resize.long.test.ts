@@ -4,10 +4,10 @@ import { loadOn } from '../../src/engine/load.ts';
 import type { Model } from '../../src/engine/model.ts';
 import { OutOfBudget } from '../../src/errors.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { fixturePath } from '../support/models.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 afterEach(() => void vi.restoreAllMocks());
 
 interface Room {

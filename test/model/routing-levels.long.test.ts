@@ -10,13 +10,13 @@ import { pathSource } from '../../src/weights/node-source.ts';
 import { traceOf } from '../../src/trace/of-run.ts';
 import { ROUTING_LEVELS, type RoutingLevel, type RunRouting } from '../../src/trace/run-routing.ts';
 import { expectClose } from '../support/conformance.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { fixturePath, withModel } from '../support/models.ts';
 import { promptOf } from '../support/outcome.ts';
 import { referenceModel } from '../../src/reference/model.ts';
 import { decoder, loadConfig, readModel } from '../unit/families/checkpoint.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const OLMOE = fixturePath('families/olmoe'); // 2 MoE layers, 4 of 16 experts
 const [LAYERS, EXPERTS, TOP_K] = [2, 16, 4];
 /** From one layer's log of a token to the next. */

@@ -17,11 +17,11 @@ import { predictedAt, predictedIds, route, routedBytes, type RouteShape } from '
 import type { DeviceRouter } from '../../src/kernels/moe/router_block.ts';
 import { ExpertHomes } from '../../src/moe/homes.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { thinned } from '../support/everyday.ts';
 import { fixturePath } from '../support/models.ts';
 
-const shared = await openTestGpu({ defaultLimits: true });
+const shared = await openModelGpu();
 
 interface Loaded {
   readonly gpu: Gpu;

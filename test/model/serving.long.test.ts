@@ -4,11 +4,11 @@ import type { GeneratedToken, GenerateOptions, GenerateSummary } from '../../src
 import type { Model } from '../../src/engine/model.ts';
 import { InvalidRequest, OutOfBudget, UnsupportedModel } from '../../src/errors.ts';
 import { PAGE_TOKENS } from '../../src/kernels/attention/pages.ts';
-import { openTestGpu, pretend } from '../support/gpu.ts';
+import { openModelGpu, pretend } from '../support/gpu.ts';
 import { fixturePath, withModel } from '../support/models.ts';
 import { prng } from '../../src/util/prng.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 
 const VOCAB = 256;
 const prompt = (length: number, seed: number): number[] =>

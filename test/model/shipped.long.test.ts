@@ -5,12 +5,12 @@ import { sortedRouting } from '../../src/cli/logits.ts';
 import { loadOn } from '../../src/engine/load.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
 import { expectClose } from '../support/conformance.ts';
-import { openTestGpu, pretend } from '../support/gpu.ts';
+import { openModelGpu, pretend } from '../support/gpu.ts';
 import { Golden } from '../support/golden.ts';
 import { SHIPPED, SHIPPED_GOLDEN, withModel } from '../support/models.ts';
 
 const MINUTES = 60_000;
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const golden = new Golden(`${SHIPPED_GOLDEN}/golden.safetensors`);
 const said = JSON.parse(readFileSync(`${SHIPPED_GOLDEN}/golden.json`, 'utf8')) as Record<
   string,

@@ -4,11 +4,11 @@ import type { GeneratedToken, GenerateOptions } from '../../src/engine/generatio
 import { loadOn } from '../../src/engine/load.ts';
 import type { Model } from '../../src/engine/model.ts';
 import { pathSource } from '../../src/weights/node-source.ts';
-import { openTestGpu, pretend } from '../support/gpu.ts';
+import { openModelGpu, pretend } from '../support/gpu.ts';
 import { fixturePath } from '../support/models.ts';
 
 /** Its lane kernels compile fastest here, and its sampler is the same. */
-const gpu = pretend(await openTestGpu({ defaultLimits: true }), true);
+const gpu = pretend(await openModelGpu(), true);
 const PROMPT = [5, 9, 2, 7, 5, 9, 2, 7, 5, 9, 2];
 const SAMPLED = { temperature: 0.05, topP: 0.95, repetitionPenalty: 1.01, seed: 11 };
 

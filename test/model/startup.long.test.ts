@@ -1,6 +1,5 @@
 /** What a load compiles and when, what the first answer finds ready, and how a load ends while shaders compile. */
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { openDawn } from '../../src/cli/dawn.ts';
 import type { GenerateOptions } from '../../src/engine/generation.ts';
 import { loadOn, type LoadOptions } from '../../src/engine/load.ts';
 import type { Model } from '../../src/engine/model.ts';
@@ -8,12 +7,12 @@ import type { LoadProgress } from '../../src/engine/progress.ts';
 import { openGpu } from '../../src/gpu/open.ts';
 import { InvariantError } from '../../src/util/assert.ts';
 import type { ByteSource } from '../../src/weights/source.ts';
-import { UNINITIALISED } from '../support/gpu.ts';
 import { LosableGpu, type LosableDevice, type Moment } from '../support/losable.ts';
 import { filesOf, fixturePath } from '../support/models.ts';
+import { openModelDawn } from '../support/gpu.ts';
 import { memorySource } from '../support/weights.ts';
 
-const gpu = new LosableGpu(await openDawn({ software: true, toggles: [UNINITIALISED] }));
+const gpu = new LosableGpu(await openModelDawn());
 afterAll(() => gpu.dispose());
 afterEach(() => gpu.reset());
 

@@ -6,12 +6,12 @@ import type { GeneratedToken, GenerateOptions } from '../../src/engine/generatio
 import type { Prompt } from '../../src/engine/text.ts';
 import { chatSource } from '../support/chat-source.ts';
 import { Golden } from '../support/golden.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { letters, withLetters } from '../support/letters.ts';
 import { filesOf, text, type Files } from '../support/models.ts';
 import { memorySource } from '../support/weights.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const FOLDER = 'test/fixtures/families/olmoe';
 const golden = new Golden(`${FOLDER}/golden.safetensors`);
 const first = golden.ids('greedy_ids')[0]!;

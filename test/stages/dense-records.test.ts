@@ -6,11 +6,11 @@ import { memoryFolder } from '../../src/weights/records/memory-folder.ts';
 import { openRecordCache } from '../../src/weights/records/open-cache.ts';
 import type { RecordCache } from '../../src/weights/records/cache.ts';
 import type { RecordFolder } from '../../src/weights/records/folder.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { prng } from '../../src/util/prng.ts';
 import { identity } from '../unit/weights/records/support.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const R = DENSE_RECORD_BYTES;
 
 /** Small ones, one that ends with a record, one over three records, and a rest. */

@@ -7,10 +7,10 @@ import { subview, wholeBuffer, type BufferView } from '../../src/gpu/buffer.ts';
 import type { RecordCache } from '../../src/weights/records/cache.ts';
 import { memoryFolder } from '../../src/weights/records/memory-folder.ts';
 import { openRecordCache } from '../../src/weights/records/open-cache.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 import { identity } from '../unit/weights/records/support.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const SLOT = 1024;
 const EXPERTS = 4;
 const spec = { slot: { bytes: SLOT }, count: EXPERTS, storedBytes: 4000 } as ExpertsSpec;

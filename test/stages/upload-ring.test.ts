@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { subview, wholeBuffer, type BufferView } from '../../src/gpu/buffer.ts';
 import { UploadRing } from '../../src/gpu/upload-ring.ts';
 import { InvariantError } from '../../src/util/assert.ts';
-import { openTestGpu } from '../support/gpu.ts';
+import { openModelGpu } from '../support/gpu.ts';
 
-const gpu = await openTestGpu({ defaultLimits: true });
+const gpu = await openModelGpu();
 const BYTES = 1024;
 
 const target = (bytes = BYTES): BufferView => wholeBuffer(gpu.createBuffer('ring target', 'experts', bytes));

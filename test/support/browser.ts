@@ -1,9 +1,9 @@
 /** Chromium on its software adapter, the built page, and a server for both: what the browser tests share. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
 import { build } from 'vite';
+import { inject } from 'vitest';
 import { serve } from '../../scripts/serve.mjs';
 
 export const CHROMIUM = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
@@ -23,7 +23,16 @@ export const CHROMIUM_ARGS: readonly string[] = [
 const launch = (): Promise<Browser> =>
   chromium.launch({ executablePath: CHROMIUM, headless: true, args: [...CHROMIUM_ARGS] });
 
-/** Builds the page as `npm start` does or, with `pages`, the test pages in test/browser/pages. */
+/**
+ * The page built as `npm start` does or, with `pages`, the test pages in test/browser/pages: once a run, for all test files that want it.
+ * @returns its folder
+ */
+async function builtSite(pages: readonly string[]): Promise<string> {
+  const outDir = join(inject('builds'), ['site', ...pages].join('-'));
+  if (!existsSync(outDir)) await buildSite(outDir, pages);
+  return outDir;
+}
+
 async function buildSite(outDir: string, pages: readonly string[]): Promise<void> {
   const shared = { logLevel: 'warn' as const };
   if (pages.length === 0) {
@@ -73,8 +82,7 @@ export interface OpenedPage {
 
 /** One browser and one server for a test file. */
 export async function openSite(...pages: readonly string[]): Promise<Site> {
-  const dist = mkdtempSync(join(tmpdir(), 'webmoe-site-'));
-  await buildSite(dist, pages);
+  const dist = await builtSite(pages);
   const served = await serve({ dist, port: 0, host: '127.0.0.1' });
   const browser = await launch();
   const at = (path: string, host = 'localhost'): string => `http://${host}:${served.port}${path}`;
@@ -100,7 +108,6 @@ export async function openSite(...pages: readonly string[]): Promise<Site> {
     async close() {
       await browser.close();
       await served.close();
-      rmSync(dist, { recursive: true, force: true });
     },
   };
 }

@@ -1,22 +1,20 @@
 /** Dawn devices for tests, on SwiftShader unless VK_ICD_FILENAMES or VK_DRIVER_FILES says otherwise. */
 import { afterAll } from 'vitest';
 import { minifyShaders } from '../../scripts/minify-wgsl.mjs';
-import { openDawn } from '../../src/cli/dawn.ts';
+import { openDawn, openOwnDawn } from '../../src/cli/dawn.ts';
 import type { OpenDeviceOptions } from '../../src/gpu/device.ts';
 import { Gpu } from '../../src/gpu/gpu.ts';
 import { layerShaderText } from '../../src/gpu/layer-shaders.gen.ts';
 import { shaderText } from '../../src/gpu/shaders.gen.ts';
 
-/** Zeroing workgroup memory dominates SwiftShader's compile time; without it, no kernel can lean on zeros that it did not write. */
-export const UNINITIALISED = 'enable-dawn-features=disable_workgroup_init';
-
-/** Subgroup matrices, which Dawn offers only with this; with it, it offers unfinished features to all. */
-const UNSAFE = 'allow_unsafe_apis';
-
 export interface TestGpuOptions extends Omit<OpenDeviceOptions, 'gpu'> {
+  /** Without the check of every access to a buffer that browsers have. */
+  readonly unchecked?: boolean;
   /** Choose kernels as for the software adapter that this is; by default those for hardware run. */
   readonly asSoftware?: boolean;
 }
+
+type DeviceOptions = Omit<TestGpuOptions, 'asSoftware'>;
 
 /** The same device with kernels chosen for hardware or for software. */
 export function pretend(gpu: Gpu, software: boolean): Gpu {
@@ -60,7 +58,7 @@ interface SharedGpu {
 /** Test files of a worker share their modules (`isolate` in vite.config.ts). */
 const devices = new Map<string, Promise<SharedGpu>>();
 
-async function openShared(options: Omit<OpenDeviceOptions, 'gpu'>): Promise<SharedGpu> {
+async function openShared(options: DeviceOptions): Promise<SharedGpu> {
   const gpu = await open(options);
   const { device } = gpu;
   const create = device.createBuffer.bind(device);
@@ -77,7 +75,19 @@ async function openShared(options: Omit<OpenDeviceOptions, 'gpu'>): Promise<Shar
   return { gpu, free };
 }
 
-async function open(options: Omit<OpenDeviceOptions, 'gpu'>): Promise<Gpu> {
-  const toggles = [options.arithmetic === 'f16' ? `${UNINITIALISED},${UNSAFE}` : UNINITIALISED];
-  return Gpu.open(SHADERS, { ...options, gpu: await openDawn({ software: true, toggles }) });
+/**
+ * For whole models, on SwiftShader: without the checks of every access a model's shaders compile in 60 % of the time. A kernel that leaned on them would
+ * give a wrong value here, or end the process. The kernels' own tests have them, as have those of odd sizes, of the command line and of Chromium.
+ */
+export const openModelDawn = (): Promise<GPU> =>
+  openDawn({ software: true, toggles: ['enable-dawn-features=disable_workgroup_init,disable_robustness'] });
+
+/** The worker's device for whole models: WebGPU's guaranteed limits and no optional feature must be enough. */
+export const openModelGpu = (): Promise<Gpu> => openTestGpu({ defaultLimits: true, unchecked: true });
+
+async function open({ unchecked = false, ...options }: DeviceOptions): Promise<Gpu> {
+  const gpu = unchecked
+    ? await openModelDawn()
+    : await openOwnDawn({ software: true, unfinished: options.arithmetic === 'f16' });
+  return Gpu.open(SHADERS, { ...options, gpu });
 }
