@@ -4,7 +4,7 @@
 // DIR of --peers is where `npm install onnxruntime-web @wllama/wllama` was run, of --model a checkpoint, of --onnx and --gguf other forms of it: docs/performance-peers.md
 // says how they are made. An engine whose form is not given does not run. Every round runs every prompt in every engine once, in changing order.
 // Before the rounds each engine runs a prompt of every length once, to have compiled all, and two more to count calls; `--warm-up 16` runs prompts of 16 tokens for
-// that, where one of a length in --prompts takes half an hour.
+// that, where one of a length in --prompts takes minutes.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';

@@ -1,4 +1,4 @@
-/** Sizes that nothing divides evenly: every family end to end against the forward pass in doubles, with one of both shapes of kernels. */
+/** Sizes that nothing divides evenly: every family end to end against the forward pass in doubles, with both shapes of kernels. */
 import { describe, expect, it } from 'vitest';
 import { readModelConfig } from '../../src/config/load.ts';
 import { asVersion5, configOf, ODD_FAMILIES } from '../support/configs.ts';
@@ -10,13 +10,10 @@ const gpu = await openTestGpu({ defaultLimits: true });
 const KERNELS = { gpu, software: pretend(gpu, true) };
 
 describe.each(ODD_FAMILIES)('%s', (family) => {
-  /** In turn; test/model/fixtures.test.ts has both for each. */
-  const kernels = ODD_FAMILIES.indexOf(family) % 2 ? 'gpu' : 'software';
-
-  it(`is the reference, with the kernels for ${kernels}`, async () => {
+  it.each(['gpu', 'software'] as const)('is the reference, with the kernels for %s', async (k) => {
     const model = synthetic(configOf(family));
     // Two chunks and one token, which decode computes; for software, decode all the way.
-    await expectReference(KERNELS[kernels], model, promptOf(model), { prefillChunk: kernels === 'gpu' ? 14 : 1 });
+    await expectReference(KERNELS[k], model, promptOf(model), { prefillChunk: k === 'gpu' ? 14 : 1 });
   });
 
   it('reads the same from the config that transformers 5 writes', () => {

@@ -322,6 +322,7 @@ it('statistics add up', async () => {
       3,
     );
     // A guess that was given up, or is on its way, has taken a slot that holds nothing yet.
+    expect(stats.layers.reduce((n, layer) => n + layer.resident, 0)).toBe(stats.resident);
     expect(stats.resident).toBeLessThanOrEqual(stats.slots);
     expect(stats.resident).toBeGreaterThanOrEqual(stats.slots - (stats.prefetch.issued - stats.prefetch.useful));
     for (const { layers, phase } of events) {
